@@ -1,0 +1,133 @@
+"""What there is to choose from, for `graphsocial list`: names, what they are, and their settings."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import MISSING, Field
+from typing import Any
+
+from graphsocial.errors import GraphSocialError, UnknownNameError
+from graphsocial.plugins import names, resolve, settings
+
+from .render import line
+
+PLUGINS = {"sources": "source", "featurizers": "featurizer", "tasks": "task", "models": "model"}
+KINDS = (*PLUGINS, "splits", "training")
+
+
+def catalog(kind: str, name: str | None = None) -> list[dict[str, Any]]:
+    """Name, first sentence and settings of all of a kind, or of one; singular and plural are one."""
+    plural = kind if kind in KINDS else f"{kind}s"
+    if plural in PLUGINS:
+        singular = PLUGINS[plural]
+        wanted = names(singular) if name is None else [name]
+        return [_entry(singular, each, strict=name is not None) for each in wanted]
+    if plural == "splits":
+        from graphsocial.splits import POLICIES, SplitPolicy
+
+        found = [_described("split", SplitPolicy) | {"policies": [*POLICIES, "file:DIR"]}]
+        name = None if name in POLICIES else name
+    elif plural == "training":
+        from graphsocial.fitting import Fitting
+        from graphsocial.sampling import Visibility
+
+        found = [_described("fitting", Fitting), _described("visibility", Visibility)]
+    else:
+        raise UnknownNameError.of("kind", kind, KINDS)
+    if name is not None:
+        found = [entry for entry in found if entry["name"] == name]
+        if not found:
+            raise UnknownNameError.of(plural, name, POLICIES if plural == "splits" else ("fitting", "visibility"))
+    return found
+
+
+def _entry(kind: str, name: str, *, strict: bool) -> dict[str, Any]:
+    try:
+        cls = resolve(kind, name)
+    except GraphSocialError as error:
+        if strict:
+            raise
+        return {"name": name, "summary": f"cannot be used: {error}", "doc": "", "settings": []}
+    return _described(name, cls)
+
+
+def _described(name: str, cls: type[Any]) -> dict[str, Any]:
+    doc = inspect.getdoc(cls) or ""
+    told = attributes(doc)
+    text = doc.split("\n\nAttributes:")[0]
+    found = {
+        "name": name,
+        "summary": " ".join(text.split("\n\n")[0].split()),
+        "doc": text,
+        "settings": [
+            {"name": f.name, "type": _type(f), "default": _default(f), "doc": told.get(f.name, "")}
+            for f in settings(cls)
+        ],
+    }
+    for word in ("default_model", "baselines", "modality"):
+        if isinstance(getattr(cls, word, None), str | tuple):
+            found[word] = getattr(cls, word)
+    return found
+
+
+def attributes(doc: str) -> dict[str, str]:
+    """The `Attributes:` of a docstring in Google style; `a, b: …` is said of both.
+
+    >>> attributes("What it is.\\n\\nAttributes:\\n    a, b: two\\n        lines.\\n    c: one.")
+    {'a': 'two lines.', 'b': 'two lines.', 'c': 'one.'}
+    """
+    found: dict[str, str] = {}
+    _, _, part = doc.partition("Attributes:\n")
+    current: list[str] = []
+    for row in part.splitlines():
+        if row and not row.startswith(" "):
+            break
+        named = re.match(r"    (\w+(?:, \w+)*): (.*)", row)
+        if named:
+            current = named[1].split(", ")
+            found |= dict.fromkeys(current, named[2])
+        elif row.strip():
+            found |= {name: f"{found[name]} {row.strip()}" for name in current}
+    return found
+
+
+def _type(entry: Field[Any]) -> str:
+    written = entry.type if isinstance(entry.type, str) else getattr(entry.type, "__name__", str(entry.type))
+    return re.sub(r"Literal\[(.*?)\]", lambda m: m[1].replace('"', "").replace("'", "").replace(", ", " | "), written)
+
+
+def _default(entry: Field[Any]) -> Any:
+    if entry.default_factory is not MISSING:
+        return entry.default_factory()
+    return "required" if entry.default is MISSING else entry.default
+
+
+def show_all(found: list[dict[str, Any]]) -> None:
+    """A line each."""
+    for entry in found:
+        line(f"{entry['name']}: {entry['summary']}")
+        if entry["settings"]:
+            line("    " + " ".join(f"{s['name']}={_written(s['default'])}" for s in entry["settings"]))
+
+
+def show_one(entry: dict[str, Any]) -> None:
+    """All that is said about one, setting by setting."""
+    line(f"{entry['name']}: {entry['doc']}\n")
+    for word in ("policies", "default_model", "baselines", "modality"):
+        if entry.get(word):
+            value = entry[word]
+            line(f"{word.replace('_', ' ')}: {value if isinstance(value, str) else ', '.join(value)}\n")
+    if entry["settings"]:
+        line("Settings, given as --set name=value:")
+    for setting in entry["settings"]:
+        line(f"  {setting['name']}={_written(setting['default'])}  ({setting['type']})")
+        if setting["doc"]:
+            line(f"      {setting['doc']}")
+
+
+def _written(value: Any) -> str:
+    """A default as `--set` would be given it."""
+    if isinstance(value, tuple | list):
+        return ",".join(map(str, value))
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)

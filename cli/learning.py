@@ -1,0 +1,189 @@
+"""The commands that learn and judge: train, predict, evaluate, runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from . import scores
+from .options import DatasetOption, JsonOption, QuietOption, Session, SetOption, StoreOption, pairs, settings, settle
+from .values import number
+
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the start of it, or latest.")]
+
+
+def train(
+    ctx: typer.Context,
+    task: Annotated[str, typer.Argument(metavar="TASK", help="See 'graphsocial list tasks'.")],
+    model: Annotated[
+        str | None, typer.Option(metavar="M", help="See 'graphsocial list models'; the task's default by default.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most so many.", show_default=False)] = None,
+    seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of weights, batches and dropout.")] = 0,
+    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Train so many seeds, from --seed on.")] = 1,
+    split: Annotated[
+        str | None, typer.Option(metavar="POLICY", help="See 'graphsocial list splits'; random by default.")
+    ] = None,
+    folds: Annotated[
+        int | None, typer.Option(metavar="N", min=2, help="Cross-validate: train every fold of --split kfold.")
+    ] = None,
+    class_weights: Annotated[
+        str | None, typer.Option(metavar="balanced|none", help="Whether rare classes weigh more in the loss.")
+    ] = None,
+    baselines: Annotated[
+        bool, typer.Option("--baselines", metavar="", help="Train the task's baselines too, on the same split.")
+    ] = False,
+    features: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN=ENCODER", help="Such as image.file=vision:resnet50; none leaves a column out."),
+    ] = None,
+    set_: SetOption = None,
+    config: Annotated[Path | None, typer.Option(metavar="FILE.yaml", help="A mapping of the same settings.")] = None,
+    dataset: DatasetOption = None,
+    as_of: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Use only what had happened by then (ISO, UTC).")
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", metavar="", help="Train anew, even if the same run is done.")
+    ] = False,
+    store: StoreOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Train a model for a task, with predictions, scores and provenance in the store.
+
+    The same command is the same run: a finished one is not trained again,
+    an interrupted one goes on from its last epoch.
+    """
+    session = settle(ctx, store, json, quiet)
+    if folds is not None and split not in (None, "kfold"):
+        raise typer.BadParameter(f"--folds goes with --split kfold, not with '{split}'.", param_hint="--folds")
+    given = settings(set_, config)
+    flags = {"epochs": epochs, "class_weights": class_weights, "folds": folds}
+    for name, value in flags.items():
+        if value is not None:
+            given = {key: old for key, old in given.items() if key not in (name, f"fitting.{name}", f"split.{name}")}
+            given[name] = value
+    from .data import encoder_name
+    from .training import Plan, train_all
+
+    chosen = {
+        column: None if name == "none" else encoder_name(name)
+        for column, name in pairs(features, option="--features").items()
+    }
+    plan = Plan(
+        task=task,
+        model=model,
+        split=split or ("kfold" if folds else "random"),
+        seeds=tuple(range(seed, seed + seeds)),
+        baselines=baselines,
+        again=again,
+        settings=given,
+        shared={"dataset": dataset, "features": chosen, "as_of": as_of},
+    )
+    with session.write() as opened:
+        try:
+            trained = train_all(opened, plan, session.out)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("the same command goes on where this one stopped") from None
+        found = scores.of_runs(opened, trained.runs)
+        board = scores.board(opened, task=trained.task, dataset=trained.dataset, split=trained.split)
+    if session.out.json:
+        return session.out.value({"runs": [run.to_dict() for run in trained.runs], "leaderboard": board.to_dicts()})
+    scores.show_boards(session.out, board)
+    scores.show_runs(session.out, found)
+    run_id = trained.runs[0].id
+    query = f"select * from {trained.view} where run_id = '{run_id}' limit 5"
+    session.out.say(f"Look at the predictions: {session.command('sql', query)}")
+
+
+def predict(
+    ctx: typer.Context,
+    run: RunArgument,
+    pairs: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="Pairs of ids, in its first two columns; they need no edge.")
+    ] = None,
+    train: Annotated[bool, typer.Option("--train", metavar="", help="Answer the training pairs too.")] = False,
+    store: StoreOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Answer with a trained run and write the answers to the table predictions."""
+    session = settle(ctx, store, json, quiet)
+    with session.write() as opened:
+        from graphsocial import runs
+        from graphsocial.prediction import predict as answer
+
+        chosen = runs.load(opened, run)
+        with session.out.progress() as progress:
+            count = answer(opened, chosen, pairs=pairs, train=train, progress=progress)
+    if session.out.json:
+        return session.out.value({"run": chosen.id, "predictions": count})
+    session.out.table(["run", "predictions"], [(chosen.id, count)])
+    query = f"select * from predictions where run_id = '{chosen.id}' order by created_at desc limit 5"
+    session.out.say(f"Look at them: {session.command('sql', query)}")
+
+
+def evaluate(
+    ctx: typer.Context,
+    run: RunArgument,
+    split: Annotated[str, typer.Option(metavar="PART", help="train, validation or test.")] = "test",
+    store: StoreOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Score a run's predictions as they stand in the store, class by class."""
+    session = settle(ctx, store, json, quiet)
+    with session.read() as opened:
+        from graphsocial.prediction import evaluate as judge
+
+        found = judge(opened, run, split=split)
+    if session.out.json:
+        return session.out.value(found)
+    title = f"{found['run']} on {found['rows']:,} {found['split']} pairs"
+    session.out.table(
+        ["metric", "value"], [(name, number(value, places=4)) for name, value in found["metrics"].items()], title=title
+    )
+    columns = ["class", "precision", "recall", "f1", "support"]
+    rounded = [
+        [number(entry[name], places=4) if isinstance(entry[name], float) else entry[name] for name in columns]
+        for entry in found["classes"]
+    ]
+    session.out.table(columns, rounded)
+
+
+def runs(
+    ctx: typer.Context,
+    task: Annotated[str | None, typer.Option(metavar="TASK", help="Only this task's.")] = None,
+    dataset: Annotated[str | None, typer.Option(metavar="NAME", help="Only this dataset's.")] = None,
+    each: Annotated[
+        bool,
+        typer.Option("--each", metavar="", help="Every run on a line of its own, rather than the mean over seeds."),
+    ] = False,
+    store: StoreOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """The leaderboard: what was trained, best first, with the mean over seeds."""
+    session = settle(ctx, store, json, quiet)
+    with session.read() as opened:
+        task = scores.task_name(task)
+        dataset = opened.dataset(dataset) if dataset else None
+        found = scores.each(opened, task, dataset) if each else scores.board(opened, task=task, dataset=dataset)
+        waiting = scores.unfinished(opened, task, dataset)
+    if session.out.json:
+        return session.out.value(found.to_dicts())
+    if each:
+        scores.show_runs(session.out, found, grouped=True)
+    else:
+        scores.show_boards(session.out, found)
+    _say_what_is_missing(session, found.height, waiting)
+
+
+def _say_what_is_missing(session: Session, count: int, waiting: list[Any]) -> None:
+    if waiting:
+        session.out.say(f"Not done: {', '.join(waiting)}. The command that began a run finishes it.")
+    elif not count:
+        session.out.say(f"There are no runs yet. Make one: {session.command('train', 'edge-emotion')}")

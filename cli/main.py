@@ -1,0 +1,170 @@
+"""The program `graphsocial`: its commands, and what becomes of errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+from . import data, learning, looking, render
+from .options import Before, JsonOption, QuietOption, StoreOption
+
+INTERRUPTIONS = ("Query interrupted", "INTERRUPT Error: Interrupted!")  # how Ctrl-C looks after passing DuckDB
+
+app = typer.Typer(
+    name="graphsocial",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _examples(*lines: str, then: str = "") -> str:
+    shown = ["Examples:" if len(lines) > 1 else "Example:", *(f"  {line}" for line in lines)]
+    return "\n".join([*shown, *(["", then] if then else [])]).replace("[", "\\[")
+
+
+@app.callback(
+    invoke_without_command=True,
+    epilog=_examples(
+        "graphsocial synthesize iesn data/iesn",
+        "graphsocial ingest iesn data/iesn",
+        "graphsocial train edge-emotion --baselines",
+        'graphsocial sql "select * from leaderboard"',
+        then="Every command has --help with an example. GRAPHSOCIAL_DEBUG=1 shows tracebacks.",
+    ),
+)
+def graphsocial(
+    ctx: typer.Context,
+    store: StoreOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    version: Annotated[bool, typer.Option("--version", metavar="", help="Print the version.")] = False,
+) -> None:
+    """Social data as a graph in one DuckDB file, models on it, and predictions that SQL can join."""
+    ctx.obj = Before(store, json, quiet)
+    if version:
+        from importlib.metadata import version as installed
+
+        render.line(f"graphsocial {installed('graphsocial')}")
+    elif ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+
+
+app.command(
+    epilog=_examples(
+        "graphsocial synthesize iesn data/iesn",
+        "graphsocial synthesize iesn data/big --preset iesn --set images_as=vectors",
+        then="All settings: graphsocial list sources synthetic",
+    )
+)(data.synthesize)
+app.command(
+    epilog=_examples(
+        "graphsocial ingest iesn data/iesn",
+        "graphsocial ingest iesn data/iesn --set labels=comments",
+        "graphsocial ingest table mapping.yaml --dataset yelp",
+        then="Sources and their settings: graphsocial list sources",
+    )
+)(data.ingest)
+app.command(
+    epilog=_examples(
+        "graphsocial featurize image",
+        "graphsocial featurize image --encoder vision:resnet50",
+        "graphsocial featurize 'user views image.comment'",
+        then="Encoders and their settings: graphsocial list featurizers",
+    )
+)(data.featurize)
+app.command(
+    epilog=_examples(
+        "graphsocial train edge-emotion",
+        "graphsocial train edge-emotion --baselines --seeds 5",
+        "graphsocial train edge-emotion --model features-only --folds 5",
+        "graphsocial train edge-emotion --set layers=2 --set learning_rate=0.01",
+        then="--set takes any setting of the task, the model, the split and the training; 'graphsocial list models' "
+        "shows those of models; tasks, splits and training have theirs. Baselines keep their own training settings.",
+    )
+)(learning.train)
+app.command(epilog=_examples("graphsocial predict latest", "graphsocial predict hmg_emo-1a2b --pairs pairs.csv"))(
+    learning.predict
+)
+app.command(epilog=_examples("graphsocial evaluate latest", "graphsocial evaluate latest --split validation"))(
+    learning.evaluate
+)
+app.command(epilog=_examples("graphsocial runs", "graphsocial runs --task edge-emotion --each"))(learning.runs)
+app.command(
+    epilog=_examples(
+        'graphsocial sql "select * from leaderboard"',
+        'graphsocial sql "select label, count(*) from predictions group by label" --csv',
+        "graphsocial sql - < query.sql",
+    )
+)(looking.sql)
+app.command(epilog=_examples("graphsocial info", "graphsocial info --json"))(looking.info)
+app.command("list", epilog=_examples("graphsocial list models", "graphsocial list models hmg-emo"))(looking.list_)
+app.command(epilog=_examples("graphsocial doctor"))(looking.doctor)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0, 1 for errors, 2 for wrong usage, 130 when interrupted."""
+    try:
+        try:
+            return _invoke(list(sys.argv[1:] if arguments is None else arguments))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        render.hush()
+        return 1
+    except KeyboardInterrupt as stop:
+        return _interrupted(str(stop))
+    except Exception as error:
+        return _interrupted() if str(error) in INTERRUPTIONS else _explain(error)
+
+
+def _invoke(arguments: list[str]) -> int:
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context("graphsocial", arguments) as ctx:
+            command.invoke(ctx)
+    except typer.Exit as stop:
+        return stop.exit_code
+    return 0
+
+
+def _interrupted(then: str = "") -> int:
+    render.fail(f"Interrupted: {then}." if then else "Interrupted.", prefix="")
+    return 130
+
+
+def _explain(error: Exception) -> int:
+    """An error in one line, and its exit code."""
+    if hasattr(error, "format_message"):  # typer's own: the command line is not right
+        ctx = getattr(error, "ctx", None)
+        hint = f" Try: {ctx.command_path} --help" if ctx else ""
+        render.fail(f"{error.format_message().rstrip('.')}.{hint}")
+        return int(getattr(error, "exit_code", 2))
+    from graphsocial.errors import GraphSocialError
+
+    debug = os.environ.get("GRAPHSOCIAL_DEBUG", "") not in ("", "0")
+    if debug:
+        traceback.print_exception(error)
+    if isinstance(error, GraphSocialError):
+        render.fail(str(error))
+    else:
+        hint = "" if debug else " Set GRAPHSOCIAL_DEBUG=1 to see where."
+        render.fail(f"{type(error).__name__}: {str(error).rstrip('.')}.{hint}")
+    return 1
+
+
+def run() -> NoReturn:
+    """The entry point."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter is no error
+    if not os.environ.get("GRAPHSOCIAL_DEBUG"):
+        warnings.simplefilter("ignore")  # other libraries' words to their programmers
+    sys.exit(main())

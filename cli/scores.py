@@ -1,0 +1,115 @@
+"""The leaderboard and the runs behind it, read from the store's views and laid out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .render import Output
+from .values import number
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from graphsocial.runs import Run
+    from graphsocial.store import GraphStore
+
+METRICS = ("weighted_f1", "macro_f1", "accuracy", "log_loss")
+
+
+def task_name(given: str | None) -> str | None:
+    """A task as the store writes it: `edge_emotion` and `edge-emotion` are one."""
+    if given is None:
+        return None
+    from graphsocial.plugins import resolve
+
+    return str(resolve("task", given).name)
+
+
+def board(store: GraphStore, *, task: str | None, dataset: str | None, split: str | None = None) -> pl.DataFrame:
+    """The leaderboard, seeds taken together."""
+    import polars as pl
+
+    from graphsocial.runs import leaderboard
+
+    found = leaderboard(store, task=task, dataset=dataset)
+    return found if split is None else found.filter(pl.col("split") == split)
+
+
+def each(store: GraphStore, task: str | None, dataset: str | None) -> pl.DataFrame:
+    """The leaderboard, run by run."""
+    return _only(store.connection.table("leaderboard").pl(), task=task, dataset=dataset)
+
+
+def of_runs(store: GraphStore, runs: list[Run]) -> pl.DataFrame:
+    """The leaderboard's lines of these runs, in their order."""
+    import polars as pl
+
+    order = pl.DataFrame({"run_id": [run.id for run in runs]}).unique(maintain_order=True)
+    return order.join(store.connection.table("leaderboard").pl(), on="run_id", how="left", maintain_order="left")
+
+
+def finished(store: GraphStore) -> set[str]:
+    """The ids of runs that are done."""
+    found = store.connection.table("runs").pl()
+    return set(found.filter(found["status"] == "done")["run_id"].to_list())
+
+
+def unfinished(store: GraphStore, task: str | None, dataset: str | None) -> list[str]:
+    """The ids of runs that were interrupted, or are being trained."""
+    found = _only(store.connection.table("runs").pl(), task=task, dataset=dataset)
+    return sorted(found.filter(found["status"] != "done")["run_id"].to_list())
+
+
+def _only(frame: pl.DataFrame, **wanted: str | None) -> pl.DataFrame:
+    for column, value in wanted.items():
+        if value is not None:
+            frame = frame.filter(frame[column] == value)
+    return frame
+
+
+def show_boards(out: Output, found: pl.DataFrame) -> None:
+    """One table for each task, dataset and split."""
+    columns = ["model", "runs", *METRICS, "seconds", "config"]
+    for title, rows in _groups(found):
+        out.table(
+            columns,
+            [
+                [
+                    row["model"],
+                    row["runs"],
+                    *(number(row[name], row.get(f"{name}_sd")) for name in METRICS),
+                    number(row["wall_seconds"], places=1),
+                    row["config_id"][:6],
+                ]
+                for row in rows
+            ],
+            title=title,
+        )
+
+
+def show_runs(out: Output, found: pl.DataFrame, *, grouped: bool = False) -> None:
+    """The runs, each on its line."""
+    columns = ["run", "seed", *METRICS, "seconds", "config"]
+    for title, rows in _groups(found) if grouped else [("Runs", found.to_dicts())]:
+        out.table(
+            columns,
+            [
+                [
+                    row["run_id"],
+                    row["seed"],
+                    *(number(row[name]) for name in METRICS),
+                    number(row["wall_seconds"], places=1),
+                    row["config_id"][:6],
+                ]
+                for row in rows
+            ],
+            title=title,
+        )
+
+
+def _groups(found: pl.DataFrame) -> list[tuple[str, list[dict[str, Any]]]]:
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in found.to_dicts():
+        title = f"{row['task']} on {row['dataset']}, split {row['split']}: scores on the test part"
+        groups.setdefault(title, []).append(row)
+    return list(groups.items())

@@ -1,0 +1,93 @@
+"""How a value looks: in JSON, in CSV and in a table."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it: ISO times, numbers that are no numbers as null."""
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, bytes):
+        return value.hex()
+    if type(value) in (list, tuple):
+        return [plain(entry) for entry in value]
+    return str(value)
+
+
+class Figure(str):
+    """A number that is written already, for a column that is set to the right."""
+
+
+def number(value: float | None, spread: float | None = None, *, places: int = 3) -> Figure:
+    """`0.412`, or `0.412 ± 0.010` where the spread is known."""
+    if value is None:
+        return Figure("–")
+    return Figure(f"{value:.{places}f}" + (f" ± {spread:.{places}f}" if spread is not None else ""))
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is set to the right."""
+    return isinstance(value, int | float | Decimal | Figure) and not isinstance(value, bool)
+
+
+def cell(value: Any) -> Any:
+    """A value as CSV has it: nothing for null, JSON for lists and maps."""
+    value = value if isinstance(value, float) else plain(value)
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+
+
+def text(value: Any) -> str:
+    """A table's cell: short numbers, and nothing that moves the cursor."""
+    if value is None:
+        return "null"
+    if isinstance(value, float):
+        return f"{value:.6g}" if abs(value) < 1e6 else f"{value:.15g}"
+    shown = str(cell(_short(value)))
+    return shown if shown.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in shown)
+
+
+def _short(value: Any) -> Any:
+    """Lists and maps with short numbers inside."""
+    if isinstance(value, Mapping):
+        return {key: _short(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_short(entry) for entry in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def distinct(columns: Sequence[str]) -> list[str]:
+    """`a, a` → `a, a_1`, since an object has a key once."""
+    names: list[str] = []
+    for name in columns:
+        number, fresh = 0, name
+        while fresh in names:
+            number += 1
+            fresh = f"{name}_{number}"
+        names.append(fresh)
+    return names
+
+
+def one_line(text: str) -> str:
+    """A text of several lines as one, without DuckDB's picture of the place."""
+    text = re.sub(r"\n+LINE \d+:.*", "", text, flags=re.DOTALL)
+    return " ".join(line.strip() for line in text.splitlines() if line.strip())

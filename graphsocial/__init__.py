@@ -1,0 +1,71 @@
+"""A graph-centric social analytics engine: `import graphsocial as gs`."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from graphsocial.errors import GraphSocialError
+    from graphsocial.featurization import featurize
+    from graphsocial.ingestion import ingest
+    from graphsocial.prediction import evaluate, predict
+    from graphsocial.runs import Run, leaderboard
+    from graphsocial.sampling import Visibility
+    from graphsocial.splits import SplitPolicy
+    from graphsocial.store import GraphStore, open
+    from graphsocial.synthesis import synthesize
+    from graphsocial.training import train
+    from graphsocial.types import Column, EdgeType, GraphSchema, NodeType, Target
+
+# In the order in which data flows. Each is imported when it is first used, so that torch and dgl load only then.
+_HOME = {
+    "synthesize": "synthesis",
+    "open": "store",
+    "GraphStore": "store",
+    "GraphSchema": "types",
+    "NodeType": "types",
+    "EdgeType": "types",
+    "Column": "types",
+    "Target": "types",
+    "ingest": "ingestion",
+    "featurize": "featurization",
+    "SplitPolicy": "splits",
+    "Visibility": "sampling",
+    "train": "training",
+    "Run": "runs",
+    "leaderboard": "runs",
+    "predict": "prediction",
+    "evaluate": "prediction",
+    "GraphSocialError": "errors",
+}
+__all__ = [  # noqa: RUF022 - the order is the order of data
+    "synthesize",
+    "open",
+    "GraphStore",
+    "GraphSchema",
+    "NodeType",
+    "EdgeType",
+    "Column",
+    "Target",
+    "ingest",
+    "featurize",
+    "SplitPolicy",
+    "Visibility",
+    "train",
+    "Run",
+    "leaderboard",
+    "predict",
+    "evaluate",
+    "GraphSocialError",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"graphsocial.{_HOME[name]}"), name)
+    raise AttributeError(f"graphsocial has no '{name}'; it has {', '.join(__all__)}.")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

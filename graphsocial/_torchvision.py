@@ -1,0 +1,48 @@
+"""Torchvision from PyPI is built for CUDA; beside a CPU-only torch it cannot be imported without a little help."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+_declared: list[Any] = []  # the torch.library.Library must stay alive, or its operators vanish
+
+
+def ensure_torchvision() -> None:
+    """Make `import torchvision` work; call it before importing torchvision, transformers or sentence_transformers.
+
+    The wheel's `_C` extension needs `libtorch_cuda.so`. Without that file torchvision registers fake kernels for two
+    operators that nobody has declared, and the import fails; transformers and sentence-transformers, which import
+    torchvision when it is installed, fail with it. Declaring the two operators is enough: networks and transforms
+    need no extension, and what does need it (`nms`, `decode_image`) still raises torchvision's own error.
+
+    Where the extension can be loaded, or torchvision is not installed, or is imported already, nothing changes.
+    """
+    if "torchvision" in sys.modules:
+        return
+    spec = importlib.util.find_spec("torchvision")  # does not import it
+    if spec is None or spec.origin is None:
+        return
+    import torch
+
+    folder = Path(spec.origin).parent
+    if any(_loads(extension) for extension in sorted([*folder.glob("_C*.so"), *folder.glob("_C*.pyd")])):
+        return
+    if hasattr(torch.ops.torchvision, "nms"):  # somebody has helped already
+        return
+    library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+    for name in ("nms", "qnms"):
+        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
+    _declared.append(library)
+
+
+def _loads(extension: Path) -> bool:
+    import torch
+
+    try:
+        torch.ops.load_library(str(extension))  # type: ignore[no-untyped-call]  # torchvision gets the same handle again
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,52 @@
+"""What can go wrong, said so that the reader knows what was given, what is allowed and what to try."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class GraphSocialError(Exception):
+    """The root of every error that graphsocial raises on purpose."""
+
+
+class InputError(GraphSocialError, ValueError):
+    """A file, a value or a setting that cannot be used as given."""
+
+
+class MissingFileError(InputError, FileNotFoundError):
+    """A file or folder that should be there is not."""
+
+    def __str__(self) -> str:  # FileNotFoundError would format its arguments as an errno
+        return str(self.args[0]) if self.args else ""
+
+
+class UnknownNameError(GraphSocialError, LookupError):
+    """A name that nothing answers to; says what was meant, perhaps, and what is known."""
+
+    @classmethod
+    def of(cls, kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
+        """Build the sentence: `No source is called 'iens'. Did you mean 'iesn'? Known: …`."""
+        known = sorted(known)
+        close = get_close_matches(name, known, n=1)
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        return cls(f"No {kind} is called '{name}'.{hint} Known: {', '.join(known) or 'none yet'}.")
+
+
+class StoreError(GraphSocialError, OSError):
+    """The store cannot be opened, read or written as asked."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class DataError(InputError):
+    """The data in the store cannot answer the question: no labels, one class, an empty split."""
+
+
+class FeatureError(GraphSocialError, RuntimeError):
+    """An encoder is missing what it needs: weights, a package, readable input."""
+
+
+class TrainingError(GraphSocialError, RuntimeError):
+    """Training went wrong: a loss that is not finite, a checkpoint that does not fit."""

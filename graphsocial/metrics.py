@@ -1,0 +1,59 @@
+"""How good predictions are: thin calls of scikit-learn and torchmetrics."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import accuracy_score, log_loss, precision_recall_fscore_support
+
+from graphsocial._torchvision import ensure_torchvision
+
+CALIBRATION_BINS = 15
+
+
+def multiclass(preds: NDArray[np.float64], target: NDArray[np.int64]) -> dict[str, float]:
+    """The scores of class probabilities.
+
+    Weighted scores weight each class by its support, macro scores do not and are taken over the classes that occur in
+    `target` or are predicted; a class that is never predicted has precision 0. The log loss is in nats and
+    clips probabilities at 1e-7; the calibration error of the top class is the expected
+    one in 15 bins (Naeini et al. 2015).
+
+    Args:
+        preds: (N, K) probabilities, rows sum to 1.
+        target: (N,) classes.
+
+    Raises:
+        ValueError: there are no rows.
+
+    >>> import numpy as np
+    >>> multiclass(np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]), np.array([0, 1, 1]))["accuracy"]
+    0.6666666666666666
+    """
+    if not len(target):
+        raise ValueError("No rows to score.")
+    chosen = preds.argmax(axis=1)
+    precision, recall, f1, _ = precision_recall_fscore_support(target, chosen, average="weighted", zero_division=0)
+    _, _, macro, _ = precision_recall_fscore_support(target, chosen, average="macro", zero_division=0)
+    clipped = np.clip(preds, 1e-7, 1)
+    ensure_torchvision()  # torchmetrics imports it
+    from torchmetrics.functional.classification import multiclass_calibration_error
+
+    calibration = multiclass_calibration_error(
+        torch.from_numpy(np.ascontiguousarray(preds)), torch.from_numpy(target), preds.shape[1], CALIBRATION_BINS
+    )
+    return {
+        "weighted_f1": float(f1),
+        "macro_f1": float(macro),
+        "accuracy": float(accuracy_score(target, chosen)),
+        "weighted_precision": float(precision),
+        "weighted_recall": float(recall),
+        "log_loss": float(
+            log_loss(target, clipped / clipped.sum(axis=1, keepdims=True), labels=np.arange(preds.shape[1]))
+        ),
+        "calibration_error": float(calibration),
+    }
+
+
+LOWER_IS_BETTER = frozenset({"log_loss", "calibration_error"})

@@ -1,0 +1,57 @@
+"""What a model is: settings that build a `torch.nn.Module` over a social graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from graphsocial.graph import SocialGraph
+from graphsocial.sampling import Batch
+
+
+class Network(nn.Module):
+    """A module that answers batches; one without parameters is not trained.
+
+    `forward(graph, batch) -> {target: logits (B, K)}`.
+    """
+
+    def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
+        """Logits of the batch's pairs, by target."""
+        raise TypeError(f"{type(self).__name__} does not say how it answers.")
+
+    def penalty(self) -> Tensor:
+        """What is added to the mean loss of a batch, such as a Gaussian prior; nothing by default."""
+        return torch.zeros(())
+
+
+class Model(Protocol):
+    """A frozen dataclass in `models/<name>.py` whose fields are its settings.
+
+    Attributes:
+        layers: how many message-passing layers it has; 0 for models that look at no edges.
+        transductive: it holds parameters for each user or image, so that unseen ones get nothing of their own.
+        training: training settings that suit it better than the general defaults.
+    """
+
+    layers: int
+    transductive: ClassVar[bool]
+    training: ClassVar[Mapping[str, Any]]
+
+    def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
+        """The untrained network.
+
+        Args:
+            graph: what it will run on: sizes, feature widths, classes.
+            train: (n,) positions of the training pairs; statistics may come from these alone.
+            seed: for what is random beside the initial weights.
+        """
+        ...
+
+
+def class_shares(graph: SocialGraph, train: Tensor) -> Tensor:
+    """(K,) the classes' shares of the training pairs, a class without any counted as half a pair."""
+    counts = torch.bincount(graph.codes[train], minlength=len(graph.classes)).float().clamp_min(0.5)
+    return counts / counts.sum()

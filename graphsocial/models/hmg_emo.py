@@ -1,0 +1,174 @@
+"""HMG-Emo: a heterogeneous multimodal graph network for the emotion that a user feels at an image.
+
+Bhattacharyya, Yang & Wang, "A Heterogeneous Multimodal Graph Learning Framework for Recognizing User Emotions in
+Social Networks" (2024).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import relu
+
+from graphsocial.errors import InputError
+from graphsocial.graph import Canonical, SocialGraph
+from graphsocial.models.base import Network, class_shares
+from graphsocial.nn.aggregation import GraphConv, SageConv
+from graphsocial.nn.fusion import AdaptiveCombination, Classifier
+from graphsocial.nn.graph_attention import GraphAttention
+from graphsocial.nn.inputs import EdgeInputs, NodeInputs, deal_out
+from graphsocial.sampling import Batch, label_history
+
+BACKBONES: dict[str, type[nn.Module]] = {"gat": GraphAttention, "sage": SageConv, "graphconv": GraphConv}
+
+
+@dataclass(frozen=True)
+class HmgEmo:
+    """The paper's network, with what goes beyond it switched on where validation says so.
+
+    The paper's own form is `history=false residual=false identity=none`.
+
+    Attributes:
+        backbone: `gat` (eqs. 2-3, edge features in the attention logits), `sage`, `graphconv` (no edge features).
+        layers: message-passing layers, each followed by batch normalisation and ReLU.
+        width: of the layers (64).
+        node_width, edge_width: of the projected node features (128) and comment features (256).
+        share: one weight matrix for `all` node and edge types and one softmax over all neighbours (as printed), or
+            one for each `relation`, summed.
+        combine: the adaptive combination (eqs. 5-6): `gated` (a sigmoid), `paper` (as printed, unbounded), `none`.
+        mechanism: how the two ends are joined: `concat`, `sum`, `dot`.
+        comments: comment features on the edges are used.
+        dropout: in the classifier and on the input features.
+        history: the labels of a node's other visible edges are an input feature (beyond the paper).
+        residual: each layer adds its input, and the classifier sees the first layer's input too (beyond the paper).
+        identity: learned vectors for each node of `none`, `bare` (types without any features), or `all` types.
+    """
+
+    backbone: Literal["gat", "sage", "graphconv"] = "gat"
+    layers: int = 5
+    width: int = 64
+    node_width: int = 128
+    edge_width: int = 256
+    share: Literal["all", "relation"] = "relation"
+    combine: Literal["gated", "paper", "none"] = "gated"
+    mechanism: Literal["concat", "sum", "dot"] = "concat"
+    comments: bool = True
+    dropout: float = 0.2
+    history: bool = True
+    residual: bool = True
+    identity: Literal["none", "bare", "all"] = "bare"
+
+    transductive: ClassVar[bool] = False
+    training: ClassVar[Mapping[str, Any]] = {}
+
+    def __post_init__(self) -> None:
+        if self.backbone not in BACKBONES:
+            raise InputError(f"'{self.backbone}' is no backbone; use one of {', '.join(BACKBONES)}.")
+        if self.layers < 1:
+            raise InputError(f"{self.layers} layers pass no messages; use at least 1, or the model 'features-only'.")
+
+    def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
+        """The untrained network for this graph's types, features and classes."""
+        return HmgEmoNetwork(self, graph, class_shares(graph, train))
+
+
+class HmgEmoNetwork(Network):
+    """Node inputs → message passing → adaptive combination of the pair's ends → classifier."""
+
+    prior: Tensor
+
+    def __init__(self, settings: HmgEmo, graph: SocialGraph, prior: Tensor) -> None:
+        super().__init__()
+        self.settings = settings
+        self.register_buffer("prior", prior)
+        types = tuple(graph.num_nodes)
+        known = {*graph.node_features, *graph.tables}
+        ids = {"none": (), "bare": tuple(t for t in types if t not in known), "all": types}[settings.identity]
+        self.inputs = NodeInputs(
+            graph, settings.node_width, history=settings.history, ids=ids, dropout=settings.dropout
+        )
+        self.speaking = tuple(graph.edge_features) if settings.comments and settings.backbone == "gat" else ()
+        self.edge_inputs = EdgeInputs(graph, settings.edge_width) if self.speaking else None
+        widths = [settings.node_width] + [settings.width] * settings.layers
+        options: dict[str, Any] = {"share": settings.share} if settings.backbone == "gat" else {}
+        if self.speaking:
+            options["edge_features"] = dict.fromkeys(self.speaking, settings.edge_width)
+        self.convolutions = nn.ModuleList(
+            [
+                BACKBONES[settings.backbone](types, tuple(graph.edges), before, after, **options)
+                for before, after in pairwise(widths)
+            ]
+        )
+        self.norms = nn.ModuleList(
+            [nn.ModuleDict({name: nn.BatchNorm1d(after) for name in types}) for after in widths[1:]]
+        )
+        self.skip = nn.Linear(settings.node_width, settings.width) if settings.residual else None
+        ends = settings.width * (2 if settings.residual else 1)
+        self.combination = AdaptiveCombination(ends, mode=settings.combine, mechanism=settings.mechanism)
+        self.classifier = Classifier(
+            self.combination.out_features, settings.width, len(prior), dropout=settings.dropout
+        )
+
+    def embed(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
+        """The node representations of the batch's last layer: node type → (N, width), or twice that with residuals."""
+        history = label_history(graph, batch.view, self.prior) if self.settings.history else None
+        x: dict[str, Tensor] = self.inputs(graph, batch.nodes, history)
+        columns, scores = self._edge_scores(graph)
+        first = None
+        for depth, (layer, convolution) in enumerate(zip(batch.layers, self.convolutions, strict=True)):
+            edges = {
+                kind: deal_out(
+                    graph,
+                    kind,
+                    scores,
+                    columns[depth, kind],
+                    batch.view.features,
+                    None if layer.edge_ids is None else layer.edge_ids[kind],
+                )
+                for kind in self.speaking
+            }
+            mask = {kind: part for kind, part in layer.mask.items() if part is not None}
+            options: dict[str, Any] = {"edge_scores": edges} if edges else {}
+            out = convolution(x, layer.relations, edge_mask=mask, num_dst=layer.num_dst, **options)
+            count = {name: len(part) for name, part in out.items()}
+            if self.skip is not None:
+                if first is None:
+                    first = {name: self.skip(part) for name, part in x.items()}
+                first = {name: part[: count[name]] for name, part in first.items()}
+                before = first if depth == 0 else {name: part[: count[name]] for name, part in x.items()}
+            norm: Any = self.norms[depth]
+            x = {name: relu(_normalised(norm[name], part)) for name, part in out.items()}
+            if self.skip is not None:
+                x = {name: part + before[name] for name, part in x.items()}
+        if first is not None:
+            x = {name: torch.cat([part, first[name]], dim=1) for name, part in x.items()}
+        return x
+
+    def _edge_scores(self, graph: SocialGraph) -> tuple[dict[tuple[int, Canonical], int], list[Tensor]]:
+        """All layers' edge logits in one product, and the column of each layer and direction."""
+        if self.edge_inputs is None:
+            return {}, []
+        folded: list[Tensor] = []
+        columns: dict[tuple[int, Canonical], int] = {}
+        for depth, convolution in enumerate(self.convolutions):
+            vectors: dict[Canonical, Tensor] = convolution.fold_edge_vector()  # type: ignore[operator]
+            for kind, vector in vectors.items():
+                columns[depth, kind] = len(folded)
+                folded.append(vector)
+        return columns, self.edge_inputs.scores(graph, torch.stack(folded))
+
+    def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
+        """(B, K) logits of the batch's pairs."""
+        x = self.embed(graph, batch)
+        joined, _ = self.combination(x[graph.entity[0]][batch.src], x[graph.entity[2]][batch.dst])
+        return {graph.target.name: self.classifier(joined)}
+
+
+def _normalised(norm: nn.Module, x: Tensor) -> Tensor:
+    """Batch normalisation; a single row in training has no variance and is left as it is."""
+    return x if norm.training and len(x) < 2 else norm(x)

@@ -1,0 +1,56 @@
+"""How each user and each image leans: multinomial logistic regression on who and what, with a Gaussian prior."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from graphsocial.graph import SocialGraph
+from graphsocial.models.base import Network, class_shares
+from graphsocial.sampling import Batch
+
+
+@dataclass(frozen=True)
+class UserImageBias:
+    """logits = log shares + b_user + b_image; unseen users and images have b = 0.
+
+    Attributes:
+        prior: precision of the Gaussian prior on each b, in units of one observation's log loss.
+    """
+
+    prior: float = 1.0
+
+    layers: ClassVar[int] = 0
+    transductive: ClassVar[bool] = True
+    training: ClassVar[Mapping[str, Any]] = {"learning_rate": 0.05, "epochs": 40, "class_weights": "none"}
+
+    def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
+        """Zero biases for every node."""
+        return UserImageBiasNetwork(graph, class_shares(graph, train), self.prior, len(train))
+
+
+class UserImageBiasNetwork(Network):
+    """One bias vector a node."""
+
+    shares: Tensor
+
+    def __init__(self, graph: SocialGraph, shares: Tensor, prior: float, observations: int) -> None:
+        super().__init__()
+        sizes, classes = graph.num_nodes, len(shares)
+        self.user = nn.Parameter(torch.zeros(sizes[graph.entity[0]], classes))
+        self.image = nn.Parameter(torch.zeros(sizes[graph.entity[2]], classes))
+        self.prior, self.observations = prior, observations
+        self.register_buffer("shares", shares)
+
+    def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
+        """(B, K)."""
+        user, image = self.user[graph.pair_src[batch.pairs]], self.image[graph.pair_dst[batch.pairs]]
+        return {graph.target.name: torch.log(self.shares) + user + image}
+
+    def penalty(self) -> Tensor:
+        """The negative log prior, per training pair."""
+        return self.prior / 2 / self.observations * (self.user.square().sum() + self.image.square().sum())

@@ -1,0 +1,232 @@
+"""Sums over neighbours: the sparse product under every layer, and the two layers that weigh neighbours alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import linear
+
+from graphsocial.errors import InputError
+from graphsocial.nn.relation import CanonicalEtype, Relation, check_edges, check_graph, first_rows
+
+
+def weighted_sum(
+    relations: Sequence[Relation],
+    weights: Sequence[Tensor],
+    values: Sequence[Tensor],
+    *,
+    self_weight: Tensor | None = None,
+    self_value: Tensor | None = None,
+) -> Tensor:
+    r"""Weighted neighbours of all relations and the node itself, added up in one buffer.
+
+    .. math:: y_i = w_{ii} v_i + \sum_r \sum_{j \in N_r(i)} w^r_{ij} v^r_j
+
+    Args:
+        relations: R relations into the same num_dst destinations; at least one, or a self term.
+        weights: for each relation (E_r,), **sorted** as the relation's edges.
+        values: for each relation (num_src_r, H).
+        self_weight: (num_dst,) or None.
+        self_value: (num_dst, H), with `self_weight`.
+
+    Returns:
+        (num_dst, H), differentiable in weights and values.
+    """
+    unique: dict[int, Tensor] = {}  # a value that serves two relations gets one gradient buffer
+    for value in (*values, *(() if self_value is None else (self_value,))):
+        unique.setdefault(id(value), value)
+    slots = {key: slot for slot, key in enumerate(unique)}
+    where = tuple(slots[id(value)] for value in values)
+    own = None if self_value is None else slots[id(self_value)]
+    result: Tensor = _WeightedSum.apply(  # type: ignore[no-untyped-call]
+        tuple(relations), where, own, self_weight, *unique.values(), *weights
+    )
+    return result
+
+
+class _WeightedSum(torch.autograd.Function):
+    """Tensors come as: self weight, distinct values, one weight vector a relation."""
+
+    @staticmethod
+    def forward(ctx: Any, relations: Any, where: Any, own: Any, self_weight: Any, *tensors: Tensor) -> Tensor:
+        count = len(tensors) - len(relations)
+        values, weights = [value.contiguous() for value in tensors[:count]], tensors[count:]
+        if own is None:
+            result = values[0].new_zeros(relations[0].num_dst, values[0].shape[1])
+        else:
+            result = values[own] * self_weight[:, None]
+        for relation, slot, weight in zip(relations, where, weights, strict=True):
+            result.addmm_(relation.matrix(weight), values[slot])
+        ctx.relations, ctx.where, ctx.own = relations, where, own
+        ctx.save_for_backward(self_weight, *values, *weights)
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        self_weight, *saved = ctx.saved_tensors
+        count = len(saved) - len(ctx.relations)
+        values, weights = saved[:count], saved[count:]
+        needed = ctx.needs_input_grad[3:]
+        grad = grad.contiguous()
+        d_self: Tensor | None = None
+        d_values: list[Tensor | None] = [None] * count
+        d_weights: list[Tensor | None] = [None] * len(weights)
+        if ctx.own is not None:
+            if needed[0]:
+                d_self = torch.einsum("nh,nh->n", grad, values[ctx.own])
+            if needed[1 + ctx.own]:
+                d_values[ctx.own] = grad * self_weight[:, None]
+        for r, (relation, slot, weight) in enumerate(zip(ctx.relations, ctx.where, weights, strict=True)):
+            if needed[1 + count + r]:
+                d_weights[r] = _dot_edges(relation, weight, grad, values[slot])
+            if needed[1 + slot]:
+                into = d_values[slot]
+                into = torch.zeros_like(values[slot]) if into is None else into
+                d_values[slot] = into.addmm_(relation.transposed(weight), grad)
+        return None, None, None, d_self, *d_values, *d_weights
+
+
+def _dot_edges(relation: Relation, pattern: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """`left[dst] · right[src]` for each sorted edge, without gathering either; (E,)."""
+    matrix = relation.matrix(pattern)  # its entries count for nothing: beta is 0
+    entries: Tensor = torch.sparse.sampled_addmm(matrix, left, right.t(), beta=0.0).values()
+    return entries
+
+
+def aggregate(
+    relation: Relation,
+    x: Tensor,
+    *,
+    reduce: Literal["mean", "sum"],
+    edge_mask: Tensor | None = None,
+) -> Tensor:
+    """The mean or sum of each node's neighbours; zeros where there are none.
+
+    Args:
+        relation: the edges.
+        x: (num_src, D).
+        reduce: `mean` or `sum`.
+        edge_mask: bool (E,) in the caller's edge order; False is as good as no edge.
+
+    Returns:
+        (num_dst, D)
+    """
+    if x.dim() != 2 or len(x) != relation.num_src:
+        raise InputError(f"x has the shape {tuple(x.shape)}; the relation takes ({relation.num_src}, D).")
+    if edge_mask is not None and edge_mask.shape != (relation.num_edges,):
+        raise InputError(f"edge_mask has the shape {tuple(edge_mask.shape)}; it takes ({relation.num_edges},).")
+    return weighted_sum([relation], [edge_weights(relation, reduce, edge_mask, x.dtype)], [x])
+
+
+def edge_weights(relation: Relation, reduce: str, edge_mask: Tensor | None, dtype: torch.dtype) -> Tensor:
+    """What each **sorted** edge counts in a mean or a sum; (E,)."""
+    if reduce not in ("mean", "sum"):
+        raise InputError(f"reduce = '{reduce}' is not known; use 'mean' or 'sum'.")
+    if edge_mask is None:
+        weights = torch.ones(relation.num_edges, dtype=dtype, device=relation.src.device)
+    else:
+        weights = edge_mask.index_select(0, relation.order).to(dtype)
+    if reduce == "mean":
+        weights *= relation.sum_by_dst(weights).clamp_min(1).reciprocal().index_select(0, relation.dst)
+    return weights
+
+
+class NeighbourConv(nn.Module):
+    """A node's own features and those of its neighbours, each through a linear map, added up.
+
+    `share="all"` has one pair of maps for all types; `share="relation"` one map for each edge type's messages and
+    one for each node type's own features. Arguments are those of `GraphAttention`, so that a model picks a layer by
+    name; what concerns edge features and attention is accepted and unused.
+    """
+
+    reduce: Literal["mean", "sum"]
+
+    def __init__(
+        self,
+        node_types: Sequence[str],
+        edge_types: Sequence[CanonicalEtype],
+        in_features: int,
+        out_features: int,
+        *,
+        edge_features: Mapping[CanonicalEtype, int] | None = None,
+        share: Literal["all", "relation"] = "all",
+        self_loops: bool = True,
+        negative_slope: float = 0.2,
+    ) -> None:
+        super().__init__()
+        if share not in ("all", "relation"):
+            raise InputError(f"share = '{share}' is not known; use 'all' or 'relation'.")
+        self.node_types, self.edge_types = tuple(node_types), tuple(edge_types)
+        self.in_features, self.out_features, self.share = in_features, out_features, share
+        messages = ["all"] if share == "all" else ["-".join(etype) for etype in self.edge_types]
+        nodes = ["all"] if share == "all" else [f"node-{name}" for name in self.node_types]
+        shape = (out_features, in_features)
+        self.weight = nn.ParameterDict({key: nn.Parameter(torch.empty(shape)) for key in messages})
+        self.self_weight = nn.ParameterDict({key: nn.Parameter(torch.empty(shape)) for key in nodes if self_loops})
+        self.bias = nn.ParameterDict({key: nn.Parameter(torch.empty(out_features)) for key in nodes})
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Glorot-uniform weights, zero biases."""
+        for parameter in self.parameters():
+            nn.init.xavier_uniform_(parameter) if parameter.dim() == 2 else nn.init.zeros_(parameter)
+
+    def fold_edge_vector(self) -> dict[CanonicalEtype, Tensor]:
+        """Nothing: these layers take no edge features."""
+        return {}
+
+    def forward(
+        self,
+        x: Mapping[str, Tensor],
+        relations: Mapping[CanonicalEtype, Relation],
+        *,
+        edge_features: Mapping[CanonicalEtype, Tensor] | None = None,
+        edge_scores: Mapping[CanonicalEtype, Tensor] | None = None,
+        edge_mask: Mapping[CanonicalEtype, Tensor] | None = None,
+        num_dst: Mapping[str, int] | None = None,
+    ) -> dict[str, Tensor]:
+        """Compute the layer: {node_type: (N, D)} to {node_type: (num_dst, H)}; see `GraphAttention.forward`."""
+        counts = check_graph(x, relations, self.node_types, self.edge_types, self.in_features, num_dst)
+        masks = check_edges("edge_mask", edge_mask, relations, dict.fromkeys(self.edge_types, ()))
+        one = self.share == "all"
+        keys = {etype: "all" if one else "-".join(etype) for etype in self.edge_types}
+        needed = dict.fromkeys((etype[0], key) for etype, key in keys.items())
+        values = {(name, key): linear(x[name], self.weight[key]) for name, key in needed}  # (N, H)
+        result = {}
+        for name, count in counts.items():
+            etypes = [etype for etype in self.edge_types if etype[2] == name]
+            key = "all" if one else f"node-{name}"
+            y = self.bias[key].expand(count, -1)
+            if key in self.self_weight:
+                y = linear(first_rows(x[name], count), self.self_weight[key], self.bias[key])
+            if etypes:
+                y = y + weighted_sum(
+                    [relations[etype] for etype in etypes],
+                    [edge_weights(relations[etype], self.reduce, masks.get(etype), x[name].dtype) for etype in etypes],
+                    [values[etype[0], keys[etype]] for etype in etypes],
+                )
+            result[name] = y
+        return result  # {node_type: (num_dst, H)}
+
+
+class SageConv(NeighbourConv):
+    r"""GraphSAGE with the mean aggregator (Hamilton et al. 2017, https://arxiv.org/abs/1706.02216).
+
+    .. math:: x'_i = W_1 x_i + \sum_r W_2^r \operatorname{mean}_{j \in N_r(i)} x_j + b
+    """
+
+    reduce = "mean"
+
+
+class GraphConv(NeighbourConv):
+    r"""The higher-order network's 1-dimensional layer (Morris et al. 2019, https://arxiv.org/abs/1810.02244).
+
+    .. math:: x'_i = W_1 x_i + \sum_r W_2^r \sum_{j \in N_r(i)} x_j + b
+    """
+
+    reduce = "sum"

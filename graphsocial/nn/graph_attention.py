@@ -1,0 +1,257 @@
+"""Graph attention over a heterogeneous graph: every node weighs its neighbours of all types, and itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from graphsocial.errors import InputError
+from graphsocial.nn.aggregation import weighted_sum
+from graphsocial.nn.edge_softmax import attend, joint_softmax
+from graphsocial.nn.relation import CanonicalEtype, Relation, check_edges, check_graph, first_rows
+
+__all__ = ["GraphAttention", "attend"]
+
+ALL = "all"  # the one set of weights of share="all"
+
+
+class GraphAttention(nn.Module):
+    r"""One layer of graph attention with edge features in the logits.
+
+    `share="all"` is eqs. 2-3 of "HMG-Emo" as printed: one Θ and one pair a_s, a_t for all nodes, one Θ_e, a_e for
+    all edges with features, and one softmax over all neighbours and the node itself:
+
+    .. math::
+        x'_i = \alpha_{ii} \Theta x_i + \sum_j \alpha_{ij} \Theta x_j + b, \qquad
+        \alpha_{ij} \propto \exp f(a_s^\top \Theta x_i + a_t^\top \Theta x_j + a_e^\top \Theta_e e_{ij})
+
+    `share="relation"` gives each edge type its own Θ, a and softmax, and adds the results, as PyG's
+    `HeteroConv(GATConv)` does; the self loop is then a linear map per node type.
+
+    The scores are linear in x and e, so a^T Θ folds to one vector: no (E, H) tensor is ever built.
+
+    Args:
+        node_types: all node types of the graph.
+        edge_types: all edge types, as (source type, relation, destination type).
+        in_features: D, of every node type.
+        out_features: H.
+        edge_features: width De of the edge types that have features.
+        share: which weights are shared; see above.
+        self_loops: whether a node attends to itself.
+        negative_slope: of the LeakyReLU in the logits.
+        edge_values: beyond the paper: an edge's features enter its message too, as Θ x_j + Θ_v e_ij.
+    """
+
+    def __init__(
+        self,
+        node_types: Sequence[str],
+        edge_types: Sequence[CanonicalEtype],
+        in_features: int,
+        out_features: int,
+        *,
+        edge_features: Mapping[CanonicalEtype, int] | None = None,
+        share: Literal["all", "relation"] = "all",
+        self_loops: bool = True,
+        negative_slope: float = 0.2,
+        edge_values: bool = False,
+    ) -> None:
+        super().__init__()
+        self.node_types, self.edge_types = tuple(node_types), tuple(edge_types)
+        self.in_features, self.out_features = in_features, out_features
+        self.edge_features, self.share, self.edge_values = dict(edge_features or {}), share, edge_values
+        self.self_loops, self.negative_slope = self_loops, negative_slope
+        if share not in (ALL, "relation"):
+            raise InputError(f"share = '{share}' is not known; use 'all' or 'relation'.")
+        if negative_slope < 0:
+            raise InputError(f"negative_slope = {negative_slope} is negative; LeakyReLU must not fall.")
+        unknown = set(self.edge_features) - set(self.edge_types)
+        if unknown:
+            raise InputError(f"edge_features names {sorted(unknown)}; the edge types are {sorted(self.edge_types)}.")
+        widths: dict[str, int] = {}
+        for etype, width in self.edge_features.items():
+            if widths.setdefault(self._key(etype), width) != width:
+                raise InputError(
+                    f"edge_features has several widths, {self.edge_features}; one Θ_e takes one. Project the features "
+                    "to one width, or use share='relation'."
+                )
+        keys = [ALL] if share == ALL else [self._key(etype) for etype in self.edge_types]
+        nodes = list(dict.fromkeys(self._node_key(name) for name in self.node_types))
+        self.weight = _parameters(dict.fromkeys(keys, (out_features, in_features)))
+        self.attention_self = _parameters(dict.fromkeys(keys, (out_features,)))
+        self.attention_neighbour = _parameters(dict.fromkeys(keys, (out_features,)))
+        self.edge_weight = _parameters({key: (out_features, width) for key, width in widths.items()})
+        self.attention_edge = _parameters(dict.fromkeys(widths, (out_features,)))
+        self.edge_value = _parameters({key: (out_features, width) for key, width in widths.items() if edge_values})
+        self.self_weight = _parameters(
+            dict.fromkeys(nodes if share == "relation" and self_loops else (), (out_features, in_features))
+        )
+        self.bias = _parameters(dict.fromkeys(nodes, (out_features,)))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Glorot-uniform weights and attention vectors, zero biases."""
+        for name, parameter in self.named_parameters():
+            if name.startswith("bias"):
+                nn.init.zeros_(parameter)
+            else:
+                nn.init.xavier_uniform_(parameter if parameter.dim() == 2 else parameter[None])
+
+    def _key(self, etype: CanonicalEtype) -> str:
+        return ALL if self.share == ALL else "-".join(etype)
+
+    def _node_key(self, node_type: str) -> str:
+        return ALL if self.share == ALL else f"node-{node_type}"  # a bare name could be that of a module's method
+
+    def fold_edge_vector(self) -> dict[CanonicalEtype, Tensor]:
+        """a_e^T Θ_e for each edge type with features; (De,). `edge_features @ vector` is its `edge_scores`.
+
+        A model stacks the vectors of all its layers and has all their edge logits in one matrix product.
+        """
+        folded = {key: weight.t() @ self.attention_edge[key] for key, weight in self.edge_weight.items()}
+        return {etype: folded[self._key(etype)] for etype in self.edge_features}
+
+    def forward(
+        self,
+        x: Mapping[str, Tensor],
+        relations: Mapping[CanonicalEtype, Relation],
+        *,
+        edge_features: Mapping[CanonicalEtype, Tensor] | None = None,
+        edge_scores: Mapping[CanonicalEtype, Tensor] | None = None,
+        edge_mask: Mapping[CanonicalEtype, Tensor] | None = None,
+        num_dst: Mapping[str, int] | None = None,
+    ) -> dict[str, Tensor]:
+        """Compute the layer.
+
+        Args:
+            x: {node_type: (N, D)}. In a mini-batch block the first num_dst rows of a type are its destinations.
+            relations: one for each edge type, with or without edges.
+            edge_features: {edge_type: (E, De)} for each type that has features, unless `edge_scores` has it.
+            edge_scores: {edge_type: (E,)}, the edges' part of the logits, from `fold_edge_vector`.
+            edge_mask: {edge_type: bool (E,)}; False is as good as no edge.
+            num_dst: {node_type: count} of destinations; all nodes where it does not say.
+
+        Returns:
+            {node_type: (num_dst, H)}
+
+        Raises:
+            InputError: types, shapes or counts that do not fit; a missing edge feature.
+        """
+        counts = check_graph(x, relations, self.node_types, self.edge_types, self.in_features, num_dst)
+        weights, self_weights = self._weights(x, relations, counts, edge_features, edge_scores, edge_mask)
+        needed = {(etype[0], self._key(etype)) for etype in self.edge_types}
+        if self.share == ALL and self.self_loops:
+            needed |= {(name, ALL) for name in self.node_types}
+        values = {(name, key): linear(x[name], self.weight[key]) for name, key in sorted(needed)}  # (N, H)
+        carried = edge_features if self.edge_values and edge_features else {}
+        result = {}
+        for name in self.node_types:
+            etypes = [etype for etype in self.edge_types if etype[2] == name]
+            own = first_rows(values[name, ALL], counts[name]) if name in self_weights else None
+            if etypes or own is not None:
+                y = weighted_sum(
+                    [relations[etype] for etype in etypes],
+                    [weights[etype] for etype in etypes],
+                    [values[etype[0], self._key(etype)] for etype in etypes],
+                    self_weight=self_weights.get(name),
+                    self_value=own,
+                )
+            else:
+                y = x[name].new_zeros(counts[name], self.out_features)
+            for etype in etypes:
+                if etype in carried:
+                    edges = weighted_sum([relations[etype].edges_as_sources], [weights[etype]], [carried[etype]])
+                    y += linear(edges, self.edge_value[self._key(etype)])
+            if self._node_key(name) in self.self_weight:
+                y += linear(first_rows(x[name], counts[name]), self.self_weight[self._node_key(name)])
+            y += self.bias[self._node_key(name)]  # in place: allocation shows in the profile
+            result[name] = y
+        return result  # {node_type: (num_dst, H)}
+
+    def attention(
+        self,
+        x: Mapping[str, Tensor],
+        relations: Mapping[CanonicalEtype, Relation],
+        *,
+        edge_features: Mapping[CanonicalEtype, Tensor] | None = None,
+        edge_scores: Mapping[CanonicalEtype, Tensor] | None = None,
+        edge_mask: Mapping[CanonicalEtype, Tensor] | None = None,
+        num_dst: Mapping[str, int] | None = None,
+    ) -> tuple[dict[CanonicalEtype, Tensor], dict[str, Tensor]]:
+        """The weights that `forward` uses: α_ij of each edge, in the caller's order (E,), and α_ii (num_dst,)."""
+        counts = check_graph(x, relations, self.node_types, self.edge_types, self.in_features, num_dst)
+        weights, own = self._weights(x, relations, counts, edge_features, edge_scores, edge_mask)
+        return {etype: w.index_select(0, relations[etype].inverse) for etype, w in weights.items()}, own
+
+    def _weights(
+        self,
+        x: Mapping[str, Tensor],
+        relations: Mapping[CanonicalEtype, Relation],
+        counts: Mapping[str, int],
+        edge_features: Mapping[CanonicalEtype, Tensor] | None,
+        edge_scores: Mapping[CanonicalEtype, Tensor] | None,
+        edge_mask: Mapping[CanonicalEtype, Tensor] | None,
+    ) -> tuple[dict[CanonicalEtype, Tensor], dict[str, Tensor]]:
+        """Attention weights, sorted as the relations' edges, and self weights."""
+        masks = check_edges("edge_mask", edge_mask, relations, dict.fromkeys(self.edge_types, ()))
+        edges = self._edge_scores(relations, edge_features, edge_scores)
+        scores = self._node_scores(x)
+        weights: dict[CanonicalEtype, Tensor] = {}
+        own: dict[str, Tensor] = {}
+        for name in self.node_types:
+            etypes = [etype for etype in self.edge_types if etype[2] == name]
+            loop = self.share == ALL and self.self_loops
+            for group in [etypes] if self.share == ALL else [[etype] for etype in etypes]:
+                if not group and not loop:
+                    continue
+                found, self_weight = joint_softmax(
+                    [relations[etype] for etype in group],
+                    [scores[etype[0], self._key(etype)][1] for etype in group],
+                    [first_rows(scores[name, self._key(etype)][0], counts[name]) for etype in group],
+                    edge_scores=[edges.get(etype) for etype in group],
+                    edge_mask=[masks.get(etype) for etype in group],
+                    self_score=first_rows(torch.add(*scores[name, ALL]), counts[name]) if loop else None,
+                    negative_slope=self.negative_slope,
+                )
+                weights |= zip(group, found, strict=True)
+                if self_weight is not None:
+                    own[name] = self_weight
+        return weights, own
+
+    def _node_scores(self, x: Mapping[str, Tensor]) -> dict[tuple[str, str], tuple[Tensor, Tensor]]:
+        """(a_s^T Θ x, a_t^T Θ x) by node type and set of weights, each (N,)."""
+        folded = {
+            key: torch.stack([self.attention_self[key], self.attention_neighbour[key]]) @ weight  # (2, D)
+            for key, weight in self.weight.items()
+        }
+        scores: dict[tuple[str, str], tuple[Tensor, Tensor]] = {}
+        for name in self.node_types:
+            keys = [ALL] if self.share == ALL else [self._key(e) for e in self.edge_types if name in (e[0], e[2])]
+            if keys:
+                rows = (torch.cat([folded[key] for key in keys]) @ x[name].t()).unbind(0)  # 2 K of (N,)
+                scores |= {(name, key): (rows[2 * k], rows[2 * k + 1]) for k, key in enumerate(keys)}
+        return scores
+
+    def _edge_scores(
+        self,
+        relations: Mapping[CanonicalEtype, Relation],
+        edge_features: Mapping[CanonicalEtype, Tensor] | None,
+        edge_scores: Mapping[CanonicalEtype, Tensor] | None,
+    ) -> dict[CanonicalEtype, Tensor]:
+        """a_e^T Θ_e e of each edge of the types with features; (E,)."""
+        widths = {etype: (width,) for etype, width in self.edge_features.items()}
+        features = check_edges("edge_features", edge_features, relations, widths)
+        scores = check_edges("edge_scores", edge_scores, relations, dict.fromkeys(widths, ()))
+        for etype in widths:
+            if etype not in features and (etype not in scores or self.edge_values):
+                raise InputError(f"edge_features lacks {etype}, which this layer was built to use.")
+        missing = [etype for etype in widths if etype not in scores]
+        vectors = self.fold_edge_vector() if missing else {}
+        return scores | {etype: features[etype] @ vectors[etype] for etype in missing}
+
+
+def _parameters(shapes: Mapping[str, tuple[int, ...]]) -> nn.ParameterDict:
+    return nn.ParameterDict({name: nn.Parameter(torch.empty(shape)) for name, shape in shapes.items()})

@@ -1,0 +1,227 @@
+"""Sources, featurizers, tasks and models by name: the file's name is the name, its fields are the settings."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import math
+import pkgutil
+import sys
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, fields, is_dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from graphsocial.errors import InputError, MissingFileError, UnknownNameError
+
+T = TypeVar("T")
+PACKAGES = {
+    "source": "graphsocial.sources",
+    "featurizer": "graphsocial.featurizers",
+    "task": "graphsocial.tasks",
+    "model": "graphsocial.models",
+}
+"""Kind → package, which is also the name of the entry point group for other people's packages."""
+_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def names(kind: str) -> list[str]:
+    """All registered names of a kind, sorted; imports none of them.
+
+    Args:
+        kind: `source`, `featurizer`, `task` or `model`.
+    """
+    return sorted({_outside(kind, name) for name in (*_modules(kind), *_entry_points(kind))})
+
+
+def resolve(kind: str, name: str) -> type[Any]:
+    """The class behind a name: a module of graphsocial, an entry point, or a file such as `./my_task.py`.
+
+    `edge-emotion` and `edge_emotion` are one name; the class is called `EdgeEmotion`.
+
+    Raises:
+        UnknownNameError: nobody has registered this name.
+        MissingFileError: the name is a path, and there is no such file.
+        InputError: the file or plugin cannot be imported, or has no class of the name's spelling.
+    """
+    if name.endswith(".py"):
+        return _class(_load_file(kind, Path(name).expanduser()), Path(name).stem, name)
+    inside = name.replace("-", "_")
+    if inside in _modules(kind):
+        return _class(importlib.import_module(f"{PACKAGES[kind]}.{inside}"), inside, f"{inside}.py")
+    point = _entry_points(kind).get(inside)
+    if point is None:
+        raise UnknownNameError.of(kind, name, names(kind))
+    try:
+        found = point.load()
+    except Exception as error:  # other people's code may raise anything
+        raise InputError(f"The plugin '{name}' ({point.value}) cannot be imported: {error!r}.") from error
+    return found if inspect.isclass(found) else _class(found, inside, point.value)
+
+
+def settings(cls: type[Any]) -> tuple[Field[Any], ...]:
+    """The fields of a dataclass that can be set, in order; nothing for a class that is not a dataclass."""
+    return tuple(entry for entry in fields(cls) if entry.init) if is_dataclass(cls) else ()
+
+
+def configure(cls: type[T], values: Mapping[str, object]) -> T:
+    """Build a dataclass from settings as the command line (`--set name=value`) or a YAML file gives them.
+
+    Strings become what the annotation says: int, float, bool (`true/false/yes/no/1/0`), str, Path, `Literal[...]`,
+    `X | None` (`none`), `tuple[X, ...]` (separated by commas). Other values are checked against it.
+
+    Raises:
+        InputError: an unknown or missing setting, or a value that is not what the annotation allows.
+    """
+    known = {entry.name: entry for entry in settings(cls)}
+    hints = get_type_hints(cls) if known else {}
+    ready: dict[str, Any] = {}
+    for given, value in values.items():
+        name = given.replace("-", "_")
+        if name not in known:
+            raise InputError(str(UnknownNameError.of(f"setting of {cls.__name__}", given, known)))
+        try:
+            ready[name] = _cast(value, hints[name])
+        except ValueError as error:
+            raise InputError(f"{cls.__name__} cannot take {name}={value!r}: {error}.") from None
+    missing = [
+        entry.name
+        for entry in known.values()
+        if entry.name not in ready and entry.default is MISSING and entry.default_factory is MISSING
+    ]
+    if missing:
+        raise InputError(f"{cls.__name__} needs the setting '{missing[0]}'. Give it with --set {missing[0]}=VALUE.")
+    return cls(**ready)
+
+
+def _package(kind: str) -> str:
+    if kind not in PACKAGES:
+        raise UnknownNameError.of("kind of plugin", kind, PACKAGES)
+    return PACKAGES[kind]
+
+
+def _outside(kind: str, name: str) -> str:
+    return name.replace("_", "-") if kind == "task" else name
+
+
+def _modules(kind: str) -> list[str]:
+    spec = importlib.util.find_spec(_package(kind))
+    folders = spec.submodule_search_locations if spec else None
+    found = pkgutil.iter_modules(folders) if folders else ()
+    return [module.name for module in found if module.name != "base" and not module.name.startswith("_")]
+
+
+def _entry_points(kind: str) -> dict[str, EntryPoint]:
+    return {point.name.replace("-", "_"): point for point in entry_points(group=_package(kind))}
+
+
+def _load_file(kind: str, path: Path) -> types.ModuleType:
+    _package(kind)
+    if not path.is_file():
+        raise MissingFileError(f"There is no file '{path}' to take a {kind} from.")
+    path = path.resolve()
+    state = path.stat()
+    mark = hashlib.blake2b(f"{path}|{state.st_mtime_ns}|{state.st_size}".encode(), digest_size=8).hexdigest()
+    name = f"_graphsocial_{kind}_{path.stem}_{mark}"
+    if name in sys.modules:  # the same file again gives the same class; an edited one is loaded anew
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"'{path}' cannot be imported as Python.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up here
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # other people's code may raise anything
+        del sys.modules[name]
+        raise InputError(f"'{path}' cannot be imported: {error!r}.") from error
+    return module
+
+
+def _class(module: types.ModuleType, name: str, where: str) -> type[Any]:
+    wanted = "".join(part.capitalize() for part in name.replace("-", "_").split("_"))
+    found = getattr(module, wanted, None)
+    if inspect.isclass(found) and found.__module__ == module.__name__:
+        return found
+    own = [
+        key
+        for key, value in vars(module).items()
+        if inspect.isclass(value) and value.__module__ == module.__name__ and not key.startswith("_")
+    ]
+    raise InputError(f"'{where}' has no class '{wanted}', as its name asks for; it has: {', '.join(own) or 'none'}.")
+
+
+def _cast(value: object, hint: Any) -> Any:
+    """`value` as the annotation `hint`, or a ValueError that says what is allowed."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return _cast_union(value, inner)
+    if origin is Literal:
+        for choice in inner:
+            if value == choice or (isinstance(value, str) and value == str(choice)):
+                return choice
+        raise ValueError(f"choose from {', '.join(str(choice) for choice in inner)}")
+    if hint is tuple or origin is tuple:
+        return _cast_tuple(value, inner)
+    if hint is Any or hint is object:
+        return value
+    if hint is bool:
+        word = value.strip().lower() if isinstance(value, str) else value
+        if isinstance(word, bool) or word in _WORDS:
+            return word if isinstance(word, bool) else _WORDS[str(word)]
+        raise ValueError("say true or false")
+    if hint in (int, float):
+        return _cast_number(value, hint)
+    if hint in (str, Path) and isinstance(value, str | Path):
+        return hint(value)
+    if inspect.isclass(hint) and isinstance(value, hint):
+        return value
+    raise ValueError(f"it must be {_name(hint)}")
+
+
+def _cast_union(value: object, inner: Sequence[Any]) -> Any:
+    if type(None) in inner and (value is None or (isinstance(value, str) and value.lower() in ("none", "null", ""))):
+        return None
+    reasons = []
+    for hint in inner:
+        if hint is not type(None):
+            try:
+                return _cast(value, hint)
+            except ValueError as error:
+                reasons.append(str(error))
+    raise ValueError(" or ".join([*reasons, *(["none"] if type(None) in inner else [])]))
+
+
+def _cast_tuple(value: object, inner: Sequence[Any]) -> tuple[Any, ...]:
+    if isinstance(value, str):
+        value = [part.strip() for part in value.strip().removesuffix(",").split(",")] if value.strip() else []
+    if not isinstance(value, Sequence):
+        value = [value]
+    if not inner or (len(inner) == 2 and inner[1] is Ellipsis):
+        return tuple(_cast(part, inner[0] if inner else str) for part in value)
+    if len(value) != len(inner):
+        raise ValueError(f"it must be {len(inner)} values with commas between them")
+    return tuple(_cast(part, hint) for part, hint in zip(value, inner, strict=True))
+
+
+def _cast_number(value: object, hint: type[int] | type[float]) -> int | float:
+    kind = "a whole number" if hint is int else "a number"
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(f"it must be {kind}")
+    try:
+        number = hint(value)
+    except (ValueError, OverflowError):
+        raise ValueError(f"it must be {kind}") from None
+    if not math.isfinite(number) or (not isinstance(value, str) and number != value):
+        raise ValueError(f"it must be {kind}")
+    return number
+
+
+def _name(hint: Any) -> str:
+    if hint in (str, Path):
+        return "text" if hint is str else "a path"
+    return str(getattr(hint, "__name__", hint))

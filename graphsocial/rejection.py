@@ -1,0 +1,106 @@
+"""Collects the rows that an ingest refuses, and writes them down with file, line, reason and text."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from operator import itemgetter
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from graphsocial.errors import InputError
+from graphsocial.records import Record, locate
+from graphsocial.staging import Part, Staged
+from graphsocial.store import quote
+
+EXAMPLES = 3  # rejects that an error shows
+
+
+@dataclass
+class Rejects:
+    """The rejects of one ingest.
+
+    Attributes:
+        connection: the store's.
+        staged: the raw tables, whose own faulty rows are rejects from the start.
+        limit: the share of one file's rows that may be rejected.
+        found: raw table → (row number, reason), in order.
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    staged: Mapping[str, Staged]
+    limit: float
+    found: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, entry in self.staged.items():
+            if entry.bad:
+                faulty = f"select place, reason from {quote(entry.name)} where reason <> ''"
+                self._take(name, faulty)
+
+    def take_refused(self, table: str) -> int:
+        """Add the rows that `GraphStore.write` has just refused, and say how many there were."""
+        return self._take(table, "select row, reason from refused")
+
+    def _take(self, table: str, query: str) -> int:
+        rows = self.connection.execute(query).fetchall()
+        self.found[table] = sorted([*self.found.get(table, ()), *rows])
+        return len(rows)
+
+    def _of(self, table: str, part: Part) -> dict[int, list[str]]:
+        """Row number → reasons of one file's rows."""
+        found = self.found.get(table, [])
+        start, end = (bisect_left(found, row, key=itemgetter(0)) for row in (part.first, part.first + part.count))
+        reasons: dict[int, list[str]] = {}
+        for row, reason in found[start:end]:
+            reasons.setdefault(row, []).append(reason)
+        return reasons
+
+    def check(self) -> None:
+        """Raise `InputError` when a file has too many rejects: then it is not what the source takes it for."""
+        for name, entry in self.staged.items():
+            for part in entry.parts:
+                bad = len(self._of(name, part)) + len(part.unparsed)
+                if bad > self.limit * (part.count + len(part.unparsed)):
+                    lines = [
+                        f"line {record.line}: {reason}" for record, reason in self._located(entry, part, only=EXAMPLES)
+                    ]
+                    raise InputError(
+                        f"{bad:,} of {part.count + len(part.unparsed):,} rows of '{part.opened.file}' cannot be used, "
+                        f"so it is probably not what table '{name}' expects. {'; '.join(lines)}. Correct the file or "
+                        f"its mapping, or allow more with reject_limit (now {self.limit:g})."
+                    )
+
+    def _located(self, entry: Staged, part: Part, *, only: int | None = None) -> list[tuple[Record, str]]:
+        reasons = self._of(entry.table.name, part)
+        rows, unparsed = locate(self.connection, entry.table, part, set(sorted(reasons)[:only]))
+        nowhere = Record(None, "")
+        told = [(unparsed.get(number, nowhere), words) for number, words in part.unparsed.items()]
+        told += [(rows[row], words) for row, several in reasons.items() if row in rows for words in several]
+        return sorted(told, key=lambda pair: pair[0].line or 0)[:only]
+
+    def write(self, dataset: str, root: Path) -> None:
+        """Write all of them into the store's table `rejects`."""
+        columns: dict[str, list[object]] = {name: [] for name in ("table_name", "file", "line", "reason", "record")}
+        for name, entry in self.staged.items():
+            for part in entry.parts:
+                file = part.opened.file
+                shown = str(file.relative_to(root) if file.is_relative_to(root) else file)
+                for record, reason in self._located(entry, part):
+                    for column, value in zip(columns, (name, shown, record.line, reason, record.text), strict=True):
+                        columns[column].append(value)
+        if not columns["reason"]:
+            return
+        types = {"line": pa.int64()}
+        table = pa.table({name: pa.array(values, types.get(name, pa.string())) for name, values in columns.items()})
+        self.connection.register("rejected", table)
+        try:
+            self.connection.execute(
+                "insert into rejects (dataset, table_name, file, line, reason, record) select ?, * from rejected",
+                [dataset],
+            )
+        finally:
+            self.connection.unregister("rejected")

@@ -1,0 +1,195 @@
+"""What a source says about its files: which there are, what each column may hold, and which rows they become."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from graphsocial.errors import InputError, MissingFileError
+from graphsocial.types import Column, EdgeType, GraphSchema, Kind, NodeType
+
+FORMATS = ("csv", "csv.gz", "tsv", "tsv.gz", "parquet", "jsonl", "jsonl.gz", "ndjson")
+
+
+@dataclass(frozen=True)
+class RawColumn:
+    """What one column of a file may hold; a row that breaks it is rejected with file, line and reason.
+
+    Attributes:
+        name: the column's name inside graphsocial.
+        kind: see `graphsocial.types.Kind`; list kinds are `a|b|c` in text files, lists in Parquet and JSON.
+        header: its name in the file, where that differs.
+        sql: an expression over the file's own columns instead; in text files those are `varchar`.
+        required: an absent column is an error and an empty value a reject.
+        must_exist: an absent column is an error; empty values are fine.
+        minimum, maximum: inclusive bounds of a number.
+        values: the allowed values of a category (or of each entry of `categories`), lower-cased before the check.
+    """
+
+    name: str
+    kind: Kind = "text"
+    header: str | None = None
+    sql: str | None = None
+    required: bool = False
+    must_exist: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    values: tuple[str, ...] = ()
+
+    @property
+    def source_name(self) -> str:
+        """The column's name in the file."""
+        return self.header or self.name
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """One table of the raw data: its files (read as one), how to read them, what their columns may hold.
+
+    Attributes:
+        name: how `Rows` and their SQL call it.
+        files: CSV, TSV, Parquet or JSON lines; all of one format.
+        columns: the columns that are used; others in the file are ignored and reported. A table without any only
+            serves the `sql` of other tables' columns.
+        has_header: False for text files whose first row is data.
+        names: the names of their fields, in order; those of `columns` by default.
+        delimiter, encoding: for text files; comma, tab and semicolon are found out when no delimiter is given.
+        nulls: what stands for "no value" in a CSV file, besides nothing at all; `NA`, say.
+        required: no rows are an error.
+        unique: columns whose values name a row; a second row with the same ones is rejected.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+    columns: tuple[RawColumn, ...]
+    has_header: bool = True
+    names: tuple[str, ...] = ()
+    delimiter: str | None = None
+    encoding: str = "utf-8"
+    nulls: tuple[str, ...] = ()
+    required: bool = True
+    unique: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Which rows of a node or edge type a raw table becomes.
+
+    Attributes:
+        into: the node or edge type.
+        table: the `RawTable` the rows come from.
+        keys: SQL for `id` (nodes) or `src` and `dst` (edges: the ends' own ids), over the raw table's columns.
+        columns: SQL for each column of `into`; a column that is left out is null.
+        joins: further raw tables by SQL, e.g. `left join comments using (comment_id)`.
+        where: keep only these rows; the others are not rejects, they are simply not meant.
+        distinct: several rows with one key are one (ids collected from an edge list, say), not duplicates.
+    """
+
+    into: NodeType | EdgeType
+    table: str
+    keys: dict[str, str]
+    columns: dict[str, str] = field(default_factory=dict)
+    joins: str = ""
+    where: str | None = None
+    distinct: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A source's whole answer for one folder: the raw tables and the rows that they become.
+
+    Attributes:
+        tables: the raw tables.
+        rows: what becomes of them; within one type, in this order.
+        root: the folder that image paths are relative to.
+        dataset: the name of the dataset.
+        derived: further tables as (name, SQL select) over the raw tables and those before; `Rows.joins` may use them.
+    """
+
+    tables: tuple[RawTable, ...]
+    rows: tuple[Rows, ...]
+    root: Path
+    dataset: str
+    derived: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def schema(self) -> GraphSchema:
+        """The node and edge types of all rows."""
+        types = {rows.into.table: rows.into for rows in self.rows}
+        return GraphSchema(
+            nodes=tuple(t for t in types.values() if isinstance(t, NodeType)),
+            edges=tuple(t for t in types.values() if isinstance(t, EdgeType)),
+        )
+
+
+class Source(Protocol):
+    """A frozen dataclass in `sources/<name>.py` whose fields are its settings."""
+
+    def plan(self, path: Path, *, dataset: str | None = None) -> Plan:
+        """Look at the files under `path` and say what they are; reads no rows."""
+        ...
+
+
+def find_table(root: Path, stem: str) -> tuple[Path, ...]:
+    """The files of one table: `stem.<format>` or every `stem/*.<format>`; empty when there are none.
+
+    Raises:
+        InputError: the table is there in two formats, so that it is not clear which one is meant.
+    """
+    single = [root / f"{stem}.{ending}" for ending in FORMATS]
+    found = [path for path in single if path.is_file()]
+    if len(found) > 1:
+        raise InputError(f"Two files claim to be the table '{stem}': {found[0].name} and {found[1].name}. Keep one.")
+    if found:
+        return (found[0],)
+    parts = sorted(path for ending in FORMATS for path in (root / stem).glob(f"*.{ending}"))
+    endings = {"".join(path.suffixes) for path in parts}
+    if len(endings) > 1:
+        raise InputError(f"The files of table '{stem}' have different formats: {sorted(endings)}. Use one.")
+    return tuple(parts)
+
+
+def require_folder(path: Path | str) -> Path:
+    """`path` as a `Path`, or a `MissingFileError` that says what is there instead."""
+    path = Path(path)
+    if not path.exists():
+        raise MissingFileError(f"There is no folder '{path}'.")
+    if not path.is_dir():
+        raise MissingFileError(f"'{path}' is a file; this source reads a folder.")
+    return path
+
+
+def columns_from_schema(rows_schema: dict[str, Any], headers: dict[str, str] | None = None) -> tuple[RawColumn, ...]:
+    """Turn the JSON Schema of one row into `RawColumn`s, so that the contract is what is checked.
+
+    Args:
+        rows_schema: an object schema; each property has `x-kind` and may have `minimum`, `maximum`, `enum`.
+        headers: other column names for this table, ours → the file's.
+    """
+    headers = headers or {}
+    required = set(rows_schema.get("required", ()))
+    columns = []
+    for name, rule in rows_schema["properties"].items():
+        inner = rule.get("items", rule)
+        columns.append(
+            RawColumn(
+                name=name,
+                kind=rule["x-kind"],
+                header=headers.get(name),
+                required=name in required,
+                minimum=inner.get("minimum"),
+                maximum=inner.get("maximum"),
+                values=tuple(value for value in inner.get("enum", ()) if value is not None),
+            )
+        )
+    return tuple(columns)
+
+
+def stored_columns(rows_schema: dict[str, Any], *, leave_out: tuple[str, ...] = ()) -> tuple[Column, ...]:
+    """The `Column`s that a row schema's properties are stored as, by `x-kind` and `x-role`."""
+    return tuple(
+        Column(name, rule["x-kind"], rule.get("x-role", "feature"), rule.get("description", ""))
+        for name, rule in rows_schema["properties"].items()
+        if name not in leave_out
+    )

@@ -1,0 +1,195 @@
+"""Any tables at all: a YAML file says which columns are nodes, edges, features and labels."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar
+
+from graphsocial.errors import InputError, MissingFileError, UnknownNameError
+from graphsocial.sources._mapping import Columns, EdgeRule, Key, KeyRule, Mapping, NodeRule, read_mapping
+from graphsocial.sources.base import Plan, RawColumn, RawTable, Rows, find_table
+from graphsocial.store import quote
+from graphsocial.types import Column, EdgeType, NodeType
+
+T = TypeVar("T", NodeType, EdgeType)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Reads CSV, TSV, Parquet or JSON-lines files as a mapping says (`schemas/datasets/table.schema.json`).
+
+        dataset: ratings
+        root: ${DATA}/ratings
+        files:
+          people: {path: people.csv, nulls: [NA]}
+          ratings: {path: "part-*.csv"}
+        nodes:
+          user: {file: people, id: pid, columns: {age: number, town: category}}
+          film: {ids_from: [ratings.film]}
+        edges:
+          - type: user rates film
+            file: ratings
+            src: pid
+            dst: film
+            columns: {emotions: {kind: categories, sql: "[stars]", role: label}, at: timestamp}
+            time: at
+
+    In an `sql`, columns of text files are `varchar` (a missing value is null), those of Parquet files have their own
+    types, and the other files can be asked by their names. The result is checked and cast to the column's kind.
+
+    Attributes:
+        root: the data's folder, instead of the one in the mapping.
+    """
+
+    root: Path | None = None
+
+    def plan(self, path: Path, *, dataset: str | None = None) -> Plan:
+        """Read the mapping and say what its files are; reads no rows."""
+        mapping = read_mapping(path)
+        root = self.root.resolve() if self.root else _root(mapping, Path(path))
+        if not root.is_dir():
+            raise MissingFileError(f"{path}: there is no folder '{root}'. Give another: --set root=FOLDER.")
+        build = _Build(mapping, Path(path))
+        rows = tuple(build.rows())
+        return Plan(tuple(build.tables(root)), rows, root, dataset or mapping.dataset)
+
+
+def _root(mapping: Mapping, path: Path) -> Path:
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in os.environ:
+            raise InputError(
+                f"{path}: root is '{mapping.root}', but the environment has no {match[1]}. "
+                "Set it, or give --set root=FOLDER."
+            )
+        return os.environ[match[1]]
+
+    given = re.sub(r"\$\{(\w+)\}", value, mapping.root or ".")
+    return (path.resolve().parent / Path(given).expanduser()).resolve()
+
+
+@dataclass
+class _Build:
+    """Turns the mapping's rules into the columns to read of each raw table, and the rows that they become."""
+
+    mapping: Mapping
+    path: Path
+    read: dict[str, dict[str, RawColumn]] = field(default_factory=dict)  # raw table → its columns by name
+
+    def rows(self) -> Iterator[Rows]:
+        for name, rule in self.mapping.nodes.items():
+            yield from self._node(name, rule)
+        for number, edge in enumerate(self.mapping.edges):
+            yield self._edge(number, edge)
+
+    def _node(self, name: str, rule: NodeRule) -> Iterator[Rows]:
+        place = f"nodes.{name}"
+        if rule.file is None and (not rule.ids_from or rule.columns or rule.time or rule.where or rule.id):
+            raise InputError(f"{self.path}: {place} needs `file` and `id`, or only `ids_from`.")
+        entry = self._typed(place, lambda columns: NodeType(name, columns, rule.time), rule.columns, rule.time)
+        if rule.file is not None:
+            if rule.id is None:
+                raise InputError(f"{self.path}: {place} needs `id`, the column with the node's id.")
+            table = self._table(place, rule.file)
+            keys = {"id": self._key(table, name, "id", rule.id)}
+            yield self._filtered(
+                Rows(entry, table, keys, self._columns(table, name, rule.columns, rule.time)), rule.where
+            )
+        for origin in rule.ids_from:
+            file, _, column = origin.partition(".")
+            if not column:
+                raise InputError(f"{self.path}: {place}.ids_from: '{origin}' must be written table.column.")
+            table = self._table(f"{place}.ids_from", file)
+            yield Rows(entry, table, {"id": self._key(table, name, f"id from {column}", column)}, distinct=True)
+
+    def _edge(self, number: int, rule: EdgeRule) -> Rows:
+        place = f"edges.{number}"
+        words = rule.type.split()
+        if len(words) != 3:
+            raise InputError(f"{self.path}: {place}.type must be `source relation destination`, not '{rule.type}'.")
+        src, relation, dst = words
+        for end in (src, dst):
+            if end not in self.mapping.nodes:
+                raise InputError(f"{self.path}: {place}: {UnknownNameError.of('node type', end, self.mapping.nodes)}")
+        entry = self._typed(
+            place, lambda columns: EdgeType(src, relation, dst, columns, rule.time), rule.columns, rule.time
+        )
+        table = self._table(place, rule.file)
+        keys = {key: self._key(table, rule.type, key, given) for key, given in (("src", rule.src), ("dst", rule.dst))}
+        return self._filtered(
+            Rows(entry, table, keys, self._columns(table, rule.type, rule.columns, rule.time)), rule.where
+        )
+
+    def _typed(self, place: str, make: Callable[[tuple[Column, ...]], T], rules: Columns, time: str | None) -> T:
+        """The node or edge type, with the place in the mapping before what is wrong with it."""
+        try:
+            columns = tuple(Column(name, rule.kind, rule.role, rule.doc) for name, rule in rules.items())
+            if time is not None and time not in rules:
+                columns += (Column(time, "timestamp"),)
+            return make(columns)
+        except (InputError, UnknownNameError) as error:
+            raise InputError(f"{self.path}: {place}: {error}") from error
+
+    def _table(self, place: str, name: str) -> str:
+        if name not in self.mapping.files:
+            raise InputError(f"{self.path}: {place}: {UnknownNameError.of('file', name, self.mapping.files)}")
+        return name
+
+    def _columns(self, table: str, owner: str, rules: Columns, time: str | None) -> dict[str, str]:
+        columns = {}
+        for name, rule in rules.items():
+            if rule.sql is not None and rule.source is not None:
+                raise InputError(f"{self.path}: column '{name}' of {owner} has both `from` and `sql`; give one.")
+            columns[name] = self._read(
+                table,
+                RawColumn(
+                    f"{owner} {name}",
+                    rule.kind,
+                    None if rule.sql else rule.source or name,
+                    rule.sql,
+                    required=rule.required,
+                    must_exist=True,
+                    minimum=rule.minimum,
+                    maximum=rule.maximum,
+                    values=tuple(rule.values),
+                ),
+            )
+        if time is not None and time not in rules:
+            columns[time] = self._read(table, RawColumn(f"{owner} {time}", "timestamp", time, must_exist=True))
+        return columns
+
+    def _key(self, table: str, owner: str, name: str, key: Key) -> str:
+        if isinstance(key, KeyRule):
+            return self._read(table, RawColumn(f"{owner} {name}", sql=key.sql))
+        return self._read(table, RawColumn(f"{owner} {name}", header=key, must_exist=True))
+
+    def _filtered(self, rows: Rows, where: str | None) -> Rows:
+        if where is None:
+            return rows
+        return replace(rows, where=self._read(rows.table, RawColumn(f"{rows.into} where", "boolean", sql=where)))
+
+    def _read(self, table: str, column: RawColumn) -> str:
+        self.read.setdefault(table, {})[column.name] = column
+        return quote(column.name)
+
+    def tables(self, root: Path) -> Iterator[RawTable]:
+        for name, rule in self.mapping.files.items():
+            files = find_table(root, rule.path) or tuple(
+                sorted(file for file in root.glob(rule.path) if file.is_file())
+            )
+            if not files:
+                there = ", ".join(sorted(entry.name for entry in root.iterdir())[:12]) or "nothing"
+                raise MissingFileError(f"{self.path}: files.{name}: no file '{rule.path}' in '{root}'. There: {there}.")
+            yield RawTable(
+                name,
+                files,
+                tuple(self.read.get(name, {}).values()),
+                has_header=rule.header,
+                names=tuple(rule.names),
+                delimiter=rule.delimiter,
+                encoding=rule.encoding,
+                nulls=tuple(rule.nulls),
+            )

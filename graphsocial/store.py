@@ -1,0 +1,561 @@
+"""The store: one DuckDB file that holds a typed social graph and everything learnt from it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from hashlib import blake2b
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import duckdb
+
+from graphsocial.errors import DataError, InputError, StoreError, UnknownNameError
+from graphsocial.schemas import names, text
+from graphsocial.types import Column, EdgeType, GraphSchema, NodeType
+
+SESSION = (
+    "set TimeZone = 'UTC'",
+    "set python_enable_replacements = false",  # a table name never means a Python variable
+    "set autoinstall_known_extensions = false",  # nothing is downloaded
+    "set enable_progress_bar = false",
+)
+
+
+def quote(name: str) -> str:
+    """An SQL identifier, safe for any name."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(value: str) -> str:
+    """An SQL string literal, for the few places where DuckDB takes no parameter."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def utc(time: datetime | str) -> datetime:
+    """A time as an aware UTC datetime; text is ISO 8601, and what has no zone is UTC.
+
+    Raises:
+        InputError: the text is not ISO 8601.
+    """
+    if isinstance(time, str):
+        try:
+            time = datetime.fromisoformat(time.replace("Z", "+00:00"))
+        except ValueError as error:
+            raise InputError(f"'{time}' is not a time; write it like 2016-05-20 or 2016-05-20T12:00:00Z.") from error
+    return time.replace(tzinfo=timezone.utc) if time.tzinfo is None else time.astimezone(timezone.utc)
+
+
+@dataclass(frozen=True)
+class Written:
+    """How many rows a write added and how many it refused."""
+
+    rows: int
+    rejected: int
+
+
+@dataclass(frozen=True)
+class Span:
+    """Where one dataset's rows lie in a table: `first <= idx < last`."""
+
+    first: int
+    last: int
+
+    def __len__(self) -> int:
+        return self.last - self.first
+
+
+class GraphStore:
+    """One DuckDB file: typed node and edge tables, a catalog, features, splits, runs, predictions.
+
+    A node type is a table `node_<type>` (`idx`, `id`, `dataset`, columns), an edge type a table
+    `edge_<src>_<relation>_<dst>` (`idx`, `src`, `dst`, `dataset`, columns), where `src` and `dst` are the `idx` of the
+    ends. `idx` is dense and unique in its table, and one dataset's rows are contiguous in it.
+
+    Use it as a context manager, or call `close()`.
+    """
+
+    def __init__(self, path: Path | str, *, read_only: bool = False) -> None:
+        self.path = Path(path)
+        self.read_only = read_only
+        self._depth = 0
+        self.connection = _connect(self.path, read_only=read_only)
+        try:
+            for setting in SESSION:
+                self.connection.execute(setting)
+            self._check_and_migrate()
+        except BaseException:
+            self.connection.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file; the store cannot be used after."""
+        self.connection.close()
+
+    def __enter__(self) -> GraphStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _check_and_migrate(self) -> None:
+        known = [(int(name.split("_")[0]), name) for name in names("store", ".sql")]
+        tables = {name for (name,) in self.connection.execute("select table_name from duckdb_tables()").fetchall()}
+        if "migrations" not in tables:
+            if tables:
+                raise StoreError(
+                    f"'{self.path}' is a DuckDB file, but not a graphsocial store; choose another --store."
+                )
+            if self.read_only:
+                raise StoreError(f"'{self.path}' is empty; ingest a dataset first.")
+        else:
+            row = self.first("select coalesce(max(number), 0) from migrations")
+            applied = int(row[0]) if row else 0
+            if applied > known[-1][0]:
+                raise StoreError(
+                    f"'{self.path}' is from a newer graphsocial (store version {applied}, this one reads up to "
+                    f"{known[-1][0]}); upgrade graphsocial."
+                )
+            known = [entry for entry in known if entry[0] > applied]
+            if known and self.read_only:
+                raise StoreError(f"'{self.path}' is from an older graphsocial; open it for writing once to upgrade it.")
+        if self.read_only:
+            return
+        with self.transaction():
+            self.connection.execute(
+                "create table if not exists migrations "
+                "(number integer primary key, name varchar not null, applied_at timestamptz not null default now())"
+            )
+            for number, name in known:
+                self.connection.execute(text("store", name))
+                self.connection.execute("insert into migrations (number, name) values (?, ?)", [number, name])
+            for name in names("tasks", "_predictions.sql"):
+                self.connection.execute(text("tasks", name))
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing: what happens inside is written together, or not at all. Nested uses join the outer one."""
+        if self.read_only:
+            raise StoreError(f"'{self.path}' is open for reading only.")
+        if self._depth == 0:
+            self.connection.execute("begin transaction")
+        self._depth += 1
+        try:
+            yield
+        except BaseException:
+            self._depth -= 1
+            if self._depth == 0:
+                self.connection.execute("rollback")
+            raise
+        self._depth -= 1
+        if self._depth == 0:
+            self.connection.execute("commit")
+
+    @property
+    def schema(self) -> GraphSchema:
+        """Every node and edge type that has been declared, in the order of declaration."""
+        nodes = self.connection.execute("select name, columns, time_column from node_types").fetchall()
+        edges = self.connection.execute("select src, relation, dst, columns, time_column from edge_types").fetchall()
+        return GraphSchema(
+            nodes=tuple(NodeType(name, _columns(columns), time) for name, columns, time in nodes),
+            edges=tuple(
+                EdgeType(src, relation, dst, _columns(columns), time) for src, relation, dst, columns, time in edges
+            ),
+        )
+
+    def declare(self, schema: GraphSchema) -> None:
+        """Make the tables of all types in `schema`; a type that is known gains the columns that are new.
+
+        Raises:
+            InputError: a column, or a type's time, is already declared in another way.
+        """
+        known = self.schema
+        with self.transaction():
+            for entry in schema.types:
+                present = {t.table: t for t in known.types}.get(entry.table)
+                if present is None:
+                    self._create(entry)
+                elif present != entry:
+                    self._extend(present, entry)
+
+    def _create(self, entry: NodeType | EdgeType) -> None:
+        keys = "id varchar not null" if isinstance(entry, NodeType) else "src bigint not null, dst bigint not null"
+        columns = "".join(f", {quote(column.name)} {column.sql_type}" for column in entry.columns)
+        self.connection.execute(
+            f"create table {quote(entry.table)} (idx bigint not null, {keys}, dataset varchar not null{columns})"
+        )
+        described = json.dumps([asdict(column) for column in entry.columns])
+        if isinstance(entry, NodeType):
+            self.connection.execute("insert into node_types values (?, ?, ?)", [entry.name, described, entry.time])
+        else:
+            self.connection.execute(
+                "insert into edge_types values (?, ?, ?, ?, ?)", [*entry.canonical, described, entry.time]
+            )
+
+    def _extend(self, present: NodeType | EdgeType, entry: NodeType | EdgeType) -> None:
+        if entry.time is not None and present.time is not None and entry.time != present.time:
+            raise InputError(f"The time of '{present}' is '{present.time}' in this store, not '{entry.time}'.")
+        before = {column.name: column for column in present.columns}
+        for column in entry.columns:
+            old = before.get(column.name)
+            if old is None:
+                self.connection.execute(
+                    f"alter table {quote(entry.table)} add column {quote(column.name)} {column.sql_type}"
+                )
+            elif (old.kind, old.role) != (column.kind, column.role):
+                raise InputError(
+                    f"'{present}' has a column '{column.name}' of kind {old.kind} ({old.role}) in this store; "
+                    f"it cannot be {column.kind} ({column.role}) too. Name it differently, or use another store."
+                )
+        merged = present.columns + tuple(column for column in entry.columns if column.name not in before)
+        where, keys = (
+            ("name = ?", [entry.name])
+            if isinstance(entry, NodeType)
+            else ("src = ? and relation = ? and dst = ?", list(entry.canonical))
+        )
+        table = "node_types" if isinstance(entry, NodeType) else "edge_types"
+        self.connection.execute(
+            f"update {table} set columns = ?, time_column = ? where {where}",
+            [json.dumps([asdict(column) for column in merged]), entry.time or present.time, *keys],
+        )
+
+    def datasets(self) -> list[str]:
+        """The names of the datasets in the store, oldest first."""
+        rows = self.connection.execute("select name from datasets order by ingested_at, name").fetchall()
+        return [name for (name,) in rows]
+
+    def dataset(self, name: str | None = None) -> str:
+        """Check a dataset's name, or find the only one when none is given.
+
+        Raises:
+            DataError: the store is empty, or has several datasets and none was named.
+            UnknownNameError: no dataset has that name.
+        """
+        known = self.datasets()
+        if name is not None:
+            if name not in known:
+                raise UnknownNameError.of("dataset", name, known)
+            return name
+        if not known:
+            raise DataError(f"'{self.path}' holds no dataset yet; ingest one first.")
+        if len(known) > 1:
+            raise DataError(f"The store holds several datasets ({', '.join(known)}); say which with --dataset NAME.")
+        return known[0]
+
+    def span(self, entry: NodeType | EdgeType, dataset: str) -> Span:
+        """Where the dataset's rows of one type lie; empty if it has none."""
+        row = self.first(
+            "select first_idx, first_idx + row_count from dataset_rows where dataset = ? and table_name = ?",
+            [dataset, entry.table],
+        )
+        return Span(*row) if row else Span(0, 0)
+
+    def write(self, entry: NodeType | EdgeType, rows: Any, *, dataset: str, strict: bool = True) -> Written:
+        """Append rows of one type to one dataset; the one door by which graph rows come in.
+
+        Args:
+            entry: a declared node or edge type.
+            rows: Arrow, polars or pandas data, or the text of an SQL select. It has `id` (nodes) or `src` and `dst`
+                (edges: the ends' own ids) and any of the type's columns; an integer column `row` gives the order and
+                names refused rows, otherwise rows are numbered from 1 as they come.
+            dataset: the dataset that they belong to. A dataset's rows are contiguous in their table, so another
+                dataset must not have written to this table since.
+            strict: raise when a row is refused. When false, the refused rows are left in the temporary table
+                `refused (row bigint, reason varchar)` for the caller.
+
+        Returns:
+            Rows added and rows refused: missing or duplicate ids, edges whose ends do not exist.
+
+        Raises:
+            DataError: a row was refused and `strict` is true. Nothing is written then.
+            InputError: a column that is not the type's, or a key that is missing.
+        """
+        keys = ("id",) if isinstance(entry, NodeType) else ("src", "dst")
+        with self.transaction(), self._incoming(entry, rows, keys) as given:
+            first = self._append_at(entry, dataset)
+            source, rejected = self._check(entry, given, dataset)
+            if rejected and strict:
+                examples = self.connection.execute("select row, reason from refused order by row limit 3").fetchall()
+                told = "; ".join(f"row {number}: {reason}" for number, reason in examples)
+                raise DataError(f"{rejected:,} rows of '{entry}' cannot be written: {told}")
+            columns = "".join(f", {quote(name)}" for name in given)
+            inserted = self.connection.execute(
+                f"insert into {quote(entry.table)} (idx, {', '.join(keys)}, dataset{columns}) "
+                f"select {first} + place, {', '.join(keys)}, ?{columns} from ({source})",
+                [dataset],
+            ).fetchone()
+            added = int(inserted[0]) if inserted else 0
+            self.connection.execute("drop table if exists checked")
+            self.connection.execute(
+                "insert into dataset_rows values (?, ?, ?, ?) "
+                "on conflict do update set row_count = row_count + excluded.row_count",
+                [dataset, entry.table, first, added],
+            )
+            self.connection.execute(
+                "insert into datasets (name, source, settings, files_hash) values (?, 'memory', '{}', '') "
+                "on conflict do nothing",
+                [dataset],
+            )
+        return Written(rows=added, rejected=rejected)
+
+    def _check(self, entry: NodeType | EdgeType, given: list[str], dataset: str) -> tuple[str, int]:
+        """Find the rows of `incoming` to refuse.
+
+        Only the keys are kept in between: the other columns, which may be wide, are read again for the insert, unless
+        rows have to be left out.
+
+        Returns:
+            SQL of the rows to write, with `place`, their number from 0 in the order of `row`; how many were refused.
+        """
+        self._resolve(entry, "", dataset)
+        rejected = self._count("refused")
+        columns = "".join(f", {quote(name)}" for name in given)
+        if rejected and given:
+            self._resolve(entry, columns, dataset)
+        source = f"({self._checks(entry, columns, dataset)})" if given and not rejected else "checked"
+        ascending = (
+            "select row, coalesce(row > lag(row) over (), true) as after from checked"  # so unique: no sort needed
+        )
+        dense = self.connection.execute(
+            f"select min(row) from ({ascending}) having bool_and(after) and count(*) = max(row) - min(row) + 1"
+        ).fetchone()
+        place = f"row - {dense[0]}" if dense and not rejected else "row_number() over (order by row) - 1"
+        return f"select *, {place} as place from {source} where reason is null", rejected
+
+    def _resolve(self, entry: NodeType | EdgeType, columns: str, dataset: str) -> None:
+        """Make the temporary tables `checked`, with the ends' idx, and `refused`."""
+        self.connection.execute(f"create or replace temp table checked as {self._checks(entry, columns, dataset)}")
+        self.connection.execute(
+            "create or replace temp table refused as select row, reason from checked where reason is not null"
+        )
+
+    def _checks(self, entry: NodeType | EdgeType, columns: str, dataset: str) -> str:
+        if isinstance(entry, NodeType):
+            return self._node_checks(entry, columns, dataset)
+        return self._edge_checks(entry, columns, dataset)
+
+    @contextmanager
+    def _incoming(self, entry: NodeType | EdgeType, rows: Any, keys: tuple[str, ...]) -> Iterator[list[str]]:
+        """Show `rows` as the view `incoming`, numbered; yields the names of the type's columns that are in it."""
+        registered = not isinstance(rows, str)
+        if registered:
+            self.connection.register("given", rows)
+        source = "given" if registered else f"({rows})"
+        try:
+            given = [name for name, *_ in self.connection.execute(f"describe select * from {source}").fetchall()]
+            known = {column.name for column in entry.columns}
+            unknown = sorted(set(given) - known - {*keys, "row"})
+            if unknown:
+                raise InputError(f"'{entry}' has no column '{unknown[0]}'; it has {sorted({*keys} | known)}.")
+            missing = [key for key in keys if key not in given]
+            if missing:
+                raise InputError(f"Rows of '{entry}' need a column '{missing[0]}'; given: {given}.")
+            numbered = "*" if "row" in given else "*, row_number() over () as row"
+            self.connection.execute(f"create or replace temp view incoming as select {numbered} from {source}")
+            yield [name for name in given if name in known]
+        except (duckdb.ProgrammingError, duckdb.DataError) as error:  # SQL that does not run, values that do not fit
+            raise InputError(f"The rows of '{entry}' cannot be read: {error}") from error
+        finally:
+            with suppress(duckdb.Error):  # after an error the transaction is void, and the view with it
+                self.connection.execute("drop view if exists incoming")
+                if registered:
+                    self.connection.unregister("given")
+
+    def _node_checks(self, entry: NodeType, columns: str, dataset: str) -> str:
+        span = self.span(entry, dataset)
+        present = (
+            f"when id in (select id from {quote(entry.table)} where idx >= {span.first} and idx < {span.last}) "
+            "then 'duplicate id: ' || id"
+            if span
+            else ""
+        )
+        return f"""
+            select row, id{columns},
+                case
+                    when id is null or id = '' then 'the id is missing'
+                    when row_number() over (partition by id order by row) > 1 then 'duplicate id: ' || id
+                    {present}
+                end as reason
+            from (select * replace (trim(id::varchar) as id) from incoming)
+        """
+
+    def _edge_checks(self, entry: EdgeType, columns: str, dataset: str) -> str:
+        def ends(name: str) -> str:
+            node = self.schema.node(name)
+            span = self.span(node, dataset)
+            return f"(select idx, id from {quote(node.table)} where idx >= {span.first} and idx < {span.last})"
+
+        return f"""
+            select given.row, s.idx as src, d.idx as dst{columns},
+                case
+                    when given.src is null or given.src = '' then 'the {entry.src} is missing'
+                    when given.dst is null or given.dst = '' then 'the {entry.dst} is missing'
+                    when s.idx is null then 'no {entry.src} has the id: ' || given.src
+                    when d.idx is null then 'no {entry.dst} has the id: ' || given.dst
+                end as reason
+            from (select * replace (trim(src::varchar) as src, trim(dst::varchar) as dst) from incoming) as given
+            left join {ends(entry.src)} as s on s.id = given.src
+            left join {ends(entry.dst)} as d on d.id = given.dst
+        """
+
+    def _append_at(self, entry: NodeType | EdgeType, dataset: str) -> int:
+        """The first idx of the rows to come; the dataset's rows must stay contiguous."""
+        total = self._count(entry.table)
+        span = self.span(entry, dataset)
+        if span and span.last != total:
+            raise InputError(
+                f"Another dataset has written to '{entry}' since, so '{dataset}' cannot grow there; "
+                "ingest it again whole."
+            )
+        return total
+
+    def remove(self, dataset: str) -> None:
+        """Take a dataset's rows out; the idx of later rows move up, so that they stay dense.
+
+        Its splits, runs, predictions and vectors stay: they name entities by the source's own ids, or by content.
+        """
+        with self.transaction():
+            for entry in reversed(self.schema.types):
+                span = self.span(entry, dataset)
+                if not span:
+                    continue
+                gone = len(span)
+                self.connection.execute(
+                    f"delete from {quote(entry.table)} where idx >= ? and idx < ?", [span.first, span.last]
+                )
+                self._move_up(entry.table, "idx", span.last, gone)
+                if isinstance(entry, NodeType):
+                    for edge in self.schema.edges:
+                        for key, end in (("src", edge.src), ("dst", edge.dst)):
+                            if end == entry.name:
+                                self._move_up(edge.table, key, span.last, gone)
+                for table in ("feature_rows", "feature_rejects"):
+                    self.connection.execute(
+                        f"delete from {table} where dataset = ? and table_name = ?", [dataset, entry.table]
+                    )
+                    self.connection.execute(
+                        f"update {table} set idx = idx - ? where table_name = ? and idx >= ?",
+                        [gone, entry.table, span.last],
+                    )
+                self.connection.execute(
+                    "update dataset_rows set first_idx = first_idx - ? where table_name = ? and first_idx >= ?",
+                    [gone, entry.table, span.last],
+                )
+            for table, key in (("dataset_rows", "dataset"), ("rejects", "dataset"), ("datasets", "name")):
+                self.connection.execute(f"delete from {table} where {key} = ?", [dataset])
+
+    def _move_up(self, table: str, column: str, start: int, by: int) -> None:
+        self.connection.execute(f"update {quote(table)} set {column} = {column} - ? where {column} >= ?", [by, start])
+
+    def read(
+        self, entry: NodeType | EdgeType, *, dataset: str | None = None, as_of: datetime | str | None = None
+    ) -> duckdb.DuckDBPyRelation:
+        """The rows of one type in the order of `idx`, lazily.
+
+        Args:
+            entry: a declared node or edge type.
+            dataset: only this dataset's rows.
+            as_of: only rows with `time <= as_of`, UTC; a row whose type has a time column but no value there is not
+                known to exist yet and is left out, as is an edge with an end that is left out. Types without a time
+                column are timeless.
+
+        Returns:
+            A relation of `idx`, the keys, `dataset` and the type's columns; `.pl()`, `.to_arrow_table()`, `.df()`.
+        """
+        return self.sql(f"select * from ({self.visible(entry, dataset=dataset, as_of=as_of)}) order by idx")
+
+    def visible(
+        self, entry: NodeType | EdgeType, *, dataset: str | None = None, as_of: datetime | str | None = None
+    ) -> str:
+        """The SQL behind `read`, unordered, to build on."""
+        clauses = []
+        if dataset is not None:
+            span = self.span(entry, dataset)
+            clauses.append(f"idx >= {span.first} and idx < {span.last}")
+        if as_of is not None:
+            moment = f"timestamptz {literal(utc(as_of).isoformat())}"
+            if entry.time is not None:
+                clauses.append(f"{quote(entry.time)} <= {moment}")
+            if isinstance(entry, EdgeType):
+                for key, end in (("src", entry.src), ("dst", entry.dst)):
+                    node = self.schema.node(end)
+                    if node.time is not None:
+                        alive = f"select idx from {quote(node.table)} where {quote(node.time)} <= {moment}"
+                        clauses.append(f"{key} in ({alive})")
+        where = f" where {' and '.join(clauses)}" if clauses else ""
+        return f"select * from {quote(entry.table)}{where}"
+
+    def sql(self, query: str, params: Sequence[Any] | None = None) -> duckdb.DuckDBPyRelation:
+        """Any SQL over the store, as a lazy relation: `.pl()`, `.to_arrow_table()`, `.df()`, `.fetchall()`.
+
+        Raises:
+            InputError: DuckDB does not accept the query; its own words follow.
+        """
+        try:
+            return self.connection.sql(query, params=list(params) if params else None)
+        except duckdb.Error as error:
+            raise InputError(f"The SQL does not run: {error}") from error
+
+    def first(self, query: str, params: Sequence[Any] | None = None) -> tuple[Any, ...] | None:
+        """The first row of a query, or None; the rest is fetched too, as DuckDB wants before the next query."""
+        rows = self.sql(query, params).fetchall()
+        return rows[0] if rows else None
+
+    def data_hash(self, dataset: str) -> str:
+        """A hash of all rows of a dataset: changes when any value does, whatever order the rows are in."""
+        digest = blake2b(digest_size=16)
+        for entry in self.schema.types:
+            span = self.span(entry, dataset)
+            row = self.first(
+                f"select bit_xor(hash(t)), sum(hash(t) % 4294967296), count(*) from {quote(entry.table)} t "
+                "where idx >= ? and idx < ?",
+                [span.first, span.last],
+            )
+            digest.update(f"{entry.table} {row}".encode())
+        return digest.hexdigest()
+
+    def _count(self, table: str) -> int:
+        row = self.first(f"select count(*) from {quote(table)}")
+        return int(row[0]) if row else 0
+
+
+def open(path: Path | str, *, read_only: bool = False) -> GraphStore:
+    """Open a store; a new file is made unless `read_only`.
+
+    Raises:
+        StoreError: another process holds the file, it is not a store, or it is from a newer version.
+    """
+    return GraphStore(path, read_only=read_only)
+
+
+def _connect(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    if path.is_dir():
+        raise StoreError(f"'{path}' is a folder; a store is one file, such as '{path / 'graphsocial.duckdb'}'.")
+    if read_only and not path.exists():
+        raise StoreError(f"There is no store '{path}'; ingest a dataset first, or name another with --store.")
+    if not path.parent.is_dir():
+        raise StoreError(f"There is no folder '{path.parent}' for the store '{path.name}'.")
+    try:
+        return duckdb.connect(str(path), read_only=read_only)
+    except duckdb.Error as error:
+        told = str(error)
+        if "lock" in told:
+            holder = re.search(r"PID (\d+)", told)
+            who = f"process {holder.group(1)}" if holder else "another process"
+            raise StoreError(f"'{path}' is held by {who}; wait until it ends, or close it there.") from error
+        if "not a valid DuckDB" in told:
+            raise StoreError(f"'{path}' is not a graphsocial store; choose another --store.") from error
+        if "version" in told:
+            raise StoreError(f"'{path}' was written by another DuckDB ({told}); install that version.") from error
+        raise StoreError(f"'{path}' cannot be opened: {told}") from error
+
+
+def _columns(described: str) -> tuple[Column, ...]:
+    return tuple(Column(**column) for column in json.loads(described))

@@ -1,0 +1,116 @@
+"""Which emotion does a user feel at an image? Supervised classification of the edges between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from string import Template
+from typing import ClassVar
+
+import numpy as np
+
+from graphsocial.errors import DataError, InputError, UnknownNameError
+from graphsocial.schemas import text
+from graphsocial.store import GraphStore, quote
+from graphsocial.tasks.base import Labels, Level
+from graphsocial.types import EdgeType, GraphSchema, Target
+
+MIKELS = ("amusement", "anger", "awe", "contentment", "disgust", "excitement", "fear", "sadness")
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class EdgeEmotion:
+    """HMG-Emo's question (Bhattacharyya, Yang & Wang 2024), for any labelled edge between two node types.
+
+    A pair with one emotion is supervised; one with several, or only with `unknown`, stays in the graph as structure.
+
+    Attributes:
+        edge: the edge type, such as `user views image`; by default the only one that has the label column.
+        label: the column with the emotions of an edge; a list of words, or one word.
+        classes: the classes in order; by default Mikels' eight if all labels are among them, else the labels found.
+    """
+
+    edge: str | None = None
+    label: str = "emotions"
+    classes: tuple[str, ...] = ()
+
+    name: ClassVar[str] = "edge-emotion"
+    level: ClassVar[Level] = "edge"
+    default_model: ClassVar[str] = "hmg_emo"
+    baselines: ClassVar[tuple[str, ...]] = (
+        "majority",
+        "stratified",
+        "image-prior",
+        "user-image-bias",
+        "features-only",
+    )
+    selection_metric: ClassVar[str] = "weighted_f1"
+
+    def entity(self, schema: GraphSchema) -> EdgeType:
+        """The edge type that is classified.
+
+        Raises:
+            DataError: no edge type has the label column, or several have and `edge` does not say which.
+            InputError: the named edge type has no such column.
+        """
+        if self.edge is not None:
+            edge = schema.edge(self.edge)
+            names = [column.name for column in edge.columns]
+            if self.label not in names:
+                raise InputError(
+                    f"'{edge}' has no column '{self.label}'; it has {names}. Name it with --set label=COLUMN."
+                )
+            return edge
+        having = [edge for edge in schema.edges if any(column.name == self.label for column in edge.columns)]
+        if not having:
+            raise DataError(
+                f"No edge type has a column '{self.label}' to learn from. Name the column and the edge type with "
+                "--set label=COLUMN --set edge='user views image'."
+            )
+        if len(having) > 1:
+            known = ", ".join(f"'{edge}'" for edge in having)
+            raise DataError(f"Several edge types have a column '{self.label}': {known}. Say which with --set edge=…")
+        return having[0]
+
+    def labels(self, store: GraphStore, dataset: str, *, as_of: datetime | None = None) -> Labels:
+        """One row per (user, image) pair.
+
+        Raises:
+            DataError: no pair has exactly one emotion, or all pairs have the same one.
+            UnknownNameError: a label is none of the `classes` that were given.
+        """
+        edge = self.entity(store.schema)
+        kind = next(column.kind for column in edge.columns if column.name == self.label)
+        column = quote(self.label) if kind == "categories" else f"[{quote(self.label)}::varchar]"
+        rows = store.sql(
+            Template(text("tasks", "edge_emotion.sql")).substitute(
+                edges=store.visible(edge, dataset=dataset, as_of=as_of),
+                label=f"list_filter({column}, lambda word: word <> '{UNKNOWN}')",
+                time=quote(edge.time) if edge.time else "null::timestamptz",
+            )
+        ).to_arrow_table()
+        if not rows.num_rows:
+            raise DataError(f"'{dataset}' has no '{edge}' edges to classify.")
+        words = np.asarray(rows["label"].to_pylist(), dtype=object)
+        found = sorted({word for word in words if word is not None})
+        if not found:
+            raise DataError(
+                f"None of the {rows.num_rows:,} '{edge}' pairs has exactly one emotion; "
+                "all are unknown, missing or several."
+            )
+        classes = self.classes or (MIKELS if set(found) <= set(MIKELS) else tuple(found))
+        for word in found:
+            if word not in classes:
+                raise UnknownNameError.of("class", word, classes)
+        if len(found) == 1:
+            raise DataError(f"Every labelled '{edge}' pair says '{found[0]}'; there is nothing to tell apart.")
+        index = {word: code for code, word in enumerate(classes)}
+        times = rows["time"].cast("timestamp[us]").to_numpy() if edge.time else None
+        return Labels(
+            src=rows["src"].to_numpy(),
+            dst=rows["dst"].to_numpy(),
+            codes=np.fromiter((index.get(word, -1) for word in words), np.int64, len(words)),
+            times=times,
+            target=Target("emotion", "multiclass", classes),
+        )

@@ -1,0 +1,43 @@
+-- What the store holds: declared types, ingested datasets, rejected rows.
+create table node_types (
+    name varchar primary key,
+    columns json not null,
+    time_column varchar
+);
+
+create table edge_types (
+    src varchar not null,
+    relation varchar not null,
+    dst varchar not null,
+    columns json not null,
+    time_column varchar,
+    primary key (src, relation, dst)
+);
+
+create table datasets (
+    name varchar primary key,
+    source varchar not null,
+    settings json not null,
+    root varchar,
+    files_hash varchar not null,
+    ingested_at timestamptz not null default now()
+);
+
+-- Where a dataset's rows lie in a table: idx from first_idx up to, not including, first_idx + row_count.
+create table dataset_rows (
+    dataset varchar not null,
+    table_name varchar not null,
+    first_idx bigint not null,
+    row_count bigint not null,
+    primary key (dataset, table_name)
+);
+
+create table rejects (
+    dataset varchar not null,
+    table_name varchar not null,
+    file varchar,
+    line bigint,
+    reason varchar not null,
+    record varchar,
+    rejected_at timestamptz not null default now()
+);

@@ -1,0 +1,151 @@
+-- Splits, runs and what came out of them. Entities are named by the source's own ids, so that they outlive a re-ingest.
+create table splits (
+    split_id varchar primary key,
+    task varchar not null,
+    dataset varchar not null,
+    policy varchar not null,
+    settings json not null,
+    created_at timestamptz not null default now()
+);
+
+create table split_members (
+    split_id varchar not null,
+    entity_id varchar not null,
+    other_id varchar,
+    role varchar not null
+);
+
+create table runs (
+    run_id varchar primary key,
+    task varchar not null,
+    model varchar not null,
+    dataset varchar not null,
+    seed bigint not null,
+    status varchar not null,
+    config json not null,
+    config_id varchar not null,
+    split_id varchar not null,
+    split varchar not null,
+    data_hash varchar not null,
+    feature_sets json not null,
+    versions json not null,
+    git_revision varchar,
+    host varchar,
+    checkpoint_hash varchar,
+    parameters bigint,
+    epochs integer,
+    best_epoch integer,
+    wall_seconds double,
+    peak_memory_mib double,
+    notes json not null,
+    started_at timestamptz not null default now(),
+    finished_at timestamptz
+);
+
+create table run_epochs (
+    run_id varchar not null,
+    epoch integer not null,
+    train_loss double,
+    metric varchar not null,
+    value double,
+    learning_rate double,
+    seconds double
+);
+
+create table metrics (
+    run_id varchar not null,
+    split varchar not null,
+    target varchar not null,
+    metric varchar not null,
+    value double,
+    rows bigint not null
+);
+
+create table predictions (
+    run_id varchar not null,
+    task varchar not null,
+    target varchar not null,
+    dataset varchar not null,
+    entity_type varchar not null,
+    entity_id varchar not null,
+    other_id varchar,
+    label varchar,
+    value double,
+    confidence float,
+    probabilities map(varchar, float),
+    split varchar,
+    true_label varchar,
+    true_value double,
+    as_of timestamptz,
+    created_at timestamptz not null default now()
+);
+
+-- One row per prediction subject: the newest run that spoke about it.
+create view latest_predictions as
+select *
+from predictions
+qualify row_number() over (
+    partition by task, dataset, target, entity_type, entity_id, other_id
+    order by created_at desc, run_id
+) = 1;
+
+-- Wrong predictions on held-out rows.
+create view errors as
+select *
+from predictions
+where label <> true_label
+    and split in ('validation', 'test');
+
+-- Runs × test metrics, best first.
+create view leaderboard as
+select
+    runs.task,
+    runs.dataset,
+    runs.split,
+    runs.model,
+    runs.seed,
+    max(value) filter (metric = 'weighted_f1') as weighted_f1,
+    max(value) filter (metric = 'macro_f1') as macro_f1,
+    max(value) filter (metric = 'accuracy') as accuracy,
+    max(value) filter (metric = 'weighted_precision') as weighted_precision,
+    max(value) filter (metric = 'weighted_recall') as weighted_recall,
+    max(value) filter (metric = 'log_loss') as log_loss,
+    max(value) filter (metric = 'calibration_error') as calibration_error,
+    max(metrics.rows) as rows,
+    runs.parameters,
+    runs.wall_seconds,
+    runs.notes,
+    runs.run_id,
+    runs.config_id,
+    runs.split_id
+from runs
+join metrics using (run_id)
+where runs.status = 'done'
+    and metrics.split = 'test'
+group by all
+order by task, dataset, runs.split, weighted_f1 desc;
+
+-- The same with the seeds of one configuration on one split policy taken together: mean and sample standard deviation.
+create view leaderboard_mean as
+select
+    task,
+    dataset,
+    split,
+    model,
+    config_id,
+    count(*) as runs,
+    avg(weighted_f1) as weighted_f1,
+    stddev_samp(weighted_f1) as weighted_f1_sd,
+    avg(macro_f1) as macro_f1,
+    stddev_samp(macro_f1) as macro_f1_sd,
+    avg(accuracy) as accuracy,
+    stddev_samp(accuracy) as accuracy_sd,
+    avg(weighted_precision) as weighted_precision,
+    avg(weighted_recall) as weighted_recall,
+    avg(log_loss) as log_loss,
+    stddev_samp(log_loss) as log_loss_sd,
+    avg(calibration_error) as calibration_error,
+    avg(wall_seconds) as wall_seconds
+from leaderboard
+group by all
+order by task, dataset, split, weighted_f1 desc;

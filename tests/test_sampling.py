@@ -1,0 +1,174 @@
+"""No batch shows the edge that it asks about, in either direction, by duplicates, or by way of the future."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import graphsocial as gs
+from graphsocial.errors import InputError
+from graphsocial.graph import Canonical, Edges, SocialGraph, build
+from graphsocial.sampling import Batch, FullGraph, Neighbours, PairView, Visibility, label_history
+from graphsocial.tasks.edge_emotion import EdgeEmotion
+from graphsocial.types import Target
+
+VIEWS = ("user", "views", "image")
+BACK = ("image", "rev_views", "user")
+
+
+@pytest.fixture
+def graph(social: gs.GraphStore) -> SocialGraph:
+    task = EdgeEmotion()
+    entity = task.entity(social.schema)
+    return build(social, "small", entity, task.labels(social, "small"))
+
+
+@pytest.fixture
+def roles(graph: SocialGraph) -> Tensor:
+    dealt = torch.from_numpy(np.random.default_rng(0).choice(3, graph.num_pairs, p=[0.7, 0.15, 0.15]))
+    return torch.where(graph.codes >= 0, dealt, -1)
+
+
+def shown_pairs(graph: SocialGraph, batch: Batch) -> dict[Canonical, set[tuple[int, int]]]:
+    """Every (user, image) pair that any layer of a batch passes a message over, found from nodes, not from edge ids."""
+    found: dict[Canonical, set[tuple[int, int]]] = {}
+    for layer in batch.layers:
+        for kind, relation in layer.relations.items():
+            mask = layer.mask.get(kind)
+            ids = layer.edge_ids[kind] if layer.edge_ids is not None else torch.arange(relation.num_edges)
+            ids = ids if mask is None else ids[mask]
+            edges = graph.edges[kind]
+            ends = (edges.src, edges.dst) if kind == VIEWS else (edges.dst, edges.src)
+            found.setdefault(kind, set()).update(zip(ends[0][ids].tolist(), ends[1][ids].tolist(), strict=True))
+    return found
+
+
+def shuffled_reverse(graph: SocialGraph) -> SocialGraph:
+    """The reverse relation in another row order, as a parallel load leaves it: nothing may rest on aligned ids."""
+    back = graph.edges[BACK]
+    order = torch.randperm(len(back), generator=torch.Generator().manual_seed(7))
+    parts = {name: getattr(back, name)[order] for name in ("src", "dst", "pair", "time")}
+    graph.edges[BACK] = Edges(**parts, reverse_of=VIEWS)
+    return graph
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_asked_and_held_out_edges_are_nowhere(graph: SocialGraph, roles: Tensor, sampled: bool, shuffled: bool) -> None:
+    if shuffled:
+        graph = shuffled_reverse(graph)
+    loader = (
+        Neighbours(graph, roles, Visibility(), (4, 4)) if sampled else FullGraph(graph, roles, Visibility(), depth=2)
+    )
+    pairs = list(zip(graph.pair_src.tolist(), graph.pair_dst.tolist(), strict=True))
+    train = torch.nonzero(roles == 0).squeeze(1)
+    held_out = {pairs[p] for p in torch.nonzero(roles > 0).squeeze(1).tolist()}
+    batches, seen = 0, 0
+    for batch in loader.batches(train, 50, torch.Generator().manual_seed(0)):
+        asked = {pairs[p] for p in batch.pairs.tolist()}
+        shown = shown_pairs(graph, batch)
+        for kind in (VIEWS, BACK):
+            assert not shown[kind] & asked
+            assert not shown[kind] & held_out
+            seen += len(shown[kind])
+        assert not batch.view.label[batch.pairs].any()
+        assert not batch.view.label[roles > 0].any()
+        batches += 1
+    assert batches == -(-len(train) // 50)
+    assert seen > 0  # the other training edges do pass messages
+
+
+def test_duplicates_of_a_pair_are_hidden_with_it(graph: SocialGraph, roles: Tensor) -> None:
+    edges = graph.edges[VIEWS]
+    counts = torch.bincount(edges.pair, minlength=graph.num_pairs)
+    twice = torch.nonzero((counts > 1) & (roles == 0)).squeeze(1)
+    assert len(twice)
+    batch = next(FullGraph(graph, roles, Visibility(), depth=1).batches(twice, len(twice)))
+    for kind in (VIEWS, BACK):
+        mask = batch.layers[0].mask[kind]
+        assert mask is not None
+        there = set(graph.edges[kind].pair[mask].tolist())
+        assert not there & set(twice.tolist())
+
+
+@pytest.mark.parametrize("state", ["hidden", "structure", "full"])
+def test_three_states_of_the_asked_edges(graph: SocialGraph, roles: Tensor, state: str) -> None:
+    asked = torch.nonzero(roles == 2).squeeze(1)
+    view = PairView.of(roles, graph.codes, Visibility(asked=state, validation="structure"), asked)  # type: ignore[arg-type]
+    assert view.edge[asked].all() == (state != "hidden")
+    assert view.features[asked].any() == (state == "full")
+    assert not view.label[asked].any()
+    validation = roles == 1
+    assert view.edge[validation].all()
+    assert not view.features[validation].any()
+    assert not view.label[validation].any()
+
+
+def test_an_unknown_state_is_refused() -> None:
+    with pytest.raises(InputError, match="no state of an edge"):
+        Visibility(asked="visible")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+def test_temporal_batches_see_only_the_past(graph: SocialGraph, roles: Tensor, sampled: bool) -> None:
+    loader = (
+        Neighbours(graph, roles, Visibility(), (-1, -1), temporal=True)
+        if sampled
+        else FullGraph(graph, roles, Visibility(), depth=2, temporal=True)
+    )
+    assert graph.pair_time is not None
+    train = torch.nonzero(roles == 0).squeeze(1)
+    messages = 0
+    for batch in loader.batches(train, 60, torch.Generator().manual_seed(0)):
+        first = graph.pair_time[batch.pairs].min()
+        for layer in batch.layers:
+            for kind in (VIEWS, BACK):
+                times = graph.edges[kind].time
+                assert times is not None
+                if layer.edge_ids is not None:
+                    times = times[layer.edge_ids[kind]]
+                mask = layer.mask[kind]
+                times = times if mask is None else times[mask]
+                assert (times < first).all()
+                messages += len(times)
+        assert (graph.pair_time[batch.view.label] < first).all()
+    assert messages
+
+
+def test_sampled_blocks_give_the_full_graph_s_answer_when_nothing_is_left_out(
+    graph: SocialGraph, roles: Tensor
+) -> None:
+    """With all neighbours sampled, a pair's representation is the one that the whole graph gives."""
+    from graphsocial.models.hmg_emo import HmgEmo
+
+    graph = graph.fit_tabular(np.flatnonzero(roles.numpy() == 0))
+    train = torch.nonzero(roles == 0).squeeze(1)
+    network = HmgEmo(layers=2, width=8, node_width=8).build(graph, train, seed=0).eval()
+    asked = train[:30]
+    whole = next(FullGraph(graph, roles, Visibility(), depth=2).batches(asked, 30))
+    parts = next(Neighbours(graph, roles, Visibility(), (-1, -1)).batches(asked, 30))
+    with torch.no_grad():
+        torch.testing.assert_close(
+            network(graph, parts)["emotion"], network(graph, whole)["emotion"], rtol=1e-4, atol=1e-5
+        )
+
+
+def test_label_history_counts_only_what_is_visible(graph: SocialGraph, roles: Tensor) -> None:
+    asked = torch.nonzero(roles == 0).squeeze(1)[:40]
+    view = PairView.of(roles, graph.codes, Visibility(), asked)
+    prior = torch.full((len(graph.classes),), 1 / len(graph.classes))
+    history = label_history(graph, view, prior)
+    for name, ends in (("user", graph.pair_src), ("image", graph.pair_dst)):
+        for node in range(graph.num_nodes[name]):
+            rows = torch.nonzero((ends == node) & view.label).squeeze(1)
+            counts = torch.bincount(graph.codes[rows], minlength=len(prior))
+            share = (counts + 2.0 * prior) / (len(rows) + 2.0)
+            expected = torch.cat([torch.log(share / prior), torch.log1p(torch.tensor([float(len(rows))]))])
+            torch.testing.assert_close(history[name][node], expected)
+
+
+def test_a_graph_keeps_its_target(graph: SocialGraph) -> None:
+    assert graph.target == Target("emotion", "multiclass", graph.classes)
+    assert set(graph.edges) >= {VIEWS, BACK, ("user", "connects", "user")}

@@ -1,0 +1,308 @@
+"""Training: the same seed gives the same numbers, a killed run goes on, probabilities are honest, errors are clear."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from conftest import IMAGE, USER, VIEWS
+
+import graphsocial as gs
+from graphsocial import runs
+from graphsocial.errors import DataError, InputError, TrainingError, UnknownNameError
+from graphsocial.fitting import Fitting, fit
+from graphsocial.plugins import names
+from graphsocial.types import GraphSchema
+
+SMALL = {"layers": 2, "width": 16, "node_width": 16, "edge_width": 16, "epochs": 4, "batch_size": 64}
+HASHED = {"group.description": "hash_text", "user views image.comment": "hash_text"}
+
+
+def train(store: gs.GraphStore, **options: object) -> runs.Run:
+    settings = {**SMALL, **options.pop("settings", {})}  # type: ignore[dict-item]
+    return gs.train(store, "edge-emotion", settings=settings, features=HASHED, **options)  # type: ignore[arg-type]
+
+
+def probabilities(store: gs.GraphStore, run: runs.Run) -> list[tuple[object, ...]]:
+    return store.sql(
+        "select entity_id, other_id, label, confidence, map_values(probabilities) from predictions where run_id = ? "
+        "order by entity_id, other_id",
+        [run.id],
+    ).fetchall()
+
+
+def test_a_run_is_recorded_with_all_that_made_it(social: gs.GraphStore) -> None:
+    run = train(social)
+    assert run.status == "done"
+    assert set(run.metrics) == {"validation", "test"}
+    row = social.sql("select * from runs where run_id = ?", [run.id]).pl().to_dicts()[0]
+    assert row["data_hash"] == social.data_hash("small")
+    assert json.loads(row["versions"])["torch"] == torch.__version__
+    assert set(json.loads(row["feature_sets"])) == set(HASHED)
+    assert json.loads(row["config"])["model"]["layers"] == 2
+    assert row["wall_seconds"] > 0
+    assert row["peak_memory_mib"] > 50
+    assert (runs.folder(social, run.id) / "weights.safetensors").is_file()
+    assert not (runs.folder(social, run.id) / "checkpoint.safetensors").exists()
+    epochs = social.sql("select epoch, train_loss from run_epochs where run_id = ? order by epoch", [run.id]).fetchall()
+    assert [epoch for epoch, _ in epochs] == [1, 2, 3, 4]
+    assert social.sql("select count(*) from leaderboard").fetchall() == [(1,)]
+
+
+def test_predictions_use_the_source_s_ids_and_join(social: gs.GraphStore) -> None:
+    run = train(social)
+    joined = social.sql(
+        "select p.split, count(*) from edge_emotion_predictions p join node_user u on u.id = p.user_id "
+        "join node_image i on i.id = p.image_id where run_id = ? group by all",
+        [run.id],
+    ).fetchall()
+    members = dict(social.sql("select role, count(*) from split_members group by all").fetchall())
+    counts = dict(joined)
+    assert counts["test"] == members["test"]
+    assert counts["validation"] == members["validation"]
+    assert counts[None] > 0  # pairs without a single label are answered too
+    assert "train" not in counts
+    rows = social.sql(
+        "select label, confidence, probabilities, true_label, split from predictions where run_id = ?", [run.id]
+    ).fetchall()
+    for label, confidence, shares, truth, split in rows:
+        assert sum(shares.values()) == pytest.approx(1, abs=1e-5)
+        assert shares[label] == max(shares.values()) == pytest.approx(confidence)
+        assert (truth is None) == (split is None)
+    wrong = social.sql("select count(*) from errors where run_id = ?", [run.id]).fetchall()[0][0]
+    assert wrong == sum(1 for label, _, _, truth, split in rows if split and label != truth)
+
+
+def test_same_seed_same_numbers_another_seed_others(tmp_path: Path, social: gs.GraphStore) -> None:
+    first = train(social)
+    told = probabilities(social, first)
+    again = train(social, again=True)
+    assert again.id == first.id
+    assert probabilities(social, again) == told
+    other = train(social, seed=1)
+    assert other.id != first.id
+    assert probabilities(social, other) != told
+    mean = social.sql("select runs, weighted_f1_sd from leaderboard_mean").fetchall()
+    assert mean[0][0] == 2
+    assert mean[0][1] is not None
+
+
+def test_a_finished_run_is_not_trained_again(social: gs.GraphStore) -> None:
+    epochs: list[int] = []
+    first = train(social, report=lambda epoch: epochs.append(epoch.epoch))
+    second = train(social, report=lambda epoch: epochs.append(epoch.epoch))
+    assert first == second
+    assert epochs == [1, 2, 3, 4]
+
+
+CHILD = """
+import os, signal, sys
+sys.path.insert(0, {tests!r})
+import graphsocial as gs
+from test_training import HASHED, SMALL
+def report(epoch):
+    if epoch.epoch == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+with gs.open({store!r}) as store:
+    gs.train(store, "edge-emotion", settings=SMALL, features=HASHED, report=report)
+"""
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_numbers(social: gs.GraphStore) -> None:
+    path = social.path
+    social.close()
+    child = CHILD.format(tests=str(Path(__file__).parent), store=str(path))
+    ended = subprocess.run([sys.executable, "-W", "ignore", "-c", child], capture_output=True, text=True)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    with gs.open(path) as store:
+        assert store.sql("select status from runs").fetchall() == [("running",)]
+        assert store.sql("select count(*) from predictions").fetchall() == [(0,)]
+        assert store.sql("select count(*) from leaderboard").fetchall() == [(0,)]
+        epochs: list[int] = []
+        resumed = train(store, report=lambda epoch: epochs.append(epoch.epoch))
+        assert epochs == [3, 4]
+        told = probabilities(store, resumed)
+        scores = resumed.metrics
+        whole = train(store, again=True)
+        assert whole.metrics == scores
+        assert probabilities(store, whole) == told
+
+
+@pytest.mark.parametrize("model", [name for name in names("model") if name != "bayes_optimal"])
+def test_every_model_trains_and_predicts_through_the_same_calls(social: gs.GraphStore, model: str) -> None:
+    run = gs.train(social, "edge-emotion", model=model, epochs=1, features=HASHED)
+    assert 0 <= run.metrics["test"]["weighted_f1"] <= 1
+    assert gs.predict(social, run) > 0
+    assert gs.evaluate(social, run)["metrics"]["accuracy"] == pytest.approx(run.metrics["test"]["accuracy"])
+
+
+def test_bayes_optimal_needs_its_reference(social: gs.GraphStore) -> None:
+    with pytest.raises(DataError, match="true probabilities"):
+        gs.train(social, "edge-emotion", model="bayes_optimal", features=HASHED)
+
+
+@pytest.mark.parametrize("backbone", ["gat", "sage", "graphconv"])
+@pytest.mark.parametrize("combine", ["paper", "gated", "none"])
+@pytest.mark.parametrize("mechanism", ["concat", "sum", "dot"])
+def test_every_form_of_hmg_emo_runs(social: gs.GraphStore, backbone: str, combine: str, mechanism: str) -> None:
+    options = {"backbone": backbone, "combine": combine, "mechanism": mechanism, "epochs": 1}
+    run = train(social, settings=options)
+    assert np.isfinite(run.metrics["test"]["log_loss"])
+
+
+def test_the_paper_s_own_form_runs(social: gs.GraphStore) -> None:
+    paper = {"history": False, "residual": False, "identity": "none", "share": "all", "combine": "paper"}
+    run = train(social, settings={**paper, "class_weights": "none"})
+    assert run.config["model"]["share"] == "all"
+    assert np.isfinite(run.metrics["test"]["log_loss"])
+
+
+@pytest.mark.parametrize("loader", ["full", "sampled"])
+def test_negative_samples_are_one_more_class(social: gs.GraphStore, loader: str) -> None:
+    run = train(social, settings={"negatives": 0.5, "loader": loader})
+    rows = social.sql(
+        "select true_label, count(*), bool_and(split is not null) from predictions where run_id = ? group by all",
+        [run.id],
+    ).fetchall()
+    labels = {label for label, *_ in rows}
+    assert "no-edge" in labels
+    names = social.sql("select map_keys(probabilities) from predictions where run_id = ? limit 1", [run.id]).fetchall()
+    assert names[0][0][-1] == "no-edge"  # the other classes keep their places
+    pairs = social.sql(
+        "select count(*) from predictions p join node_user u on u.id = p.entity_id join node_image i on i.id = p.other_id "
+        "join edge_user_views_image e on e.src = u.idx and e.dst = i.idx where run_id = ? and true_label = 'no-edge'",
+        [run.id],
+    ).fetchall()
+    assert pairs == [(0,)]
+
+
+def test_comments_change_the_answer_also_after_loading(social: gs.GraphStore) -> None:
+    """LESSONS 8: edge features that are silently ignored would leave the answer as it is."""
+    seen = gs.Visibility(asked="full")
+    run = train(social, visibility=seen)
+    before = probabilities(social, run)
+    assert gs.predict(social, run) == len(before)
+    assert probabilities(social, run) == before
+    with social.transaction():
+        social.connection.execute("delete from feature_rows where column_name = 'comment'")
+        social.connection.execute(
+            "update edge_user_views_image set comment = 'another thing' where comment is not null"
+        )
+    gs.predict(social, run)
+    assert probabilities(social, run) != before
+    assert "visibility asked=full" in social.sql("select notes from runs").fetchall()[0][0]
+
+
+def test_predict_pairs_without_an_edge_and_training_pairs(social: gs.GraphStore, tmp_path: Path) -> None:
+    run = train(social)
+    known = set(social.sql("select entity_id, other_id from predictions").fetchall())
+    strangers = [(f"u{u}", f"i{i}") for u in range(40) for i in range(30) if (f"u{u}", f"i{i}") not in known][:5]
+    assert gs.predict(social, run, pairs=strangers) == 5
+    path = tmp_path / "pairs.csv"
+    path.write_text("user,image\nu1,i1\nu1,i1\nu2,i2\n")
+    assert gs.predict(social, run, pairs=path) == 2
+    with pytest.raises(InputError, match="No user has the id 'nobody'"):
+        gs.predict(social, run, pairs=[("nobody", "i1")])
+    with pytest.raises(FileNotFoundError, match="no file"):
+        gs.predict(social, run, pairs=tmp_path / "absent.csv")
+    with pytest.raises(DataError, match="--train"):
+        gs.evaluate(social, run, split="train")
+    gs.predict(social, run, train=True)
+    total = social.sql("select count(*) from split_members where role = 'train'").fetchall()[0][0]
+    assert gs.evaluate(social, run, split="train")["rows"] == total
+
+
+def test_new_users_and_images_are_answered_by_an_old_run(social: gs.GraphStore) -> None:
+    run = train(social)
+    before = social.sql("select count(*) from predictions where split = 'test'").fetchall()
+    social.write(USER, pl.DataFrame({"id": ["late"], "age": [30.0], "city": ["Oslo"]}), dataset="small")
+    social.write(VIEWS, pl.DataFrame({"src": ["late"], "dst": ["i3"], "emotions": [["awe"]]}), dataset="small")
+    gs.predict(social, run)
+    assert social.sql("select split, true_label from predictions where entity_id = 'late'").fetchall() == [
+        (None, "awe")
+    ]
+    assert social.sql("select count(*) from predictions where split = 'test'").fetchall() == before
+
+
+def test_a_model_of_ids_says_that_it_cannot_speak_about_new_users(social: gs.GraphStore) -> None:
+    run = gs.train(social, "edge-emotion", model="user-image-bias", epochs=1, features=HASHED)
+    social.write(USER, pl.DataFrame({"id": ["late"]}), dataset="small")
+    with pytest.raises(InputError, match="Train again"):
+        gs.predict(social, run)
+
+
+def test_class_weights_are_taken_out_of_the_probabilities(social: gs.GraphStore) -> None:
+    """Balanced training must not make rare classes look likely: mean probabilities stay near the shares."""
+    run = train(social, settings={"epochs": 10, "class_weights": "balanced"})
+    rows = social.sql("select probabilities, true_label from predictions where split = 'test' and run_id = ?", [run.id])
+    shares, truth = zip(*rows.fetchall(), strict=True)
+    for name in shares[0]:
+        assert np.mean([s[name] for s in shares]) == pytest.approx(np.mean([t == name for t in truth]), abs=0.15)
+
+
+def test_bad_questions_get_clear_answers(social: gs.GraphStore) -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'hmg_emo'"):
+        train(social, model="hmg_emu")
+    with pytest.raises(InputError, match="Nothing has a setting 'widht'"):
+        train(social, settings={"widht": 3})
+    with pytest.raises(InputError, match="no text or image column"):
+        gs.train(social, "edge-emotion", features={"user.voice": "sentence"})
+    with pytest.raises(UnknownNameError, match="dataset"):
+        train(social, dataset="large")
+    with pytest.raises(UnknownNameError, match="edge type"):
+        train(social, settings={"edge": "user likes image"})
+    with pytest.raises(UnknownNameError, match="class"):
+        train(social, settings={"classes": "awe,fear"})
+
+
+def test_labels_that_teach_nothing_are_refused(tmp_path: Path) -> None:
+    def store_with(emotions: list[list[str] | None]) -> gs.GraphStore:
+        store = gs.open(tmp_path / f"{len(list(tmp_path.iterdir()))}.duckdb")
+        store.declare(GraphSchema((USER, IMAGE), (VIEWS,)))
+        count = len(emotions)
+        store.write(USER, pl.DataFrame({"id": [f"u{n}" for n in range(count)]}), dataset="d")
+        store.write(IMAGE, pl.DataFrame({"id": ["i"]}), dataset="d")
+        rows = {"src": [f"u{n}" for n in range(count)], "dst": ["i"] * count, "emotions": emotions}
+        store.write(VIEWS, pl.DataFrame(rows, schema_overrides={"emotions": pl.List(pl.String)}), dataset="d")
+        return store
+
+    for emotions, words in (
+        ([["unknown"]] * 30, "exactly one emotion"),
+        ([None] * 30, "exactly one emotion"),
+        ([["awe", "fear"]] * 30, "exactly one emotion"),
+        ([["awe"]] * 30, "Every labelled 'user views image' pair says 'awe'"),
+        ([["awe"], ["fear"]], "part of the split 'random' is empty"),
+    ):
+        with store_with(emotions) as store, pytest.raises(DataError, match=words):
+            gs.train(store, "edge-emotion", epochs=1)
+    with gs.open(tmp_path / "none.duckdb") as store, pytest.raises(DataError, match="holds no dataset"):
+        gs.train(store, "edge-emotion")
+
+
+def test_a_loss_that_explodes_is_an_error(social: gs.GraphStore, tmp_path: Path) -> None:
+    from graphsocial.training import design, make_loader, prepare
+
+    experiment = design(social, "edge-emotion", settings=SMALL, features=HASHED)
+    prepared = prepare(social, experiment)
+    rows = torch.nonzero(prepared.roles == 0).squeeze(1)
+    network = experiment.model.build(prepared.graph, rows, seed=0)
+    with torch.no_grad():
+        next(network.parameters()).fill_(float("nan"))
+    with pytest.raises(TrainingError, match="lower learning rate"):
+        fit(
+            network,
+            make_loader(experiment, prepared),
+            rows,
+            rows,
+            Fitting(epochs=1),
+            metric="weighted_f1",
+            seed=0,
+            checkpoint=tmp_path / "c.safetensors",
+        )
