@@ -54,7 +54,7 @@ def graphsocial(
 
         render.line(f"graphsocial {installed('graphsocial')}")
     elif ctx.invoked_subcommand is None:
-        typer.echo(ctx.get_help())
+        render.line(ctx.get_help())
 
 
 app.command(

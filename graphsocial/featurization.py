@@ -81,7 +81,7 @@ def encoder_for(spec: str | Featurizer | None, kind: str) -> Featurizer:
         encoder = spec
     else:
         name, _, model = (spec or DEFAULT_ENCODERS[kind]).partition(":")
-        if name not in names("featurizer") and not name.endswith(".py"):
+        if name.replace("-", "_") not in names("featurizer") and not name.endswith(".py"):
             name, model = DEFAULT_ENCODERS[kind], spec or ""
         made: Featurizer = configure(resolve("featurizer", name), {"model": model} if model else {})
         encoder = made
@@ -292,7 +292,8 @@ def _point(
             ids = _ids(store, use.entry, (idx for idx, *_ in reasons))
             store.connection.executemany(
                 "insert into feature_rejects "
-                "(set_id, dataset, table_name, column_name, idx, entity_id, content, reason) values (?, ?, ?, ?, ?, ?, ?, ?)",
+                "(set_id, dataset, table_name, column_name, idx, entity_id, content, reason) "
+                "values (?, ?, ?, ?, ?, ?, ?, ?)",
                 [[*key, idx, ids.get(idx), content, reason] for idx, content, reason in reasons],
             )
     pointed = store.first(

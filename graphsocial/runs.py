@@ -20,7 +20,7 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from graphsocial.errors import UnknownNameError
+from graphsocial.errors import InputError, UnknownNameError
 from graphsocial.metrics import multiclass
 from graphsocial.store import GraphStore
 
@@ -194,8 +194,9 @@ def save_predictions(
         )
         store.connection.execute(
             "insert into predictions (run_id, task, target, dataset, entity_type, entity_id, other_id, label, "
-            "confidence, probabilities, split, true_label, as_of) select ?, ?, ?, ?, ?, entity_id, other_id, label, confidence, "
-            "probabilities, split, true_label, ?::timestamptz from answers",
+            "confidence, probabilities, split, true_label, as_of) "
+            "select ?, ?, ?, ?, ?, entity_id, other_id, label, confidence, probabilities, split, true_label, "
+            "?::timestamptz from answers",
             [run_id, task, target, dataset, answers.entity_type, as_of],
         )
         store.connection.unregister("answers")
@@ -219,7 +220,8 @@ def load(store: GraphStore, run_id: str) -> Run:
     """A run by its id, or by the start of it if no other begins so; `latest` is the newest one.
 
     Raises:
-        UnknownNameError: no run, or several, are meant.
+        UnknownNameError: there is no such run.
+        InputError: several are meant.
     """
     if run_id == "latest":
         rows = store.sql("select run_id from runs where status = 'done' order by finished_at desc limit 1").fetchall()
@@ -228,8 +230,12 @@ def load(store: GraphStore, run_id: str) -> Run:
         exact = [row for row in rows if row[0] == run_id]
         rows = exact or rows
     if len(rows) != 1:
+        if rows:
+            raise InputError(
+                f"Several runs begin with '{run_id}': {', '.join(name for (name,) in rows)}. Write more of it."
+            )
         known = [name for (name,) in store.sql("select run_id from runs").fetchall()]
-        raise UnknownNameError.of("run", run_id, [name for (name,) in rows] or known)
+        raise UnknownNameError.of("run", run_id, known)
     (found,) = rows[0]
     row = store.first("select task, model, dataset, seed, status, config, split_id from runs where run_id = ?", [found])
     assert row is not None

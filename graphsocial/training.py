@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -15,8 +16,8 @@ import torch
 from torch import Tensor
 
 from graphsocial import graph as graphs
-from graphsocial import runs, splits
-from graphsocial.errors import InputError
+from graphsocial import plugins, runs, splits
+from graphsocial.errors import InputError, UnknownNameError
 from graphsocial.featurization import DEFAULT_ENCODERS, FeatureReport, FeatureUse, Progress, encoder_for, featurize
 from graphsocial.fitting import Epoch, Fitted, Fitting, fit, read_tensors, score, write_tensors
 from graphsocial.graph import SocialGraph
@@ -158,13 +159,16 @@ def train(
     )
     begin = perf_counter()
     prepared = prepare(store, experiment, progress=progress)
-    run_id = f"{experiment.model_name}-{prepared.digest[:8]}"
+    run_id = f"{Path(experiment.model_name).stem}-{prepared.digest[:8]}"
     found = store.first("select status from runs where run_id = ?", [run_id])
     if found and found[0] == "done" and not again:
         return runs.load(store, run_id)
     checkpoint = runs.folder(store, run_id) / "checkpoint.safetensors"
     if again:
         checkpoint.unlink(missing_ok=True)
+    rows = {role: torch.nonzero(prepared.roles == code).squeeze(1) for code, role in enumerate(ROLES)}
+    torch.manual_seed(seed)
+    network = experiment.model.build(prepared.graph, rows["train"], seed=seed)
     runs.start(
         store,
         run_id=run_id,
@@ -177,11 +181,8 @@ def train(
         split=str(experiment.split),
         data_hash=prepared.data_hash,
         feature_sets={str(use): use.set_id for use in prepared.features},
-        notes=prepared.notes,
+        notes=[*prepared.notes, *(["transductive"] if network.transductive else [])],
     )
-    torch.manual_seed(seed)
-    rows = {role: torch.from_numpy(np.flatnonzero(prepared.roles.numpy() == code)) for code, role in enumerate(ROLES)}
-    network = experiment.model.build(prepared.graph, rows["train"], seed=seed)
     loader = make_loader(experiment, prepared)
     fitted = fit(
         network,
@@ -195,7 +196,7 @@ def train(
         report=report,
     )
     hashed = save_weights(store, run_id, fitted, prepared.graph)
-    asked = torch.from_numpy(np.flatnonzero(prepared.roles.numpy() != ROLES.index("train")))
+    asked = torch.nonzero(prepared.roles != ROLES.index("train")).squeeze(1)
     answers = answer(experiment, prepared, fitted.network, fitted.log_weights, loader, asked)
     with store.transaction():
         runs.save_predictions(
@@ -251,29 +252,36 @@ def design(
     """Complete what was asked for with defaults; each setting goes to the one part that has it.
 
     Raises:
-        InputError: no part has a setting of that name.
+        UnknownNameError: no part has a setting of that name.
+        InputError: several have, or the part was given whole.
     """
     given = dict(settings or {})
-    name = (model or (resolve("task", task) if isinstance(task, str) else type(task)).default_model).replace("-", "_")
+    asked: Any = resolve("task", task) if isinstance(task, str) else type(task)
+    name = model or asked.default_model
+    if not name.endswith(".py"):
+        name = name.replace("-", "_")
     kinds: dict[str, Any] = {
-        "task": resolve("task", task) if isinstance(task, str) else type(task),
+        "task": asked,
         "model": resolve("model", name),
         "split": SplitPolicy,
         "fitting": Fitting,
         "visibility": Visibility,
     }
+    fixed = {"task": not isinstance(task, str), "split": isinstance(split, SplitPolicy), "visibility": bool(visibility)}
+    known = {part: {field.name for field in plugins.settings(kind)} for part, kind in kinds.items()}
     own: dict[str, dict[str, object]] = {part: {} for part in kinds}
     own["fitting"] |= dict(kinds["model"].training)
     if epochs is not None:
         own["fitting"]["epochs"] = epochs
     for key, value in given.items():
         part, _, setting = key.rpartition(".")
-        having = [p for p, kind in kinds.items() if setting in kind.__dataclass_fields__ and part in ("", p)]
+        having = [p for p, names in known.items() if setting in names and part in ("", p)]
         if not having:
-            known = sorted({f for kind in kinds.values() for f in kind.__dataclass_fields__})
-            raise InputError(f"Nothing has a setting '{key}' here. Known: {', '.join(known)}.")
+            raise UnknownNameError.of("setting", key, set().union(*known.values()))
         if len(having) > 1:
             raise InputError(f"'{key}' is a setting of {' and '.join(having)}; write {having[0]}.{setting}.")
+        if fixed.get(having[0]):
+            raise InputError(f"'{key}' cannot be set beside a {having[0]} that is given whole; set it there.")
         own[having[0]][setting] = value
     if isinstance(split, SplitPolicy):
         chosen_split = split
@@ -361,8 +369,6 @@ def prepare(
     data_hash = store.data_hash(experiment.dataset)
     named = [experiment.config(), experiment.seed, data_hash, split_id, sorted(use.set_id for use in uses)]
     notes = [f"visibility {part}={state}" for part, state in asdict(experiment.visibility).items() if state != "hidden"]
-    if type(experiment.model).transductive:
-        notes.append("transductive")
     return Prepared(
         graph,
         entity,

@@ -16,7 +16,12 @@ class Network(nn.Module):
     """A module that answers batches; one without parameters is not trained.
 
     `forward(graph, batch) -> {target: logits (B, K)}`.
+
+    Attributes:
+        transductive: it holds parameters for each user or image, so that unseen ones get nothing of their own.
     """
+
+    transductive: bool = False
 
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
         """Logits of the batch's pairs, by target."""
@@ -32,12 +37,10 @@ class Model(Protocol):
 
     Attributes:
         layers: how many message-passing layers it has; 0 for models that look at no edges.
-        transductive: it holds parameters for each user or image, so that unseen ones get nothing of their own.
         training: training settings that suit it better than the general defaults.
     """
 
     layers: int
-    transductive: ClassVar[bool]
     training: ClassVar[Mapping[str, Any]]
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:

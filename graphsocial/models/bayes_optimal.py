@@ -20,7 +20,6 @@ class BayesOptimal:
     """Reads the `optimal` column of the labelled edges; only synthetic data has it."""
 
     layers: ClassVar[int] = 0
-    transductive: ClassVar[bool] = True
     training: ClassVar[Mapping[str, Any]] = {}
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:

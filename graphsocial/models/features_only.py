@@ -31,7 +31,6 @@ class FeaturesOnly:
     dropout: float = 0.2
 
     layers: ClassVar[int] = 0
-    transductive: ClassVar[bool] = False
     training: ClassVar[Mapping[str, Any]] = {}
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:

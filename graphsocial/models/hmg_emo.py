@@ -63,7 +63,6 @@ class HmgEmo:
     residual: bool = True
     identity: Literal["none", "bare", "all"] = "bare"
 
-    transductive: ClassVar[bool] = False
     training: ClassVar[Mapping[str, Any]] = {}
 
     def __post_init__(self) -> None:
@@ -89,6 +88,7 @@ class HmgEmoNetwork(Network):
         types = tuple(graph.num_nodes)
         known = {*graph.node_features, *graph.tables}
         ids = {"none": (), "bare": tuple(t for t in types if t not in known), "all": types}[settings.identity]
+        self.transductive = bool(ids)
         self.inputs = NodeInputs(
             graph, settings.node_width, history=settings.history, ids=ids, dropout=settings.dropout
         )

@@ -25,7 +25,6 @@ class ImagePrior:
     strength: float = 2.0
 
     layers: ClassVar[int] = 0
-    transductive: ClassVar[bool] = True
     training: ClassVar[Mapping[str, Any]] = {}
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:

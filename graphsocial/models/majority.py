@@ -19,7 +19,6 @@ class Majority:
     """Predicts the commonest class, with the class shares as probabilities."""
 
     layers: ClassVar[int] = 0
-    transductive: ClassVar[bool] = False
     training: ClassVar[Mapping[str, Any]] = {}
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:

@@ -19,7 +19,6 @@ class Stratified:
     """Guesses by the class shares; sure of each guess, as scikit-learn's stratified dummy is."""
 
     layers: ClassVar[int] = 0
-    transductive: ClassVar[bool] = False
     training: ClassVar[Mapping[str, Any]] = {}
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:

@@ -25,7 +25,6 @@ class UserImageBias:
     prior: float = 1.0
 
     layers: ClassVar[int] = 0
-    transductive: ClassVar[bool] = True
     training: ClassVar[Mapping[str, Any]] = {"learning_rate": 0.05, "epochs": 40, "class_weights": "none"}
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
@@ -36,6 +35,7 @@ class UserImageBias:
 class UserImageBiasNetwork(Network):
     """One bias vector a node."""
 
+    transductive = True
     shares: Tensor
 
     def __init__(self, graph: SocialGraph, shares: Tensor, prior: float, observations: int) -> None:

@@ -238,8 +238,12 @@ def test_an_unexpected_exception_is_named(call: Call, trained: Path, monkeypatch
     assert err == "Error: ZeroDivisionError: twice as bad. Set GRAPHSOCIAL_DEBUG=1 to see where.\n"
 
 
-def test_ctrl_c_ends_with_130_and_one_line(trained: Path) -> None:
-    running = process("sql", "select range as number from range(1000000000)", "--csv", "--store", trained)
+@pytest.mark.parametrize(
+    "then", ["range(1000000000)", "(select sum(a.range * b.range) as range from range(10000000) a, range(10000000) b)"]
+)
+def test_ctrl_c_ends_with_130_and_one_line(trained: Path, then: str) -> None:
+    query = f"select range as number from range(5000) union all select range from {then}"
+    running = process("sql", query, "--csv", "--store", trained)
     assert running.stdout is not None
     assert running.stdout.readline() == "number\n"
     running.send_signal(signal.SIGINT)
