@@ -30,7 +30,7 @@ def train(
         int | None, typer.Option(metavar="N", min=2, help="Cross-validate: train every fold of --split kfold.")
     ] = None,
     class_weights: Annotated[
-        str | None, typer.Option(metavar="balanced|none", help="Whether rare classes weigh more in the loss.")
+        str | None, typer.Option(metavar="sqrt|balanced|none", help="Whether rare classes weigh more in the loss.")
     ] = None,
     baselines: Annotated[
         bool, typer.Option("--baselines", metavar="", help="Train the task's baselines too, on the same split.")

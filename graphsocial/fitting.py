@@ -36,9 +36,10 @@ class Fitting:
         epochs: at most so many. The paper's 20 are 6,000 steps at IESN's size; ours have 16 steps each at most.
         batch_size: pairs a step; 0 for 512 (the paper's), or a sixteenth of the training pairs where that is more.
         learning_rate: Adam's, annealed to 0 along a cosine over all steps.
-        weight_decay: decoupled (AdamW).
-        class_weights: `balanced` weighs each class by the inverse of its training share, and takes the weights out of
-            the predicted probabilities again, so that these stay honest; `none` is the paper's setting.
+        weight_decay: decoupled (AdamW); each step shrinks the weights by this share of the learning rate.
+        class_weights: `balanced` weighs each class by the inverse of its training share, `sqrt` by the root of that,
+            which unbalances the gradients less. Either is taken out of the predicted probabilities again, so that
+            these stay honest. `none` is the paper's setting.
         patience: stop after so many epochs without a better validation score.
         loader: `full` passes messages over the whole graph, `sampled` over sampled neighbourhoods.
         fanouts: for `sampled`, neighbours per relation, the layer nearest to the pairs last; the last number is used
@@ -50,9 +51,9 @@ class Fitting:
     epochs: int = 40
     batch_size: int = 0
     learning_rate: float = 0.005
-    weight_decay: float = 0.0
-    class_weights: Literal["balanced", "none"] = "balanced"
-    patience: int = 8
+    weight_decay: float = 1.0
+    class_weights: Literal["sqrt", "balanced", "none"] = "sqrt"
+    patience: int = 15
     loader: Literal["full", "sampled"] = "full"
     fanouts: tuple[int, ...] = (10, 10, 5, 5, 5)
     negatives: float = 0.0
@@ -61,8 +62,8 @@ class Fitting:
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.patience < 1 or self.batch_size < 0 or self.learning_rate <= 0:
             raise InputError("epochs and patience are at least 1, learning_rate is above 0, batch_size is 0 or more.")
-        if self.class_weights not in ("balanced", "none"):
-            raise InputError(f"class_weights is 'balanced' or 'none', not '{self.class_weights}'.")
+        if self.class_weights not in ("sqrt", "balanced", "none"):
+            raise InputError(f"class_weights is 'sqrt', 'balanced' or 'none', not '{self.class_weights}'.")
         if self.loader not in ("full", "sampled"):
             raise InputError(f"loader is 'full' or 'sampled', not '{self.loader}'.")
         if self.negatives < 0:
@@ -184,12 +185,13 @@ def score(
 
 
 def _class_weights(graph: SocialGraph, train: Tensor, settings: Fitting) -> Tensor:
-    """(K,) n / (K n_k), at most 20, from the training pairs; 1 for classes that have none."""
+    """(K,) n / (K n_k) or its root, at most 20, from the training pairs; 1 for classes that have none."""
     counts = torch.bincount(graph.codes[train], minlength=len(graph.classes)).float()
     if settings.class_weights == "none":
         return torch.ones_like(counts)
     present = int((counts > 0).sum())
-    return torch.where(counts > 0, counts.sum() / (present * counts.clamp_min(1)), 1.0).clamp_max(20)
+    weights = torch.where(counts > 0, counts.sum() / (present * counts.clamp_min(1)), 1.0).clamp_max(20)
+    return weights.sqrt() if settings.class_weights == "sqrt" else weights
 
 
 @contextmanager

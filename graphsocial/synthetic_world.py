@@ -60,14 +60,14 @@ class SyntheticIesn:
     """
 
     users: int = 800
-    images: int = 600
-    contacts: int = 6_000
+    images: int = 400
+    contacts: int = 8_000
     groups: int = 40
-    views: int = 8_000
+    views: int = 24_000
     seed: int = 0
     images_as: Literal["jpeg", "vectors"] = "jpeg"
     format: Literal["csv", "parquet"] = "csv"
-    communities: int = 6
+    communities: int = 4
     homophily: float = 0.8
     join_share: float = 0.6
     loyalty: float = 0.85

@@ -31,7 +31,7 @@ BACKBONES: dict[str, type[nn.Module]] = {"gat": GraphAttention, "sage": SageConv
 class HmgEmo:
     """The paper's network, with what goes beyond it switched on where validation says so.
 
-    The paper's own form is `history=false residual=false identity=none`.
+    The paper's own form is `history=false residual=false share=all combine=paper`, trained with `class_weights=none`.
 
     Attributes:
         backbone: `gat` (eqs. 2-3, edge features in the attention logits), `sage`, `graphconv` (no edge features).
@@ -46,7 +46,8 @@ class HmgEmo:
         dropout: in the classifier and on the input features.
         history: the labels of a node's other visible edges are an input feature (beyond the paper).
         residual: each layer adds its input, and the classifier sees the first layer's input too (beyond the paper).
-        identity: learned vectors for each node of `none`, `bare` (types without any features), or `all` types.
+        identity: learned vectors for each node of `none`, `bare` (types without any features), or `all` types. Beside
+            `history` they let a network that trains long infer a hidden label from what is missing: watch the log loss.
     """
 
     backbone: Literal["gat", "sage", "graphconv"] = "gat"
@@ -61,7 +62,7 @@ class HmgEmo:
     dropout: float = 0.2
     history: bool = True
     residual: bool = True
-    identity: Literal["none", "bare", "all"] = "bare"
+    identity: Literal["none", "bare", "all"] = "none"
 
     training: ClassVar[Mapping[str, Any]] = {}
 

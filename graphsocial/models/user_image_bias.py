@@ -25,7 +25,12 @@ class UserImageBias:
     prior: float = 1.0
 
     layers: ClassVar[int] = 0
-    training: ClassVar[Mapping[str, Any]] = {"learning_rate": 0.05, "epochs": 40, "class_weights": "none"}
+    training: ClassVar[Mapping[str, Any]] = {
+        "learning_rate": 0.05,
+        "epochs": 40,
+        "weight_decay": 0.0,
+        "class_weights": "none",
+    }
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
         """Zero biases for every node."""
