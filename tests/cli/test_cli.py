@@ -183,9 +183,9 @@ def test_what_is_wrong_is_said_in_one_line(call: Call, arguments: list[str], cod
         (["train", "edge-emotio"], "Did you mean 'edge-emotion'?"),
         (["train", "edge-emotion", "--model", "hmg-emu"], "Did you mean 'hmg_emo'?"),
         (["train", "edge-emotion", "--split", "usr"], "Did you mean 'user'?"),
-        (["train", "edge-emotion", "--set", "depth=3"], "Nothing has a setting 'depth'"),
+        (["train", "edge-emotion", "--set", "depth=3"], "No setting is called 'depth'"),
         (["train", "edge-emotion", "--set", "layers=two"], "it must be a whole number"),
-        (["train", "edge-emotion", "--class-weights", "heavy"], "choose from balanced, none"),
+        (["train", "edge-emotion", "--class-weights", "heavy"], "choose from sqrt, balanced, none"),
         (["train", "edge-emotion", "--as-of", "yesterday"], "'yesterday' is not a time"),
         (["train", "edge-emotion", "--config", "none.yaml"], "There is no file 'none.yaml'"),
         (["train", "edge-emotion", "--dataset", "tinny"], "Did you mean 'tiny'?"),
@@ -333,7 +333,7 @@ def test_train_shows_epochs_scores_and_where_to_look(call: Call, fresh: Path) ->
     with gs.open(fresh, read_only=True) as store:
         assert not store.sql("select 1 from runs where status <> 'done'").fetchall()
         (settings,) = store.sql("select config from runs where model = 'features_only'").fetchall()[0]
-    assert json.loads(settings)["fitting"]["epochs"] == 20  # its own, not --epochs
+    assert json.loads(settings)["fitting"]["epochs"] == 40  # its own, not --epochs
     hint = err.splitlines()[-1]
     query = hint.partition('sql "')[2].rstrip('"')
     assert query.startswith("select * from edge_emotion_predictions where run_id = 'hmg_emo-")
