@@ -7,8 +7,9 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, fields
 from typing import Any
 
-from graphsocial import training
+from graphsocial import experiment as experiments
 from graphsocial.errors import DataError
+from graphsocial.experiment import Experiment
 from graphsocial.featurization import DEFAULT_ENCODERS, encoder_for
 from graphsocial.fitting import Epoch
 from graphsocial.runs import Run
@@ -16,7 +17,7 @@ from graphsocial.sampling import Visibility
 from graphsocial.schemas import names
 from graphsocial.splits import SplitPolicy
 from graphsocial.store import GraphStore, quote
-from graphsocial.training import Experiment
+from graphsocial.training import train
 from graphsocial.types import EdgeType, NodeType
 
 from . import scores
@@ -83,7 +84,7 @@ def train_all(store: GraphStore, plan: Plan, out: Output) -> Trained:
 
 def design(store: GraphStore, plan: Plan, model: str | None, settings: Mapping[str, Any]) -> Experiment:
     """Check the names and settings of one training."""
-    return training.design(store, plan.task, model=model, split=plan.split, settings=settings, **plan.shared)
+    return experiments.design(store, plan.task, model=model, split=plan.split, settings=settings, **plan.shared)
 
 
 def encodings(store: GraphStore, experiment: Experiment) -> Iterator[str]:
@@ -120,7 +121,7 @@ def _train(store: GraphStore, plan: Plan, out: Output, model: str, settings: Map
             else:
                 out.say(f"{label}: epoch {epoch.epoch} of {total}, {told}, {epoch.seconds:.1f} s")
 
-        run = training.train(
+        run = train(
             store,
             plan.task,
             model=model,

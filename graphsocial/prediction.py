@@ -17,6 +17,7 @@ from torch import Tensor
 
 from graphsocial import runs
 from graphsocial.errors import DataError, InputError, MissingFileError
+from graphsocial.experiment import Experiment, Prepared, make_loader, prepare
 from graphsocial.featurization import Progress
 from graphsocial.graph import SocialGraph
 from graphsocial.models.base import Network
@@ -24,7 +25,7 @@ from graphsocial.runs import Run
 from graphsocial.splits import ROLES
 from graphsocial.store import GraphStore
 from graphsocial.tabular import Tabular
-from graphsocial.training import Experiment, Prepared, answer, load_weights, make_loader, prepare
+from graphsocial.training import answer, load_weights
 
 log = logging.getLogger(__name__)
 Pairs = Sequence[tuple[str, str]] | Path | str

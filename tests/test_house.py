@@ -29,6 +29,7 @@ LAYERS: list[list[set[str]]] = [
     [{"sampling"}],
     [{"models.base"}, {"models.*"}],
     [{"fitting"}],
+    [{"experiment"}],
     [{"training"}],
     [{"prediction"}],
     [{"doctor"}],

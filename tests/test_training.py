@@ -289,7 +289,7 @@ def test_labels_that_teach_nothing_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_explodes_is_an_error(social: gs.GraphStore, tmp_path: Path) -> None:
-    from graphsocial.training import design, make_loader, prepare
+    from graphsocial.experiment import design, make_loader, prepare
 
     experiment = design(social, "edge-emotion", settings=SMALL, features=HASHED)
     prepared = prepare(social, experiment)

@@ -263,7 +263,7 @@ def test_ctrl_c_while_training_says_how_to_go_on(call: Call, fresh: Path, monkey
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training.training, "save_weights", stop)
+    monkeypatch.setattr("graphsocial.training.save_weights", stop)
     code, out, err = call("train", "edge-emotion", *TINY, "--store", fresh)
     assert (code, out) == (130, "")
     assert err.endswith("Interrupted: the same command goes on where this one stopped.\n")
