@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from .render import Output
@@ -69,7 +70,7 @@ def _only(frame: pl.DataFrame, **wanted: str | None) -> pl.DataFrame:
 
 def show_boards(out: Output, found: pl.DataFrame) -> None:
     """One table for each task, dataset and split."""
-    columns = ["model", "runs", *METRICS, "seconds", "config"]
+    columns = ["model", "runs", *METRICS, "seconds", "config", "notes"]
     for title, rows in _groups(found):
         out.table(
             columns,
@@ -80,6 +81,7 @@ def show_boards(out: Output, found: pl.DataFrame) -> None:
                     *(number(row[name], row.get(f"{name}_sd")) for name in METRICS),
                     number(row["wall_seconds"], places=1),
                     row["config_id"][:6],
+                    ", ".join(json.loads(row["notes"])),
                 ]
                 for row in rows
             ],

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import torch
 from numpy.typing import NDArray
 
 from graphsocial.errors import InputError, UnknownNameError
@@ -127,7 +128,7 @@ def start(
                 json.dumps(dict(feature_sets)),
                 json.dumps(versions()),
                 git_revision(),
-                f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+                f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
                 json.dumps(list(notes)),
             ],
         )

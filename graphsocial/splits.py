@@ -51,6 +51,8 @@ class SplitPolicy:
     def __str__(self) -> str:
         if self.policy == "kfold":
             return f"kfold of {self.folds}"  # folds of one policy are one line of the leaderboard
+        if self.policy.startswith("file:"):
+            return f"file:{Path(self.policy[5:]).name}"
         return self.policy if self.seed == 0 else f"{self.policy} (seed {self.seed})"
 
 

@@ -99,7 +99,7 @@ def test_packages_are_the_folders() -> None:
     folders = {
         "graphsocial." + str(p.parent.relative_to(ROOT)).replace("/", ".") for p in ROOT.glob("cli/**/__init__.py")
     }
-    folders |= {"graphsocial.schemas"}
+    folders |= {"graphsocial.schemas"} | {f"graphsocial.schemas.{p.name}" for p in (ROOT / "schemas").glob("[a-z]*/")}
     folders |= {str(p.parent.relative_to(ROOT)).replace("/", ".") for p in ROOT.glob("graphsocial/**/__init__.py")}
     assert listed == folders
 

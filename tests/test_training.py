@@ -308,3 +308,40 @@ def test_a_loss_that_explodes_is_an_error(social: gs.GraphStore, tmp_path: Path)
             seed=0,
             checkpoint=tmp_path / "c.safetensors",
         )
+
+
+KILLED_PREDICT = """
+import os, signal
+import graphsocial as gs
+from graphsocial import runs
+whole = runs.save_predictions
+with gs.open({store!r}) as store:
+    def killed(*arguments, **named):
+        with store.transaction():
+            whole(*arguments, **named)
+            os.kill(os.getpid(), signal.SIGKILL)
+    runs.save_predictions = killed
+    gs.predict(store, "latest", train=True)
+"""
+
+
+def test_a_killed_predict_leaves_the_rows_as_they_were(social: gs.GraphStore) -> None:
+    run = train(social)
+    before = probabilities(social, run)
+    path = social.path
+    social.close()
+    child = KILLED_PREDICT.format(store=str(path))
+    ended = subprocess.run([sys.executable, "-W", "ignore", "-c", child], capture_output=True, text=True)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    with gs.open(path) as store:
+        assert probabilities(store, run) == before
+        assert gs.predict(store, run, train=True) > len(before)
+
+
+@pytest.mark.parametrize("split", ["stratified", "kfold", "user", "image", "time"])
+@pytest.mark.parametrize("loader", ["full", "sampled"])
+def test_every_split_trains_with_every_loader(social: gs.GraphStore, split: str, loader: str) -> None:
+    run = train(social, split=split, settings={"loader": loader, "epochs": 1, "fanouts": "5,5"})
+    assert np.isfinite(run.metrics["test"]["log_loss"])
+    stored = social.sql("select policy from splits where split_id = ?", [run.split_id]).fetchall()
+    assert stored == [(str(gs.SplitPolicy(split)),)]

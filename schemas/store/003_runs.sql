@@ -145,7 +145,8 @@ select
     avg(log_loss) as log_loss,
     stddev_samp(log_loss) as log_loss_sd,
     avg(calibration_error) as calibration_error,
-    avg(wall_seconds) as wall_seconds
+    avg(wall_seconds) as wall_seconds,
+    any_value(notes) as notes
 from leaderboard
-group by all
+group by task, dataset, split, model, config_id
 order by task, dataset, split, weighted_f1 desc;

@@ -18,7 +18,6 @@ import polars as pl
 import pytest
 
 import graphsocial as gs
-from graphsocial.cli import training
 from graphsocial.cli.main import app, main
 from graphsocial.cli.render import Output, _parts
 from graphsocial.types import Column, EdgeType, GraphSchema, NodeType
