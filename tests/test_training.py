@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+import yaml
 from conftest import IMAGE, USER, VIEWS
 
 import graphsocial as gs
@@ -159,10 +160,18 @@ def test_every_form_of_hmg_emo_runs(social: gs.GraphStore, backbone: str, combin
 
 
 def test_the_paper_s_own_form_runs(social: gs.GraphStore) -> None:
-    paper = {"history": False, "residual": False, "identity": "none", "share": "all", "combine": "paper"}
-    run = train(social, settings={**paper, "class_weights": "none"})
-    assert run.config["model"]["share"] == "all"
+    path = Path(__file__).resolve().parents[1] / "examples" / "hmg_emo_paper.yaml"
+    paper = {
+        f"{part}.{name}": value
+        for part, given in yaml.safe_load(path.read_text()).items()
+        for name, value in given.items()
+    }
+    run = gs.train(social, "edge-emotion", features=HASHED, settings={**paper, "fitting.epochs": 1})
+    assert run.config["model"]["layers"] == 5
+    assert run.config["visibility"]["asked"] == "full"
     assert np.isfinite(run.metrics["test"]["log_loss"])
+    to_the_letter = train(social, settings={"share": "all", "residual": False})
+    assert np.isfinite(to_the_letter.metrics["test"]["log_loss"])
 
 
 @pytest.mark.parametrize("loader", ["full", "sampled"])

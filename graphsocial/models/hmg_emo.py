@@ -31,15 +31,15 @@ BACKBONES: dict[str, type[nn.Module]] = {"gat": GraphAttention, "sage": SageConv
 class HmgEmo:
     """The paper's network, with what goes beyond it switched on where validation says so.
 
-    The paper's own form is `history=false residual=false share=all combine=paper`, trained with `class_weights=none`.
+    The paper's own form is in `examples/hmg_emo_paper.yaml`.
 
     Attributes:
         backbone: `gat` (eqs. 2-3, edge features in the attention logits), `sage`, `graphconv` (no edge features).
         layers: message-passing layers, each followed by batch normalisation and ReLU.
         width: of the layers (64).
         node_width, edge_width: of the projected node features (128) and comment features (256).
-        share: one weight matrix for `all` node and edge types and one softmax over all neighbours (as printed), or
-            one for each `relation`, summed.
+        share: one weight matrix and one softmax for each `relation`, summed (as in PyG's HeteroConv, which the authors
+            used), or for `all` node and edge types together (eqs. 2-3 to the letter).
         combine: the adaptive combination (eqs. 5-6): `gated` (a sigmoid), `paper` (as printed, unbounded), `none`.
         mechanism: how the two ends are joined: `concat`, `sum`, `dot`.
         comments: comment features on the edges are used.
