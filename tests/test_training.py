@@ -160,7 +160,7 @@ def test_every_form_of_hmg_emo_runs(social: gs.GraphStore, backbone: str, combin
 
 
 def test_the_paper_s_own_form_runs(social: gs.GraphStore) -> None:
-    path = Path(__file__).resolve().parents[1] / "examples" / "hmg_emo_paper.yaml"
+    path = Path(__file__).resolve().parents[1] / "examples" / "settings" / "hmg_emo_paper.yaml"
     paper = {
         f"{part}.{name}": value
         for part, given in yaml.safe_load(path.read_text()).items()

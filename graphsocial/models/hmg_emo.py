@@ -31,7 +31,7 @@ BACKBONES: dict[str, type[nn.Module]] = {"gat": GraphAttention, "sage": SageConv
 class HmgEmo:
     """The paper's network, with what goes beyond it switched on where validation says so.
 
-    The paper's own form is in `examples/hmg_emo_paper.yaml`.
+    The paper's own form is in `examples/settings/hmg_emo_paper.yaml`.
 
     Attributes:
         backbone: `gat` (eqs. 2-3, edge features in the attention logits), `sage`, `graphconv` (no edge features).
