@@ -162,6 +162,7 @@ def _explain(error: Exception) -> int:
 
 def run() -> NoReturn:
     """The entry point."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads leave the cores to others
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter is no error
