@@ -42,7 +42,7 @@ class Fitting:
             these stay honest. `none` is the paper's setting.
         patience: stop after so many epochs without a better validation score.
         loader: `full` passes messages over the whole graph, `sampled` over sampled neighbourhoods.
-        fanouts: for `sampled`, neighbours per relation, the layer nearest to the pairs last; the last number is used
+        fanouts: for `sampled`, neighbours per relation, the layer nearest to the pairs first; the last number is used
             for further layers.
         negatives: pairs without an edge per training pair, as one more class `no-edge` (the paper's Table V).
         clip: the largest norm of a step's gradient.
