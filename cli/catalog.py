@@ -10,7 +10,7 @@ from typing import Any
 from graphsocial.errors import GraphSocialError, UnknownNameError
 from graphsocial.plugins import names, resolve, settings
 
-from .render import line
+from .render import Output, line
 
 PLUGINS = {"sources": "source", "featurizers": "featurizer", "tasks": "task", "models": "model"}
 KINDS = (*PLUGINS, "splits", "training")
@@ -65,10 +65,23 @@ def _described(name: str, cls: type[Any]) -> dict[str, Any]:
             for f in settings(cls)
         ],
     }
-    for word in ("default_model", "baselines", "modality"):
+    for word in ("default_model", "baselines", "modalities"):
         if isinstance(getattr(cls, word, None), str | tuple):
             found[word] = getattr(cls, word)
-    return found
+    return found | (_encoder(cls) if "modalities" in found else {})
+
+
+def _encoder(cls: type[Any]) -> dict[str, Any]:
+    """What a featurizer gives with its default settings, and what it lacks here; no encoder is loaded for it."""
+    lacking = list(cls.requires.missing())
+    found: dict[str, Any] = {"dimension": None, "sequences": None, "missing": lacking, "install": cls.requires.command}
+    if lacking or hasattr(cls, "fit"):
+        return found
+    try:
+        default = cls()
+        return found | {"dimension": default.dimension, "sequences": default.sequences}
+    except GraphSocialError as error:  # its weights are not here; says how to get them
+        return found | {"missing": [str(error)]}
 
 
 def attributes(doc: str) -> dict[str, str]:
@@ -103,18 +116,40 @@ def _default(entry: Field[Any]) -> Any:
     return "required" if entry.default is MISSING else entry.default
 
 
-def show_all(found: list[dict[str, Any]]) -> None:
-    """A line each."""
+def show_all(out: Output, found: list[dict[str, Any]]) -> None:
+    """A line each; of featurizers a table first."""
+    if any("modalities" in entry for entry in found):
+        out.table(
+            ["name", "encodes", "dimension", "installed", "install with"],
+            [
+                (
+                    entry["name"],
+                    ", ".join(entry["modalities"]),
+                    _dimension(entry),
+                    "no: " + ", ".join(entry["missing"]) if entry["missing"] else "yes",
+                    entry["install"] if entry["missing"] else "",
+                )
+                for entry in found
+                if "modalities" in entry
+            ],
+        )
+        line("")
     for entry in found:
         line(f"{entry['name']}: {entry['summary']}")
         if entry["settings"]:
             line("    " + " ".join(f"{s['name']}={_written(s['default'])}" for s in entry["settings"]))
 
 
+def _dimension(entry: dict[str, Any]) -> str:
+    if entry["dimension"] is None:
+        return "" if entry["missing"] else "learnt"
+    return f"T x {entry['dimension']}" if entry["sequences"] else str(entry["dimension"])
+
+
 def show_one(entry: dict[str, Any]) -> None:
     """All that is said about one, setting by setting."""
     line(f"{entry['name']}: {entry['doc']}\n")
-    for word in ("policies", "default_model", "baselines", "modality"):
+    for word in ("policies", "default_model", "baselines", "modalities", "missing", "install"):
         if entry.get(word):
             value = entry[word]
             line(f"{word.replace('_', ' ')}: {value if isinstance(value, str) else ', '.join(value)}\n")

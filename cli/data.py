@@ -107,19 +107,34 @@ def featurize(
         str | None,
         typer.Option(metavar="NAME[:MODEL]", help="See 'graphsocial list featurizers'; the kind's default by default."),
     ] = None,
+    set_: SetOption = None,
     dataset: DatasetOption = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID", help="A split in the store, for encoders that learn (metadata): they see its training rows."
+        ),
+    ] = None,
     store: StoreOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Turn texts and images into vectors; only content that has none yet is encoded."""
+    """Turn texts, images, sounds and rows into vectors; only content that has none yet is encoded."""
     session = settle(ctx, store, json, quiet)
     from graphsocial.featurization import featurize as encode
 
     with session.write() as opened, session.out.progress() as progress:
         found = [
             report.to_dict()
-            for report in encode(opened, what, encoder_name(encoder), dataset=dataset, progress=progress)
+            for report in encode(
+                opened,
+                what,
+                encoder_name(encoder),
+                settings=settings(set_),
+                dataset=dataset,
+                split=split,
+                progress=progress,
+            )
         ]
     if session.out.json:
         return session.out.value(found)

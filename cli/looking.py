@@ -118,7 +118,7 @@ def list_(
     if session.out.json:
         return session.out.value(found if name is None else found[0])
     if name is None and len(found) > 1:
-        show_all(found)
+        show_all(session.out, found)
         session.out.say(f"All settings of one: graphsocial list {kind} NAME")
     else:
         for entry in found:

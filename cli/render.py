@@ -75,9 +75,14 @@ class Output:
             return
         from rich.console import Console
         from rich.progress import Progress as Bars
-        from rich.progress import TaskID
+        from rich.progress import ProgressColumn, Task, TaskID
+        from rich.text import Text
 
-        with Bars(console=Console(stderr=True), transient=True) as bars:
+        class Rate(ProgressColumn):
+            def render(self, task: Task) -> Text:
+                return Text(rate(task.speed), "cyan")
+
+        with Bars(*Bars.get_default_columns(), Rate(), console=Console(stderr=True), transient=True) as bars:
             known: dict[str, TaskID] = {}
 
             def show(what: str, done: int, of: int) -> None:
@@ -89,6 +94,13 @@ class Output:
                 bars.update(known[word], completed=done, total=of, description=f"{word} {note}".strip())
 
             yield show
+
+
+def rate(speed: float | None) -> str:
+    """How fast a bar moves, in steps a second: `213/s`; of slow ones, `4.2 s each`; nothing before it is known."""
+    if not speed:
+        return ""
+    return f"{1 / speed:.1f} s each" if speed < 1 else f"{speed:,.1f}/s" if speed < 100 else f"{speed:,.0f}/s"
 
 
 def line(words: str) -> None:

@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
-from graphsocial.errors import FeatureError, InputError
-from graphsocial.featurizers.base import Featurizer, hash_file, set_id
+from graphsocial import feature_sets
+from graphsocial.contents import Progress as Progress
+from graphsocial.contents import gather
+from graphsocial.errors import DataError, FeatureError, InputError, UnknownNameError
+from graphsocial.feature_sets import WHOLE_ROW
+from graphsocial.feature_sets import FeatureUse as FeatureUse
+from graphsocial.featurizers.base import Featurizer, Learner, set_id
 from graphsocial.plugins import configure, names, resolve
-from graphsocial.store import GraphStore, quote
-from graphsocial.types import Column, EdgeType, GraphSchema, NodeType
+from graphsocial.store import GraphStore, literal, quote
+from graphsocial.types import FILES, Column, EdgeType, GraphSchema, NodeType
 
 DEFAULT_ENCODERS = {"text": "sentence", "image": "vision"}
-Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class FeatureUse:
-    """A column, and the feature set that holds its vectors."""
-
-    entry: NodeType | EdgeType
-    column: str
-    set_id: str
-    dimension: int
-
-    def __str__(self) -> str:
-        return f"{self.entry}.{self.column}"
+ENCODABLE = ("text", *FILES)
+"""The kinds of columns that encoders read one by one."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +35,7 @@ class FeatureReport:
         rows: rows that have a vector now.
         encoded: distinct contents that were encoded in this call.
         reused: distinct contents whose vectors were there already.
-        rejected: rows whose content cannot be read; listed in `feature_rejects`.
+        rejected: rows whose content cannot be encoded; listed in `feature_rejects`.
         empty: rows without content.
     """
 
@@ -63,259 +55,293 @@ class FeatureReport:
             "encoder": self.encoder,
             "set_id": self.use.set_id,
             "dimension": self.use.dimension,
+            "sequences": self.use.sequences,
             **{name: getattr(self, name) for name in counts},
         }
 
 
-def encoder_for(spec: str | Featurizer | None, kind: str) -> Featurizer:
-    """The encoder that `spec` names, for a column of `kind` (`text` or `image`).
+def encoder_for(
+    spec: str | Featurizer | Learner | None, kind: str, settings: Mapping[str, object] | None = None
+) -> Featurizer | Learner:
+    """The encoder that `spec` names, for a column of `kind` (`text`, `image`, `audio`, `video`) or a row (`table`).
 
     `vision`, `vision:resnet50` (featurizer, model), or a model alone (`resnet50`, `path/to/folder`) for the kind's
-    default featurizer. None means the default.
+    default featurizer. None means the default. `settings` are the featurizer's fields.
 
     Raises:
-        InputError: the encoder reads another kind of content.
+        InputError: the encoder reads another kind of content, or none was named and the kind has no default.
         UnknownNameError: no featurizer has that name.
     """
-    if spec is not None and not isinstance(spec, str):
-        encoder = spec
-    else:
-        name, _, model = (spec or DEFAULT_ENCODERS[kind]).partition(":")
-        if name.replace("-", "_") not in names("featurizer") and not name.endswith(".py"):
-            name, model = DEFAULT_ENCODERS[kind], spec or ""
-        made: Featurizer = configure(resolve("featurizer", name), {"model": model} if model else {})
-        encoder = made
-    if encoder.modality != kind:
-        raise InputError(f"{type(encoder).__name__} encodes {encoder.modality}, but the column holds {kind}.")
+    encoder: Featurizer | Learner | None = _named(spec, settings)
+    if encoder is None:
+        if kind not in DEFAULT_ENCODERS:
+            raise InputError(f"No encoder reads {kind} by default; name one, see 'graphsocial list featurizers'.")
+        encoder = configure(
+            resolve("featurizer", DEFAULT_ENCODERS[kind]), {**(settings or {}), **({"model": spec} if spec else {})}
+        )
+    if kind not in encoder.modalities:
+        raise InputError(
+            f"{type(encoder).__name__} encodes {' and '.join(encoder.modalities)}, but the column holds {kind}."
+        )
     return encoder
 
 
+def _named(spec: str | Featurizer | Learner | None, settings: Mapping[str, object] | None) -> Any:
+    """The encoder itself, or the one whose name is in front of the colon; None where no featurizer is called so."""
+    if not isinstance(spec, str):
+        if spec is not None and settings:
+            raise InputError(f"{type(spec).__name__} is configured already; leave out {', '.join(settings)}.")
+        return spec
+    name, _, model = spec.partition(":")
+    if name.replace("-", "_") not in names("featurizer") and not name.endswith(".py"):
+        return None
+    return _made(name, model, settings)
+
+
+def _made(name: str, model: str, settings: Mapping[str, object] | None) -> Featurizer | Learner:
+    made: Featurizer | Learner = configure(
+        resolve("featurizer", name), {**(settings or {}), **({"model": model} if model else {})}
+    )
+    return made
+
+
 def columns_of(schema: GraphSchema, what: str) -> list[tuple[NodeType | EdgeType, Column]]:
-    """The text and image columns that `what` names: a node or edge type (its feature columns), or `type.column`.
+    """The encodable columns that `what` names: a node or edge type (its feature columns), or `type.column`.
 
     Raises:
         UnknownNameError: nothing has that name.
-        InputError: the column holds neither text nor images, or the type has no such column.
+        InputError: the column holds nothing to encode, or the type has no such column.
     """
     name, _, column = what.partition(".")
-    entry = schema.edge(name) if " " in name else schema.node(name)
-    encodable = [c for c in entry.columns if c.kind in DEFAULT_ENCODERS]
+    entry = _entry(schema, name)
+    encodable = [c for c in entry.columns if c.kind in ENCODABLE]
     if column:
         chosen = [c for c in encodable if c.name == column]
         if not chosen:
             raise InputError(
-                f"'{name}' has no text or image column '{column}'; it has {[c.name for c in encodable] or 'none'}."
+                f"'{name}' has no text, image, audio or video column '{column}'; "
+                f"it has {[c.name for c in encodable] or 'none'}."
             )
         return [(entry, c) for c in chosen]
     chosen = [c for c in encodable if c.role == "feature"]
     if not chosen:
-        raise InputError(f"'{name}' has no text or image column to encode. Name one as '{name}.COLUMN'.")
+        raise InputError(
+            f"'{name}' has no text, image, audio or video column to encode. Name one as '{name}.COLUMN', or encode its "
+            "rows with 'metadata'."
+        )
     return [(entry, c) for c in chosen]
+
+
+def _entry(schema: GraphSchema, name: str) -> NodeType | EdgeType:
+    return schema.edge(name) if " " in name else schema.node(name)
 
 
 def featurize(
     store: GraphStore,
     what: str,
-    encoder: str | Featurizer | None = None,
+    encoder: str | Featurizer | Learner | None = None,
     *,
+    settings: Mapping[str, object] | None = None,
     dataset: str | None = None,
+    split: str | None = None,
     progress: Progress | None = None,
 ) -> list[FeatureReport]:
-    """Encode a column, or all text and image columns of a type.
+    """Encode a column, all columns of a type that hold content, or (with an encoder of tables) the rows of a type.
 
     Each batch is committed on its own: a killed call loses at most one batch, and the next one goes on from there.
 
     Args:
         what: `image`, `group.description`, `user views image.comment`, …
-        encoder: see `encoder_for`; the kind's default by default.
+        encoder, settings: see `encoder_for`; the kind's default by default.
+        split: the id of a split in the store, for encoders that learn: they see its training rows and no others.
         progress: called with a word, contents done and contents to do.
 
     Returns:
         One report per column.
 
     Raises:
-        FeatureError: the encoder lacks its weights, or no content could be read at all.
+        FeatureError: the encoder lacks its weights or packages, or no content could be encoded at all.
+        InputError: an encoder that learns has no split, or one that does not has.
     """
     dataset = store.dataset(dataset)
+    named = _named(encoder, settings)
+    jobs: list[tuple[NodeType | EdgeType, Column | None]]
+    if named is not None and "table" in named.modalities and "." not in what:
+        jobs = [(_entry(store.schema, what), None)]
+    else:
+        jobs = [*columns_of(store.schema, what)]
+    made = [encoder_for(encoder, column.kind if column else "table", settings) for _, column in jobs]
     return [
-        _featurize_column(store, entry, column, encoder_for(encoder, column.kind), dataset, progress)
-        for entry, column in columns_of(store.schema, what)
+        _featurize(store, entry, column, each, dataset, split, progress)
+        for (entry, column), each in zip(jobs, made, strict=True)
     ]
 
 
-def _featurize_column(
+def _featurize(
     store: GraphStore,
     entry: NodeType | EdgeType,
-    column: Column,
-    encoder: Featurizer,
+    column: Column | None,
+    encoder: Featurizer | Learner,
     dataset: str,
+    split: str | None,
     progress: Progress | None,
 ) -> FeatureReport:
-    use = FeatureUse(entry, column.name, set_id(encoder), encoder.dimension)
     name = _describe(encoder)
+    encoder.requires.check(name)
+    if isinstance(encoder, Learner):
+        if split is None:
+            raise InputError(
+                f"'{name}' learns from the training rows of a split: name one of those that this lists: "
+                "select split_id, task, policy from splits"
+            )
+        gather(store, entry, column, dataset, progress)
+        key, state, ready = _fit(store, entry, encoder, dataset, split)
+    else:
+        if split is not None:
+            raise InputError(f"'{name}' learns nothing from the data, so it takes no split.")
+        gather(store, entry, column, dataset, progress)
+        key, state, ready = set_id(encoder), None, encoder
+    use = FeatureUse(entry, column.name if column else WHOLE_ROW, key, ready.dimension, ready.sequences)
     with store.transaction():
-        store.connection.execute(
-            f"create table if not exists vectors_{use.dimension} "
-            f"(set_id varchar not null, content varchar not null, vector float[{use.dimension}] not null)"
-        )
+        feature_sets.make_table(store, use)
         settings = {f.name: str(getattr(encoder, f.name)) for f in fields(encoder)}  # type: ignore[arg-type]
         store.connection.execute(
-            "insert into feature_sets (set_id, encoder, settings, dimension) values (?, ?, ?, ?) "
-            "on conflict do nothing",
-            [use.set_id, name, json.dumps(settings), use.dimension],
+            "insert into feature_sets (set_id, encoder, settings, dimension, sequences, split_id, state) "
+            "values (?, ?, ?, ?, ?, ?, ?) on conflict do nothing",
+            [key, name, json.dumps(settings), use.dimension, use.sequences, split, state],
         )
-    contents = (
-        _text_contents(store, use, dataset) if column.kind == "text" else _file_contents(store, use, dataset, progress)
-    )
-    missing = store.sql(
-        f"select content, any_value(item) as item from contents where content not in "
-        f"(select content from vectors_{use.dimension} where set_id = ?) and content <> '' "
-        "group by content order by min(idx)",
-        [use.set_id],
-    ).fetchall()
-    unreadable = _encode_missing(store, use, encoder, missing, progress)
-    return _point(store, use, name, dataset, contents, len(missing), unreadable)
+    encoded = _encode_missing(store, use, column.kind if column else "table", ready, progress)
+    return _point(store, use, name, dataset, encoded)
 
 
-def _describe(encoder: Featurizer) -> str:
+def _describe(encoder: Featurizer | Learner) -> str:
     """`vision:resnet50`, or the class alone where it has no model."""
     model = getattr(encoder, "model", None)
     name = "".join("_" + c.lower() if c.isupper() else c for c in type(encoder).__name__).lstrip("_")
     return f"{name}:{model}" if model else name
 
 
-def _text_contents(store: GraphStore, use: FeatureUse, dataset: str) -> dict[int, str]:
-    """The temporary table `contents` (idx, item, content): texts, and their hashes."""
-    span = store.span(use.entry, dataset)
-    store.connection.execute(
-        f"create or replace temp table contents as select idx, item, sha256(item) as content from "
-        f"(select idx, trim({quote(use.column)}) as item from {quote(use.entry.table)} where idx >= ? and idx < ?) "
-        "where item <> ''",
-        [span.first, span.last],
-    )
-    return {}
+def _fit(
+    store: GraphStore, entry: NodeType | EdgeType, learner: Learner, dataset: str, split: str
+) -> tuple[str, str, Featurizer]:
+    """Learn from the split's training rows, or look up what was learnt from them before.
 
-
-def _file_contents(store: GraphStore, use: FeatureUse, dataset: str, progress: Progress | None) -> dict[int, str]:
-    """The same for files: the item is the path, the content a hash of the bytes. Returns what cannot be opened."""
-    span = store.span(use.entry, dataset)
-    root_row = store.first("select root from datasets where name = ?", [dataset])
-    root = Path(root_row[0]) if root_row and root_row[0] else Path()
+    Returns:
+        The feature set's key, made of the settings, the split and the training rows; what was learnt, as JSON; and
+        what encodes by it.
+    """
     rows = store.sql(
-        f"select idx, {quote(use.column)} from {quote(use.entry.table)} "
-        f"where idx >= ? and idx < ? and {quote(use.column)} <> '' order by idx",
-        [span.first, span.last],
+        f"select content, item from contents where idx in ({_training_rows(store, entry, dataset, split)}) "
+        "order by content"
     ).fetchall()
-    lost: dict[int, str] = {}
-    hashed: list[tuple[int, str, str]] = []
-    for done, (idx, name) in enumerate(rows):
-        if progress and done % 256 == 0:
-            progress(f"reading {use}", done, len(rows))
-        path = root / name
-        try:
-            hashed.append((idx, str(path), hash_file(path)))
-        except OSError as error:
-            lost[idx] = f"'{path}' cannot be read: {error.strerror or error}"
-    table = pa.table(
-        {
-            "idx": pa.array([row[0] for row in hashed], pa.int64()),
-            "item": pa.array([row[1] for row in hashed], pa.string()),
-            "content": pa.array([row[2] for row in hashed], pa.string()),
-        }
-    )
-    store.connection.register("hashed", table)
-    store.connection.execute("create or replace temp table contents as select * from hashed")
-    store.connection.unregister("hashed")
-    return lost
+    if not rows:
+        raise DataError(f"The split '{split}' has no training row of '{entry}' with content to learn from.")
+    seen = blake2b("".join(content for content, _ in rows).encode(), digest_size=16).hexdigest()
+    key = blake2b(json.dumps([set_id(learner), split, seen]).encode(), digest_size=16).hexdigest()
+    known = store.first("select state from feature_sets where set_id = ?", [key])
+    items = [Path(item) if "text" not in learner.modalities and isinstance(item, str) else item for _, item in rows]
+    state: str = known[0] if known else json.dumps(learner.fit(items))
+    return key, state, learner.fitted(json.loads(state))
+
+
+def _training_rows(store: GraphStore, entry: NodeType | EdgeType, dataset: str, split: str) -> str:
+    """SQL of the idx of one type's rows that the split trains on: the ends of its training pairs, or the pairs.
+
+    Raises:
+        UnknownNameError: there is no such split.
+        InputError: the split is of another dataset, or deals out something else.
+    """
+    found = store.first("select task, dataset from splits where split_id = ?", [split])
+    if found is None:
+        raise UnknownNameError.of(
+            "split", split, [name for (name,) in store.sql("select split_id from splits").fetchall()]
+        )
+    task, of = found
+    if of != dataset:
+        raise InputError(f"The split '{split}' is of the dataset '{of}', not of '{dataset}'.")
+    asked = configure(resolve("task", task), {}).entity(store.schema)
+    members = f"from split_members where split_id = {literal(split)} and role = 'train'"
+    if entry == asked and isinstance(entry, EdgeType):
+        ends = [
+            f"(select id from {quote(store.schema.node(name).table)} as n where n.idx = e.{end})"
+            for name, end in ((entry.src, "src"), (entry.dst, "dst"))
+        ]
+        return (
+            f"select e.idx from {quote(entry.table)} as e "
+            f"where ({', '.join(ends)}) in (select (entity_id, other_id) {members})"
+        )
+    names_of = [asked.src, asked.dst] if isinstance(asked, EdgeType) else [asked.name]
+    sides = [side for name, side in zip(names_of, ("entity_id", "other_id"), strict=False) if name == str(entry)]
+    if not sides:
+        raise InputError(f"The split '{split}' deals out '{asked}'; it says nothing of which '{entry}' to train on.")
+    ids = " union ".join(f"select {side} {members}" for side in sides)
+    return f"select idx from {quote(entry.table)} where id in ({ids})"
 
 
 def _encode_missing(
-    store: GraphStore, use: FeatureUse, encoder: Featurizer, missing: list[tuple[str, str]], progress: Progress | None
-) -> dict[str, str]:
-    """Encode and commit batch by batch; returns the contents that cannot be encoded, with the reason."""
-    unreadable: dict[str, str] = {}
+    store: GraphStore, use: FeatureUse, kind: str, encoder: Featurizer, progress: Progress | None
+) -> int:
+    """Encode and commit batch by batch what has not been encoded yet; returns how many contents that were.
+
+    Long texts come first and texts of one length together, so that a batch holds little padding and memory runs out
+    at once or never.
+    """
+    order = "length(any_value(item)) desc, content" if kind == "text" else "first_idx"
+    missing = store.sql(
+        "select content, any_value(item) as item, min(idx) as first_idx from contents where content not in "
+        f"(select content from {use.table} where set_id = ? union select content from unreadable_contents "
+        f"where set_id = ?) group by content order by {order}",
+        [use.set_id, use.set_id],
+    ).fetchall()
+    encoded = 0
     for start in range(0, len(missing), encoder.batch_size):
         if progress:
             progress(f"encoding {use}", start, len(missing))
         batch = missing[start : start + encoder.batch_size]
-        encoded = encoder.encode([Path(item) if encoder.modality == "image" else item for _, item in batch])
-        if encoded.vectors.shape != (len(batch), use.dimension):
+        answer = encoder.encode([Path(item) if kind in FILES else item for _, item, _ in batch])
+        if len(answer) != len(batch) or answer.vectors.shape[1:] != (use.dimension,):
             raise FeatureError(
                 f"{type(encoder).__name__} said it makes {use.dimension} numbers an item, "
-                f"but gave {encoded.vectors.shape}."
+                f"but gave {answer.vectors.shape} for {len(batch)}."
             )
-        unreadable |= {batch[place][0]: reason for place, reason in encoded.rejects.items()}
-        good = [place for place in range(len(batch)) if place not in encoded.rejects]
-        flat = pa.array(encoded.vectors[good].reshape(-1), pa.float32())
-        table = pa.table(
-            {
-                "content": pa.array([batch[place][0] for place in good], pa.string()),
-                "vector": pa.FixedSizeListArray.from_arrays(flat, use.dimension),
-            }
-        )
-        with store.transaction():
-            store.connection.register("encoded", table)
-            store.connection.execute(
-                f"insert into vectors_{use.dimension} select ?, content, vector from encoded", [use.set_id]
-            )
-            store.connection.unregister("encoded")
+        if (answer.offsets is not None) != use.sequences:
+            raise FeatureError(f"{type(encoder).__name__} said sequences={use.sequences}, but gave the other.")
+        feature_sets.write(store, use, [content for content, *_ in batch], answer)
+        encoded += len(batch) - len(answer.rejects)
     if progress and missing:
         progress(f"encoding {use}", len(missing), len(missing))
-    return unreadable
+    return encoded
 
 
-def _point(
-    store: GraphStore,
-    use: FeatureUse,
-    encoder: str,
-    dataset: str,
-    lost: dict[int, str],
-    missing: int,
-    unreadable: dict[str, str],
-) -> FeatureReport:
+def _point(store: GraphStore, use: FeatureUse, encoder: str, dataset: str, encoded: int) -> FeatureReport:
     """Point the rows at their vectors, list what was rejected, and count."""
     key = [use.set_id, dataset, use.entry.table, use.column]
+    where = "set_id = ? and dataset = ? and table_name = ? and column_name = ?"
+    ids = f"select idx, {'id' if isinstance(use.entry, NodeType) else 'null'} as id from {quote(use.entry.table)}"
     with store.transaction():
         for name in ("feature_rows", "feature_rejects"):
-            store.connection.execute(
-                f"delete from {name} where set_id = ? and dataset = ? and table_name = ? and column_name = ?", key
-            )
+            store.connection.execute(f"delete from {name} where {where}", key)
         store.connection.execute(
-            f"insert into feature_rows select ?, ?, ?, ?, idx, content from contents where content in "
-            f"(select content from vectors_{use.dimension} where set_id = ?)",
+            "insert into feature_rows select ?, ?, ?, ?, idx, content from contents where content in "
+            f"(select content from {use.table} where set_id = ?) order by idx",
             [*key, use.set_id],
         )
-        reasons = [(idx, "", reason) for idx, reason in lost.items()]
-        rows = store.sql("select idx, content from contents").fetchall() if unreadable else []
-        reasons += [(idx, content, unreadable[content]) for idx, content in rows if content in unreadable]
-        if reasons:
-            ids = _ids(store, use.entry, (idx for idx, *_ in reasons))
-            store.connection.executemany(
-                "insert into feature_rejects "
-                "(set_id, dataset, table_name, column_name, idx, entity_id, content, reason) "
-                "values (?, ?, ?, ?, ?, ?, ?, ?)",
-                [[*key, idx, ids.get(idx), content, reason] for idx, content, reason in reasons],
-            )
-    pointed = store.first(
-        "select count(*), count(distinct content) from feature_rows "
-        "where set_id = ? and dataset = ? and table_name = ? and column_name = ?",
-        key,
+        store.connection.execute(
+            "insert into feature_rejects "
+            "(set_id, dataset, table_name, column_name, idx, entity_id, content, reason) "
+            "select ?, ?, ?, ?, idx, id, content, reason from (select idx, '' as content, reason from lost union all "
+            "select idx, content, reason from contents join unreadable_contents using (content) where set_id = ?) "
+            f"join ({ids}) using (idx) order by idx",
+            [*key, use.set_id],
+        )
+    rows, contents = store.first(f"select count(*), count(distinct content) from feature_rows where {where}", key) or (
+        0,
+        0,
     )
-    rows_now, contents_now = pointed if pointed else (0, 0)
-    encoded = missing - len(unreadable)
-    if reasons and not rows_now:
-        raise FeatureError(f"None of the {len(reasons):,} contents of '{use}' can be read; the first: {reasons[0][2]}")
-    total = len(store.span(use.entry, dataset))
-    return FeatureReport(
-        use, encoder, rows_now, encoded, contents_now - encoded, len(reasons), total - rows_now - len(reasons)
-    )
-
-
-def _ids(store: GraphStore, entry: NodeType | EdgeType, idx: Iterable[int]) -> dict[int, str]:
-    """The source's ids of nodes; edges have none of their own."""
-    if isinstance(entry, EdgeType):
-        return {}
-    rows = store.sql(
-        f"select idx, id from {quote(entry.table)} where idx in (select unnest(?))", [list(idx)]
-    ).fetchall()
-    return dict(rows)
+    rejected, reason = store.first(
+        f"select count(*), arg_min(reason, idx) from feature_rejects where {where}", key
+    ) or (0, "")
+    if rejected and not rows:
+        raise FeatureError(f"None of the {rejected:,} contents of '{use}' can be read; the first: {reason}")
+    empty = len(store.span(use.entry, dataset)) - rows - rejected
+    return FeatureReport(use, encoder, rows, encoded, contents - encoded, rejected, empty)

@@ -1,4 +1,4 @@
-"""Numbers and categories of nodes as model inputs, scaled and listed by what the training rows show."""
+"""Numbers, categories and times as model inputs, scaled and listed by what the training rows show."""
 
 from __future__ import annotations
 
@@ -12,23 +12,32 @@ from numpy.typing import NDArray
 
 from graphsocial.types import Column
 
-KINDS = ("number", "integer", "boolean", "category")
+KINDS = ("number", "integer", "boolean", "category", "timestamp")
 MOST_VALUES = 64
+PERIODS = {"day": 86_400.0, "week": 604_800.0, "year": 31_556_952.0}
+"""Seconds; the year is the Gregorian calendar's mean, so that 1 January wanders by up to a day."""
+_EPOCH = 345_600.0
+"""Seconds from Thursday, 1 January 1970 to the first Monday, so that weeks begin on Mondays."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """One number: standardised by the training rows' mean and deviation, with a flag where it is missing."""
+    """One number: standardised by the training rows' mean and deviation, with a flag where it is missing.
+
+    Attributes:
+        log: take sign(x) log(1 + |x|) first, for counts, whose few large values would drown the rest.
+    """
 
     column: str
     mean: float
     deviation: float
+    log: bool = False
 
     width = 2
 
     def encode(self, values: pl.Series) -> NDArray[np.float32]:
         """(N,) → (N, 2): standardised value (0 where missing), missing flag."""
-        numbers = values.cast(pl.Float64, strict=False).to_numpy()
+        numbers = _numbers(values, log=self.log)
         missing = ~np.isfinite(numbers)
         scaled = np.where(missing, 0.0, (numbers - self.mean) / self.deviation)
         return np.stack([np.clip(scaled, -10, 10), missing], axis=1).astype(np.float32)
@@ -55,10 +64,37 @@ class Vocabulary:
 
 
 @dataclass(frozen=True)
-class Tabular:
-    """The fitted encoding of a node type's plain columns; `state` and `restore` carry it through a run's JSON."""
+class Cycle:
+    """One time as the places of a clock's hands, one hand per period, so that 23:59 is next to 00:00; and a flag."""
 
-    parts: tuple[Scale | Vocabulary, ...]
+    column: str
+    periods: tuple[str, ...]
+
+    @property
+    def width(self) -> int:
+        """Two numbers a period and the flag."""
+        return 2 * len(self.periods) + 1
+
+    def encode(self, values: pl.Series) -> NDArray[np.float32]:
+        """(N,) UTC times → (N, width): sine and cosine of each period (0 where missing), missing flag."""
+        seconds = values.cast(pl.Datetime("us", "UTC")).dt.epoch("us").cast(pl.Float64).to_numpy() / 1e6
+        missing = ~np.isfinite(seconds)
+        known = np.where(missing, 0.0, seconds)
+        hands = []
+        for period in self.periods:
+            angle = 2 * np.pi * (known - _EPOCH * (period == "week")) / PERIODS[period]
+            hands += [np.where(missing, 0.0, np.sin(angle)), np.where(missing, 0.0, np.cos(angle))]
+        return np.stack([*hands, missing], axis=1).astype(np.float32)
+
+
+Part = Scale | Vocabulary | Cycle
+
+
+@dataclass(frozen=True)
+class Tabular:
+    """The fitted encoding of a type's plain columns; `state` and `restore` carry it through JSON."""
+
+    parts: tuple[Part, ...]
 
     @property
     def width(self) -> int:
@@ -66,19 +102,36 @@ class Tabular:
         return sum(part.width for part in self.parts)
 
     @classmethod
-    def fit(cls, frame: pl.DataFrame, columns: Sequence[Column], rows: NDArray[np.int64]) -> Tabular:
-        """Learn means, deviations and vocabularies from `rows` of `frame` alone."""
-        parts: list[Scale | Vocabulary] = []
+    def fit(
+        cls,
+        frame: pl.DataFrame,
+        columns: Sequence[Column],
+        rows: NDArray[np.int64],
+        *,
+        log_counts: bool = False,
+        periods: tuple[str, ...] = (),
+        most_values: int = MOST_VALUES,
+    ) -> Tabular:
+        """Learn means, deviations and vocabularies from `rows` of `frame` alone.
+
+        Args:
+            log_counts: integers that are never negative in these rows are taken as counts; see `Scale.log`.
+            periods: of `PERIODS`, for the times; none leaves the times out.
+            most_values: how many values of a category have a place of their own.
+        """
+        parts: list[Part] = []
         shown = frame[rows]
         for column in columns:
-            if column.kind not in KINDS or column.role != "feature":
+            if column.kind not in KINDS or column.role != "feature" or shown[column.name].null_count() == len(rows):
                 continue
             values = shown[column.name]
             if column.kind in ("number", "integer"):
-                numbers = values.cast(pl.Float64, strict=False).drop_nulls().to_numpy()
-                numbers = numbers[np.isfinite(numbers)]
-                if len(numbers) and numbers.std() > 0:
-                    parts.append(Scale(column.name, float(numbers.mean()), float(numbers.std())))
+                numbers = _numbers(values)
+                count = log_counts and column.kind == "integer" and not (numbers < 0).any()
+                scale = _scale(column.name, _numbers(values, log=count), log=count)
+                parts += [scale] if scale else []
+            elif column.kind == "timestamp":
+                parts += [Cycle(column.name, periods)] if periods else []
             else:
                 counts = (
                     values.cast(pl.String)
@@ -86,8 +139,7 @@ class Tabular:
                     .value_counts()
                     .sort(["count", column.name], descending=[True, False])
                 )
-                if counts.height:
-                    parts.append(Vocabulary(column.name, tuple(counts[column.name].head(MOST_VALUES).to_list())))
+                parts.append(Vocabulary(column.name, tuple(counts[column.name].head(most_values).to_list())))
         return cls(tuple(parts))
 
     def encode(self, frame: pl.DataFrame) -> NDArray[np.float32]:
@@ -103,8 +155,29 @@ class Tabular:
     @classmethod
     def restore(cls, state: list[dict[str, Any]]) -> Tabular:
         """From JSON."""
-        return cls(
-            tuple(
-                Scale(**part) if "mean" in part else Vocabulary(part["column"], tuple(part["values"])) for part in state
-            )
-        )
+        return cls(tuple(_part(part) for part in state))
+
+
+def _part(state: dict[str, Any]) -> Part:
+    if "mean" in state:
+        return Scale(**state)
+    if "values" in state:
+        return Vocabulary(state["column"], tuple(state["values"]))
+    return Cycle(state["column"], tuple(state["periods"]))
+
+
+def _numbers(values: pl.Series, *, log: bool = False) -> NDArray[np.float64]:
+    """(N,) float64, NaN where there is none."""
+    numbers: NDArray[np.float64] = values.cast(pl.Float64, strict=False).to_numpy()
+    return np.sign(numbers) * np.log1p(np.abs(numbers)) if log else numbers
+
+
+def _scale(column: str, numbers: NDArray[np.float64], *, log: bool) -> Scale | None:
+    """By scikit-learn's scaler; None for a column that is the same everywhere."""
+    from sklearn.preprocessing import StandardScaler
+
+    known = numbers[np.isfinite(numbers)]
+    if not len(known) or known.min() == known.max():
+        return None
+    scaler = StandardScaler().fit(known[:, None])
+    return Scale(column, float(scaler.mean_[0]), float(scaler.scale_[0]), log)

@@ -8,7 +8,9 @@ from typing import Literal
 
 from graphsocial.errors import InputError, UnknownNameError
 
-Kind = Literal["text", "category", "categories", "integer", "number", "boolean", "timestamp", "image", "vector"]
+Kind = Literal[
+    "text", "category", "categories", "integer", "number", "boolean", "timestamp", "image", "audio", "video", "vector"
+]
 Role = Literal["feature", "label", "reference"]
 SQL_TYPES: dict[str, str] = {
     "text": "varchar",
@@ -19,8 +21,12 @@ SQL_TYPES: dict[str, str] = {
     "boolean": "boolean",
     "timestamp": "timestamptz",
     "image": "varchar",
+    "audio": "varchar",
+    "video": "varchar",
     "vector": "float[]",
 }
+FILES = ("image", "audio", "video")
+"""The kinds whose values are paths of files, below the dataset's root where they are relative."""
 RESERVED = frozenset({"idx", "id", "src", "dst", "dataset"})
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 

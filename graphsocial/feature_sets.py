@@ -1,0 +1,111 @@
+"""Feature sets in the store: vectors keyed by what made them and by content, written in batches, read as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from graphsocial.featurizers.base import Encoded, Sequences
+from graphsocial.store import GraphStore
+from graphsocial.types import EdgeType, NodeType
+
+WHOLE_ROW = "*"
+"""What stands for a column's name where the whole row was encoded."""
+
+
+@dataclass(frozen=True)
+class FeatureUse:
+    """A column, and the feature set that holds its vectors, or its sequences of vectors."""
+
+    entry: NodeType | EdgeType
+    column: str
+    set_id: str
+    dimension: int
+    sequences: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.entry}.{self.column}"
+
+    @property
+    def table(self) -> str:
+        """Where the vectors lie: `vectors_384` or `sequences_384`."""
+        return f"{'sequences' if self.sequences else 'vectors'}_{self.dimension}"
+
+    @property
+    def value(self) -> str:
+        """The column of `table` that holds them."""
+        return "vectors" if self.sequences else "vector"
+
+
+def make_table(store: GraphStore, use: FeatureUse) -> None:
+    """Create `use.table` if it is not there."""
+    array = f"float[{use.dimension}]" + "[]" * use.sequences
+    store.connection.execute(
+        f"create table if not exists {use.table} "
+        f"(set_id varchar not null, content varchar not null, {use.value} {array} not null)"
+    )
+
+
+def write(store: GraphStore, use: FeatureUse, contents: Sequence[str], encoded: Encoded) -> None:
+    """Add one batch: the vectors of what could be encoded, the reasons for what could not; one transaction."""
+    good = np.array([place for place in range(len(contents)) if place not in encoded.rejects], dtype=np.int64)
+    chosen = encoded.sequences.take(good)
+    values = pa.FixedSizeListArray.from_arrays(pa.array(chosen.values.reshape(-1), pa.float32()), use.dimension)
+    if use.sequences:
+        values = pa.LargeListArray.from_arrays(pa.array(chosen.offsets, pa.int64()), values)
+    tables = {
+        "new_vectors": pa.table(
+            {"content": pa.array([contents[place] for place in good], pa.string()), "value": values}
+        ),
+        "new_refusals": pa.table(
+            {
+                "content": pa.array([contents[place] for place in encoded.rejects], pa.string()),
+                "reason": pa.array(list(encoded.rejects.values()), pa.string()),
+            }
+        ),
+    }
+    into = {"new_vectors": use.table, "new_refusals": "unreadable_contents"}
+    with store.transaction():
+        for name, table in tables.items():
+            if table.num_rows:
+                store.connection.register(name, table)
+                store.connection.execute(f"insert into {into[name]} select ?, * from {name}", [use.set_id])
+                store.connection.unregister(name)
+
+
+def read_sequences(
+    store: GraphStore, use: FeatureUse, dataset: str, idx: NDArray[np.int64]
+) -> tuple[Sequences, NDArray[np.int64]]:
+    """What was encoded of these rows; `sequences.padded(index[rows])` gives (n, T, D) and its mask (n, T).
+
+    A vector is read as a sequence of length 1, so that a model that attends over positions takes either.
+
+    Args:
+        idx: (N,) the store's numbers of rows.
+
+    Returns:
+        M sequences, one for each distinct content, in Arrow's memory as DuckDB filled it; and (N,) int64, which of
+        them is each row's, -1 where it has none.
+    """
+    whose = "set_id = ? and dataset = ? and table_name = ? and column_name = ?"
+    key = [use.set_id, dataset, use.entry.table, use.column]
+    found = store.sql(
+        f"select content, {use.value} as value from {use.table} where set_id = ? and content in "
+        f"(select content from feature_rows where {whose}) order by content",
+        [use.set_id, *key],
+    ).to_arrow_table()
+    arrays = found["value"].combine_chunks()
+    values = (arrays.flatten() if use.sequences else arrays).flatten().to_numpy().reshape(-1, use.dimension)
+    lengths = arrays.value_lengths().to_numpy() if use.sequences else np.ones(len(arrays), np.int64)
+    offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    rows = store.sql(
+        f"select idx, dense_rank() over (order by content) - 1 as place from feature_rows where {whose} order by idx",
+        key,
+    ).to_arrow_table()
+    known, place = np.append(rows["idx"].to_numpy(), -1), np.append(rows["place"].to_numpy(), -1)
+    at = np.searchsorted(known[:-1], idx)  # the last place is that of rows that are not there
+    return Sequences(values, offsets), np.where(known[at] == idx, place[at], -1)
