@@ -29,8 +29,8 @@ check: .venv/.dev
 	$(BIN)/mypy
 
 bench: .venv/.dev
-	@ls benchmarks/*.py >/dev/null 2>&1 || { echo "There are no benchmarks yet."; exit 1; }
-	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	for file in benchmarks/[!_]*.py; do $(BIN)/python $$file || exit 1; done
 
 .venv/.demo: pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info[:2] not in ((3, 10), (3, 11)))" || { echo "graphsocial needs Python 3.10 or 3.11; say which with make PYTHON=…"; exit 1; }

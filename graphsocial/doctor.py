@@ -124,11 +124,12 @@ def sampler() -> str:
     """One mini-batch with sampled neighbours, which must not see the edges it asks about."""
     import torch
 
-    from graphsocial.sampling import Neighbours, Visibility
+    from graphsocial.loaders import FullGraph, Neighbours
+    from graphsocial.sampling import Visibility
 
     graph = _graph()
-    loader = Neighbours(graph, torch.zeros(4, dtype=torch.int64), Visibility(), (2,))
-    batch = next(iter(loader.batches(torch.tensor([0, 1]), 2)))
+    whole = FullGraph(graph, torch.zeros(4, dtype=torch.int64), Visibility(), depth=1)
+    batch = next(iter(Neighbours(whole, (2,)).batches(torch.tensor([0, 1]), 2)))
     seen = [graph.edges[kind].pair[ids] for kind, ids in (batch.layers[0].edge_ids or {}).items()]
     _expect(any(bool((pairs < 2).any()) for pairs in seen), False)
     return f"{len(batch.pairs)} pairs, {sum(map(len, seen))} sampled edges"

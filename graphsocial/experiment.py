@@ -17,10 +17,11 @@ from graphsocial.errors import InputError, UnknownNameError
 from graphsocial.featurization import DEFAULT_ENCODERS, FeatureReport, FeatureUse, Progress, encoder_for, featurize
 from graphsocial.fitting import Fitting
 from graphsocial.graph import SocialGraph
+from graphsocial.loaders import FullGraph, Loader, Neighbours
 from graphsocial.models.base import Model
 from graphsocial.plugins import configure, resolve
 from graphsocial.runs import Run
-from graphsocial.sampling import FullGraph, Loader, Neighbours, Visibility
+from graphsocial.sampling import Visibility
 from graphsocial.splits import ROLES, SplitPolicy
 from graphsocial.store import GraphStore, quote, utc
 from graphsocial.tabular import Tabular
@@ -308,8 +309,8 @@ def make_loader(experiment: Experiment, prepared: Prepared) -> Loader:
     """Full-graph or sampled batches, temporal where the split is by time."""
     temporal = experiment.split.policy == "time"
     depth = experiment.model.layers
-    if experiment.fitting.loader == "sampled" and depth:
-        given = experiment.fitting.fanouts
-        fanouts = (given + given[-1:] * depth)[:depth]
-        return Neighbours(prepared.graph, prepared.roles, experiment.visibility, tuple(reversed(fanouts)), temporal)
-    return FullGraph(prepared.graph, prepared.roles, experiment.visibility, depth, temporal)
+    whole = FullGraph(prepared.graph, prepared.roles, experiment.visibility, depth, temporal, experiment.fitting.kernel)
+    if experiment.fitting.loader == "full" or not depth:
+        return whole
+    given = experiment.fitting.fanouts
+    return Neighbours(whole, (given + given[-1:] * depth)[:depth])

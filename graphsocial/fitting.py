@@ -23,9 +23,10 @@ from torch.nn.functional import cross_entropy
 
 from graphsocial.errors import InputError, TrainingError
 from graphsocial.graph import SocialGraph
+from graphsocial.loaders import Loader
 from graphsocial.metrics import LOWER_IS_BETTER, multiclass
 from graphsocial.models.base import Network
-from graphsocial.sampling import Loader
+from graphsocial.nn.kernels import NAMES as KERNELS
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Fitting:
         loader: `full` passes messages over the whole graph, `sampled` over sampled neighbourhoods.
         fanouts: for `sampled`, neighbours per relation, the layer nearest to the pairs first; the last number is used
             for further layers.
+        kernel: what passes messages along edges: `fused` (the CPU's, compiled), `csr` (torch's sparse products), `dgl`
+            (DGL's operators, the reference), or `auto`, the fastest of the first two for where the tensors are.
         negatives: pairs without an edge per training pair, as one more class `no-edge` (the paper's Table V).
         clip: the largest norm of a step's gradient.
     """
@@ -56,6 +59,7 @@ class Fitting:
     patience: int = 15
     loader: Literal["full", "sampled"] = "full"
     fanouts: tuple[int, ...] = (10, 10, 5, 5, 5)
+    kernel: Literal["auto", "fused", "csr", "dgl"] = "auto"
     negatives: float = 0.0
     clip: float = 5.0
 
@@ -66,6 +70,8 @@ class Fitting:
             raise InputError(f"class_weights is 'sqrt', 'balanced' or 'none', not '{self.class_weights}'.")
         if self.loader not in ("full", "sampled"):
             raise InputError(f"loader is 'full' or 'sampled', not '{self.loader}'.")
+        if self.kernel not in KERNELS:
+            raise InputError(f"kernel is one of {', '.join(KERNELS)}, not '{self.kernel}'.")
         if self.negatives < 0:
             raise InputError("negatives is 0 or more.")
 
@@ -146,7 +152,8 @@ def fit(
                     )
                 state.step(loss)
                 losses.append(float(loss.detach()))
-            value = multiclass(score(network, loader, validation, log_weights), graph.codes[validation].numpy())[metric]
+            answered = score(network, loader.exact, validation, log_weights)
+            value = multiclass(answered, graph.codes[validation].numpy())[metric]
             epoch = Epoch(
                 len(state.history) + 1,
                 float(np.mean(losses)),

@@ -7,18 +7,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from graphsocial.errors import DataError
+from graphsocial.feature_tensors import Feature as Feature  # it is part of the graph
+from graphsocial.feature_tensors import came_along, encoded, in_order, mean_over, table_of, tensor
 from graphsocial.featurization import FeatureUse
 from graphsocial.store import GraphStore, quote
-from graphsocial.tabular import Tabular
+from graphsocial.tabular import KINDS, Tabular
 from graphsocial.tasks.base import Labels
 from graphsocial.types import EdgeType, NodeType, Target
 
@@ -26,26 +30,7 @@ if TYPE_CHECKING:
     from dgl import DGLGraph
 
 Canonical = tuple[str, str, str]
-
-
-@dataclass(frozen=True)
-class Feature:
-    """Vectors of some rows of a node or edge type; equal content is one vector.
-
-    Attributes:
-        name: where it comes from, such as `image.file`.
-        vectors: (M, D) float32.
-        index: (N,) int64, which vector each row has; -1 where it has none.
-    """
-
-    name: str
-    vectors: Tensor
-    index: Tensor
-
-    @property
-    def present(self) -> Tensor:
-        """(N,) bool."""
-        return self.index >= 0
+NEVER = int(np.iinfo(np.int64).max)  # a time that is not known
 
 
 @dataclass(frozen=True)
@@ -67,6 +52,21 @@ class Edges:
 
     def __len__(self) -> int:
         return len(self.src)
+
+
+@dataclass(frozen=True)
+class NodeRows:
+    """What is known of some nodes of one type, gathered.
+
+    Attributes:
+        nodes: (n,) int64, local node numbers.
+        features: the features of these rows.
+        table: (n, D) the encoded numbers and categories, or None where the type has none.
+    """
+
+    nodes: Tensor
+    features: tuple[Feature, ...]
+    table: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class SocialGraph:
         """The same graph with more pairs to classify (negative samples, new questions); they add no edges."""
         time = self.pair_time
         if time is not None:
-            time = torch.cat([time, torch.full((len(src),), torch.iinfo(torch.int64).max)])
+            time = torch.cat([time, torch.full((len(src),), NEVER)])
         return replace(
             self,
             pair_src=torch.cat([self.pair_src, src]),
@@ -154,6 +154,11 @@ class SocialGraph:
             pair_time=time,
             reference=None,
         )
+
+    def rows(self, name: str, nodes: Tensor) -> NodeRows:
+        """What is known of these nodes of one type."""
+        table = self.tables[name][nodes] if name in self.tables else None
+        return NodeRows(nodes, tuple(part.take(nodes) for part in self.node_features.get(name, ())), table)
 
     @cached_property
     def heterograph(self) -> DGLGraph:
@@ -204,39 +209,40 @@ def build(
     idx: dict[str, NDArray[np.int64]] = {}
     ids: dict[str, NDArray[np.object_]] = {}
     plain: dict[str, tuple[NodeType, pl.DataFrame]] = {}
-    for name, node in nodes.items():
-        frame = store.read(node, dataset=dataset, as_of=as_of).pl()
-        if not frame.height and name in ends:
-            raise DataError(f"'{dataset}' has no '{name}' nodes{f' as of {as_of}' if as_of else ''}.")
-        idx[name] = frame["idx"].to_numpy()
-        ids[name] = frame["id"].to_numpy()
-        if name not in lending:
-            plain[name] = (node, frame)
     uses: dict[str, list[FeatureUse]] = {}
     for use in features:
         uses.setdefault(use.entry.table, []).append(use)
-    node_features = {
-        name: [_vectors(store, use, dataset, idx[name]) for use in uses.get(node.table, ())]
-        for name, node in nodes.items()
-    }
-    for name in nodes:
+    node_features: dict[str, list[Feature]] = {}
+    for name, node in nodes.items():
+        rows = _rows(store, node, dataset, as_of, ["id", *_inputs(node)])
+        if not rows.num_rows and name in ends:
+            raise DataError(f"'{dataset}' has no '{name}' nodes{f' as of {as_of}' if as_of else ''}.")
+        idx[name] = rows["idx"].to_numpy()
+        ids[name] = rows["id"].to_numpy()
+        node_features[name] = [encoded(store, use, dataset, idx[name]) for use in uses.get(node.table, ())]
         if name not in lending:
-            node_features[name] += _stored_vectors(*plain[name])
+            node_features[name] += came_along(node, rows)
+            plain[name] = (node, pl.DataFrame(rows.select(["idx", *_inputs(node, *KINDS)])))
     edges: dict[Canonical, Edges] = {}
     edge_features: dict[Canonical, tuple[Feature, ...]] = {}
     pair_key = _key(labels.src, labels.dst)
+    reference = None
     for edge in wanted:
-        rows = _edge_rows(store, edge, dataset, as_of)
-        src, dst = _local(rows["src"], idx[edge.src]), _local(rows["dst"], idx[edge.dst])
+        optimal = [c.name for c in edge.columns if edge == entity and (c.name, c.role) == ("optimal", "reference")]
+        rows = _rows(store, edge, dataset, as_of, ["src", "dst", *([edge.time] if edge.time else []), *optimal])
+        src, dst = (_local(tensor(rows[key]), idx[end]) for key, end in (("src", edge.src), ("dst", edge.dst)))
         if edge.src in lending or edge.dst in lending:
             for here, there, a, b in ((edge.src, edge.dst, src, dst), (edge.dst, edge.src, dst, src)):
                 if there in lending and here not in lending:
-                    node_features[here] += [_mean(f, a, b, len(idx[here])) for f in node_features[there]]
+                    node_features[here] += [mean_over(f, a, b, len(idx[here])) for f in node_features[there]]
             continue
-        pair = torch.from_numpy(np.searchsorted(pair_key, _key(rows["src"], rows["dst"]))) if edge == entity else None
-        found = Edges(src, dst, pair, torch.from_numpy(rows["time"]) if "time" in rows else None)
+        found = Edges(src, dst, time=_micros(rows[edge.time]) if edge.time else None)
+        if edge == entity:
+            pair = _find(_key(rows["src"].to_numpy(), rows["dst"].to_numpy()), pair_key)
+            found = replace(found, pair=torch.from_numpy(pair))
+            reference = _reference(rows["optimal"], pair, labels) if optimal else None
         edges[edge.canonical] = found
-        vectors = tuple(_vectors(store, use, dataset, rows["idx"]) for use in uses.get(edge.table, ()))
+        vectors = tuple(encoded(store, use, dataset, rows["idx"].to_numpy()) for use in uses.get(edge.table, ()))
         if vectors:
             edge_features[edge.canonical] = vectors
         if edge.src != edge.dst or (both_ways and not _symmetric(src, dst, len(idx[edge.src]))):
@@ -245,131 +251,83 @@ def build(
             if vectors:
                 edge_features[back] = vectors
     taking = {name for kind in edges for name in (kind[0], kind[2])}
-    time = None if labels.times is None else torch.from_numpy(_micros(labels.times))
     return SocialGraph(
         ids={name: ids[name] for name in nodes if name in taking},
         edges=edges,
         entity=entity.canonical,
-        pair_src=_local(labels.src, idx[entity.src]),
-        pair_dst=_local(labels.dst, idx[entity.dst]),
+        pair_src=_local(torch.tensor(labels.src), idx[entity.src]),
+        pair_dst=_local(torch.tensor(labels.dst), idx[entity.dst]),
         codes=torch.from_numpy(labels.codes),
-        pair_time=time,
+        pair_time=None if labels.times is None else _micros(pa.array(labels.times)),
         target=labels.target,
         node_features={name: tuple(node_features[name]) for name in nodes if name in taking and node_features[name]},
         edge_features=edge_features,
         plain={name: part for name, part in plain.items() if name in taking},
         tabular={},
-        reference=_reference(store, entity, dataset, labels),
+        reference=reference,
     )
+
+
+def _inputs(node: NodeType, *kinds: str) -> list[str]:
+    """The columns of these kinds that models may see; by default all that are numbers, categories or vectors."""
+    return [c.name for c in node.columns if c.role == "feature" and c.kind in (kinds or (*KINDS, "vector"))]
+
+
+def _rows(
+    store: GraphStore, entry: NodeType | EdgeType, dataset: str, as_of: datetime | None, columns: Sequence[str]
+) -> pa.Table:
+    """`idx` and these columns of the visible rows, by ascending `idx`."""
+    visible = store.visible(entry, dataset=dataset, as_of=as_of)
+    chosen = ", ".join(["idx", *(quote(name) for name in columns)])
+    return in_order(store.sql(f"select {chosen} from ({visible})").to_arrow_table())
 
 
 def _key(src: NDArray[np.int64], dst: NDArray[np.int64]) -> NDArray[np.int64]:
     return (src << 32) | dst  # idx are dense, so far below 2³¹
 
 
-def _local(idx: NDArray[np.int64], known: NDArray[np.int64]) -> Tensor:
-    """Store idx → local number, the rank among the visible nodes."""
-    if len(known) and known[-1] - known[0] + 1 == len(known):
-        return torch.from_numpy(idx - known[0])
-    return torch.from_numpy(np.searchsorted(known, idx))
-
-
-def _micros(times: NDArray[np.datetime64]) -> NDArray[np.int64]:
-    values = times.astype("datetime64[us]").astype(np.int64)
-    return np.where(np.isnat(times), np.iinfo(np.int64).max, values)
-
-
-def _edge_rows(store: GraphStore, edge: EdgeType, dataset: str, as_of: datetime | None) -> dict[str, Any]:
-    time = f", {quote(edge.time)} as time" if edge.time else ""
-    visible = store.visible(edge, dataset=dataset, as_of=as_of)
-    rows = store.sql(f"select idx, src, dst{time} from ({visible}) order by idx").to_arrow_table()
-    columns: dict[str, Any] = {name: rows[name].to_numpy() for name in ("idx", "src", "dst")}
-    if time:
-        columns["time"] = _micros(rows["time"].cast("timestamp[us]").to_numpy())
-    return columns
-
-
-def _symmetric(src: Tensor, dst: Tensor, count: int) -> bool:
-    there = torch.unique(src * count + dst)
-    back = torch.unique(dst * count + src)
-    return torch.equal(there, back)
-
-
-def _vectors(store: GraphStore, use: FeatureUse, dataset: str, idx: NDArray[np.int64]) -> Feature:
-    """One feature set's vectors for the visible rows `idx` (ascending); each distinct content once."""
-    rows = store.sql(
-        "select idx, dense_rank() over (order by content) - 1 as vector from feature_rows "
-        "where set_id = ? and dataset = ? and table_name = ? and column_name = ? order by idx",
-        [use.set_id, dataset, use.entry.table, use.column],
-    ).to_arrow_table()
-    vectors = store.sql(
-        f"select vector from vectors_{use.dimension} where set_id = ? and content in ("
-        "select content from feature_rows where set_id = ? and dataset = ? and table_name = ? and column_name = ?"
-        ") order by content",
-        [use.set_id, use.set_id, dataset, use.entry.table, use.column],
-    ).to_arrow_table()
-    flat = vectors["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    index = np.full(len(idx), -1, dtype=np.int64)
-    at = np.searchsorted(idx, rows["idx"].to_numpy())
-    here = at < len(idx)
-    here[here] = idx[at[here]] == rows["idx"].to_numpy()[here]
-    index[at[here]] = rows["vector"].to_numpy()[here]
-    table = torch.from_numpy(np.array(flat, dtype=np.float32).reshape(-1, use.dimension))
-    return Feature(str(use), table, torch.from_numpy(index))
-
-
-def _stored_vectors(node: NodeType, frame: pl.DataFrame) -> list[Feature]:
-    """Vector columns that came with the data.
+def _find(keys: NDArray[np.int64], among: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each key stands in `among`, whose keys are distinct.
 
     Raises:
-        DataError: a column's vectors have several lengths.
+        DataError: a key is not there.
     """
-    found = []
-    for column in node.columns:
-        if column.kind != "vector" or column.role != "feature" or frame[column.name].null_count() == frame.height:
-            continue
-        values = frame[column.name]
-        lengths = values.list.len().drop_nulls().unique().to_list()
-        if len(lengths) > 1:
-            raise DataError(f"The vectors in '{node}.{column.name}' have several lengths: {sorted(lengths)[:5]}.")
-        present = values.is_not_null().to_numpy()
-        flat = values.drop_nulls().explode().to_numpy().astype(np.float32)
-        index = np.where(present, np.cumsum(present) - 1, -1)
-        found.append(
-            Feature(f"{node}.{column.name}", torch.from_numpy(flat.reshape(-1, lengths[0])), torch.from_numpy(index))
+    place = pc.index_in(pa.array(keys), value_set=pa.array(among))
+    if place.null_count:
+        raise DataError(
+            f"The task has no line for {place.null_count:,} of the edges that it asks about; labels() must."
         )
+    found: NDArray[np.int64] = place.to_numpy().astype(np.int64)
     return found
 
 
-def _mean(feature: Feature, to: Tensor, of: Tensor, count: int) -> Feature:
-    """HMG-Emo, eq. 1: the mean of the neighbours' vectors, for those that have a neighbour with one."""
-    known = feature.index[of] >= 0
-    to, vector = to[known], feature.index[of[known]]
-    number = torch.bincount(to, minlength=count)
-    total = torch.zeros(count, feature.vectors.shape[1]).index_add_(0, to, feature.vectors[vector])
-    some = number > 0
-    index = torch.where(some, torch.cumsum(some, 0) - 1, -1)
-    return Feature(f"mean of {feature.name}", total[some] / number[some, None], index)
+def _local(idx: Tensor, known: NDArray[np.int64]) -> Tensor:
+    """Store idx → local number, the rank among the visible nodes."""
+    if len(known) and known[-1] - known[0] + 1 == len(known):
+        return idx - int(known[0]) if known[0] else idx
+    return torch.from_numpy(np.searchsorted(known, idx.numpy()))
 
 
-def _reference(store: GraphStore, entity: EdgeType, dataset: str, labels: Labels) -> Tensor | None:
-    """(P, K) the true class probabilities of synthetic data, kept for comparison."""
-    if not any(column.name == "optimal" and column.role == "reference" for column in entity.columns):
+def _micros(times: pa.Array | pa.ChunkedArray) -> Tensor:
+    return tensor(pc.fill_null(times.cast(pa.timestamp("us", times.type.tz)).cast(pa.int64()), NEVER))
+
+
+def _symmetric(src: Tensor, dst: Tensor, count: int) -> bool:
+    """Whether every edge has one that runs back; parallel edges count once."""
+    leaving, entering = (torch.bincount(end, minlength=count) > 0 for end in (src, dst))
+    if not torch.equal(leaving, entering):  # mostly enough, and quick
+        return False
+    there, back = (np.unique((a * count + b).numpy()) for a, b in ((src, dst), (dst, src)))
+    return np.array_equal(there, back)
+
+
+def _reference(optimal: pa.ChunkedArray, pair: NDArray[np.int64], labels: Labels) -> Tensor | None:
+    """(P, K) the true class probabilities of synthetic data, kept for comparison; NaN where an edge has none."""
+    classes = len(labels.target.classes)
+    if pc.unique(pc.list_value_length(optimal).drop_null()).to_pylist() != [classes]:
         return None
-    span = store.span(entity, dataset)
-    rows = store.sql(
-        f"select src, dst, any_value(optimal) as optimal from {quote(entity.table)} "
-        "where idx >= ? and idx < ? group by src, dst having count(optimal) = count(*) order by src, dst",
-        [span.first, span.last],
-    ).to_arrow_table()
-    lengths = set(rows["optimal"].combine_chunks().value_lengths().to_pylist())
-    if lengths != {len(labels.target.classes)}:
-        return None
-    at = np.searchsorted(_key(labels.src, labels.dst), _key(rows["src"].to_numpy(), rows["dst"].to_numpy()))
-    at = at[at < len(labels)]
-    values = torch.full((len(labels), len(labels.target.classes)), float("nan"))
-    flat = rows["optimal"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    values[torch.from_numpy(at)] = torch.from_numpy(
-        np.array(flat, dtype=np.float32).reshape(-1, len(labels.target.classes))
-    )[: len(at)]
-    return values
+    told = optimal.is_valid().to_numpy()
+    values = np.full((len(labels), classes), np.nan, dtype=np.float32)
+    values[pair[told]] = table_of(optimal, classes).numpy()
+    values[pair[~told]] = np.nan
+    return torch.from_numpy(values)

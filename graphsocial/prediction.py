@@ -66,7 +66,7 @@ def predict(
     rows = torch.nonzero(prepared.roles == ROLES.index("train")).squeeze(1)
     network = _rebuild(experiment, prepared, rows, state, run)
     prepared, asked = _asked(prepared, pairs, train)
-    answers = answer(experiment, prepared, network, log_weights, make_loader(experiment, prepared), asked)
+    answers = answer(prepared, network, log_weights, make_loader(experiment, prepared), asked)
     runs.save_predictions(
         store,
         run.id,

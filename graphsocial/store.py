@@ -319,10 +319,8 @@ class GraphStore:
         columns = "".join(f", {quote(name)}" for name in given)
         if rejected and given:
             self._resolve(entry, columns, dataset)
-        source = f"({self._checks(entry, columns, dataset)})" if given and not rejected else "checked"
-        ascending = (
-            "select row, coalesce(row > lag(row) over (), true) as after from checked"  # so unique: no sort needed
-        )
+        source = f"({self._again(entry, columns, dataset)})" if given and not rejected else "checked"
+        ascending = "select row, coalesce(row > lag(row) over (), true) as after from checked"  # so none is there twice
         dense = self.connection.execute(
             f"select min(row) from ({ascending}) having bool_and(after) and count(*) = max(row) - min(row) + 1"
         ).fetchone()
@@ -330,11 +328,18 @@ class GraphStore:
         return f"select *, {place} as place from {source} where reason is null", rejected
 
     def _resolve(self, entry: NodeType | EdgeType, columns: str, dataset: str) -> None:
-        """Make the temporary tables `checked`, with the ends' idx, and `refused`."""
-        self.connection.execute(f"create or replace temp table checked as {self._checks(entry, columns, dataset)}")
+        """Make the temporary tables `checked`, with the ends' idx, and `refused`, both in the order of `row`."""
+        checks = self._checks(entry, columns, dataset)
+        self.connection.execute(f"create or replace temp table checked as {checks} order by row")
         self.connection.execute(
             "create or replace temp table refused as select row, reason from checked where reason is not null"
         )
+
+    def _again(self, entry: NodeType | EdgeType, columns: str, dataset: str) -> str:
+        """SQL of rows that were all found good, with their other columns; edges look up their ends anew."""
+        if isinstance(entry, NodeType):
+            return f"select row, trim(id::varchar) as id{columns}, null as reason from incoming"
+        return self._edge_checks(entry, columns, dataset)
 
     def _checks(self, entry: NodeType | EdgeType, columns: str, dataset: str) -> str:
         if isinstance(entry, NodeType):
@@ -504,8 +509,15 @@ class GraphStore:
             raise InputError(f"The SQL does not run: {error}") from error
 
     def first(self, query: str, params: Sequence[Any] | None = None) -> tuple[Any, ...] | None:
-        """The first row of a query, or None; the rest is fetched too, as DuckDB wants before the next query."""
-        rows = self.sql(query, params).fetchall()
+        """The first row of a query, or None; the rest is fetched too, as DuckDB wants before the next query.
+
+        Raises:
+            InputError: as `sql`.
+        """
+        try:
+            rows = self.connection.execute(query, params).fetchall()  # half the time of a relation
+        except duckdb.Error as error:
+            raise InputError(f"The SQL does not run: {error}") from error
         return rows[0] if rows else None
 
     def data_hash(self, dataset: str) -> str:

@@ -18,9 +18,10 @@ from graphsocial.experiment import Experiment, Prepared, design, make_loader, pr
 from graphsocial.featurization import Progress
 from graphsocial.fitting import Epoch, Fitted, fit, read_tensors, score, write_tensors
 from graphsocial.graph import SocialGraph
+from graphsocial.loaders import Loader
 from graphsocial.models.base import Network
 from graphsocial.runs import Answers, Run
-from graphsocial.sampling import FullGraph, Loader, Visibility
+from graphsocial.sampling import Visibility
 from graphsocial.splits import ROLES, SplitPolicy
 from graphsocial.store import GraphStore
 from graphsocial.tasks.base import Task
@@ -120,7 +121,7 @@ def train(
         report=report,
     )
     asked = torch.nonzero(prepared.roles != ROLES.index("train")).squeeze(1)
-    answers = answer(experiment, prepared, fitted.network, fitted.log_weights, loader, asked)
+    answers = answer(prepared, fitted.network, fitted.log_weights, loader, asked)
     _record(store, run_id, experiment, prepared, fitted, answers, begin)
     checkpoint.unlink(missing_ok=True)  # weights.safetensors has what is needed from here on
     return runs.load(store, run_id)
@@ -171,20 +172,14 @@ def _record(
         )
 
 
-def answer(
-    experiment: Experiment, prepared: Prepared, network: Network, log_weights: Tensor, loader: Loader, pairs: Tensor
-) -> Answers:
-    """Predict pairs, role by role, so that no answer depends on which other pairs are asked for."""
-    if experiment.fitting.loader == "sampled":  # exact answers: sampling is for training
-        loader = FullGraph(
-            prepared.graph, prepared.roles, experiment.visibility, experiment.model.layers, loader.temporal
-        )
+def answer(prepared: Prepared, network: Network, log_weights: Tensor, loader: Loader, pairs: Tensor) -> Answers:
+    """Predict pairs by the whole graph, role by role, so that no answer depends on which other pairs are asked for."""
     probabilities = np.zeros((len(pairs), len(prepared.graph.classes)))
     roles = prepared.roles[pairs]
     for role in torch.unique(roles).tolist():
         rows = torch.nonzero(roles == role).squeeze(1)
         few = max(1, len(rows) // 10) if role == ROLES.index("train") else None
-        probabilities[rows.numpy()] = score(network, loader, pairs[rows], log_weights, size=few)
+        probabilities[rows.numpy()] = score(network, loader.exact, pairs[rows], log_weights, size=few)
     sources, destinations = prepared.graph.pair_ids(pairs.numpy())
     names = np.asarray([*ROLES, None], dtype=object)
     return Answers(

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
-from conftest import GROUP, SCHEMA, VIEWS, write_social
+from conftest import GROUP, IMAGE, SCHEMA, USER, VIEWS, write_social
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import graphsocial as gs
 from graphsocial import splits
+from graphsocial.errors import DataError
 from graphsocial.featurization import FeatureUse, featurize
 from graphsocial.graph import SocialGraph, build
-from graphsocial.sampling import FullGraph, Visibility
+from graphsocial.loaders import FullGraph
+from graphsocial.sampling import Visibility
 from graphsocial.splits import SplitPolicy
 from graphsocial.tasks.edge_emotion import EdgeEmotion
+from graphsocial.types import Column, GraphSchema
 
 
 def load(store: gs.GraphStore, **options: object) -> SocialGraph:
@@ -193,6 +198,61 @@ def test_nothing_later_than_as_of_changes_anything(days: int, tmp_path_factory: 
     assert torch.equal(scores_one, scores_two)
     for store in stores:
         store.close()
+
+
+def test_reference_probabilities_are_those_of_the_visible_edges(tmp_path: Path) -> None:
+    """An edge after `as_of` gives its probabilities to no pair, nor does a pair keep those that one edge denies."""
+    optimal = Column("optimal", "vector", "reference")
+    views = replace(VIEWS, columns=(*VIEWS.columns, optimal))
+    with gs.open(tmp_path / "s.duckdb") as store:
+        store.declare(GraphSchema((USER, IMAGE), (views,)))
+        for entry, name in ((USER, "u"), (IMAGE, "i")):
+            store.write(entry, pl.DataFrame({"id": [f"{name}{n}" for n in range(4)]}), dataset="small")
+        told = [
+            ("u2", "i1", "awe", 1, [0.75, 0.25]),
+            ("u0", "i3", "fear", 3, [0.0, 1.0]),
+            ("u1", "i0", "fear", 1, None),
+        ]
+        told += [("u0", "i0", "awe", 1, [1.0, 0.0]), ("u3", "i3", "awe", 1, [0.5, 0.5]), ("u3", "i3", "awe", 2, None)]
+        rows = {
+            "src": [row[0] for row in told],
+            "dst": [row[1] for row in told],
+            "emotions": [[row[2]] for row in told],
+            "seen_at": [datetime(2016, 1, row[3], tzinfo=timezone.utc) for row in told],
+            "optimal": [row[4] for row in told],
+        }
+        store.write(views, pl.DataFrame(rows), dataset="small")
+        nan = float("nan")
+        for day, expected in (
+            (3, [[1, 0], [0, 1], [nan, nan], [0.75, 0.25], [nan, nan]]),
+            (1, [[1, 0], [nan, nan], [0.75, 0.25], [0.5, 0.5]]),
+        ):
+            task = EdgeEmotion(classes=("awe", "fear"))
+            moment = datetime(2016, 1, day, tzinfo=timezone.utc)
+            labels = task.labels(store, "small", as_of=moment)
+            graph = build(store, "small", task.entity(store.schema), labels, as_of=moment)
+            assert graph.reference is not None
+            np.testing.assert_array_equal(graph.reference.numpy(), expected)
+            if day == 3:
+                assert [graph.classes[code] for code in graph.codes.tolist()] == ["awe", "fear", "fear", "awe", "awe"]
+
+
+def test_an_edge_without_a_pair_is_an_error(social: gs.GraphStore) -> None:
+    task = EdgeEmotion()
+    labels = task.labels(social, "small")
+    fewer = replace(labels, src=labels.src[:-1], dst=labels.dst[:-1], codes=labels.codes[:-1], times=None)
+    with pytest.raises(DataError, match="no line for"):
+        build(social, "small", task.entity(social.schema), fewer)
+
+
+def test_contacts_that_run_both_ways_in_part_get_a_reverse(social: gs.GraphStore) -> None:
+    """All nodes are at both ends, so only the edges themselves tell."""
+    with social.transaction():
+        social.connection.execute("delete from edge_user_connects_user").fetchall()
+        social.connection.execute("delete from dataset_rows where table_name = 'edge_user_connects_user'").fetchall()
+    ring = "select 'u' || n as src, 'u' || (n + 1) % 40 as dst from range(40) as t(n)"
+    social.write(social.schema.edge("user connects user"), ring, dataset="small")
+    assert ("user", "rev_connects", "user") in load(social).edges
 
 
 def test_a_feature_set_that_is_not_there_leaves_rows_without_vectors(social: gs.GraphStore) -> None:

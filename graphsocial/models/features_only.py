@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from graphsocial.graph import SocialGraph
+from graphsocial.loaders import Ends
 from graphsocial.models.base import Network
 from graphsocial.nn.fusion import Classifier
 from graphsocial.nn.inputs import NodeInputs
@@ -50,13 +51,7 @@ class FeaturesOnlyNetwork(Network):
 
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
         """(B, K) logits."""
-        ends = {graph.entity[0]: [graph.pair_src[batch.pairs]], graph.entity[2]: []}
-        ends.setdefault(graph.entity[2], []).append(graph.pair_dst[batch.pairs])
-        nodes = {
-            name: torch.cat(ends[name]) if ends.get(name) else torch.empty(0, dtype=torch.int64)
-            for name in graph.num_nodes
-        }
-        x = self.inputs(graph, nodes, None)
-        count = len(batch.pairs)
-        user, image = x[graph.entity[0]][:count], x[graph.entity[2]][-count:]
+        ends = Ends.of(graph, batch.pairs)
+        x = self.inputs(graph, {name: graph.rows(name, nodes) for name, nodes in ends.nodes.items()})
+        user, image = x[graph.entity[0]][ends.src], x[graph.entity[2]][ends.dst]
         return {graph.target.name: self.classifier(torch.cat([user, image], dim=1))}

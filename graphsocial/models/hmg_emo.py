@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import relu
 
 from graphsocial.errors import InputError
 from graphsocial.graph import Canonical, SocialGraph
 from graphsocial.models.base import Network, class_shares
-from graphsocial.nn.aggregation import GraphConv, SageConv
+from graphsocial.nn.aggregation import GraphConv, SageConv, take_rows
 from graphsocial.nn.fusion import AdaptiveCombination, Classifier
 from graphsocial.nn.graph_attention import GraphAttention
-from graphsocial.nn.inputs import EdgeInputs, NodeInputs, deal_out
+from graphsocial.nn.inputs import EdgeInputs, NodeInputs, shown_vectors
+from graphsocial.nn.normalisation import BatchNormRelu
+from graphsocial.nn.relation import first_rows
 from graphsocial.sampling import Batch, label_history
 
 BACKBONES: dict[str, type[nn.Module]] = {"gat": GraphAttention, "sage": SageConv, "graphconv": GraphConv}
@@ -37,6 +39,7 @@ class HmgEmo:
         backbone: `gat` (eqs. 2-3, edge features in the attention logits), `sage`, `graphconv` (no edge features).
         layers: message-passing layers, each followed by batch normalisation and ReLU.
         width: of the layers (64).
+        heads: of the attention, each with its own softmax and its share of the width.
         node_width, edge_width: of the projected node features (128) and comment features (256).
         share: one weight matrix and one softmax for each `relation`, summed (as in PyG's HeteroConv, which the authors
             used), or for `all` node and edge types together (eqs. 2-3 to the letter).
@@ -53,6 +56,7 @@ class HmgEmo:
     backbone: Literal["gat", "sage", "graphconv"] = "gat"
     layers: int = 5
     width: int = 64
+    heads: int = 1
     node_width: int = 128
     edge_width: int = 256
     share: Literal["all", "relation"] = "relation"
@@ -96,7 +100,9 @@ class HmgEmoNetwork(Network):
         self.speaking = tuple(graph.edge_features) if settings.comments and settings.backbone == "gat" else ()
         self.edge_inputs = EdgeInputs(graph, settings.edge_width) if self.speaking else None
         widths = [settings.node_width] + [settings.width] * settings.layers
-        options: dict[str, Any] = {"share": settings.share} if settings.backbone == "gat" else {}
+        options: dict[str, Any] = {}
+        if settings.backbone == "gat":
+            options = {"share": settings.share, "heads": settings.heads}
         if self.speaking:
             options["edge_features"] = dict.fromkeys(self.speaking, settings.edge_width)
         self.convolutions = nn.ModuleList(
@@ -106,7 +112,7 @@ class HmgEmoNetwork(Network):
             ]
         )
         self.norms = nn.ModuleList(
-            [nn.ModuleDict({name: nn.BatchNorm1d(after) for name in types}) for after in widths[1:]]
+            [nn.ModuleDict({name: BatchNormRelu(after) for name in types}) for after in widths[1:]]
         )
         self.skip = nn.Linear(settings.node_width, settings.width) if settings.residual else None
         ends = settings.width * (2 if settings.residual else 1)
@@ -118,58 +124,54 @@ class HmgEmoNetwork(Network):
     def embed(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
         """The node representations of the batch's last layer: node type → (N, width), or twice that with residuals."""
         history = label_history(graph, batch.view, self.prior) if self.settings.history else None
-        x: dict[str, Tensor] = self.inputs(graph, batch.nodes, history)
-        columns, scores = self._edge_scores(graph)
-        first = None
+        x: dict[str, Tensor] = self.inputs(graph, batch.rows, history)
+        scores = self._edge_scores(graph)
+        whole: dict[Canonical, list[Tensor]] = {}
+        first = None if self.skip is None else {name: self.skip(part) for name, part in x.items()}
         for depth, (layer, convolution) in enumerate(zip(batch.layers, self.convolutions, strict=True)):
-            edges = {
-                kind: deal_out(
-                    graph,
-                    kind,
-                    scores,
-                    columns[depth, kind],
-                    batch.view.features,
-                    None if layer.edge_ids is None else layer.edge_ids[kind],
-                )
-                for kind in self.speaking
-            }
+            if layer.take is not None:
+                x = {name: take_rows(part, layer.take[name]) for name, part in x.items()}
+                first = first and {name: take_rows(part, layer.take[name]) for name, part in first.items()}
+            edges: dict[Canonical, Tensor] = {}
+            for kind in self.speaking:
+                if layer.edge_ids is not None:
+                    index = shown_vectors(graph, kind, batch.view.features, layer.edge_ids[kind])
+                elif kind in whole:
+                    index = whole[kind]
+                else:
+                    index = whole[kind] = shown_vectors(graph, kind, batch.view.features, None)
+                parts = [table[:, at] for table, at in zip(scores[depth, kind], index, strict=True)]
+                edges[kind] = reduce(torch.add, parts).t()  # (E, K)
             mask = {kind: part for kind, part in layer.mask.items() if part is not None}
             options: dict[str, Any] = {"edge_scores": edges} if edges else {}
             out = convolution(x, layer.relations, edge_mask=mask, num_dst=layer.num_dst, **options)
-            count = {name: len(part) for name, part in out.items()}
-            if self.skip is not None:
-                if first is None:
-                    first = {name: self.skip(part) for name, part in x.items()}
-                first = {name: part[: count[name]] for name, part in first.items()}
-                before = first if depth == 0 else {name: part[: count[name]] for name, part in x.items()}
+            before: dict[str, Tensor] = {}
+            if first is not None:
+                first = {name: first_rows(part, len(out[name])) for name, part in first.items()}
+                before = {name: first_rows(part, len(out[name])) for name, part in x.items()} if depth else first
             norm: Any = self.norms[depth]
-            x = {name: relu(_normalised(norm[name], part)) for name, part in out.items()}
-            if self.skip is not None:
-                x = {name: part + before[name] for name, part in x.items()}
+            x = {name: norm[name](part, before.get(name)) for name, part in out.items()}
         if first is not None:
             x = {name: torch.cat([part, first[name]], dim=1) for name, part in x.items()}
         return x
 
-    def _edge_scores(self, graph: SocialGraph) -> tuple[dict[tuple[int, Canonical], int], list[Tensor]]:
-        """All layers' edge logits in one product, and the column of each layer and direction."""
+    def _edge_scores(self, graph: SocialGraph) -> dict[tuple[int, Canonical], list[Tensor]]:
+        """All layers' edge logits in one product: for each layer and direction, and each feature, (K, M + 1)."""
         if self.edge_inputs is None:
-            return {}, []
-        folded: list[Tensor] = []
-        columns: dict[tuple[int, Canonical], int] = {}
-        for depth, convolution in enumerate(self.convolutions):
-            vectors: dict[Canonical, Tensor] = convolution.fold_edge_vector()  # type: ignore[operator]
-            for kind, vector in vectors.items():
-                columns[depth, kind] = len(folded)
-                folded.append(vector)
-        return columns, self.edge_inputs.scores(graph, torch.stack(folded))
+            return {}
+        folded = {
+            (depth, kind): vector
+            for depth, convolution in enumerate(self.convolutions)
+            for kind, vector in convolution.fold_edge_vector().items()  # type: ignore[operator]
+        }
+        tables = self.edge_inputs.scores(graph, torch.cat(list(folded.values())))
+        heads = self.settings.heads
+        parts = [table.view(-1, heads, table.shape[1]) for table in tables]
+        return {key: [part[place] for part in parts] for place, key in enumerate(folded)}
 
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
         """(B, K) logits of the batch's pairs."""
         x = self.embed(graph, batch)
-        joined, _ = self.combination(x[graph.entity[0]][batch.src], x[graph.entity[2]][batch.dst])
+        user, image = take_rows(x[graph.entity[0]], batch.src), take_rows(x[graph.entity[2]], batch.dst)
+        joined, _ = self.combination(user, image)
         return {graph.target.name: self.classifier(joined)}
-
-
-def _normalised(norm: nn.Module, x: Tensor) -> Tensor:
-    """Batch normalisation; a single row in training has no variance and is left as it is."""
-    return x if norm.training and len(x) < 2 else norm(x)

@@ -1,7 +1,8 @@
-"""Sums over neighbours: the sparse product under every layer, and the two layers that weigh neighbours alike."""
+"""Sums over neighbours: what is under every layer, and the two layers that weigh neighbours alike."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
 
 from graphsocial.errors import InputError
+from graphsocial.nn.kernels import kernel_of
 from graphsocial.nn.relation import CanonicalEtype, Relation, check_edges, check_graph, first_rows
 
 
@@ -21,47 +23,57 @@ def weighted_sum(
     *,
     self_weight: Tensor | None = None,
     self_value: Tensor | None = None,
+    concatenate: bool = False,
 ) -> Tensor:
     r"""Weighted neighbours of all relations and the node itself, added up in one buffer.
 
     .. math:: y_i = w_{ii} v_i + \sum_r \sum_{j \in N_r(i)} w^r_{ij} v^r_j
 
+    With K heads, each weighs its own H / K columns of the values.
+
     Args:
         relations: R relations into the same num_dst destinations; at least one, or a self term.
-        weights: for each relation (E_r,), **sorted** as the relation's edges.
+        weights: for each relation (E_r,) or (E_r, K), **sorted** as the relation's edges.
         values: for each relation (num_src_r, H).
-        self_weight: (num_dst,) or None.
+        self_weight: (num_dst,), (num_dst, K) or None.
         self_value: (num_dst, H), with `self_weight`.
+        concatenate: put the relations' sums side by side instead of adding them; without a self term.
 
     Returns:
-        (num_dst, H), differentiable in weights and values.
+        (num_dst, H), or (num_dst, R · H) side by side; differentiable in weights and values.
     """
+    if concatenate and self_value is not None:
+        raise InputError("Sums side by side have no place for a self term.")
     unique: dict[int, Tensor] = {}  # a value that serves two relations gets one gradient buffer
     for value in (*values, *(() if self_value is None else (self_value,))):
         unique.setdefault(id(value), value)
     slots = {key: slot for slot, key in enumerate(unique)}
     where = tuple(slots[id(value)] for value in values)
     own = None if self_value is None else slots[id(self_value)]
+    columns = tuple(itertools.accumulate([0, *(value.shape[1] if concatenate else 0 for value in values)]))
     result: Tensor = _WeightedSum.apply(  # type: ignore[no-untyped-call]
-        tuple(relations), where, own, self_weight, *unique.values(), *weights
+        tuple(relations), where, own, columns, self_weight, *unique.values(), *weights
     )
     return result
 
 
 class _WeightedSum(torch.autograd.Function):
-    """Tensors come as: self weight, distinct values, one weight vector a relation."""
+    """Tensors come as: self weight, distinct values, one weight tensor a relation."""
 
     @staticmethod
-    def forward(ctx: Any, relations: Any, where: Any, own: Any, self_weight: Any, *tensors: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, relations: Any, where: Any, own: Any, columns: Any, self_weight: Any, *tensors: Tensor
+    ) -> Tensor:
         count = len(tensors) - len(relations)
         values, weights = [value.contiguous() for value in tensors[:count]], tensors[count:]
         if own is None:
-            result = values[0].new_zeros(relations[0].num_dst, values[0].shape[1])
+            result = values[0].new_empty(relations[0].num_dst, columns[-1] or values[0].shape[1])
         else:
-            result = values[own] * self_weight[:, None]
-        for relation, slot, weight in zip(relations, where, weights, strict=True):
-            result.addmm_(relation.matrix(weight), values[slot])
-        ctx.relations, ctx.where, ctx.own = relations, where, own
+            result = (_heads(values[own], self_weight) * _wide(self_weight)[:, :, None]).flatten(1)
+        for r, (relation, slot, weight) in enumerate(zip(relations, where, weights, strict=True)):
+            fresh = own is None and (r == 0 or columns[-1] > 0)
+            kernel_of(relation, result).add_weighted(relation, _wide(weight), values[slot], result, columns[r], fresh)
+        ctx.relations, ctx.where, ctx.own, ctx.columns = relations, where, own, columns
         ctx.save_for_backward(self_weight, *values, *weights)
         return result
 
@@ -71,31 +83,45 @@ class _WeightedSum(torch.autograd.Function):
         self_weight, *saved = ctx.saved_tensors
         count = len(saved) - len(ctx.relations)
         values, weights = saved[:count], saved[count:]
-        needed = ctx.needs_input_grad[3:]
+        needed = ctx.needs_input_grad[4:]
         grad = grad.contiguous()
         d_self: Tensor | None = None
         d_values: list[Tensor | None] = [None] * count
         d_weights: list[Tensor | None] = [None] * len(weights)
         if ctx.own is not None:
+            across = _heads(grad, self_weight)
             if needed[0]:
-                d_self = torch.einsum("nh,nh->n", grad, values[ctx.own])
+                d_self = torch.einsum("nkf,nkf->nk", across, _heads(values[ctx.own], self_weight)).view_as(self_weight)
             if needed[1 + ctx.own]:
-                d_values[ctx.own] = grad * self_weight[:, None]
+                d_values[ctx.own] = (across * _wide(self_weight)[:, :, None]).flatten(1)
         for r, (relation, slot, weight) in enumerate(zip(ctx.relations, ctx.where, weights, strict=True)):
-            if needed[1 + count + r]:
-                d_weights[r] = _dot_edges(relation, weight, grad, values[slot])
-            if needed[1 + slot]:
-                into = d_values[slot]
-                into = torch.zeros_like(values[slot]) if into is None else into
-                d_values[slot] = into.addmm_(relation.transposed(weight), grad)
-        return None, None, None, d_self, *d_values, *d_weights
+            into, fresh = d_values[slot], d_values[slot] is None
+            if needed[1 + slot] and into is None:
+                into = d_values[slot] = torch.empty_like(values[slot])
+            found = kernel_of(relation, grad).add_weighted_back(
+                relation, _wide(weight), values[slot], grad, ctx.columns[r], into, fresh, needed[1 + count + r]
+            )
+            d_weights[r] = None if found is None else found.view_as(weight)
+        return None, None, None, None, d_self, *d_values, *d_weights
 
 
-def _dot_edges(relation: Relation, pattern: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """`left[dst] · right[src]` for each sorted edge, without gathering either; (E,)."""
-    matrix = relation.matrix(pattern)  # its entries count for nothing: beta is 0
-    entries: Tensor = torch.sparse.sampled_addmm(matrix, left, right.t(), beta=0.0).values()
-    return entries
+def _wide(weights: Tensor) -> Tensor:
+    """(E, K), whatever K."""
+    return weights[:, None] if weights.dim() == 1 else weights
+
+
+def _heads(x: Tensor, weights: Tensor) -> Tensor:
+    """(N, H) as (N, K, H / K)."""
+    heads = _wide(weights).shape[1]
+    return x.view(len(x), heads, x.shape[1] // heads)
+
+
+def take_rows(x: Tensor, rows: Tensor) -> Tensor:
+    """`x[rows]` for rows that repeat: (N, H) to (B, H); its gradient adds up in a fixed order, without a scatter."""
+    starts = torch.arange(len(rows) + 1, device=rows.device)
+    index = torch.int32 if max(len(x), len(rows)) < 2**31 else torch.int64
+    relation = Relation(len(x), len(rows), starts.to(index), rows.to(index))
+    return weighted_sum([relation], [x.new_ones(len(rows))], [x])
 
 
 def aggregate(
@@ -130,9 +156,10 @@ def edge_weights(relation: Relation, reduce: str, edge_mask: Tensor | None, dtyp
     if edge_mask is None:
         weights = torch.ones(relation.num_edges, dtype=dtype, device=relation.src.device)
     else:
-        weights = edge_mask.index_select(0, relation.order).to(dtype)
+        weights = relation.sort(edge_mask).to(dtype)
     if reduce == "mean":
-        weights *= relation.sum_by_dst(weights).clamp_min(1).reciprocal().index_select(0, relation.dst)
+        number = kernel_of(relation, weights).sum_by_dst(relation, weights[:, None])[:, 0]
+        weights *= number.clamp_min(1).reciprocal().index_select(0, relation.dst)
     return weights
 
 

@@ -17,6 +17,7 @@ from graphsocial.nn.relation import CanonicalEtype, Relation, check_edges, check
 __all__ = ["GraphAttention", "attend"]
 
 ALL = "all"  # the one set of weights of share="all"
+EDGE_COST = 12  # multiplications of a matrix product in the time that one number takes to be fetched along an edge
 
 
 class GraphAttention(nn.Module):
@@ -32,7 +33,9 @@ class GraphAttention(nn.Module):
     `share="relation"` gives each edge type its own Θ, a and softmax, and adds the results, as PyG's
     `HeteroConv(GATConv)` does; the self loop is then a linear map per node type.
 
-    The scores are linear in x and e, so a^T Θ folds to one vector: no (E, H) tensor is ever built.
+    The scores are linear in x and e, so a^T Θ folds to one vector a head: no (E, H) tensor is ever built. So are the
+    messages: Θ is applied after the sum over neighbours (for all relations in one matrix product, and to destinations
+    only) unless applying it first is cheaper.
 
     Args:
         node_types: all node types of the graph.
@@ -44,6 +47,7 @@ class GraphAttention(nn.Module):
         self_loops: whether a node attends to itself.
         negative_slope: of the LeakyReLU in the logits.
         edge_values: beyond the paper: an edge's features enter its message too, as Θ x_j + Θ_v e_ij.
+        heads: K; each has its own softmax and H / K of the output's columns.
     """
 
     def __init__(
@@ -58,16 +62,19 @@ class GraphAttention(nn.Module):
         self_loops: bool = True,
         negative_slope: float = 0.2,
         edge_values: bool = False,
+        heads: int = 1,
     ) -> None:
         super().__init__()
         self.node_types, self.edge_types = tuple(node_types), tuple(edge_types)
         self.in_features, self.out_features = in_features, out_features
         self.edge_features, self.share, self.edge_values = dict(edge_features or {}), share, edge_values
-        self.self_loops, self.negative_slope = self_loops, negative_slope
+        self.self_loops, self.negative_slope, self.heads = self_loops, negative_slope, heads
         if share not in (ALL, "relation"):
             raise InputError(f"share = '{share}' is not known; use 'all' or 'relation'.")
         if negative_slope < 0:
             raise InputError(f"negative_slope = {negative_slope} is negative; LeakyReLU must not fall.")
+        if heads < 1 or out_features % heads:
+            raise InputError(f"heads = {heads} do not share {out_features} output features evenly.")
         unknown = set(self.edge_features) - set(self.edge_types)
         if unknown:
             raise InputError(f"edge_features names {sorted(unknown)}; the edge types are {sorted(self.edge_types)}.")
@@ -107,12 +114,16 @@ class GraphAttention(nn.Module):
         return ALL if self.share == ALL else f"node-{node_type}"  # a bare name could be that of a module's method
 
     def fold_edge_vector(self) -> dict[CanonicalEtype, Tensor]:
-        """a_e^T Θ_e for each edge type with features; (De,). `edge_features @ vector` is its `edge_scores`.
+        """a_e^T Θ_e for each edge type with features; (K, De). `edge_features @ vector.t()` is its `edge_scores`.
 
-        A model stacks the vectors of all its layers and has all their edge logits in one matrix product.
+        A model puts those of all its layers together and has all their edge logits in one matrix product.
         """
-        folded = {key: weight.t() @ self.attention_edge[key] for key, weight in self.edge_weight.items()}
+        folded = {key: self._fold(self.attention_edge[key], weight) for key, weight in self.edge_weight.items()}
         return {etype: folded[self._key(etype)] for etype in self.edge_features}
+
+    def _fold(self, attention: Tensor, weight: Tensor) -> Tensor:
+        """a^T Θ of each head; (K, D)."""
+        return torch.einsum("kf,kfd->kd", attention.view(self.heads, -1), weight.view(self.heads, -1, weight.shape[1]))
 
     def forward(
         self,
@@ -130,7 +141,8 @@ class GraphAttention(nn.Module):
             x: {node_type: (N, D)}. In a mini-batch block the first num_dst rows of a type are its destinations.
             relations: one for each edge type, with or without edges.
             edge_features: {edge_type: (E, De)} for each type that has features, unless `edge_scores` has it.
-            edge_scores: {edge_type: (E,)}, the edges' part of the logits, from `fold_edge_vector`.
+            edge_scores: {edge_type: (E, K), or (E,) for one head}, the edges' part of the logits, from
+                `fold_edge_vector`.
             edge_mask: {edge_type: bool (E,)}; False is as good as no edge.
             num_dst: {node_type: count} of destinations; all nodes where it does not say.
 
@@ -142,34 +154,58 @@ class GraphAttention(nn.Module):
         """
         counts = check_graph(x, relations, self.node_types, self.edge_types, self.in_features, num_dst)
         weights, self_weights = self._weights(x, relations, counts, edge_features, edge_scores, edge_mask)
+        carried = edge_features if self.edge_values and edge_features else {}
+        first = self._transforms_first(relations, counts)
+        values = self._values(x, first)
+        result = {}
+        for name in self.node_types:
+            count, etypes = counts[name], [etype for etype in self.edge_types if etype[2] == name]
+            bias = self.bias[self._node_key(name)]
+            y = bias.expand(count, -1)
+            if self._node_key(name) in self.self_weight:
+                y = linear(first_rows(x[name], count), self.self_weight[self._node_key(name)], bias)
+            if etypes or name in self_weights:
+                together = first or self.share == ALL
+                found = weighted_sum(
+                    [relations[etype] for etype in etypes],
+                    [weights[etype] for etype in etypes],
+                    [values[etype[0], self._key(etype) if first else ALL] for etype in etypes],
+                    self_weight=self_weights.get(name),
+                    self_value=first_rows(values[name, ALL], count) if name in self_weights else None,
+                    concatenate=not together,
+                )
+                keys = [ALL] if self.share == ALL else [self._key(etype) for etype in etypes]
+                y = y + found if first else torch.addmm(y, found, torch.cat([self.weight[k] for k in keys], 1).t())
+            for etype in etypes:
+                if etype in carried:
+                    y = y + self._edge_messages(etype, relations[etype], weights[etype], carried[etype])
+            result[name] = y
+        return result  # {node_type: (num_dst, H)}
+
+    def _transforms_first(self, relations: Mapping[CanonicalEtype, Relation], counts: Mapping[str, int]) -> bool:
+        """Whether Θ is cheaper before the sum (N_src rows, H numbers an edge) than after it (N_dst rows, D numbers)."""
+        wide, narrow = self.in_features, self.out_features
+        if self.heads > 1 or (self.share == ALL and self.self_loops and wide > narrow):
+            return True
+        edges = sum(relation.num_edges for relation in relations.values())
+        rows = sum(relation.num_src - counts[etype[2]] for etype, relation in relations.items())
+        return rows * wide * narrow < EDGE_COST * edges * (wide - narrow)
+
+    def _values(self, x: Mapping[str, Tensor], first: bool) -> dict[tuple[str, str], Tensor]:
+        """What is summed, by source type and set of weights: Θ x, or x itself."""
+        if not first:
+            return {(name, ALL): part for name, part in x.items()}
         needed = {(etype[0], self._key(etype)) for etype in self.edge_types}
         if self.share == ALL and self.self_loops:
             needed |= {(name, ALL) for name in self.node_types}
-        values = {(name, key): linear(x[name], self.weight[key]) for name, key in sorted(needed)}  # (N, H)
-        carried = edge_features if self.edge_values and edge_features else {}
-        result = {}
-        for name in self.node_types:
-            etypes = [etype for etype in self.edge_types if etype[2] == name]
-            own = first_rows(values[name, ALL], counts[name]) if name in self_weights else None
-            if etypes or own is not None:
-                y = weighted_sum(
-                    [relations[etype] for etype in etypes],
-                    [weights[etype] for etype in etypes],
-                    [values[etype[0], self._key(etype)] for etype in etypes],
-                    self_weight=self_weights.get(name),
-                    self_value=own,
-                )
-            else:
-                y = x[name].new_zeros(counts[name], self.out_features)
-            for etype in etypes:
-                if etype in carried:
-                    edges = weighted_sum([relations[etype].edges_as_sources], [weights[etype]], [carried[etype]])
-                    y += linear(edges, self.edge_value[self._key(etype)])
-            if self._node_key(name) in self.self_weight:
-                y += linear(first_rows(x[name], counts[name]), self.self_weight[self._node_key(name)])
-            y += self.bias[self._node_key(name)]  # in place: allocation shows in the profile
-            result[name] = y
-        return result  # {node_type: (num_dst, H)}
+        return {(name, key): linear(x[name], self.weight[key]) for name, key in sorted(needed)}  # (N, H)
+
+    def _edge_messages(self, etype: CanonicalEtype, relation: Relation, weights: Tensor, features: Tensor) -> Tensor:
+        """Σ_j α_ij Θ_v e_ij; (num_dst, H)."""
+        theta = self.edge_value[self._key(etype)]
+        if self.heads > 1:
+            return weighted_sum([relation.edges_as_sources], [weights], [linear(features, theta)])
+        return linear(weighted_sum([relation.edges_as_sources], [weights], [features]), theta)
 
     def attention(
         self,
@@ -181,10 +217,13 @@ class GraphAttention(nn.Module):
         edge_mask: Mapping[CanonicalEtype, Tensor] | None = None,
         num_dst: Mapping[str, int] | None = None,
     ) -> tuple[dict[CanonicalEtype, Tensor], dict[str, Tensor]]:
-        """The weights that `forward` uses: α_ij of each edge, in the caller's order (E,), and α_ii (num_dst,)."""
+        """The weights that `forward` uses: α_ij of each edge, in the caller's order (E,), and α_ii (num_dst,).
+
+        With K heads (E, K) and (num_dst, K).
+        """
         counts = check_graph(x, relations, self.node_types, self.edge_types, self.in_features, num_dst)
         weights, own = self._weights(x, relations, counts, edge_features, edge_scores, edge_mask)
-        return {etype: w.index_select(0, relations[etype].inverse) for etype, w in weights.items()}, own
+        return {etype: relations[etype].unsort(w) for etype, w in weights.items()}, own
 
     def _weights(
         self,
@@ -222,17 +261,20 @@ class GraphAttention(nn.Module):
         return weights, own
 
     def _node_scores(self, x: Mapping[str, Tensor]) -> dict[tuple[str, str], tuple[Tensor, Tensor]]:
-        """(a_s^T Θ x, a_t^T Θ x) by node type and set of weights, each (N,)."""
+        """(a_s^T Θ x, a_t^T Θ x) by node type and set of weights, each (N,), or (N, K) for several heads."""
         folded = {
-            key: torch.stack([self.attention_self[key], self.attention_neighbour[key]]) @ weight  # (2, D)
-            for key, weight in self.weight.items()
-        }
+            key: torch.cat([self._fold(self.attention_self[key], w), self._fold(self.attention_neighbour[key], w)])
+            for key, w in self.weight.items()
+        }  # (2 K, D)
         scores: dict[tuple[str, str], tuple[Tensor, Tensor]] = {}
         for name in self.node_types:
             keys = [ALL] if self.share == ALL else [self._key(e) for e in self.edge_types if name in (e[0], e[2])]
             if keys:
-                rows = (torch.cat([folded[key] for key in keys]) @ x[name].t()).unbind(0)  # 2 K of (N,)
-                scores |= {(name, key): (rows[2 * k], rows[2 * k + 1]) for k, key in enumerate(keys)}
+                rows = torch.cat([folded[key] for key in keys]) @ x[name].t()
+                parts = rows.view(len(keys), 2, self.heads, -1)  # N last, so that each head's scores lie together
+                for key, part in zip(keys, parts, strict=True):
+                    own, neighbour = part[:, 0] if self.heads == 1 else part.transpose(1, 2)
+                    scores[name, key] = own, neighbour
         return scores
 
     def _edge_scores(
@@ -241,16 +283,17 @@ class GraphAttention(nn.Module):
         edge_features: Mapping[CanonicalEtype, Tensor] | None,
         edge_scores: Mapping[CanonicalEtype, Tensor] | None,
     ) -> dict[CanonicalEtype, Tensor]:
-        """a_e^T Θ_e e of each edge of the types with features; (E,)."""
+        """a_e^T Θ_e e of each edge of the types with features; (E, K)."""
         widths = {etype: (width,) for etype, width in self.edge_features.items()}
         features = check_edges("edge_features", edge_features, relations, widths)
-        scores = check_edges("edge_scores", edge_scores, relations, dict.fromkeys(widths, ()))
+        scores = {etype: score[:, None] if score.dim() == 1 else score for etype, score in (edge_scores or {}).items()}
+        scores = check_edges("edge_scores", scores, relations, dict.fromkeys(widths, (self.heads,)))
         for etype in widths:
             if etype not in features and (etype not in scores or self.edge_values):
                 raise InputError(f"edge_features lacks {etype}, which this layer was built to use.")
         missing = [etype for etype in widths if etype not in scores]
         vectors = self.fold_edge_vector() if missing else {}
-        return scores | {etype: features[etype] @ vectors[etype] for etype in missing}
+        return scores | {etype: features[etype] @ vectors[etype].t() for etype in missing}
 
 
 def _parameters(shapes: Mapping[str, tuple[int, ...]]) -> nn.ParameterDict:

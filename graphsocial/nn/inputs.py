@@ -6,34 +6,36 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
-from graphsocial.graph import Canonical, Feature, SocialGraph
+from graphsocial.graph import Canonical, Feature, NodeRows, SocialGraph
+from graphsocial.nn.dropout import ByteDropout
 
 
 class Projection(nn.Module):
     """One feature, D → H; rows without a vector get one shared learned vector (HMG-Emo's uniform tensor).
 
-    Vectors are normalised on their own (mean 0, variance 1 over D) first, so that encoders of any scale fit.
+    Vectors go in standardised, each on its own, so that encoders of any scale fit.
     """
 
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(in_features, elementwise_affine=False)
         self.linear = nn.Linear(in_features, out_features)
         self.missing = nn.Parameter(torch.randn(out_features) * 0.1)
 
-    def table(self, feature: Feature) -> Tensor:
-        """Each distinct vector, and the missing one at the end: (M + 1, H)."""
-        return torch.cat([self.linear(self.norm(feature.vectors)), self.missing[None]])
+    def forward(self, feature: Feature) -> Tensor:
+        """(N, H)."""
+        table = torch.cat([self.linear(feature.standard), self.missing[None]])
+        return table[feature.index]  # -1 is the last row: the missing vector
 
-    def forward(self, feature: Feature, rows: Tensor | None = None) -> Tensor:
-        """(N, H), or (n, H) for these rows."""
-        index = feature.index if rows is None else feature.index[rows]
-        if rows is None:
-            return self.table(feature)[index]  # -1 is the last row: the missing vector
-        used, place = torch.unique(index, return_inverse=True)
-        vectors = self.linear(self.norm(feature.vectors[used.clamp_min(0)]))
-        return torch.where((used < 0)[:, None], self.missing, vectors)[place]
+    def folded(self, feature: Feature, vectors: Tensor) -> Tensor:
+        """The products of each distinct vector, and at the end the missing one, with L `vectors` (L, H): (L, M + 1).
+
+        The projection folds into them, so that no (M, H) is ever built.
+        """
+        weight, bias = vectors @ self.linear.weight, vectors @ self.linear.bias  # (L, D), (L,)
+        products = linear(feature.standard, weight, bias)  # (M, L)
+        return torch.cat([products, (vectors @ self.missing)[None]]).t().contiguous()
 
 
 class NodeInputs(nn.Module):
@@ -68,25 +70,29 @@ class NodeInputs(nn.Module):
             {name: nn.Parameter(torch.randn(graph.num_nodes[name], width) * 0.1) for name in ids}
         )
         self.bias = nn.ParameterDict({name: nn.Parameter(torch.zeros(width)) for name in self.types})
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = ByteDropout(dropout)
 
     def forward(
-        self, graph: SocialGraph, nodes: Mapping[str, Tensor] | None, history: Mapping[str, Tensor] | None
+        self,
+        graph: SocialGraph,
+        rows: Mapping[str, NodeRows] | None = None,
+        history: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
-        """Node type → (N, H), or (n, H) for `nodes`; `history` is for all nodes."""
+        """Node type → (N, H) for all nodes, or (n, H) for `rows`; `history` is for all nodes."""
         hidden = {}
-        for name in self.types:
-            rows = None if nodes is None else nodes[name]
-            count = graph.num_nodes[name] if rows is None else len(rows)
-            x = self.bias[name].expand(count, -1)
-            for place, feature in enumerate(graph.node_features.get(name, ())):
-                x = x + self.features[name][place](feature, rows)  # type: ignore[index]  # a ModuleList
-            if name in self.tables:
-                x = x + self.tables[name](_pick(graph.tables[name], rows))
+        for name in self.types if rows is None else rows:
+            nodes = None if rows is None else rows[name].nodes
+            features = graph.node_features.get(name, ()) if rows is None else rows[name].features
+            table = graph.tables.get(name) if rows is None else rows[name].table
+            x = self.bias[name].expand(graph.num_nodes[name] if nodes is None else len(nodes), -1)
+            for place, feature in enumerate(features):
+                x = x + self.features[name][place](feature)  # type: ignore[index]  # a ModuleList
+            if table is not None:
+                x = x + self.tables[name](table)
             if name in self.history and history is not None:
-                x = x + self.history[name](_pick(history[name], rows))
+                x = x + self.history[name](_pick(history[name], nodes))
             if name in self.ids:
-                x = x + _pick(self.ids[name], rows)
+                x = x + _pick(self.ids[name], nodes)
             hidden[name] = self.dropout(x)
         return hidden
 
@@ -94,8 +100,8 @@ class NodeInputs(nn.Module):
 class EdgeInputs(nn.Module):
     """Edge attributes e (comments), D → H_e, and their part in the attention logits of all layers at once.
 
-    a_eᵀ Θ_e e is one number an edge and layer; it is computed once for each distinct comment, for all layers in one
-    matrix product, and then dealt out to the edges.
+    a_eᵀ Θ_e e is one number an edge, layer and head; it is computed once for each distinct comment, for all layers in
+    one matrix product, and then dealt out to the edges.
     """
 
     def __init__(self, graph: SocialGraph, width: int) -> None:
@@ -105,37 +111,27 @@ class EdgeInputs(nn.Module):
         self.features = nn.ModuleList([Projection(f.vectors.shape[1], width) for f in supervised])
 
     def scores(self, graph: SocialGraph, folded: Tensor) -> list[Tensor]:
-        """For each edge feature (M + 1, L): the logit part of each distinct vector, the missing one last.
+        """For each edge feature (L, M + 1): the logit part of each distinct vector, the missing one last.
 
         Args:
-            folded: (L, H_e), the vectors Θ_eᵀ a_e of the L layers and directions.
+            folded: (L, H_e), the vectors Θ_eᵀ a_e of the L layers, directions and heads.
         """
-        features = enumerate(graph.edge_features.get(graph.entity, ()))
-        return [self.features[place].table(feature) @ folded.t() for place, feature in features]  # type: ignore[operator]
+        features = graph.edge_features.get(graph.entity, ())
+        return [part.folded(feature, folded) for part, feature in zip(self.features, features, strict=True)]  # type: ignore[operator]
 
 
-def deal_out(
-    graph: SocialGraph, kind: Canonical, scores: list[Tensor], column: int, shown: Tensor, edge_ids: Tensor | None
-) -> Tensor:
-    """The logit part of each edge of one relation and layer: (E,), from `EdgeInputs.scores`.
+def shown_vectors(graph: SocialGraph, kind: Canonical, shown: Tensor, edge_ids: Tensor | None) -> list[Tensor]:
+    """For each feature of one relation's edges, which vector each edge shows: (E,), -1 for the missing one.
 
     Args:
-        column: the layer's and direction's place in the scores.
-        shown: (P,) bool, the pairs whose features may be seen; the others show the missing vector.
+        shown: (P,) bool, the pairs whose features may be seen.
         edge_ids: the edges that are wanted, all by default.
     """
-    edges = graph.edges[kind]
-    total: Tensor | None = None
-    for table, feature in zip(scores, graph.edge_features[kind], strict=True):
-        index, pair = feature.index, edges.pair
-        if edge_ids is not None:
-            index, pair = index[edge_ids], pair if pair is None else pair[edge_ids]
-        if pair is not None:
-            index = torch.where(shown[pair], index, -1)
-        part = table[:, column][index]  # -1 is the last row: the missing vector
-        total = part if total is None else total + part
-    assert total is not None
-    return total
+    pair, found = graph.edges[kind].pair, []
+    for feature in graph.edge_features[kind]:
+        index = _pick(feature.index, edge_ids)
+        found.append(index if pair is None else torch.where(shown[_pick(pair, edge_ids)], index, -1))
+    return found
 
 
 def _pick(table: Tensor, rows: Tensor | None) -> Tensor:

@@ -1,16 +1,16 @@
 """One edge type as a sparse matrix: edges sorted by destination, kept with their transpose for the way back.
 
-What a layer does with edges is then a product of a sparse matrix, which adds in a fixed order: the same numbers give
+What a layer does with edges is then a pass over a sparse matrix, which adds in a fixed order: the same numbers give
 the same bits on every run.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, TypeAlias
+from itertools import pairwise
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -18,54 +18,58 @@ from torch import Tensor
 from graphsocial.errors import InputError
 
 CanonicalEtype: TypeAlias = tuple[str, str, str]
+PARTS = 16  # ranges of rows that threads share: enough to even out, few enough to cost nothing
 
-with warnings.catch_warnings():  # torch says once a process that CSR is in beta: let it say so here, unheard
-    warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta", category=UserWarning)
-    torch.sparse_csr_tensor(
-        torch.tensor([0, 0]), torch.tensor([]).long(), torch.tensor([]), (1, 1), check_invariants=False
-    )
+
+class Transpose(NamedTuple):
+    """The same edges sorted by source.
+
+    Attributes:
+        indptr: first edge of each source; (num_src + 1,).
+        dst: destination of each edge; (E,).
+        order: its position among the edges sorted by destination; (E,).
+    """
+
+    indptr: Tensor
+    dst: Tensor
+    order: Tensor
 
 
 @dataclass(frozen=True, eq=False)
 class Relation:
     """The edges of one type, as message passing needs them. Build it once a graph, with `from_edges`.
 
-    Callers number edges as they gave them. Inside, edges are sorted by destination, then source; `order` leads from
-    a sorted edge to the caller's and `inverse` back. Indices are int32 where they fit, which MKL wants.
+    Callers number edges as they gave them. Inside, edges are sorted by destination; `sort` and `unsort` lead from the
+    caller's order to that and back. Indices are int32 where they fit.
 
     Attributes:
         num_src: number of source nodes.
         num_dst: number of destination nodes.
-        indptr: first sorted edge of each destination; (num_dst + 1).
+        indptr: first sorted edge of each destination; (num_dst + 1,).
         src: source of each sorted edge; (E,).
-        dst: destination of each sorted edge; (E,).
-        order: the caller's number of each sorted edge; (E,).
-        inverse: the sorted position of each of the caller's edges; (E,).
-        t_indptr: first transposed edge of each source; (num_src + 1).
-        t_dst: destination of each transposed edge; (E,).
-        t_order: the sorted position of each transposed edge; (E,).
+        order: the caller's number of each sorted edge; (E,). None where the caller's order is the sorted one.
+        kernel: how it is worked on: one of `kernels.NAMES`.
+        back: the transpose, where it is known already.
     """
 
     num_src: int
     num_dst: int
     indptr: Tensor
     src: Tensor
-    dst: Tensor
-    order: Tensor
-    inverse: Tensor
-    t_indptr: Tensor
-    t_dst: Tensor
-    t_order: Tensor
+    order: Tensor | None = None
+    kernel: str = "auto"
+    back: Transpose | None = None
 
     @classmethod
-    def from_edges(cls, src: Tensor, dst: Tensor, num_src: int, num_dst: int) -> Relation:
-        """Sort the edges `src[e] → dst[e]` both ways. Duplicates stay, each an edge of its own.
+    def from_edges(cls, src: Tensor, dst: Tensor, num_src: int, num_dst: int, *, kernel: str = "auto") -> Relation:
+        """Sort the edges `src[e] → dst[e]` by destination, then source. Duplicates stay, each an edge of its own.
 
         Args:
             src: int64 (E,), values in 0 .. num_src - 1.
             dst: int64 (E,), values in 0 .. num_dst - 1.
             num_src: number of source nodes: from the node table, never from the largest edge end.
             num_dst: number of destination nodes.
+            kernel: one of `kernels.NAMES`.
 
         Raises:
             InputError: lengths differ, or an end is not a node.
@@ -82,70 +86,81 @@ class Relation:
                 )
         src, dst = src.long(), dst.long()
         order = torch.argsort(dst * num_src + src, stable=True)
-        src, dst = src[order], dst[order]
-        t_order = torch.argsort(src, stable=True)
-        inverse = torch.empty_like(order)
-        inverse[order] = torch.arange(len(order), device=order.device)
         index = torch.int32 if max(num_src, num_dst, len(src)) < 2**31 else torch.int64
-        parts = {
-            "indptr": _starts(dst, num_dst),
-            "src": src,
-            "dst": dst,
-            "order": order,
-            "inverse": inverse,
-            "t_indptr": _starts(src, num_src),
-            "t_dst": dst[t_order],
-            "t_order": t_order,
-        }
-        return cls(num_src, num_dst, **{name: part.to(index) for name, part in parts.items()})
+        indptr = _starts(dst, num_dst)
+        return cls(num_src, num_dst, indptr.to(index), src[order].to(index), order.to(index), kernel)
 
     @property
     def num_edges(self) -> int:
         """E, duplicates counted."""
         return len(self.src)
 
+    @cached_property
+    def dst(self) -> Tensor:
+        """Destination of each sorted edge; (E,)."""
+        rows = torch.arange(self.num_dst, dtype=self.src.dtype, device=self.src.device)
+        return torch.repeat_interleave(rows, self.indptr.diff(), output_size=self.num_edges)
+
+    @cached_property
+    def transpose(self) -> Transpose:
+        """The edges sorted by source, in the order of their destinations."""
+        if self.back is not None:
+            return self.back
+        order = torch.argsort(self.src, stable=True)
+        index = self.src.dtype
+        return Transpose(_starts(self.src, self.num_src).to(index), self.dst[order], order.to(index))
+
+    @cached_property
+    def parts(self) -> list[tuple[int, int]]:
+        """Ranges of destinations with about equally many edges."""
+        return _parts(self.indptr)
+
+    @cached_property
+    def t_parts(self) -> list[tuple[int, int]]:
+        """Ranges of sources with about equally many edges."""
+        return _parts(self.transpose.indptr)
+
+    @cached_property
+    def _inverse(self) -> Tensor:
+        assert self.order is not None
+        inverse = torch.empty_like(self.order)
+        inverse[self.order.long()] = torch.arange(self.num_edges, dtype=inverse.dtype, device=inverse.device)
+        return inverse
+
+    def sort(self, values: Tensor) -> Tensor:
+        """Bring values (E, …) on edges from the caller's order into the sorted one."""
+        return values if self.order is None else values.index_select(0, self.order)
+
+    def unsort(self, values: Tensor) -> Tensor:
+        """Bring values (E, …) on edges from the sorted order into the caller's."""
+        return values if self.order is None else values.index_select(0, self._inverse)
+
     def to(self, device: torch.device | str) -> Relation:
         """The same relation on another device."""
-        parts: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)[2:]}
-        return replace(self, **{name: part.to(device) for name, part in parts.items()})
+        order = None if self.order is None else self.order.to(device)
+        back = None if self.back is None else Transpose(*(part.to(device) for part in self.back))
+        return replace(self, indptr=self.indptr.to(device), src=self.src.to(device), order=order, back=back)
 
     @cached_property
     def edges_as_sources(self) -> Relation:
         """The relation from each of the caller's edges to that edge's destination: for messages that edges carry."""
-        starts = torch.arange(self.num_edges + 1, dtype=self.indptr.dtype, device=self.indptr.device)
-        ends = self.dst.index_select(0, self.inverse)
-        return replace(self, num_src=self.num_edges, src=self.order, t_indptr=starts, t_dst=ends, t_order=self.inverse)
-
-    def matrix(self, weights: Tensor) -> Tensor:
-        """The (num_dst, num_src) CSR matrix with `weights` (E,), sorted, as its entries."""
-        return _csr(self.indptr, self.src, weights, (self.num_dst, self.num_src))
-
-    def transposed(self, weights: Tensor) -> Tensor:
-        """The (num_src, num_dst) CSR matrix with `weights` (E,), sorted, as its entries."""
-        entries = weights.index_select(0, self.t_order)
-        return _csr(self.t_indptr, self.t_dst, entries, (self.num_src, self.num_dst))
-
-    def sum_by_dst(self, weights: Tensor) -> Tensor:
-        """Sum `weights` (E,), sorted, over the edges into each destination; (num_dst,)."""
-        return self.matrix(weights) @ weights.new_ones(self.num_src)
-
-    def sum_by_src(self, weights: Tensor) -> Tensor:
-        """Sum `weights` (E,), sorted, over the edges out of each source; (num_src,)."""
-        return self.transposed(weights) @ weights.new_ones(self.num_dst)
-
-    def max_by_dst(self, weights: Tensor) -> Tensor:
-        """The largest of `weights` (E,), sorted, over the edges into each destination, else -inf; (num_dst,)."""
-        return torch.segment_reduce(weights, "max", offsets=self.indptr.long(), initial=float("-inf"))
+        src = torch.arange(self.num_edges, dtype=self.src.dtype, device=self.src.device)
+        return replace(self, num_src=self.num_edges, src=src if self.order is None else self.order, back=None)
 
 
 def _starts(ends: Tensor, count: int) -> Tensor:
-    starts = ends.new_zeros(count + 1)
+    starts = torch.zeros(count + 1, dtype=torch.int64, device=ends.device)
     starts[1:] = torch.bincount(ends, minlength=count).cumsum(0)
     return starts
 
 
-def _csr(indptr: Tensor, columns: Tensor, entries: Tensor, shape: tuple[int, int]) -> Tensor:
-    return torch.sparse_csr_tensor(indptr, columns, entries, shape, check_invariants=False)
+def _parts(indptr: Tensor) -> list[tuple[int, int]]:
+    """Cut the rows so that each part has about as many edges and rows as any other."""
+    rows = len(indptr) - 1
+    work = indptr.long().cpu() + torch.arange(rows + 1)
+    cuts = torch.searchsorted(work, torch.linspace(0, int(work[-1]), PARTS + 1).long())
+    cuts = torch.unique(torch.cat([torch.tensor([0]), cuts[1:-1], torch.tensor([rows])])).tolist()
+    return list(pairwise(cuts)) or [(0, rows)]
 
 
 def first_rows(x: Tensor, count: int) -> Tensor:

@@ -92,8 +92,9 @@ class EdgeEmotion:
         ).to_arrow_table()
         if not rows.num_rows:
             raise DataError(f"'{dataset}' has no '{edge}' edges to classify.")
-        words = np.asarray(rows["label"].to_pylist(), dtype=object)
-        found = sorted({word for word in words if word is not None})
+        label = rows["label"].combine_chunks().dictionary_encode()
+        words = label.dictionary.to_pylist()
+        found = sorted(words)
         if not found:
             raise DataError(
                 f"None of the {rows.num_rows:,} '{edge}' pairs has exactly one emotion; "
@@ -105,12 +106,12 @@ class EdgeEmotion:
                 raise UnknownNameError.of("class", word, classes)
         if len(found) == 1:
             raise DataError(f"Every labelled '{edge}' pair says '{found[0]}'; there is nothing to tell apart.")
-        index = {word: code for code, word in enumerate(classes)}
+        code_of = np.asarray([classes.index(word) for word in words])
         times = rows["time"].cast("timestamp[us]").to_numpy() if edge.time else None
         return Labels(
             src=rows["src"].to_numpy(),
             dst=rows["dst"].to_numpy(),
-            codes=np.fromiter((index.get(word, -1) for word in words), np.int64, len(words)),
+            codes=np.where(label.is_valid(), code_of[label.indices.fill_null(0)], -1),
             times=times,
             target=Target("emotion", "multiclass", classes),
         )

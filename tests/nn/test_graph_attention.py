@@ -253,7 +253,7 @@ def test_layer_is_the_paper_as_printed():
         )
     leaves = [*layer.parameters(), *x.values(), e[VIEWS]]
     compare(got, want, leaves)
-    scores = {etype: e[etype] @ vector for etype, vector in layer.fold_edge_vector().items()}
+    scores = {etype: e[etype] @ vector[0] for etype, vector in layer.fold_edge_vector().items()}
     compare(layer(x, relations, edge_scores=scores), want, leaves)
 
 

@@ -1,0 +1,283 @@
+"""One full-graph training step at IESN's size: graphsocial's layers against PyG's and DGL's with the same weights.
+
+    python benchmarks/full_graph_step.py [--peer pyg|dgl]
+
+Five layers of width 64 on 108,899 users and 85,157 images, 1,649,058 contacts and 197,561 views both ways, node
+features of 128, view features of 256; batch normalisation, ReLU, a classifier of three layers over all views, Adam.
+The same mathematics: `HeteroConv(GATConv)` with one Θ for both ends, and the views' features in the logits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from _harness import Timing, against, bandwidth, interleave, keep, peak_gib, peak_memory
+from _iesn import CLASSES, CONNECTS, EDGE_WIDTH, LAYERS, NODE_WIDTH, VIEWED, VIEWS, WIDTH, Edges, edges
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, linear, relu
+
+from graphsocial.nn.aggregation import take_rows
+from graphsocial.nn.graph_attention import GraphAttention
+from graphsocial.nn.normalisation import BatchNormRelu
+from graphsocial.nn.relation import Relation
+
+NAME = {CONNECTS: "connects", VIEWS: "views", VIEWED: "rev_views"}
+SPEAKING = (VIEWS, VIEWED)
+Step = Callable[[], float]
+
+
+class Layers(nn.Module):
+    """What all sides share: batch normalisation, ReLU and the classifier; `message` is a side's own."""
+
+    norm: type[nn.Module] = nn.BatchNorm1d
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(
+            [nn.ModuleDict({t: self.norm(WIDTH) for t in ("user", "image")}) for _ in range(LAYERS)]
+        )
+        self.head = nn.Sequential(
+            nn.Linear(2 * WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, CLASSES)
+        )
+
+    def message(self, depth: int, x: dict[str, Tensor]) -> dict[str, Tensor]:
+        """One layer of message passing."""
+        raise NotImplementedError
+
+    def begin(self) -> None:
+        """What is done once a step, before the layers."""
+
+    def forward(self, x: dict[str, Tensor], src: Tensor, dst: Tensor) -> Tensor:
+        """(views, classes) logits."""
+        self.begin()
+        for depth in range(LAYERS):
+            out = self.message(depth, x)
+            x = {name: self.activate(self.norms[depth][name], part) for name, part in out.items()}  # type: ignore[index]
+        return self.head(torch.cat([self.take(x["user"], src), self.take(x["image"], dst)], 1))
+
+    def activate(self, norm: nn.Module, x: Tensor) -> Tensor:
+        """Batch normalisation and ReLU."""
+        return relu(norm(x))
+
+    def take(self, x: Tensor, rows: Tensor) -> Tensor:
+        """The rows of a pair's ends."""
+        return x[rows]
+
+
+class Ours(Layers):
+    """graphsocial.nn, as the model `hmg_emo` uses it."""
+
+    norm = BatchNormRelu
+
+    def __init__(self, graph: Edges, features: Tensor) -> None:
+        super().__init__()
+        widths = [NODE_WIDTH] + [WIDTH] * LAYERS
+        options: dict[str, Any] = {"share": "relation", "self_loops": False}
+        self.layers = nn.ModuleList(
+            [
+                GraphAttention(
+                    tuple(graph.num_nodes),
+                    tuple(graph.ends),
+                    before,
+                    WIDTH,
+                    edge_features=dict.fromkeys(SPEAKING, EDGE_WIDTH),
+                    **options,
+                )
+                for before in widths[:-1]
+            ]
+        )
+        self.features = features
+        self.relations = {
+            kind: Relation.from_edges(*ends, graph.num_nodes[kind[0]], graph.num_nodes[kind[2]])
+            for kind, ends in graph.ends.items()
+        }
+
+    def begin(self) -> None:
+        folded = [layer.fold_edge_vector()[kind] for layer in self.layers for kind in SPEAKING]
+        self.scores = linear(self.features, torch.cat(folded)).t().contiguous().unbind(0)
+
+    def activate(self, norm: nn.Module, x: Tensor) -> Tensor:
+        return norm(x)
+
+    def take(self, x: Tensor, rows: Tensor) -> Tensor:
+        return take_rows(x, rows)
+
+    def message(self, depth: int, x: dict[str, Tensor]) -> dict[str, Tensor]:
+        scores = {kind: self.scores[2 * depth + place] for place, kind in enumerate(SPEAKING)}
+        return self.layers[depth](x, self.relations, edge_scores=scores)
+
+
+class Pyg(Layers):
+    """torch_geometric.nn, as HMG-Emo's authors used it."""
+
+    def __init__(self, graph: Edges, features: Tensor) -> None:
+        from torch_geometric.nn import GATConv, HeteroConv
+
+        super().__init__()
+        self.layers = nn.ModuleList()
+        for depth in range(LAYERS):
+            before = WIDTH if depth else NODE_WIDTH
+            convolutions = {
+                kind: GATConv(
+                    before, WIDTH, edge_dim=EDGE_WIDTH if kind in SPEAKING else None, add_self_loops=False, bias=False
+                )
+                for kind in graph.ends
+            }
+            self.layers.append(HeteroConv(convolutions, aggr="sum"))
+        self.index = {kind: torch.stack(ends) for kind, ends in graph.ends.items()}
+        self.attributes = dict.fromkeys(SPEAKING, features)
+
+    def copy(self, ours: Ours) -> None:
+        """Take over our weights."""
+        with torch.no_grad():
+            for theirs, layer in zip(self.layers, ours.layers, strict=True):
+                for kind in ours.relations:
+                    key, conv = "-".join(kind), theirs.convs[kind]
+                    conv.lin.weight.copy_(layer.weight[key])
+                    conv.att_dst.copy_(layer.attention_self[key][None, None])
+                    conv.att_src.copy_(layer.attention_neighbour[key][None, None])
+                    if kind in SPEAKING:
+                        conv.lin_edge.weight.copy_(layer.edge_weight[key])
+                        conv.att_edge.copy_(layer.attention_edge[key][None, None])
+
+    def message(self, depth: int, x: dict[str, Tensor]) -> dict[str, Tensor]:
+        pairs = {kind: (x[kind[0]], x[kind[2]]) for kind in self.index}
+        out: dict[str, list[Tensor]] = {"user": [], "image": []}
+        for kind, ends in pairs.items():
+            attributes = {"edge_attr": self.attributes[kind]} if kind in SPEAKING else {}
+            out[kind[2]].append(self.layers[depth].convs[kind](ends, self.index[kind], **attributes))
+        return {name: sum(parts[1:], parts[0]) for name, parts in out.items()}
+
+
+class Dgl(Layers):
+    """dgl.nn: GATConv for contacts, EdgeGATConv for views, under HeteroGraphConv."""
+
+    def __init__(self, graph: Edges, features: Tensor) -> None:
+        import dgl
+        from dgl.nn import EdgeGATConv, GATConv, HeteroGraphConv
+
+        super().__init__()
+        self.layers = nn.ModuleList()
+        for depth in range(LAYERS):
+            before = WIDTH if depth else NODE_WIDTH
+            plain = {"allow_zero_in_degree": True, "bias": False}
+            convolutions = {
+                NAME[kind]: EdgeGATConv((before, before), EDGE_WIDTH, WIDTH, 1, **plain)
+                if kind in SPEAKING
+                else GATConv(before, WIDTH, 1, **plain)
+                for kind in graph.ends
+            }
+            self.layers.append(HeteroGraphConv(convolutions, aggregate="sum"))
+        self.graph = dgl.heterograph(graph.ends, num_nodes_dict=graph.num_nodes)
+        self.graph.create_formats_()
+        self.features = features
+
+    def copy(self, ours: Ours) -> None:
+        """Take over our weights; EdgeGATConv has two Θ, which are made one."""
+        with torch.no_grad():
+            for theirs, layer in zip(self.layers, ours.layers, strict=True):
+                for kind in ours.relations:
+                    key, conv = "-".join(kind), theirs.mods[NAME[kind]]
+                    if kind in SPEAKING:
+                        conv.fc_dst = conv.fc_src
+                        conv.fc_src.weight.copy_(layer.weight[key])
+                        conv.fc_edge.weight.copy_(layer.edge_weight[key])
+                        conv.attn_edge.copy_(layer.attention_edge[key][None, None])
+                    else:
+                        conv.fc.weight.copy_(layer.weight[key])
+                    conv.attn_r.copy_(layer.attention_self[key][None, None])
+                    conv.attn_l.copy_(layer.attention_neighbour[key][None, None])
+
+    def message(self, depth: int, x: dict[str, Tensor]) -> dict[str, Tensor]:
+        told = {NAME[kind]: {"edge_feat": self.features} for kind in SPEAKING}
+        found = self.layers[depth](self.graph, x, mod_kwargs=told)
+        return {name: part.squeeze(1) for name, part in found.items()}
+
+
+SIDES = {"graphsocial": Ours, "pyg": Pyg, "dgl": Dgl}
+
+
+def build(names: list[str], factor: float = 1.0) -> tuple[dict[str, Layers], Callable[[Layers], Step], Edges]:
+    """The sides with equal weights, and what makes a training step of each."""
+    torch.manual_seed(0)
+    graph = edges(factor)
+    user, image = graph.ends[VIEWS]
+    x = {name: torch.randn(count, NODE_WIDTH) for name, count in graph.num_nodes.items()}
+    features = torch.randn(len(user), EDGE_WIDTH)
+    codes = torch.randint(0, CLASSES, (len(user),))
+    ours = Ours(graph, features)
+    sides: dict[str, Layers] = {}
+    for name in names:
+        sides[name] = ours if name == "graphsocial" else SIDES[name](graph, features)
+        if name != "graphsocial":
+            sides[name].copy(ours)  # type: ignore[operator]
+            shared = {key: part for key, part in ours.state_dict().items() if key.startswith(("norms", "head"))}
+            sides[name].load_state_dict(shared, strict=False)
+
+    def step_of(side: Layers) -> Step:
+        optimizer = torch.optim.Adam(side.parameters(), lr=0.005)
+
+        def step() -> float:
+            loss = cross_entropy(side(x, user, image), codes)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return float(loss.detach())
+
+        return step
+
+    return sides, step_of, graph
+
+
+def memory(name: str) -> None:
+    """Peak memory of two steps of one side, in this process."""
+    sides, step_of, _ = build([name])
+    step = step_of(sides[name])
+    step(), step()
+    print(json.dumps({"gib": peak_gib()}))
+
+
+def compare(peer: str) -> None:
+    """Time and memory against one peer."""
+    sides, step_of, graph = build(["graphsocial", peer])
+    losses: dict[str, list[float]] = {name: [] for name in sides}
+    steps = {name: step_of(side) for name, side in sides.items()}
+    calls = {name: (lambda name=name: losses[name].append(steps[name]())) for name in sides}
+    copy = bandwidth()
+    taken: dict[str, Timing] = interleave(calls)
+    apart = max(abs(a - b) / abs(b) for a, b in zip(*losses.values(), strict=True))
+    if apart > 1e-4:
+        raise SystemExit(f"The losses differ by {apart:.1e}: {losses}")
+    gib = {name: peak_memory(Path(__file__), "--memory", name)["gib"] for name in sides}
+    keep(
+        f"full_graph_step_{peer}",
+        {
+            "what": "full-graph training step, IESN's size",
+            "peer": peer,
+            "edges": graph.total,
+            "seconds": taken,
+            "ratio": against(taken["graphsocial"], taken[peer]),
+            "peak_gib": gib,
+            "memory_ratio": gib[peer] / gib["graphsocial"],
+            "losses": losses,
+            "largest_relative_difference_of_losses": apart,
+            "copy_bandwidth_gb_per_s": copy,
+        },
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peer", choices=("pyg", "dgl"), help="both by default")
+    parser.add_argument("--memory", choices=tuple(SIDES), help="only measure the memory of one side")
+    chosen = parser.parse_args()
+    if chosen.memory:
+        memory(chosen.memory)
+    else:
+        for peer in [chosen.peer] if chosen.peer else ["pyg", "dgl"]:
+            compare(peer)

@@ -1,0 +1,143 @@
+"""Vectors of a type's rows as tensors that share memory with what DuckDB fetched; equal content is one vector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import embedding_bag, layer_norm
+from torch.utils.dlpack import from_dlpack
+
+from graphsocial.errors import DataError
+from graphsocial.featurization import FeatureUse
+from graphsocial.store import GraphStore
+from graphsocial.types import NodeType
+
+
+@dataclass(frozen=True)
+class Feature:
+    """Vectors of some rows of a node or edge type; equal content is one vector.
+
+    Attributes:
+        name: where it comes from, such as `image.file`.
+        vectors: (M, D) float32.
+        index: (N,) int64, which vector each row has; -1 where it has none.
+    """
+
+    name: str
+    vectors: Tensor
+    index: Tensor
+
+    @property
+    def present(self) -> Tensor:
+        """(N,) bool."""
+        return self.index >= 0
+
+    @cached_property
+    def standard(self) -> Tensor:
+        """(M, D) the vectors, each shifted and scaled to mean 0 and variance 1 over D, so that encoders of any scale fit."""
+        return layer_norm(self.vectors, self.vectors.shape[1:])
+
+    def take(self, rows: Tensor) -> Feature:
+        """The same for these rows only, with only the vectors that they have."""
+        used, index = torch.unique(self.index[rows], return_inverse=True)
+        missing = int(len(used) > 0 and used[0] < 0)
+        return Feature(self.name, self.vectors[used[missing:]], index - missing)
+
+
+def in_order(rows: pa.Table, by: str = "idx") -> pa.Table:
+    """The rows by ascending `by`. They mostly lie so in the file already, and a look costs less than a sort."""
+    values = rows[by].to_numpy()
+    return rows if (values[1:] > values[:-1]).all() else rows.sort_by(by)
+
+
+def tensor(column: pa.ChunkedArray | pa.Array) -> Tensor:
+    """A column of numbers without nulls as a tensor; a column that came in one piece is not copied."""
+    return from_dlpack(column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column)
+
+
+def table_of(column: pa.ChunkedArray, width: int) -> Tensor:
+    """A column of lists of `width` float32 each as (M, width); its nulls are left out, null entries are NaN."""
+    flat = column.combine_chunks().flatten()
+    return tensor(pc.fill_null(flat, float("nan")) if flat.null_count else flat).view(-1, width)
+
+
+def encoded(store: GraphStore, use: FeatureUse, dataset: str, idx: NDArray[np.int64]) -> Feature:
+    """One feature set's vectors for the visible rows `idx` (ascending).
+
+    They are in the order of the first row that has each, whatever order they were encoded in.
+    """
+    held = f"vectors_{use.dimension}"
+    pointed = in_order(
+        store.sql(
+            f"select idx, {held}.rowid as place from feature_rows join {held} using (set_id, content) "
+            "where set_id = ? and dataset = ? and table_name = ? and column_name = ?",
+            [use.set_id, dataset, use.entry.table, use.column],
+        ).to_arrow_table()
+    )
+    rows, place = pointed["idx"].to_numpy(), pointed["place"].to_numpy()
+    at = np.searchsorted(idx, rows)
+    here = at < len(idx)
+    here[here] = idx[at[here]] == rows[here]
+    places, first, inverse = np.unique(place[here], return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    number = np.empty_like(order)
+    number[order] = np.arange(len(order))
+    index = np.full(len(idx), -1, dtype=np.int64)
+    index[at[here]] = number[inverse]
+    lowest, highest = (int(places[0]), int(places[-1])) if len(places) else (0, -1)
+    fetched = in_order(
+        store.sql(
+            f"select rowid as place, vector from {held} where set_id = ? and rowid between ? and ?",
+            [use.set_id, lowest, highest],
+        ).to_arrow_table(),
+        by="place",
+    )
+    vectors = table_of(fetched["vector"], use.dimension)
+    chosen = np.searchsorted(fetched["place"].to_numpy(), places[order])
+    if not np.array_equal(chosen, np.arange(len(vectors))):
+        vectors = vectors[torch.from_numpy(chosen)]
+    return Feature(str(use), vectors, torch.from_numpy(index))
+
+
+def came_along(node: NodeType, rows: pa.Table) -> list[Feature]:
+    """Vector columns that came with the data.
+
+    Raises:
+        DataError: a column's vectors have several lengths.
+    """
+    found = []
+    for column in node.columns:
+        if column.kind != "vector" or column.role != "feature":
+            continue
+        values = rows[column.name]
+        lengths = pc.unique(pc.list_value_length(values).drop_null()).to_pylist()
+        if len(lengths) > 1:
+            raise DataError(f"The vectors in '{node}.{column.name}' have several lengths: {sorted(lengths)[:5]}.")
+        if lengths:
+            present = values.is_valid().to_numpy()
+            index = np.where(present, np.cumsum(present) - 1, -1)
+            found.append(Feature(f"{node}.{column.name}", table_of(values, lengths[0]), torch.from_numpy(index)))
+    return found
+
+
+def mean_over(feature: Feature, to: Tensor, of: Tensor, count: int) -> Feature:
+    """HMG-Emo, eq. 1: the mean of the neighbours' vectors, for those that have a neighbour with one.
+
+    Args:
+        feature: the neighbours' vectors.
+        to, of: (E,) int64, the edges between `count` nodes and their neighbours.
+    """
+    known = feature.index[of] >= 0
+    to, order = torch.sort(to[known], stable=True)
+    number = torch.bincount(to, minlength=count)
+    some = number > 0
+    starts = (number.cumsum(0) - number)[some]
+    means = embedding_bag(feature.index[of[known]][order], feature.vectors, starts, mode="mean")
+    return Feature(f"mean of {feature.name}", means, torch.where(some, some.cumsum(0) - 1, -1))

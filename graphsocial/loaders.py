@@ -1,0 +1,284 @@
+"""Batches of pairs with the messages that may be passed for them: over the whole graph, or over sampled neighbours."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from graphsocial.errors import InputError
+from graphsocial.graph import Canonical, SocialGraph
+from graphsocial.nn.relation import Relation
+from graphsocial.sampling import Batch, Layer, PairView, Visibility, edge_mask
+
+WORTH = 0.5  # a layer is cut down to what a batch needs where that is less than this share of the graph's edges
+AHEAD = 2  # batches that wait, ready, while one is computed
+
+
+@dataclass(frozen=True)
+class FullGraph:
+    """Batches that pass messages over the whole graph; for all that fits into memory.
+
+    The last layers, of which a batch needs a few nodes only, are cut down to these; that changes no message.
+
+    Attributes:
+        graph: the graph.
+        roles: (P,) the split's roles.
+        visibility: what may be seen of supervised edges.
+        depth: the number of message-passing layers.
+        temporal: a batch sees only edges from before its earliest pair; batches are then contiguous in time.
+        kernel: what works on the edges; see `nn.kernels`.
+    """
+
+    graph: SocialGraph
+    roles: Tensor
+    visibility: Visibility
+    depth: int
+    temporal: bool = False
+    kernel: str = "auto"
+
+    @property
+    def exact(self) -> FullGraph:
+        """Itself: nothing is left out."""
+        return self
+
+    @cached_property
+    def relations(self) -> dict[Canonical, Relation]:
+        """The whole graph's relations, sorted once."""
+        sizes = self.graph.num_nodes
+        return {
+            kind: Relation.from_edges(edges.src, edges.dst, sizes[kind[0]], sizes[kind[2]], kernel=self.kernel)
+            for kind, edges in self.graph.edges.items()
+        }
+
+    def batches(self, pairs: Tensor, size: int, generator: torch.Generator | None = None) -> Iterator[Batch]:
+        """The pairs in batches of at most `size`; shuffled when a generator is given."""
+        for asked in _deal(self.graph, pairs, size, generator, self.temporal):
+            view, before = self.view(asked)
+            ends = Ends.of(self.graph, asked)
+            needed, cut = ends.nodes, list[Layer]()
+            while len(cut) < self.depth and self._few(needed):
+                layer, needed = self.blocks.layer(needed, -1, view, before)
+                cut.append(layer)
+            whole = Layer(self.relations, edge_mask(self.graph, view, before)) if len(cut) < self.depth else None
+            if whole is None:
+                yield ends.batch(self.graph, asked, view, cut, needed)
+                continue
+            if cut:
+                cut[-1] = _taking(cut[-1], needed)
+            src, dst = (ends.src, ends.dst) if cut else (self.graph.pair_src[asked], self.graph.pair_dst[asked])
+            yield Batch(asked, src, dst, view, (whole,) * (self.depth - len(cut)) + tuple(reversed(cut)))
+
+    @cached_property
+    def blocks(self) -> Blocks:
+        """What cuts layers out of this graph."""
+        return Blocks(self.graph, self.relations)
+
+    def view(self, asked: Tensor) -> tuple[PairView, int | None]:
+        """What a batch with these pairs may see, and before which time."""
+        view = PairView.of(self.roles, self.graph.codes, self.visibility, asked)
+        if not self.temporal:
+            return view, None
+        if self.graph.pair_time is None:
+            raise InputError("The edges have no times, so messages cannot be kept to earlier ones.")
+        before = int(self.graph.pair_time[asked].min())
+        return view.before(before, self.graph.pair_time), before
+
+    def _few(self, needed: Mapping[str, Tensor]) -> bool:
+        """Whether these nodes have few of the graph's edges."""
+        into = sum(
+            int((relation.indptr[needed[kind[2]] + 1] - relation.indptr[needed[kind[2]]]).sum())
+            for kind, relation in self.relations.items()
+        )
+        return into < WORTH * sum(relation.num_edges for relation in self.relations.values())
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Batches with sampled neighbourhoods (GraphSAGE, Hamilton et al. 2017); for graphs that do not fit.
+
+    The next batches are sampled, and their features gathered, by a thread of its own while one is computed.
+
+    Attributes:
+        exact: the whole graph, for answers that leave nothing out.
+        fanouts: neighbours per relation and node, the layer nearest to the pairs first; -1 for all.
+    """
+
+    exact: FullGraph
+    fanouts: tuple[int, ...]
+
+    @property
+    def graph(self) -> SocialGraph:
+        """The graph."""
+        return self.exact.graph
+
+    def batches(self, pairs: Tensor, size: int, generator: torch.Generator | None = None) -> Iterator[Batch]:
+        """The pairs in batches of at most `size`; shuffled when a generator is given."""
+        return _ahead(self._batches(pairs, size, generator))
+
+    def _batches(self, pairs: Tensor, size: int, generator: torch.Generator | None) -> Iterator[Batch]:
+        for asked in _deal(self.graph, pairs, size, generator, self.exact.temporal):
+            view, before = self.exact.view(asked)
+            ends = Ends.of(self.graph, asked)
+            needed, layers = ends.nodes, list[Layer]()
+            for fanout in self.fanouts:
+                seed = int(torch.randint(2**62, (1,), generator=generator))
+                layer, needed = self.exact.blocks.layer(needed, fanout, view, before, seed)
+                layers.append(layer)
+            yield ends.batch(self.graph, asked, view, layers, needed)
+
+
+Loader = FullGraph | Neighbours
+
+
+@dataclass(frozen=True)
+class Ends:
+    """The nodes at the ends of a batch's pairs, each once, and where each pair's ends are among them."""
+
+    nodes: Mapping[str, Tensor]
+    src: Tensor
+    dst: Tensor
+
+    @classmethod
+    def of(cls, graph: SocialGraph, asked: Tensor) -> Ends:
+        """The ends of these pairs; of node types at neither end, none."""
+        source, target = graph.entity[0], graph.entity[2]
+        src, dst = graph.pair_src[asked], graph.pair_dst[asked]
+        nodes = {name: torch.empty(0, dtype=torch.int64) for name in graph.num_nodes}
+        nodes[source] = torch.unique(torch.cat([src, dst]) if source == target else src)
+        if source != target:
+            nodes[target] = torch.unique(dst)
+        return cls(nodes, torch.searchsorted(nodes[source], src), torch.searchsorted(nodes[target], dst))
+
+    def batch(
+        self, graph: SocialGraph, asked: Tensor, view: PairView, layers: list[Layer], needed: Mapping[str, Tensor]
+    ) -> Batch:
+        """The batch of layers that were cut out from the last one to the first, which needs these nodes."""
+        rows = {name: graph.rows(name, nodes) for name, nodes in needed.items()}
+        return Batch(asked, self.src, self.dst, view, tuple(reversed(layers)), rows)
+
+
+class Blocks:
+    """Cuts out of a graph what one layer needs: some nodes, and all or some of their neighbours.
+
+    Args:
+        graph: the graph.
+        relations: its relations, sorted.
+    """
+
+    def __init__(self, graph: SocialGraph, relations: Mapping[Canonical, Relation]) -> None:
+        self.graph, self.relations = graph, relations
+        self.pair = {kind: _sorted(relations[kind], edges.pair) for kind, edges in graph.edges.items()}
+        self.time = {kind: _sorted(relations[kind], edges.time) for kind, edges in graph.edges.items()}
+
+    def layer(
+        self, needed: Mapping[str, Tensor], fanout: int, view: PairView, before: int | None, seed: int = 0
+    ) -> tuple[Layer, dict[str, Tensor]]:
+        """One layer that computes these nodes.
+
+        Args:
+            needed: node type → the nodes, each once.
+            fanout: neighbours per relation and node; -1 for all.
+            view: which pairs' edges are there.
+            before: only edges from before this time are there.
+            seed: of the sample.
+
+        Returns:
+            The layer, and node type → the nodes that it reads, the needed ones first.
+        """
+        from graphsocial.nn.kernels import neighbours
+
+        counts = {name: len(nodes) for name, nodes in needed.items()}
+        nodes, local = {}, {}
+        for name, size in self.graph.num_nodes.items():
+            nodes[name], local[name] = np.empty(size, dtype=np.int64), np.full(size, -1, dtype=np.int32)
+            nodes[name][: counts[name]] = needed[name].numpy()
+            local[name][needed[name].numpy()] = np.arange(counts[name])
+        num_dst, found, edge_ids = dict(counts), {}, {}
+        for place, (kind, relation) in enumerate(self.relations.items()):
+            indptr, edges = neighbours.pick(
+                relation,
+                needed[kind[2]],
+                fanout,
+                seed + place,
+                pair=self.pair[kind],
+                visible=None if self.pair[kind] is None else view.edge,
+                time=self.time[kind],
+                before=before,
+            )
+            src, counts[kind[0]] = neighbours.relabel(relation, edges, local[kind[0]], nodes[kind[0]], counts[kind[0]])
+            found[kind] = indptr, src
+            edge_ids[kind] = edges if relation.order is None else relation.order[edges].long()
+        relations = {
+            kind: Relation(
+                counts[kind[0]],
+                num_dst[kind[2]],
+                indptr,
+                src,
+                kernel=self.relations[kind].kernel,
+                back=neighbours.transpose(indptr, src, counts[kind[0]]),
+            )
+            for kind, (indptr, src) in found.items()
+        }
+        read = {name: torch.from_numpy(nodes[name][: counts[name]]) for name in nodes}
+        return Layer(relations, dict.fromkeys(relations), edge_ids, num_dst), read
+
+
+def _sorted(relation: Relation, values: Tensor | None) -> Tensor | None:
+    return None if values is None else relation.sort(values)
+
+
+def _taking(layer: Layer, rows: Mapping[str, Tensor]) -> Layer:
+    return Layer(layer.relations, layer.mask, layer.edge_ids, layer.num_dst, rows)
+
+
+def _deal(
+    graph: SocialGraph, pairs: Tensor, size: int, generator: torch.Generator | None, temporal: bool
+) -> list[Tensor]:
+    if temporal and graph.pair_time is not None:
+        parts = list(torch.split(pairs[torch.argsort(graph.pair_time[pairs], stable=True)], size))
+        order = torch.randperm(len(parts), generator=generator).tolist() if generator else range(len(parts))
+        return [parts[place] for place in order]
+    if generator is not None:
+        pairs = pairs[torch.randperm(len(pairs), generator=generator)]
+    return list(torch.split(pairs, size))
+
+
+def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same batches, made by a thread that stays a few ahead; its errors are raised here."""
+    ready: queue.Queue[Batch | BaseException | None] = queue.Queue(maxsize=AHEAD)
+    stop = threading.Event()
+
+    def put(item: Batch | BaseException | None) -> bool:
+        while not stop.is_set():
+            with suppress(queue.Full):
+                ready.put(item, timeout=0.1)
+                return True
+        return False
+
+    def make() -> None:
+        try:
+            for batch in batches:
+                if not put(batch):
+                    return
+            put(None)
+        except BaseException as error:  # whatever it is, it is raised again where batches are awaited
+            put(error)
+
+    thread = threading.Thread(target=make, name="graphsocial-sampling", daemon=True)
+    thread.start()
+    try:
+        while (item := ready.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+        thread.join()

@@ -1,0 +1,87 @@
+"""The edge kernels as torch's sparse products: any device, and sums in a fixed order."""
+
+from __future__ import annotations
+
+import warnings
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from graphsocial.nn.kernels import _scatter
+from graphsocial.nn.relation import Relation
+
+with warnings.catch_warnings():  # torch says once a process that CSR is in beta: let it say so here, unheard
+    warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta", category=UserWarning)
+    torch.sparse_csr_tensor(
+        torch.tensor([0, 0]), torch.tensor([]).long(), torch.tensor([]), (1, 1), check_invariants=False
+    )
+
+
+def add_weighted(relation: Relation, weights: Tensor, x: Tensor, out: Tensor, column: int, fresh: bool) -> None:
+    """Add each destination's weighted neighbours to `out`; see `kernels`."""
+    for head, columns in enumerate(_columns(x, weights)):
+        matrix = _matrix(relation, weights[:, head])
+        into = out[:, column + columns.start : column + columns.stop]
+        found = matrix @ x[:, columns].contiguous()
+        into.copy_(found) if fresh else into.add_(found)
+
+
+def add_weighted_back(
+    relation: Relation,
+    weights: Tensor,
+    x: Tensor,
+    grad: Tensor,
+    column: int,
+    d_x: Tensor | None,
+    fresh: bool,
+    wants_weights: bool,
+) -> Tensor | None:
+    """Add to `d_x`, and return the gradient of the weights where it is wanted; see `kernels`."""
+    d_weights = torch.empty_like(weights) if wants_weights else None
+    for head, columns in enumerate(_columns(x, weights)):
+        left = grad[:, column + columns.start : column + columns.stop].contiguous()
+        if d_weights is not None:
+            pattern = _matrix(relation, weights[:, head])  # its entries count for nothing: beta is 0
+            dots = torch.sparse.sampled_addmm(pattern, left, x[:, columns].contiguous().t(), beta=0.0)
+            d_weights[:, head] = dots.values()
+        if d_x is not None:
+            found = _transposed(relation, weights[:, head]) @ left
+            d_x[:, columns].copy_(found) if fresh else d_x[:, columns].add_(found)
+    return d_weights
+
+
+def sum_by_dst(relation: Relation, values: Tensor) -> Tensor:
+    """Sum (E, K) over the edges into each destination; (num_dst, K)."""
+    ones = values.new_ones(relation.num_src)
+    return torch.stack([_matrix(relation, value) @ ones for value in values.unbind(1)], 1)
+
+
+def _sum_by_src(relation: Relation, values: Tensor) -> Tensor:
+    ones = values.new_ones(relation.num_dst)
+    return torch.stack([_transposed(relation, value) @ ones for value in values.unbind(1)], 1)
+
+
+def _max_by_dst(relation: Relation, values: Tensor) -> Tensor:
+    return torch.segment_reduce(values, "max", offsets=relation.indptr.long(), initial=float("-inf"))
+
+
+softmax = partial(_scatter.softmax, sum_by_dst=sum_by_dst, max_by_dst=_max_by_dst)
+softmax_back = partial(_scatter.softmax_back, sum_by_dst=sum_by_dst, sum_by_src=_sum_by_src)
+
+
+def _columns(x: Tensor, weights: Tensor) -> list[slice]:
+    width = x.shape[1] // weights.shape[1]
+    return [slice(head * width, (head + 1) * width) for head in range(weights.shape[1])]
+
+
+def _matrix(relation: Relation, entries: Tensor) -> Tensor:
+    shape = (relation.num_dst, relation.num_src)
+    return torch.sparse_csr_tensor(relation.indptr, relation.src, entries.contiguous(), shape, check_invariants=False)
+
+
+def _transposed(relation: Relation, entries: Tensor) -> Tensor:
+    back, shape = relation.transpose, (relation.num_src, relation.num_dst)
+    return torch.sparse_csr_tensor(
+        back.indptr, back.dst, entries.index_select(0, back.order), shape, check_invariants=False
+    )

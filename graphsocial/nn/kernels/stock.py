@@ -1,0 +1,91 @@
+"""The edge kernels as DGL's own operators: the reference in tests, and `--set kernel=dgl`."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from graphsocial.nn.kernels import _scatter
+from graphsocial.nn.relation import Relation
+
+os.environ.setdefault("DGLBACKEND", "pytorch")  # or DGL asks, and writes into the home folder
+import dgl
+import dgl.ops
+
+if TYPE_CHECKING:
+    from dgl import DGLGraph
+
+_KEY = "_graphsocial_dgl"
+
+
+def add_weighted(relation: Relation, weights: Tensor, x: Tensor, out: Tensor, column: int, fresh: bool) -> None:
+    """Add each destination's weighted neighbours to `out`; see `kernels`."""
+    found = dgl.ops.u_mul_e_sum(graphs_of(relation)[0], _heads(x, weights), weights[:, :, None])
+    into, found = out[:, column : column + x.shape[1]], found.reshape(len(out), -1)
+    into.copy_(found) if fresh else into.add_(found)
+
+
+def add_weighted_back(
+    relation: Relation,
+    weights: Tensor,
+    x: Tensor,
+    grad: Tensor,
+    column: int,
+    d_x: Tensor | None,
+    fresh: bool,
+    wants_weights: bool,
+) -> Tensor | None:
+    """Add to `d_x`, and return the gradient of the weights where it is wanted; see `kernels`."""
+    graph, turned = graphs_of(relation)
+    grad = grad[:, column : column + x.shape[1]].contiguous()
+    if d_x is not None:
+        back = dgl.ops.u_mul_e_sum(turned, _heads(grad, weights), weights[:, :, None])
+        back = back.reshape(d_x.shape)
+        d_x.copy_(back) if fresh else d_x.add_(back)
+    if not wants_weights:
+        return None
+    dots: Tensor = dgl.ops.u_dot_v(graph, _heads(x, weights), _heads(grad, weights))
+    return dots[:, :, 0]
+
+
+def sum_by_dst(relation: Relation, values: Tensor) -> Tensor:
+    """Sum (E, K) over the edges into each destination; (num_dst, K)."""
+    found: Tensor = dgl.ops.copy_e_sum(graphs_of(relation)[0], values)
+    return found
+
+
+def _sum_by_src(relation: Relation, values: Tensor) -> Tensor:
+    found: Tensor = dgl.ops.copy_e_sum(graphs_of(relation)[1], values)
+    return found
+
+
+def _max_by_dst(relation: Relation, values: Tensor) -> Tensor:
+    found: Tensor = dgl.ops.copy_e_max(graphs_of(relation)[0], values)
+    empty = relation.indptr.diff() == 0
+    return found.masked_fill(empty[:, None], float("-inf"))  # DGL says 0
+
+
+softmax = partial(_scatter.softmax, sum_by_dst=sum_by_dst, max_by_dst=_max_by_dst)
+softmax_back = partial(_scatter.softmax_back, sum_by_dst=sum_by_dst, sum_by_src=_sum_by_src)
+
+
+def graphs_of(relation: Relation) -> tuple[DGLGraph, DGLGraph]:
+    """The relation and its transpose as DGL graphs whose edges are numbered in its sorted order; made once."""
+    found = relation.__dict__.get(_KEY)
+    if found is None:
+        ends, counts = (relation.src.long(), relation.dst.long()), (relation.num_src, relation.num_dst)
+        found = tuple(
+            dgl.heterograph({("a", "to", "b"): step}, num_nodes_dict=dict(zip("ab", sizes, strict=True)))
+            for step, sizes in ((ends, counts), (ends[::-1], counts[::-1]))
+        )
+        for graph in found:
+            graph.create_formats_()
+        relation.__dict__[_KEY] = found
+    return found
+
+
+def _heads(x: Tensor, weights: Tensor) -> Tensor:
+    return x.reshape(len(x), weights.shape[1], -1)
