@@ -1,4 +1,4 @@
-"""IESN at the size of the paper, or at multiples of it: edges for the kernels, CSV files and a store for the data path."""
+"""IESN at the size of the paper, or a multiple of it: edges for the kernels, files and a store for the data path."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Feature:
 
     @cached_property
     def standard(self) -> Tensor:
-        """(M, D) the vectors, each shifted and scaled to mean 0 and variance 1 over D, so that encoders of any scale fit."""
+        """(M, D) the vectors, each scaled to mean 0 and variance 1 over D, so that encoders of any scale fit."""
         return layer_norm(self.vectors, self.vectors.shape[1:])
 
     def take(self, rows: Tensor) -> Feature:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -23,7 +22,6 @@ def weighted_sum(
     *,
     self_weight: Tensor | None = None,
     self_value: Tensor | None = None,
-    concatenate: bool = False,
 ) -> Tensor:
     r"""Weighted neighbours of all relations and the node itself, added up in one buffer.
 
@@ -37,22 +35,41 @@ def weighted_sum(
         values: for each relation (num_src_r, H).
         self_weight: (num_dst,), (num_dst, K) or None.
         self_value: (num_dst, H), with `self_weight`.
-        concatenate: put the relations' sums side by side instead of adding them; without a self term.
 
     Returns:
-        (num_dst, H), or (num_dst, R · H) side by side; differentiable in weights and values.
+        (num_dst, H), differentiable in weights and values.
     """
-    if concatenate and self_value is not None:
-        raise InputError("Sums side by side have no place for a self term.")
-    unique: dict[int, Tensor] = {}  # a value that serves two relations gets one gradient buffer
+    (result,) = _sums(relations, weights, values, self_weight, self_value, together=True)
+    return result
+
+
+def weighted_sums(
+    relations: Sequence[Relation], weights: Sequence[Tensor], values: Sequence[Tensor]
+) -> tuple[Tensor, ...]:
+    """Weighted neighbours of each relation by itself: R tensors (num_dst, H_r); see `weighted_sum`.
+
+    A value that serves several relations gets its gradient added up in one buffer.
+    """
+    return _sums(relations, weights, values, None, None, together=False)
+
+
+def _sums(
+    relations: Sequence[Relation],
+    weights: Sequence[Tensor],
+    values: Sequence[Tensor],
+    self_weight: Tensor | None,
+    self_value: Tensor | None,
+    *,
+    together: bool,
+) -> tuple[Tensor, ...]:
+    unique: dict[int, Tensor] = {}
     for value in (*values, *(() if self_value is None else (self_value,))):
         unique.setdefault(id(value), value)
     slots = {key: slot for slot, key in enumerate(unique)}
     where = tuple(slots[id(value)] for value in values)
     own = None if self_value is None else slots[id(self_value)]
-    columns = tuple(itertools.accumulate([0, *(value.shape[1] if concatenate else 0 for value in values)]))
-    result: Tensor = _WeightedSum.apply(  # type: ignore[no-untyped-call]
-        tuple(relations), where, own, columns, self_weight, *unique.values(), *weights
+    result: tuple[Tensor, ...] = _WeightedSum.apply(  # type: ignore[no-untyped-call]
+        tuple(relations), where, own, together, self_weight, *unique.values(), *weights
     )
     return result
 
@@ -62,44 +79,46 @@ class _WeightedSum(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, relations: Any, where: Any, own: Any, columns: Any, self_weight: Any, *tensors: Tensor
-    ) -> Tensor:
+        ctx: Any, relations: Any, where: Any, own: Any, together: bool, self_weight: Any, *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
         count = len(tensors) - len(relations)
         values, weights = [value.contiguous() for value in tensors[:count]], tensors[count:]
-        if own is None:
-            result = values[0].new_empty(relations[0].num_dst, columns[-1] or values[0].shape[1])
-        else:
-            result = (_heads(values[own], self_weight) * _wide(self_weight)[:, :, None]).flatten(1)
-        for r, (relation, slot, weight) in enumerate(zip(relations, where, weights, strict=True)):
-            fresh = own is None and (r == 0 or columns[-1] > 0)
-            kernel_of(relation, result).add_weighted(relation, _wide(weight), values[slot], result, columns[r], fresh)
-        ctx.relations, ctx.where, ctx.own, ctx.columns = relations, where, own, columns
+        results = []
+        if own is not None:
+            results.append((_heads(values[own], self_weight) * _wide(self_weight)[:, :, None]).flatten(1))
+        for relation, slot, weight in zip(relations, where, weights, strict=True):
+            fresh = not (together and results)
+            if fresh:
+                results.append(values[slot].new_empty(relation.num_dst, values[slot].shape[1]))
+            kernel_of(relation, results[-1]).add_weighted(relation, _wide(weight), values[slot], results[-1], fresh)
+        ctx.relations, ctx.where, ctx.own, ctx.together = relations, where, own, together
         ctx.save_for_backward(self_weight, *values, *weights)
-        return result
+        return tuple(results)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         self_weight, *saved = ctx.saved_tensors
         count = len(saved) - len(ctx.relations)
         values, weights = saved[:count], saved[count:]
         needed = ctx.needs_input_grad[4:]
-        grad = grad.contiguous()
+        upstream = [grad.contiguous() for grad in grads]
         d_self: Tensor | None = None
         d_values: list[Tensor | None] = [None] * count
         d_weights: list[Tensor | None] = [None] * len(weights)
         if ctx.own is not None:
-            across = _heads(grad, self_weight)
+            across = _heads(upstream[0], self_weight)
             if needed[0]:
                 d_self = torch.einsum("nkf,nkf->nk", across, _heads(values[ctx.own], self_weight)).view_as(self_weight)
             if needed[1 + ctx.own]:
                 d_values[ctx.own] = (across * _wide(self_weight)[:, :, None]).flatten(1)
         for r, (relation, slot, weight) in enumerate(zip(ctx.relations, ctx.where, weights, strict=True)):
+            grad = upstream[0 if ctx.together else r]
             into, fresh = d_values[slot], d_values[slot] is None
             if needed[1 + slot] and into is None:
                 into = d_values[slot] = torch.empty_like(values[slot])
             found = kernel_of(relation, grad).add_weighted_back(
-                relation, _wide(weight), values[slot], grad, ctx.columns[r], into, fresh, needed[1 + count + r]
+                relation, _wide(weight), values[slot], grad, into, fresh, needed[1 + count + r]
             )
             d_weights[r] = None if found is None else found.view_as(weight)
         return None, None, None, None, d_self, *d_values, *d_weights

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from graphsocial.errors import InputError
-from graphsocial.nn.aggregation import weighted_sum
+from graphsocial.nn.aggregation import weighted_sum, weighted_sums
 from graphsocial.nn.edge_softmax import attend, joint_softmax
 from graphsocial.nn.relation import CanonicalEtype, Relation, check_edges, check_graph, first_rows
 
@@ -34,8 +34,7 @@ class GraphAttention(nn.Module):
     `HeteroConv(GATConv)` does; the self loop is then a linear map per node type.
 
     The scores are linear in x and e, so a^T Θ folds to one vector a head: no (E, H) tensor is ever built. So are the
-    messages: Θ is applied after the sum over neighbours (for all relations in one matrix product, and to destinations
-    only) unless applying it first is cheaper.
+    messages: Θ is applied after the sum over neighbours, to destinations only, unless applying it first is cheaper.
 
     Args:
         node_types: all node types of the graph.
@@ -164,18 +163,19 @@ class GraphAttention(nn.Module):
             y = bias.expand(count, -1)
             if self._node_key(name) in self.self_weight:
                 y = linear(first_rows(x[name], count), self.self_weight[self._node_key(name)], bias)
-            if etypes or name in self_weights:
-                together = first or self.share == ALL
-                found = weighted_sum(
-                    [relations[etype] for etype in etypes],
-                    [weights[etype] for etype in etypes],
-                    [values[etype[0], self._key(etype) if first else ALL] for etype in etypes],
-                    self_weight=self_weights.get(name),
-                    self_value=first_rows(values[name, ALL], count) if name in self_weights else None,
-                    concatenate=not together,
-                )
-                keys = [ALL] if self.share == ALL else [self._key(etype) for etype in etypes]
-                y = y + found if first else torch.addmm(y, found, torch.cat([self.weight[k] for k in keys], 1).t())
+            into = [relations[etype] for etype in etypes]
+            shares = [weights[etype] for etype in etypes]
+            carried_by = [values[etype[0], self._key(etype) if first else ALL] for etype in etypes]
+            if first or self.share == ALL:
+                if etypes or name in self_weights:
+                    own = first_rows(values[name, ALL], count) if name in self_weights else None
+                    found = weighted_sum(into, shares, carried_by, self_weight=self_weights.get(name), self_value=own)
+                    y = y + found if first else torch.addmm(y, found, self.weight[ALL].t())
+            else:
+                found_apart = weighted_sums(into, shares, carried_by)
+                for place, (etype, found) in enumerate(zip(etypes, found_apart, strict=True)):
+                    theta = self.weight[self._key(etype)].t()
+                    y = y.addmm_(found, theta) if place else torch.addmm(y, found, theta)  # y is ours from then on
             for etype in etypes:
                 if etype in carried:
                     y = y + self._edge_messages(etype, relations[etype], weights[etype], carried[etype])

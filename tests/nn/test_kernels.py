@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from graphsocial.errors import InputError
-from graphsocial.nn.aggregation import take_rows, weighted_sum
+from graphsocial.nn.aggregation import take_rows, weighted_sum, weighted_sums
 from graphsocial.nn.edge_softmax import joint_softmax
 from graphsocial.nn.graph_attention import GraphAttention
 from graphsocial.nn.kernels import NAMES, kernel_of
@@ -34,7 +34,7 @@ def relations(kernel: str) -> list[Relation]:
     ]
 
 
-def attend_all(kernel: str, heads: int, dtype: torch.dtype, concatenate: bool) -> list[Tensor]:
+def attend_all(kernel: str, heads: int, dtype: torch.dtype, apart: bool) -> list[Tensor]:
     torch.manual_seed(1)
     shape = (heads,) if heads > 1 else ()
 
@@ -52,20 +52,20 @@ def attend_all(kernel: str, heads: int, dtype: torch.dtype, concatenate: bool) -
         destinations,
         edge_scores=[None, edge],
         edge_mask=[None, mask],
-        self_score=None if concatenate else own,
+        self_score=None if apart else own,
     )
-    extra = {} if concatenate else {"self_weight": own_weight, "self_value": own_value}
-    y = weighted_sum(given, weights, values, concatenate=concatenate, **extra)
-    leaves = [*values, *sources, *destinations, edge, *(() if concatenate else (own, own_value))]
+    extra = {} if apart else {"self_weight": own_weight, "self_value": own_value}
+    y = torch.cat(weighted_sums(given, weights, values), 1) if apart else weighted_sum(given, weights, values, **extra)
+    leaves = [*values, *sources, *destinations, edge, *(() if apart else (own, own_value))]
     return [y, *torch.autograd.grad(y, leaves, torch.randn_like(y))]
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
-@pytest.mark.parametrize("concatenate", [False, True], ids=["added", "side-by-side"])
+@pytest.mark.parametrize("apart", [False, True], ids=["together", "apart"])
 @pytest.mark.parametrize("heads", [1, 3])
 @pytest.mark.parametrize("kernel", ["csr", "dgl"])
-def test_kernels_agree(kernel: str, heads: int, concatenate: bool, dtype: torch.dtype, tolerance: float) -> None:
-    got, want = (attend_all(name, heads, dtype, concatenate) for name in ("fused", kernel))
+def test_kernels_agree(kernel: str, heads: int, apart: bool, dtype: torch.dtype, tolerance: float) -> None:
+    got, want = (attend_all(name, heads, dtype, apart) for name in ("fused", kernel))
     for a, b in zip(got, want, strict=True):
         torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance * max(1.0, float(b.detach().abs().max())))
 

@@ -18,11 +18,11 @@ with warnings.catch_warnings():  # torch says once a process that CSR is in beta
     )
 
 
-def add_weighted(relation: Relation, weights: Tensor, x: Tensor, out: Tensor, column: int, fresh: bool) -> None:
+def add_weighted(relation: Relation, weights: Tensor, x: Tensor, out: Tensor, fresh: bool) -> None:
     """Add each destination's weighted neighbours to `out`; see `kernels`."""
     for head, columns in enumerate(_columns(x, weights)):
         matrix = _matrix(relation, weights[:, head])
-        into = out[:, column + columns.start : column + columns.stop]
+        into = out[:, columns]
         found = matrix @ x[:, columns].contiguous()
         into.copy_(found) if fresh else into.add_(found)
 
@@ -32,7 +32,6 @@ def add_weighted_back(
     weights: Tensor,
     x: Tensor,
     grad: Tensor,
-    column: int,
     d_x: Tensor | None,
     fresh: bool,
     wants_weights: bool,
@@ -40,7 +39,7 @@ def add_weighted_back(
     """Add to `d_x`, and return the gradient of the weights where it is wanted; see `kernels`."""
     d_weights = torch.empty_like(weights) if wants_weights else None
     for head, columns in enumerate(_columns(x, weights)):
-        left = grad[:, column + columns.start : column + columns.stop].contiguous()
+        left = grad[:, columns].contiguous()
         if d_weights is not None:
             pattern = _matrix(relation, weights[:, head])  # its entries count for nothing: beta is 0
             dots = torch.sparse.sampled_addmm(pattern, left, x[:, columns].contiguous().t(), beta=0.0)

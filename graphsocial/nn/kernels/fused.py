@@ -30,17 +30,15 @@ AHEAD = 16  # edges; between 8 and 32 makes no difference that could be measured
 
 
 def _prefetch(lines: int) -> Any:
-    """A function for kernels that asks for `lines` cache lines of `rows[index]`, from `column` on."""
+    """A function for kernels that asks for `lines` cache lines of `rows[index]`."""
 
     @intrinsic
-    def fetch(typing: Any, rows: Any, index: Any, column: Any) -> Any:
+    def fetch(typing: Any, rows: Any, index: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             array = arrayobj.make_array(signature.args[0])(context, builder, arguments[0])  # type: ignore[no-untyped-call]
-            strides = cgutils.unpack_tuple(builder, array.strides)  # type: ignore[no-untyped-call]
-            start = ir.Constant(ir.IntType(64), 0)
-            for place, step in zip((1, 2), strides, strict=True):
-                at = context.cast(builder, arguments[place], signature.args[place], types.intp)
-                start = builder.add(start, builder.mul(at, step))
+            at = context.cast(builder, arguments[1], signature.args[1], types.intp)
+            step = cgutils.unpack_tuple(builder, array.strides)[0]  # type: ignore[no-untyped-call]
+            start = builder.mul(at, step)
             byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
             base = builder.bitcast(array.data, byte)
             shape = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
@@ -50,7 +48,7 @@ def _prefetch(lines: int) -> Any:
                 builder.call(prefetch, [place, number(0), number(3), number(1)])  # to read, keep it, data
             return context.get_dummy_value()
 
-        return types.void(rows, index, column), generate
+        return types.void(rows, index), generate
 
     return fetch
 
@@ -60,27 +58,27 @@ _fetch_one = _prefetch(1)
 
 
 @compiled
-def _add_rows(lo, hi, indptr, index, weights, x, out, column, fresh):  # type: ignore[no-untyped-def]
-    """out_i += Σ_k w_k x[index_k], into the columns of `out` from `column` on; `fresh` ones hold nothing yet."""
+def _add_rows(lo, hi, indptr, index, weights, x, out, fresh):  # type: ignore[no-untyped-def]
+    """out_i += Σ_k w_k x[index_k]; a `fresh` out holds nothing yet."""
     last, heads = indptr[hi], weights.shape[1]
     width = x.shape[1] // heads
     for i in range(lo, hi):
         if fresh:
-            out[i, column : column + x.shape[1]] = 0
+            out[i] = 0
         for k in range(indptr[i], indptr[i + 1]):
             if k + AHEAD < last:
-                _fetch_row(x, index[k + AHEAD], 0)
+                _fetch_row(x, index[k + AHEAD])
             for head in range(heads):
                 w = weights[k, head]
                 row = x[index[k], head * width : (head + 1) * width]
-                into = out[i, column + head * width : column + (head + 1) * width]
+                into = out[i, head * width : (head + 1) * width]
                 for h in range(width):
                     into[h] += w * row[h]
 
 
 @compiled
 def _add_rows_back(  # type: ignore[no-untyped-def]
-    lo, hi, indptr, dst, order, weights, x, grad, column, d_x, d_weights, fresh, wants_x, wants_weights
+    lo, hi, indptr, dst, order, weights, x, grad, d_x, d_weights, fresh, wants_x, wants_weights
 ):
     """From the sources' side: d_x_j += Σ_i w_ij g_i and d_w_ij = g_i · x_j, with g_i fetched once for both."""
     last, heads = indptr[hi], weights.shape[1]
@@ -90,12 +88,12 @@ def _add_rows_back(  # type: ignore[no-untyped-def]
             d_x[j] = 0
         for k in range(indptr[j], indptr[j + 1]):
             if k + AHEAD < last:
-                _fetch_row(grad, dst[k + AHEAD], column)
-                _fetch_one(weights, order[k + AHEAD], 0)
-                _fetch_one(d_weights, order[k + AHEAD], 0)
+                _fetch_row(grad, dst[k + AHEAD])
+                _fetch_one(weights, order[k + AHEAD])
+                _fetch_one(d_weights, order[k + AHEAD])
             edge = order[k]
             for head in range(heads):
-                upstream = grad[dst[k], column + head * width : column + (head + 1) * width]
+                upstream = grad[dst[k], head * width : (head + 1) * width]
                 if wants_weights:
                     row = x[j, head * width : (head + 1) * width]
                     dot = x.dtype.type(0)
@@ -192,12 +190,12 @@ def _sum_edges(lo, hi, indptr, order, values, out):  # type: ignore[no-untyped-d
             found = values.dtype.type(0)
             for k in range(indptr[j], indptr[j + 1]):
                 if k + AHEAD < last:
-                    _fetch_one(values, order[k + AHEAD], 0)
+                    _fetch_one(values, order[k + AHEAD])
                 found += values[order[k] if len(order) else k, head]
             out[j, head] = found
 
 
-def add_weighted(relation: Relation, weights: Tensor, x: Tensor, out: Tensor, column: int, fresh: bool) -> None:
+def add_weighted(relation: Relation, weights: Tensor, x: Tensor, out: Tensor, fresh: bool) -> None:
     """Add each destination's weighted neighbours to `out`; see `kernels`."""
     run(
         _add_rows,
@@ -208,7 +206,6 @@ def add_weighted(relation: Relation, weights: Tensor, x: Tensor, out: Tensor, co
         weights,
         x,
         out,
-        column,
         fresh,
     )
 
@@ -218,7 +215,6 @@ def add_weighted_back(
     weights: Tensor,
     x: Tensor,
     grad: Tensor,
-    column: int,
     d_x: Tensor | None,
     fresh: bool,
     wants_weights: bool,
@@ -231,7 +227,7 @@ def add_weighted_back(
         _add_rows_back,
         relation.t_parts,
         2 * relation.num_edges * x.shape[1],
-        *(*relation.transpose, weights, x, grad, column),
+        *(*relation.transpose, weights, x, grad),
         *(x if d_x is None else d_x, d_weights, fresh, d_x is not None, wants_weights),
     )
     return d_weights if wants_weights else None

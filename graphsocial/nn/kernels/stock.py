@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 _KEY = "_graphsocial_dgl"
 
 
-def add_weighted(relation: Relation, weights: Tensor, x: Tensor, out: Tensor, column: int, fresh: bool) -> None:
+def add_weighted(relation: Relation, weights: Tensor, x: Tensor, out: Tensor, fresh: bool) -> None:
     """Add each destination's weighted neighbours to `out`; see `kernels`."""
     found = dgl.ops.u_mul_e_sum(graphs_of(relation)[0], _heads(x, weights), weights[:, :, None])
-    into, found = out[:, column : column + x.shape[1]], found.reshape(len(out), -1)
-    into.copy_(found) if fresh else into.add_(found)
+    found = found.reshape(out.shape)
+    out.copy_(found) if fresh else out.add_(found)
 
 
 def add_weighted_back(
@@ -33,14 +33,12 @@ def add_weighted_back(
     weights: Tensor,
     x: Tensor,
     grad: Tensor,
-    column: int,
     d_x: Tensor | None,
     fresh: bool,
     wants_weights: bool,
 ) -> Tensor | None:
     """Add to `d_x`, and return the gradient of the weights where it is wanted; see `kernels`."""
     graph, turned = graphs_of(relation)
-    grad = grad[:, column : column + x.shape[1]].contiguous()
     if d_x is not None:
         back = dgl.ops.u_mul_e_sum(turned, _heads(grad, weights), weights[:, :, None])
         back = back.reshape(d_x.shape)
