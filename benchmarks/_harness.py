@@ -16,8 +16,9 @@ from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 
+os.environ.setdefault("DGLBACKEND", "pytorch")
 if "OMP_WAIT_POLICY" not in os.environ:  # waiting threads leave the cores to others, as under `graphsocial`;
-    os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "DGLBACKEND": "pytorch"}
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     os.execv(sys.executable, [sys.executable, *sys.argv])  # read when torch is loaded, which may have been before this
 
 HERE = Path(__file__).parent

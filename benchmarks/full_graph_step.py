@@ -4,7 +4,8 @@
 
 Five layers of width 64 on 108,899 users and 85,157 images, 1,649,058 contacts and 197,561 views both ways, node
 features of 128, view features of 256; batch normalisation, ReLU; a classifier of three layers over a sixteenth of the
-views, which is what a step of `graphsocial train` has, or over all of them (`--views all`); SGD. The same mathematics: `HeteroConv(GATConv)` with one Θ for both ends, and the views' features in the logits.
+views, which is what a step of `graphsocial train` has, or over all of them (`--views all`); SGD. The same mathematics:
+`HeteroConv(GATConv)` with one Θ for both ends, and the views' features in the logits.
 """
 
 from __future__ import annotations
@@ -258,11 +259,12 @@ def compare(peer: str, views: str) -> None:
     if apart > 1e-4:
         raise SystemExit(f"The losses differ by {apart:.1e}: {losses}")
     gib = {name: peak_memory(Path(__file__), "--memory", name, "--views", views)["gib"] for name in sides}
+    share = "all" if views == "all" else "a sixteenth of the"
     keep(
         f"full_graph_step_{peer}_{views}",
         {
             "row": {
-                "what": f"full-graph training step, loss over {'all' if views == 'all' else 'a sixteenth of the'} views",
+                "what": f"full-graph training step, loss over {share} views",
                 "peer": PEERS[peer][0],
                 "ours": "graphsocial",
                 "theirs": peer,

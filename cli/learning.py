@@ -48,6 +48,10 @@ def train(
     again: Annotated[
         bool, typer.Option("--again", metavar="", help="Train anew, even if the same run is done.")
     ] = False,
+    estimate: Annotated[
+        bool,
+        typer.Option("--estimate", metavar="", help="Only say what it will take, from a short probe: time, memory."),
+    ] = False,
     store: StoreOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -83,6 +87,12 @@ def train(
         settings=given,
         shared={"dataset": dataset, "features": chosen, "as_of": as_of},
     )
+    if estimate:
+        from .training import estimates
+
+        with session.write() as opened:
+            told = estimates(opened, plan)
+        return scores.show_estimates(session.out, told)
     with session.write() as opened:
         try:
             trained = train_all(opened, plan, session.out)

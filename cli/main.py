@@ -83,6 +83,7 @@ app.command(
 app.command(
     epilog=_examples(
         "graphsocial train edge-emotion",
+        "graphsocial train edge-emotion --estimate",
         "graphsocial train edge-emotion --baselines --seeds 5",
         "graphsocial train edge-emotion --model features-only --folds 5",
         "graphsocial train edge-emotion --set layers=2 --set learning_rate=0.01",
@@ -162,7 +163,6 @@ def _explain(error: Exception) -> int:
 
 def run() -> NoReturn:
     """The entry point."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads leave the cores to others
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter is no error

@@ -11,6 +11,7 @@ from .values import number
 if TYPE_CHECKING:
     import polars as pl
 
+    from graphsocial.estimation import Estimate
     from graphsocial.runs import Run
     from graphsocial.store import GraphStore
 
@@ -115,3 +116,26 @@ def _groups(found: pl.DataFrame) -> list[tuple[str, list[dict[str, Any]]]]:
         title = f"{row['task']} on {row['dataset']}, split {row['split']}: scores on the test part"
         groups.setdefault(title, []).append(row)
     return list(groups.items())
+
+
+def show_estimates(out: Output, found: list[tuple[str, int, Estimate]]) -> None:
+    """What trainings would take: a line for each model, then what they have in common."""
+    if out.json:
+        rows = [{"model": model, "trainings": times, **one.to_dict()} for model, times, one in found]
+        return out.value(rows)
+    columns = ["model", "trainings", "parameters", "steps", "step_seconds", "epochs", "minutes_each", "minutes", "MiB"]
+    lines = []
+    for model, times, one in found:
+        minutes = [number(share * one.training_minutes, places=1) for share in (1, times)]
+        step = number(one.step_seconds)
+        memory = round(one.peak_memory_mib)
+        lines.append([model, times, one.parameters, one.steps, step, one.epochs, *minutes, memory])
+    first = found[0][2]
+    counted = [*first.nodes.items(), *first.edges.items(), *((f"{name} pairs", n) for name, n in first.pairs.items())]
+    out.table(["what", "rows"], counted, title="in the graph")
+    out.table(["column", "to encode"], list(first.contents.items()), title="not encoded yet")
+    out.table(columns, lines, title="at most, on this machine as busy as it is now")
+    total = first.encoding_minutes + sum(times * one.training_minutes for _, times, one in found)
+    out.say(
+        f"In all at most {total:.1f} minutes, {first.encoding_minutes:.1f} of them to encode; early stops shorten it."
+    )

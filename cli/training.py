@@ -9,6 +9,7 @@ from typing import Any
 
 from graphsocial import experiment as experiments
 from graphsocial.errors import DataError
+from graphsocial.estimation import Estimate, estimate
 from graphsocial.experiment import Experiment
 from graphsocial.featurization import DEFAULT_ENCODERS, encoder_for
 from graphsocial.fitting import Epoch
@@ -64,12 +65,7 @@ def train_all(store: GraphStore, plan: Plan, out: Output) -> Trained:
     """Train all of it; what is asked for wrongly shows before the first training begins."""
     runs: list[Run] = []
     first = design(store, plan, plan.model, plan.settings)
-    wanted = [(first.model_name, dict(plan.settings))]
-    if plan.baselines:
-        general = {name: value for name, value in plan.settings.items() if _is_general(name, type(first.task))}
-        wanted += [(name, general) for name in _baselines(store, first)]
-    for name, settings in wanted[1:]:
-        design(store, plan, name, settings)
+    wanted = _wanted(store, plan, first)
     for line in encodings(store, first):
         out.say(line)
     for name, settings in wanted:
@@ -80,6 +76,27 @@ def train_all(store: GraphStore, plan: Plan, out: Output) -> Trained:
     view = f"{first.task.name.replace('-', '_')}_predictions"
     known = f"{view}.sql" in names("tasks", ".sql")
     return Trained(runs, first.task.name, first.dataset, str(first.split), view if known else "predictions")
+
+
+def estimates(store: GraphStore, plan: Plan) -> list[tuple[str, int, Estimate]]:
+    """For each model that the plan would train: its name, how often, and what one training takes."""
+    first = design(store, plan, plan.model, plan.settings)
+    times = len(plan.seeds) * len(_folds(plan, first))
+    return [
+        (name, times, estimate(store, design(store, plan, name, settings)))
+        for name, settings in _wanted(store, plan, first)
+    ]
+
+
+def _wanted(store: GraphStore, plan: Plan, first: Experiment) -> list[tuple[str, dict[str, Any]]]:
+    """The models to train with their settings; each is checked."""
+    wanted = [(first.model_name, dict(plan.settings))]
+    if plan.baselines:
+        general = {name: value for name, value in plan.settings.items() if _is_general(name, type(first.task))}
+        wanted += [(name, general) for name in _baselines(store, first)]
+    for name, settings in wanted[1:]:
+        design(store, plan, name, settings)
+    return wanted
 
 
 def design(store: GraphStore, plan: Plan, model: str | None, settings: Mapping[str, Any]) -> Experiment:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from graphsocial.synthesis import synthesize
     from graphsocial.training import train
     from graphsocial.types import Column, EdgeType, GraphSchema, NodeType, Target
+
+# Read when torch is loaded: threads that wait leave the cores to our own kernels' and to other programs.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # In the order in which data flows. Each is imported when it is first used, so that torch and dgl load only then.
 _HOME = {

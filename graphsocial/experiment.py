@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -15,6 +15,7 @@ from graphsocial import graph as graphs
 from graphsocial import plugins, runs, splits
 from graphsocial.errors import InputError, UnknownNameError
 from graphsocial.featurization import DEFAULT_ENCODERS, FeatureReport, FeatureUse, Progress, encoder_for, featurize
+from graphsocial.featurizers.base import Featurizer, Learner
 from graphsocial.fitting import Fitting
 from graphsocial.graph import SocialGraph
 from graphsocial.loaders import FullGraph, Loader, Neighbours
@@ -190,18 +191,19 @@ def prepare(
     *,
     tabular: Mapping[str, Tabular] | None = None,
     split_id: str | None = None,
+    features: Sequence[FeatureUse] | None = None,
     progress: Progress | None = None,
 ) -> Prepared:
     """Featurize, label, split and build; the same for training and for predicting again.
 
     Args:
+        features: the vectors to use, which are there; all columns are encoded where they are not when not given.
         tabular: the fitted encodings of a run; fitted on the training pairs when not given.
         split_id: a split that was made before; made now by the experiment's policy when not given.
     """
     entity = experiment.task.entity(store.schema)
     labels = experiment.task.labels(store, experiment.dataset, as_of=experiment.as_of)
-    reports = features_for(store, experiment, entity, progress=progress)
-    uses = tuple(report.use for report in reports)
+    uses = tuple(features) if features is not None else _encode_all(store, experiment, entity, progress)
     graph = graphs.build(
         store,
         experiment.dataset,
@@ -247,10 +249,17 @@ def prepare(
     )
 
 
-def features_for(
-    store: GraphStore, experiment: Experiment, entity: EdgeType, *, progress: Progress | None = None
-) -> list[FeatureReport]:
-    """The vectors of every feature column of text or images in the graph, encoded where they are missing."""
+def _encode_all(
+    store: GraphStore, experiment: Experiment, entity: EdgeType, progress: Progress | None
+) -> tuple[FeatureUse, ...]:
+    reports: list[FeatureReport] = []
+    for name, encoder in columns_for(store, experiment, entity):
+        reports += featurize(store, name, encoder, dataset=experiment.dataset, progress=progress)
+    return tuple(report.use for report in reports)
+
+
+def columns_for(store: GraphStore, experiment: Experiment, entity: EdgeType) -> list[tuple[str, Featurizer]]:
+    """Every feature column of text or images in the graph that holds something, with its encoder."""
     schema = store.schema
     wanted = [schema.edge(name) for name in experiment.edge_types] or list(schema.edges)
     names = {end for edge in wanted if len(store.span(edge, experiment.dataset)) for end in (edge.src, edge.dst)}
@@ -259,7 +268,7 @@ def features_for(
     unknown = sorted(set(experiment.features) - set(columns))
     if unknown:
         raise InputError(f"There is no text or image column '{unknown[0]}'; known: {', '.join(sorted(columns))}.")
-    found = []
+    found: list[tuple[str, Featurizer]] = []
     for name, (entry, column) in columns.items():
         asked = name in experiment.features
         if (asked and experiment.features[name] is None) or (not asked and column.role != "feature"):
@@ -267,7 +276,13 @@ def features_for(
         if not _filled(store, experiment.dataset, entry, column.name):
             continue
         encoder = encoder_for(experiment.features.get(name), column.kind)
-        found += featurize(store, name, encoder, dataset=experiment.dataset, progress=progress)
+        if isinstance(encoder, Learner) or encoder.sequences:
+            what = "learns from a split first" if isinstance(encoder, Learner) else "gives sequences"
+            raise InputError(
+                f"{type(encoder).__name__} {what}; a model of '{experiment.task.name}' takes one vector for each row "
+                f"of '{name}'. Choose another encoder or other settings of it."
+            )
+        found.append((name, encoder))
     return found
 
 

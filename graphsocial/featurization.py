@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from hashlib import blake2b
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from graphsocial import feature_sets
@@ -214,6 +215,56 @@ def _featurize(
     return _point(store, use, name, dataset, encoded)
 
 
+@dataclass(frozen=True)
+class EncodingEstimate:
+    """What encoding a column would take, from a sample that is thrown away.
+
+    Attributes:
+        use: the column and its feature set.
+        contents: distinct contents that have no vector yet.
+        seconds: how long encoding them would take.
+    """
+
+    use: FeatureUse
+    contents: int
+    seconds: float
+
+
+def estimate_encoding(
+    store: GraphStore, what: str, encoder: str | Featurizer | None = None, *, dataset: str | None = None, probe: int = 2
+) -> EncodingEstimate:
+    """Time a few batches of what `featurize` would encode in one column; nothing is kept.
+
+    Args:
+        what: `image.file`, `user views image.comment`, …
+        probe: so many batches, from evenly spread contents; one more goes ahead, untimed.
+
+    Raises:
+        InputError: an encoder that learns has no speed before it has learnt.
+    """
+    dataset = store.dataset(dataset)
+    ((entry, column),) = columns_of(store.schema, what)
+    chosen = encoder_for(encoder, column.kind)
+    if isinstance(chosen, Learner):
+        raise InputError(f"'{_describe(chosen)}' learns from a split first; its speed cannot be told before.")
+    chosen.requires.check(_describe(chosen))
+    gather(store, entry, column, dataset)
+    use = FeatureUse(entry, column.name, set_id(chosen), chosen.dimension, chosen.sequences)
+    feature_sets.make_table(store, use)
+    missing = _missing(store, use, column.kind)
+    if not missing:
+        return EncodingEstimate(use, 0, 0.0)
+    size = chosen.batch_size
+    sample = missing[:: max(1, len(missing) // ((probe + 1) * size))]
+    items = [Path(item) if column.kind in FILES else item for _, item, _ in sample]
+    chosen.encode(items[:size])
+    timed = items[size : (probe + 1) * size] or items
+    begin = perf_counter()
+    for start in range(0, len(timed), size):
+        chosen.encode(timed[start : start + size])
+    return EncodingEstimate(use, len(missing), (perf_counter() - begin) / len(timed) * len(missing))
+
+
 def _describe(encoder: Featurizer | Learner) -> str:
     """`vision:resnet50`, or the class alone where it has no model."""
     model = getattr(encoder, "model", None)
@@ -278,21 +329,26 @@ def _training_rows(store: GraphStore, entry: NodeType | EdgeType, dataset: str, 
     return f"select idx from {quote(entry.table)} where id in ({ids})"
 
 
-def _encode_missing(
-    store: GraphStore, use: FeatureUse, kind: str, encoder: Featurizer, progress: Progress | None
-) -> int:
-    """Encode and commit batch by batch what has not been encoded yet; returns how many contents that were.
+def _missing(store: GraphStore, use: FeatureUse, kind: str) -> list[tuple[Any, ...]]:
+    """What has no vector yet, as (content, item, first idx).
 
     Long texts come first and texts of one length together, so that a batch holds little padding and memory runs out
     at once or never.
     """
     order = "length(any_value(item)) desc, content" if kind == "text" else "first_idx"
-    missing = store.sql(
+    return store.sql(
         "select content, any_value(item) as item, min(idx) as first_idx from contents where content not in "
         f"(select content from {use.table} where set_id = ? union select content from unreadable_contents "
         f"where set_id = ?) group by content order by {order}",
         [use.set_id, use.set_id],
     ).fetchall()
+
+
+def _encode_missing(
+    store: GraphStore, use: FeatureUse, kind: str, encoder: Featurizer, progress: Progress | None
+) -> int:
+    """Encode and commit batch by batch what has not been encoded yet; returns how many contents that were."""
+    missing = _missing(store, use, kind)
     encoded = 0
     for start in range(0, len(missing), encoder.batch_size):
         if progress:

@@ -18,6 +18,7 @@ from conftest import IMAGE, USER, VIEWS
 import graphsocial as gs
 from graphsocial import runs
 from graphsocial.errors import DataError, InputError, TrainingError, UnknownNameError
+from graphsocial.featurizers.sentence import Sentence
 from graphsocial.fitting import Fitting, fit
 from graphsocial.plugins import names
 from graphsocial.types import GraphSchema
@@ -265,6 +266,9 @@ def test_bad_questions_get_clear_answers(social: gs.GraphStore) -> None:
         train(social, settings={"widht": 3})
     with pytest.raises(InputError, match="no text or image column"):
         gs.train(social, "edge-emotion", features={"user.voice": "sentence"})
+    tokens = Sentence(pooling="tokens")
+    with pytest.raises(InputError, match=r"Sentence gives sequences; .*one vector for each row of 'group.description'"):
+        gs.train(social, "edge-emotion", features={"group.description": tokens})  # type: ignore[dict-item]
     with pytest.raises(UnknownNameError, match="dataset"):
         train(social, dataset="large")
     with pytest.raises(UnknownNameError, match="edge type"):

@@ -24,7 +24,7 @@ from graphsocial.nn.graph_attention import GraphAttention
 from graphsocial.nn.inputs import EdgeInputs, NodeInputs, shown_vectors
 from graphsocial.nn.normalisation import BatchNormRelu
 from graphsocial.nn.relation import first_rows
-from graphsocial.sampling import Batch, label_history
+from graphsocial.sampling import Batch, Layer, label_history
 
 BACKBONES: dict[str, type[nn.Module]] = {"gat": GraphAttention, "sage": SageConv, "graphconv": GraphConv}
 
@@ -126,22 +126,19 @@ class HmgEmoNetwork(Network):
         history = label_history(graph, batch.view, self.prior) if self.settings.history else None
         x: dict[str, Tensor] = self.inputs(graph, batch.rows, history)
         scores = self._edge_scores(graph)
-        whole: dict[Canonical, list[Tensor]] = {}
+        shown: dict[Canonical, list[Tensor]] = {}
         first = None if self.skip is None else {name: self.skip(part) for name, part in x.items()}
         for depth, (layer, convolution) in enumerate(zip(batch.layers, self.convolutions, strict=True)):
             if layer.take is not None:
                 x = {name: take_rows(part, layer.take[name]) for name, part in x.items()}
                 first = first and {name: take_rows(part, layer.take[name]) for name, part in first.items()}
-            edges: dict[Canonical, Tensor] = {}
-            for kind in self.speaking:
-                if layer.edge_ids is not None:
-                    index = shown_vectors(graph, kind, batch.view.features, layer.edge_ids[kind])
-                elif kind in whole:
-                    index = whole[kind]
-                else:
-                    index = whole[kind] = shown_vectors(graph, kind, batch.view.features, None)
-                parts = [table[:, at] for table, at in zip(scores[depth, kind], index, strict=True)]
-                edges[kind] = reduce(torch.add, parts).t()  # (E, K)
+            shown = self._shown(graph, batch, layer, shown)
+            edges = {
+                kind: reduce(
+                    torch.add, [table[:, at] for table, at in zip(scores[depth, kind], index, strict=True)]
+                ).t()
+                for kind, index in shown.items()
+            }  # (E, K) each
             mask = {kind: part for kind, part in layer.mask.items() if part is not None}
             options: dict[str, Any] = {"edge_scores": edges} if edges else {}
             out = convolution(x, layer.relations, edge_mask=mask, num_dst=layer.num_dst, **options)
@@ -154,6 +151,15 @@ class HmgEmoNetwork(Network):
         if first is not None:
             x = {name: torch.cat([part, first[name]], dim=1) for name, part in x.items()}
         return x
+
+    def _shown(
+        self, graph: SocialGraph, batch: Batch, layer: Layer, before: dict[Canonical, list[Tensor]]
+    ) -> dict[Canonical, list[Tensor]]:
+        """Which vectors the edges of a layer show; for whole relations what was found for the layer before."""
+        if before and layer.edge_ids is None:
+            return before
+        ids = layer.edge_ids or dict.fromkeys(self.speaking)
+        return {kind: shown_vectors(graph, kind, batch.view.features, ids[kind]) for kind in self.speaking}
 
     def _edge_scores(self, graph: SocialGraph) -> dict[tuple[int, Canonical], list[Tensor]]:
         """All layers' edge logits in one product: for each layer and direction, and each feature, (K, M + 1)."""

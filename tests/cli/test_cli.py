@@ -576,3 +576,15 @@ def test_bars_are_for_terminals_and_on_stderr(
             show("encoding", 1, 2)
         out, err = capsys.readouterr()
         assert out == "" and bool(err) is bars
+
+
+def test_train_estimates_and_trains_nothing(call: Call, fresh: Path) -> None:
+    code, out, err = call("train", "edge-emotion", *TINY, "--baselines", "--seeds", "3", "--estimate", "--store", fresh)
+    assert code == 0
+    assert "In all at most" in err
+    line = next(line for line in out.splitlines() if line.startswith("hmg_emo"))
+    assert line.split()[1] == "3" and "majority" in out and "train pairs" in out
+    found = json.loads(call("train", "edge-emotion", *TINY, "--estimate", "--json", "-q", "--store", fresh)[1])
+    assert [(each["model"], each["trainings"], each["epochs"]) for each in found] == [("hmg_emo", 1, 2)]
+    with gs.open(fresh, read_only=True) as store:
+        assert store.first("select count(*) from runs") == (0,)

@@ -1,0 +1,136 @@
+"""What a training will take, from a short probe: rows, minutes and memory, before it is begun."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from graphsocial import runs
+from graphsocial.experiment import Experiment, columns_for, make_loader, prepare
+from graphsocial.feature_tensors import Feature
+from graphsocial.featurization import estimate_encoding
+from graphsocial.fitting import score
+from graphsocial.graph import SocialGraph
+from graphsocial.splits import ROLES
+from graphsocial.store import GraphStore
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one training of an experiment would take on this machine.
+
+    Attributes:
+        nodes, edges: rows by type; edges as messages pass them, both ways where they do.
+        pairs: labelled pairs by role.
+        contents: by column, distinct contents that are not encoded yet.
+        encoding_minutes: to encode them.
+        parameters: of the network.
+        steps: per epoch.
+        step_seconds: the median of the probe's steps.
+        validation_seconds: one look at the validation pairs.
+        epochs: at most; early stopping may end sooner.
+        training_minutes: for all of them.
+        peak_memory_mib: of the probe, which holds what the training holds.
+    """
+
+    nodes: dict[str, int]
+    edges: dict[str, int]
+    pairs: dict[str, int]
+    contents: dict[str, int]
+    encoding_minutes: float
+    parameters: int
+    steps: int
+    step_seconds: float
+    validation_seconds: float
+    epochs: int
+    training_minutes: float
+    peak_memory_mib: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+
+def estimate(store: GraphStore, experiment: Experiment, *, steps: int = 3) -> Estimate:
+    """Probe an experiment (see `experiment.design`): encode a few contents, train a few steps, validate once.
+
+    Nothing of the probe is kept but the split, which is the one that the training will use. Contents that are not
+    encoded yet count as random vectors of the same number and width.
+
+    Args:
+        steps: of training that are timed, after one that is not.
+    """
+    entity = experiment.task.entity(store.schema)
+    encodings = [
+        estimate_encoding(store, name, encoder, dataset=experiment.dataset)
+        for name, encoder in columns_for(store, experiment, entity)
+    ]
+    contents = {str(part.use): part.contents for part in encodings if part.contents}
+    prepared = prepare(store, experiment, features=[part.use for part in encodings])
+    graph = _with_random_vectors(prepared.graph, contents)
+    prepared = replace(prepared, graph=graph)
+    rows = {role: torch.nonzero(prepared.roles == code).squeeze(1) for code, role in enumerate(ROLES)}
+    torch.manual_seed(experiment.seed)
+    network = experiment.model.build(graph, rows["train"], seed=experiment.seed)
+    loader, size = make_loader(experiment, prepared), experiment.fitting.step_size(len(rows["train"]))
+    count = -(-len(rows["train"]) // size)
+    trained, step = any(True for _ in network.parameters()), 0.0
+    if trained:
+        optimizer = torch.optim.AdamW(network.parameters(), lr=experiment.fitting.learning_rate)
+        step = statistics.median(_steps(network, loader.batches(rows["train"], size), graph, optimizer, steps))
+    begin = perf_counter()
+    score(network, loader.exact, rows["validation"], torch.zeros(len(graph.classes)))
+    validation = perf_counter() - begin
+    epochs = experiment.fitting.epochs if trained else 0
+    return Estimate(
+        nodes=graph.num_nodes,
+        edges={" ".join(kind): len(edges) for kind, edges in graph.edges.items()},
+        pairs={role: len(part) for role, part in rows.items()},
+        contents=contents,
+        encoding_minutes=sum(part.seconds for part in encodings) / 60,
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        steps=count,
+        step_seconds=step,
+        validation_seconds=validation,
+        epochs=epochs,
+        training_minutes=epochs * (count * step + validation) / 60,
+        peak_memory_mib=runs.peak_memory_mib(),
+    )
+
+
+def _steps(
+    network: torch.nn.Module, batches: Iterable[Any], graph: SocialGraph, optimizer: torch.optim.Optimizer, steps: int
+) -> list[float]:
+    """Train, and say how long each step took, the first one left out where there are more."""
+    begin, taken = perf_counter(), []
+    for batch in islice(batches, steps + 1):
+        loss = cross_entropy(network(graph, batch)[graph.target.name], graph.codes[batch.pairs])
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch does not type it
+        optimizer.step()
+        taken.append(perf_counter() - begin)
+        begin = perf_counter()
+    return taken[1:] or taken
+
+
+def _with_random_vectors(graph: SocialGraph, contents: dict[str, int]) -> SocialGraph:
+    """The graph with as many random vectors as there are contents, where nothing is encoded yet."""
+
+    def filled(features: tuple[Feature, ...]) -> tuple[Feature, ...]:
+        return tuple(_stand_in(f, contents.get(f.name, len(f.index))) if not len(f.vectors) else f for f in features)
+
+    nodes = {name: filled(features) for name, features in graph.node_features.items()}
+    edges = {kind: filled(features) for kind, features in graph.edge_features.items()}
+    return replace(graph, node_features=nodes, edge_features=edges)
+
+
+def _stand_in(feature: Feature, contents: int) -> Feature:
+    vectors = torch.randn(contents, feature.vectors.shape[1])
+    return Feature(feature.name, vectors, torch.randint(max(1, contents), feature.index.shape))
