@@ -32,6 +32,10 @@ def train(
     class_weights: Annotated[
         str | None, typer.Option(metavar="sqrt|balanced|none", help="Whether rare classes weigh more in the loss.")
     ] = None,
+    kernel: Annotated[
+        str | None,
+        typer.Option(metavar="auto|fused|csr|dgl", help="What passes messages along edges; dgl is the reference."),
+    ] = None,
     baselines: Annotated[
         bool, typer.Option("--baselines", metavar="", help="Train the task's baselines too, on the same split.")
     ] = False,
@@ -65,7 +69,7 @@ def train(
     if folds is not None and split not in (None, "kfold"):
         raise typer.BadParameter(f"--folds goes with --split kfold, not with '{split}'.", param_hint="--folds")
     given = settings(set_, config)
-    flags = {"epochs": epochs, "class_weights": class_weights, "folds": folds}
+    flags = {"epochs": epochs, "class_weights": class_weights, "folds": folds, "kernel": kernel}
     for name, value in flags.items():
         if value is not None:
             given = {key: old for key, old in given.items() if key not in (name, f"fitting.{name}", f"split.{name}")}

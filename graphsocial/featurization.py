@@ -21,7 +21,7 @@ from graphsocial.plugins import configure, names, resolve
 from graphsocial.store import GraphStore, literal, quote
 from graphsocial.types import FILES, Column, EdgeType, GraphSchema, NodeType
 
-DEFAULT_ENCODERS = {"text": "sentence", "image": "vision"}
+DEFAULT_ENCODERS = {"text": "sentence", "image": "vision", "audio": "audio", "video": "video"}
 ENCODABLE = ("text", *FILES)
 """The kinds of columns that encoders read one by one."""
 

@@ -220,8 +220,8 @@ def test_settings_reach_the_encoder(posts: gs.GraphStore) -> None:
 
 
 def test_a_kind_without_a_default_says_so() -> None:
-    with pytest.raises(InputError, match="No encoder reads audio by default; name one"):
-        encoder_for(None, "audio")
+    with pytest.raises(InputError, match="No encoder reads table by default; name one"):
+        encoder_for(None, "table")
 
 
 def test_a_package_that_is_not_there_is_named_before_anything_runs(posts: gs.GraphStore) -> None:

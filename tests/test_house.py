@@ -22,15 +22,16 @@ LAYERS: list[list[set[str]]] = [
     [{"tabular"}],
     [
         {"featurizers.base"},
-        {"featurizers._packed_e5", "featurizers._images", "featurizers._classifiers", "featurizers._hub", "featurizers._word_vectors"},
+        {f"featurizers._{name}" for name in ("packed_e5", "images", "classifiers", "hub", "word_vectors")},
         {"featurizers._mtcnn", "featurizers._mini_xception", "featurizers._acoustics"},
         {"featurizers.vision"},
         {"featurizers.*"},
+        {"featurizers.caption"},
     ],
     [{"tasks.base"}, {"tasks.*"}],
     [{"metrics", "splits"}],
     [{"reading"}, {"checks"}, {"staging"}, {"records"}, {"rejection"}, {"ingestion"}],
-    [{"feature_sets", "contents"}, {"featurization"}],
+    [{"feature_sets", "contents"}, {"featurization"}, {"captions"}],
     [{"feature_tensors"}],
     [{"graph", "runs"}],
     [

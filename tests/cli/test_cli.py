@@ -588,3 +588,15 @@ def test_train_estimates_and_trains_nothing(call: Call, fresh: Path) -> None:
     assert [(each["model"], each["trainings"], each["epochs"]) for each in found] == [("hmg_emo", 1, 2)]
     with gs.open(fresh, read_only=True) as store:
         assert store.first("select count(*) from runs") == (0,)
+
+
+def test_the_kernel_is_chosen_and_recorded_and_gives_the_same_scores(call: Call, fresh: Path) -> None:
+    found = []
+    for kernel in ("auto", "dgl"):
+        out = call("train", "edge-emotion", *TINY, "--kernel", kernel, "--json", "-q", "--store", fresh)[1]
+        (run,) = json.loads(out)["runs"]
+        assert run["config"]["fitting"]["kernel"] == kernel
+        found.append(run["metrics"]["test"])
+    assert found[0] == pytest.approx(found[1], abs=0.02)
+    code, _, err = call("train", "edge-emotion", "--kernel", "cuda", "--store", fresh)
+    assert code == 1 and "kernel" in err and "fused" in err

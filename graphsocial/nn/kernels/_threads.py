@@ -15,15 +15,25 @@ from graphsocial.errors import InputError
 
 SERIAL = 200_000  # numbers touched below which threads cost more than they bring
 
-# No finite-math assumption: -inf stands for a masked edge. Inner loops should run over slices from 0 on: an index with
-# an offset could be negative for all that the compiler knows, and it would not use vector instructions.
-compiled: Callable[[Any], Any] = numba.njit(
-    nogil=True,
-    cache=True,
-    fastmath={"nsz", "arcp", "contract", "afn", "reassoc"},
-    boundscheck=False,
-    error_model="numpy",
-)
+_OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "fastmath": {"nsz", "arcp", "contract", "afn", "reassoc"},  # not "no infinities": -inf stands for a masked edge
+    "boundscheck": False,
+    "error_model": "numpy",
+}
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """Compile a loop over rows on first use, and keep the machine code for the next process.
+
+    Inner loops should run over slices from 0 on: an index with an offset could be negative for all that the compiler
+    knows, and it would not use vector instructions.
+    """
+    try:
+        return numba.njit(cache=True, **_OPTIONS)(function)
+    except RuntimeError:  # neither the package's folder nor the user's cache can be written: compile in each process
+        return numba.njit(**_OPTIONS)(function)
+
 
 _pool: ThreadPoolExecutor | None = None
 

@@ -1,0 +1,117 @@
+"""Models of the Hugging Face hub and folders saved in its format: where their files lie, and what those files are."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+from graphsocial.errors import FeatureError, MissingFileError
+from graphsocial.featurizers.base import hash_file
+
+_WEIGHTS = (".safetensors", ".bin")
+_READ = (*_WEIGHTS, ".json", ".txt", ".model")  # what else decides the vectors: configuration and vocabulary
+_ELSEWHERE = ["onnx/*", "openvino/*", "coreml/*", "*.onnx", "tf_*", "flax_*", "rust_*", "*training_args.bin"]
+
+
+def model_folder(model: str, *, fetch: bool = True) -> Path:
+    """Where the files of a model lie: a local folder, or the hub's cache, into which it is fetched once.
+
+    Args:
+        fetch: False looks for it on this machine only.
+
+    Raises:
+        MissingFileError: a path that is no folder.
+        FeatureError: the folder holds no model, or the hub's cannot be had.
+    """
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        if not any((folder / name).is_file() for name in ("config.json", "modules.json")):
+            raise FeatureError(f"'{folder}' holds no model: it has neither a config.json nor a modules.json.")
+        return folder.resolve()
+    if model.startswith((".", "/", "~")) or folder.exists():
+        raise MissingFileError(f"There is no folder '{model}' with a model.")
+    # a short name belongs to sentence-transformers first, as in that library
+    return _snapshot((model,) if "/" in model else (f"sentence-transformers/{model}", model), fetch)
+
+
+def hash_model(model: str, folder: Path) -> str:
+    """What stands for the weights in a fingerprint: the contents of a local folder, the commit of a hub's."""
+    return hash_folder(folder, stamp(folder)) if Path(model).expanduser().is_dir() else folder.name
+
+
+def stamp(folder: Path) -> str:
+    """Changes when a file of the folder is written; cheap enough to take for every batch."""
+    states = ((name, path.stat()) for name, path in _files(folder))
+    return "|".join(f"{name}:{state.st_size}:{state.st_mtime_ns}" for name, state in states)
+
+
+@lru_cache(maxsize=8)
+def hash_folder(folder: Path, stamp: str) -> str:
+    """The blake2b of the names and contents of what is read from a model's folder; 32 hex characters."""
+    lines = "\n".join(f"{name} {hash_file(path)}" for name, path in _files(folder))
+    return hashlib.blake2b(lines.encode(), digest_size=16).hexdigest()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bar for reading a file."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def first_line(error: Exception) -> str:
+    """The beginning of what a library has to say."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200].rstrip(".")
+
+
+@lru_cache(maxsize=16)
+def _snapshot(repositories: tuple[str, ...], fetch: bool) -> Path:
+    """The hub's files of the first repository that exists: the cache's, else downloaded."""
+    from huggingface_hub import snapshot_download
+
+    offline = any(
+        os.environ.get(name, "").upper() in ("1", "TRUE", "YES", "ON")
+        for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+    )
+    reason = "the hub's cache does not have it" + (", and HF_HUB_OFFLINE is set" if offline else "")
+    for local in (True, False) if fetch and not offline else (True,):
+        for repository in repositories:
+            for weights in _WEIGHTS:
+                wanted = ["*.json", "*.txt", "*.model", f"*{weights}"]
+                try:
+                    found = snapshot_download(
+                        repository, local_files_only=local, allow_patterns=wanted, ignore_patterns=_ELSEWHERE
+                    )
+                except Exception as error:  # of the hub, the network, the disk
+                    if not local:
+                        reason = first_line(error)
+                    continue
+                if any(Path(found).rglob(f"*{weights}")):
+                    return Path(found)
+    if not fetch:
+        raise FeatureError(
+            f"The model '{repositories[-1]}' is not on this machine: it is downloaded when it is first used. Or give "
+            "a local folder (--set model=FOLDER)."
+        )
+    raise FeatureError(
+        f"The model '{repositories[-1]}' cannot be had ({reason}). Give a local folder (--set model=FOLDER), or unset "
+        "HF_HUB_OFFLINE and check the name and the connection."
+    )
+
+
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.suffix in _READ and not name.startswith(".") and path.is_file():
+            yield name, path
