@@ -5,7 +5,8 @@
 Five layers of width 64 on 108,899 users and 85,157 images, 1,649,058 contacts and 197,561 views both ways, node
 features of 128, view features of 256; batch normalisation, ReLU; a classifier of three layers over a sixteenth of the
 views, which is what a step of `graphsocial train` has, or over all of them (`--views all`); SGD. The same mathematics:
-`HeteroConv(GATConv)` with one Θ for both ends, and the views' features in the logits.
+`HeteroConv(GATConv)` with one Θ for both ends, and the views' features in the logits; DGL's `EdgeGATConv` puts them
+into the messages too, and so do our layers when they are compared with it.
 """
 
 from __future__ import annotations
@@ -75,10 +76,10 @@ class Ours(Layers):
 
     norm = BatchNormRelu
 
-    def __init__(self, graph: Edges, features: Tensor) -> None:
+    def __init__(self, graph: Edges, features: Tensor, *, edge_values: bool = False) -> None:
         super().__init__()
         widths = [NODE_WIDTH] + [WIDTH] * LAYERS
-        options: dict[str, Any] = {"share": "relation", "self_loops": False}
+        options: dict[str, Any] = {"share": "relation", "self_loops": False, "edge_values": edge_values}
         self.layers = nn.ModuleList(
             [
                 GraphAttention(
@@ -92,6 +93,10 @@ class Ours(Layers):
                 for before in widths[:-1]
             ]
         )
+        if edge_values:
+            for layer in self.layers:
+                layer.edge_value = layer.edge_weight  # one Θ for logits and messages, as DGL has it
+        self.told = {"edge_features": dict.fromkeys(SPEAKING, features)} if edge_values else {}
         self.features = features
         self.relations = {
             kind: Relation.from_edges(*ends, graph.num_nodes[kind[0]], graph.num_nodes[kind[2]])
@@ -110,7 +115,7 @@ class Ours(Layers):
 
     def message(self, depth: int, x: dict[str, Tensor]) -> dict[str, Tensor]:
         scores = {kind: self.scores[2 * depth + place] for place, kind in enumerate(SPEAKING)}
-        return self.layers[depth](x, self.relations, edge_scores=scores)
+        return self.layers[depth](x, self.relations, edge_scores=scores, **self.told)
 
 
 class Pyg(Layers):
@@ -168,7 +173,7 @@ class Dgl(Layers):
             before = WIDTH if depth else NODE_WIDTH
             plain = {"allow_zero_in_degree": True, "bias": False}
             convolutions = {
-                NAME[kind]: EdgeGATConv((before, before), EDGE_WIDTH, WIDTH, 1, **plain)
+                NAME[kind]: EdgeGATConv((before, before), EDGE_WIDTH, WIDTH, 1, residual=False, **plain)
                 if kind in SPEAKING
                 else GATConv(before, WIDTH, 1, **plain)
                 for kind in graph.ends
@@ -215,7 +220,7 @@ def build(
     x = {name: torch.randn(count, NODE_WIDTH) for name, count in graph.num_nodes.items()}
     features = torch.randn(len(user), EDGE_WIDTH)
     user, image, codes = user[asked], image[asked], torch.randint(0, CLASSES, (len(asked),))
-    ours = Ours(graph, features)
+    ours = Ours(graph, features, edge_values="dgl" in names)  # EdgeGATConv puts edge features into messages too
     sides: dict[str, Layers] = {}
     for name in names:
         sides[name] = ours if name == "graphsocial" else SIDES[name](graph, features)

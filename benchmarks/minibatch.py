@@ -6,7 +6,8 @@ Steps of 512 views each, fan-out 10, 10, 5, 5, 5 per relation from the pairs out
 from the messages in both directions; the model of `full_graph_step.py`. An epoch has 386 such steps; a round times the
 first few of one, sampling and gathering included. DGL: `as_edge_prediction_sampler(NeighborSampler)` with
 `exclude="reverse_types"`, its blocks through `GATConv` and `EdgeGATConv`. The samples are random, so losses are alike,
-not equal.
+not equal. `EdgeGATConv`, the one stock layer with edge features, puts them into the messages as well as into the
+logits, which HMG-Emo does not: `--edge-values` has our side do that too.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ SIZE, FANOUTS = 512, (10, 10, 5, 5, 5)
 class Sampled:
     """The data of both sides, and a step of each."""
 
-    def __init__(self, graph: Edges, batches: int) -> None:
+    def __init__(self, graph: Edges, batches: int, edge_values: bool) -> None:
         torch.manual_seed(0)
         user, _ = graph.ends[VIEWS]
         self.graph, self.batches = graph, batches
@@ -44,7 +45,7 @@ class Sampled:
         self.features = torch.randn(len(user), 256)
         self.codes = torch.randint(0, CLASSES, (len(user),))
         self.train = torch.arange(len(user))
-        self.ours = Ours(graph, self.features)
+        self.ours = Ours(graph, self.features, edge_values=edge_values)
         self.dgl = Dgl(graph, self.features)
         self.dgl.copy(self.ours)
         shared = {key: part for key, part in self.ours.state_dict().items() if key.startswith(("norms", "head"))}
@@ -92,7 +93,10 @@ class Sampled:
             for depth, (layer, convolution) in enumerate(zip(batch.layers, ours.layers, strict=True)):
                 assert layer.edge_ids is not None
                 told = {kind: scores[2 * depth + p][layer.edge_ids[kind]] for p, kind in enumerate(SPEAKING)}
-                out = convolution(x, layer.relations, edge_scores=told, num_dst=layer.num_dst)
+                options: dict[str, Any] = {"edge_scores": told, "num_dst": layer.num_dst}
+                if convolution.edge_values:
+                    options["edge_features"] = {kind: self.features[layer.edge_ids[kind]] for kind in SPEAKING}
+                out = convolution(x, layer.relations, **options)
                 x = {name: ours.activate(ours.norms[depth][name], part) for name, part in out.items()}
             ends = torch.cat([ours.take(x["user"], batch.src), ours.take(x["image"], batch.dst)], 1)
             self.losses["graphsocial"].append(self.step(ours, ours.head(ends), self.codes[batch.pairs]))
@@ -124,15 +128,16 @@ class Sampled:
         return iter(DataLoader(self.dgl.graph, {VIEWS: self.train}, sampler, batch_size=SIZE, shuffle=True))
 
 
-def compare(batches: int) -> None:
+def compare(batches: int, edge_values: bool) -> None:
     """Time the first steps of an epoch, in turn."""
-    sampled = Sampled(edges(), batches)
+    sampled = Sampled(edges(), batches, edge_values)
     taken = interleave({"graphsocial": sampled.run_ours, "dgl": sampled.run_dgl})
     keep(
-        "minibatch",
+        "minibatch_edge_values" if edge_values else "minibatch",
         {
             "row": {
-                "what": f"{batches} sampled mini-batches of {SIZE} views, fan-out {', '.join(map(str, FANOUTS))}",
+                "what": f"{batches} sampled mini-batches of {SIZE} views, fan-out {', '.join(map(str, FANOUTS))}"
+                + (", view features in our messages too" if edge_values else ""),
                 "peer": "DGL's loader and layers",
                 "ours": "graphsocial",
                 "theirs": "dgl",
@@ -148,4 +153,6 @@ def compare(batches: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batches", type=int, default=6)
-    compare(parser.parse_args().batches)
+    parser.add_argument("--edge-values", action="store_true", help="view features in our messages too")
+    chosen = parser.parse_args()
+    compare(chosen.batches, chosen.edge_values)

@@ -203,7 +203,8 @@ class GraphAttention(nn.Module):
     def _edge_messages(self, etype: CanonicalEtype, relation: Relation, weights: Tensor, features: Tensor) -> Tensor:
         """Σ_j α_ij Θ_v e_ij; (num_dst, H)."""
         theta = self.edge_value[self._key(etype)]
-        if self.heads > 1:
+        narrows = features.shape[1] > self.out_features
+        if self.heads > 1 or (narrows and relation.num_edges < 2 * relation.num_dst):  # fewer, narrower rows
             return weighted_sum([relation.edges_as_sources], [weights], [linear(features, theta)])
         return linear(weighted_sum([relation.edges_as_sources], [weights], [features]), theta)
 
