@@ -72,13 +72,8 @@ def peak_memory(script: Path, *arguments: str) -> dict[str, float]:
     return found
 
 
-def reset_peak() -> None:
-    """Let the kernel forget the highest memory use so far (Linux)."""
-    Path("/proc/self/clear_refs").write_text("5")
-
-
 def peak_gib() -> float:
-    """The highest memory use since `reset_peak`, in GiB (Linux)."""
+    """The highest memory use of this process so far, in GiB (Linux)."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 2**20

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from graphsocial.errors import FeatureError, MissingFileError
 from graphsocial.featurizers.base import hash_file
@@ -17,11 +18,12 @@ _READ = (*_WEIGHTS, ".json", ".txt", ".model")  # what else decides the vectors:
 _ELSEWHERE = ["onnx/*", "openvino/*", "coreml/*", "*.onnx", "tf_*", "flax_*", "rust_*", "*training_args.bin"]
 
 
-def model_folder(model: str, *, fetch: bool = True) -> Path:
+def model_folder(model: str, *, fetch: bool = True, instead: str = "") -> Path:
     """Where the files of a model lie: a local folder, or the hub's cache, into which it is fetched once.
 
     Args:
         fetch: False looks for it on this machine only.
+        instead: what else one could do, for the error's text.
 
     Raises:
         MissingFileError: a path that is no folder.
@@ -35,7 +37,7 @@ def model_folder(model: str, *, fetch: bool = True) -> Path:
     if model.startswith((".", "/", "~")) or folder.exists():
         raise MissingFileError(f"There is no folder '{model}' with a model.")
     # a short name belongs to sentence-transformers first, as in that library
-    return _snapshot((model,) if "/" in model else (f"sentence-transformers/{model}", model), fetch)
+    return _snapshot((model,) if "/" in model else (f"sentence-transformers/{model}", model), fetch, instead)
 
 
 def hash_model(model: str, folder: Path) -> str:
@@ -70,13 +72,44 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
+def load_pretrained(folder: Path, auto: Any, what: str, parts: str) -> tuple[Any, Any, Any]:
+    """A model of images and texts with its tokenizer and its image processor, all from one folder.
+
+    Args:
+        auto: the transformers class that reads the model.
+        what, parts: what it is and what was to be saved, for the errors' text.
+
+    Raises:
+        FeatureError: something cannot be read, or weights are missing.
+    """
+    import torch
+    from transformers import AutoImageProcessor, AutoTokenizer
+
+    try:
+        with quiet(), torch.random.fork_rng(devices=[]):
+            model, report = auto.from_pretrained(
+                folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
+            )
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            images: Any = AutoImageProcessor  # untyped
+            processor = images.from_pretrained(folder, local_files_only=True, backend="pil")
+    except Exception as error:  # unreadable files raise whatever their parser raises
+        raise FeatureError(
+            f"The {what} in '{folder}' cannot be loaded ({first_line(error)}). Give a folder written by "
+            f"save_pretrained of {parts}; code that comes with a model is not run."
+        ) from error
+    if absent := sorted(report["missing_keys"]):
+        raise FeatureError(f"The {what} in '{folder}' lacks {len(absent)} of its weights, such as {absent[0]}.")
+    return model.eval().requires_grad_(False), tokenizer, processor
+
+
 def first_line(error: Exception) -> str:
     """The beginning of what a library has to say."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200].rstrip(".")
 
 
 @lru_cache(maxsize=16)
-def _snapshot(repositories: tuple[str, ...], fetch: bool) -> Path:
+def _snapshot(repositories: tuple[str, ...], fetch: bool, instead: str) -> Path:
     """The hub's files of the first repository that exists: the cache's, else downloaded."""
     from huggingface_hub import snapshot_download
 
@@ -105,8 +138,8 @@ def _snapshot(repositories: tuple[str, ...], fetch: bool) -> Path:
             "a local folder (--set model=FOLDER)."
         )
     raise FeatureError(
-        f"The model '{repositories[-1]}' cannot be had ({reason}). Give a local folder (--set model=FOLDER), or unset "
-        "HF_HUB_OFFLINE and check the name and the connection."
+        f"The model '{repositories[-1]}' cannot be had ({reason}). Give a local folder (--set model=FOLDER), "
+        f"{instead}{', ' if instead else ''}or unset HF_HUB_OFFLINE and check the name and the connection."
     )
 
 

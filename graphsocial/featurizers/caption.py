@@ -15,7 +15,7 @@ from PIL import Image
 from graphsocial._torchvision import ensure_torchvision
 from graphsocial.errors import FeatureError, InputError
 from graphsocial.featurizers._classifiers import LITE, entry_of, read_weights, weights_file
-from graphsocial.featurizers._hub import first_line, hash_model, model_folder, quiet, stamp
+from graphsocial.featurizers._hub import first_line, hash_model, load_pretrained, model_folder, stamp
 from graphsocial.featurizers._images import read_images
 from graphsocial.featurizers.base import NO_EFFECT, Encoded, Modality, Requires, check_device, digest
 from graphsocial.featurizers.faces import NAMES as FACE
@@ -192,23 +192,9 @@ def _load(folder: Path, stamp: str, device: str) -> _Loaded:
     if kind not in KINDS:
         raise FeatureError(f"The model in '{folder}' is of the type {kind!r}; 'caption' reads {', '.join(KINDS)}.")
     ensure_torchvision()
-    import torch
-    from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
+    from transformers import AutoModelForImageTextToText
 
-    try:
-        with quiet(), torch.random.fork_rng(devices=[]):
-            models: Any = AutoModelForImageTextToText  # its annotation forgets the report
-            model, report = models.from_pretrained(
-                folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
-            )
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            images: Any = AutoImageProcessor  # untyped
-            processor = images.from_pretrained(folder, local_files_only=True, backend="pil")
-    except Exception as error:  # unreadable files raise whatever their parser raises
-        raise FeatureError(
-            f"The captioning model in '{folder}' cannot be loaded ({first_line(error)}). Give a folder written by "
-            "save_pretrained of the model, its tokenizer and its image processor; code that comes with it is not run."
-        ) from error
-    if absent := sorted(report["missing_keys"]):
-        raise FeatureError(f"The captioning model in '{folder}' lacks {len(absent)} of its weights, e.g. {absent[0]}.")
-    return _Loaded(model.eval().requires_grad_(False).to(device), tokenizer, processor)
+    model, tokenizer, processor = load_pretrained(
+        folder, AutoModelForImageTextToText, "captioning model", "the model, its tokenizer and its image processor"
+    )
+    return _Loaded(model.to(device), tokenizer, processor)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from graphsocial._torchvision import ensure_torchvision
 from graphsocial.errors import FeatureError, InputError
-from graphsocial.featurizers._hub import first_line, hash_model, model_folder, quiet, stamp
+from graphsocial.featurizers._hub import hash_model, load_pretrained, model_folder, stamp
 from graphsocial.featurizers._images import read_images
 from graphsocial.featurizers.base import NO_EFFECT, Encoded, Modality, Requires, check_device, digest
 
@@ -146,26 +146,11 @@ def _load(folder: Path, stamp: str, device: str) -> _Loaded:
     """The model in a folder; `stamp` makes sure that a folder written anew is read anew."""
     check_device(device)
     ensure_torchvision()
-    import torch
-    from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
+    from transformers import AutoModel
 
     longest = int(_config(folder)["text_config"].get("max_position_embeddings", 77))
-    try:
-        with quiet(), torch.random.fork_rng(devices=[]):
-            model, report = AutoModel.from_pretrained(
-                folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
-            )
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            images: Any = AutoImageProcessor  # untyped
-            processor = images.from_pretrained(folder, local_files_only=True, backend="pil")
-    except Exception as error:  # unreadable files raise whatever their parser raises
-        raise FeatureError(
-            f"The CLIP model in '{folder}' cannot be loaded ({first_line(error)}). Give a folder written by "
-            "save_pretrained of CLIPModel and CLIPProcessor; code that comes with a model is not run."
-        ) from error
-    if absent := sorted(report["missing_keys"]):
-        raise FeatureError(f"The CLIP model in '{folder}' lacks {len(absent)} of its weights, such as {absent[0]}.")
-    return _Loaded(model.eval().requires_grad_(False).to(device), tokenizer, processor, longest)
+    model, tokenizer, processor = load_pretrained(folder, AutoModel, "CLIP model", "CLIPModel and CLIPProcessor")
+    return _Loaded(model.to(device), tokenizer, processor, longest)
 
 
 def _inner(folder: Path) -> Path:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphsocial._torchvision import ensure_torchvision
-from graphsocial.errors import FeatureError, InputError, MissingFileError, UnknownNameError
+from graphsocial.errors import FeatureError, InputError, UnknownNameError
+from graphsocial.featurizers._hub import first_line, hash_folder, model_folder, quiet, stamp
 from graphsocial.featurizers._packed_e5 import unpack
 from graphsocial.featurizers.base import (
     NO_EFFECT,
@@ -25,7 +23,6 @@ from graphsocial.featurizers.base import (
     Requires,
     check_device,
     digest,
-    hash_file,
     packaged_file,
 )
 
@@ -45,9 +42,6 @@ PACKAGED = {
         "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f",
     ),
 }
-_WEIGHTS = (".safetensors", ".bin")
-_READ = (*_WEIGHTS, ".json", ".txt", ".model")  # what else decides the vectors: configuration and vocabulary
-_ELSEWHERE = ["onnx/*", "openvino/*", "coreml/*", "*.onnx", "tf_*", "flax_*", "rust_*", "*training_args.bin"]
 
 
 @dataclass(frozen=True)
@@ -107,7 +101,7 @@ class Sentence:
         if self.model.startswith("packaged:"):
             weights = PACKAGED[self.model][2]
         else:
-            weights = _hash_folder(folder, _stamp(folder)) if local else folder.name  # the hub names it by commit
+            weights = hash_folder(folder, stamp(folder)) if local else folder.name  # the hub names it by commit
         return digest(
             self,
             weights=weights,
@@ -145,7 +139,7 @@ class Sentence:
         return np.array(vectors, dtype=np.float32)
 
     def _load(self, folder: Path) -> Any:
-        return _load(folder, _stamp(folder), self.pooling, self.device)
+        return _load(folder, stamp(folder), self.pooling, self.device)
 
 
 @lru_cache(maxsize=2)
@@ -158,13 +152,13 @@ def _load(folder: Path, stamp: str, pooling: str, device: str) -> Any:
     from sentence_transformers.sentence_transformer.modules import Pooling as PoolingModule
 
     try:
-        with _quiet(), torch.random.fork_rng(devices=[]):
+        with quiet(), torch.random.fork_rng(devices=[]):
             model = SentenceTransformer(
                 str(folder), device=device, local_files_only=True, model_kwargs={"dtype": torch.float32}
             )
     except Exception as error:  # unreadable files raise whatever their parser raises
         raise FeatureError(
-            f"The text model in '{folder}' cannot be loaded ({_first_line(error)}). Give a folder written by "
+            f"The text model in '{folder}' cannot be loaded ({first_line(error)}). Give a folder written by "
             "save_pretrained or SentenceTransformer.save; code that comes with a model is not run."
         ) from error
     if pooling not in ("model", "tokens"):
@@ -184,45 +178,7 @@ def _folder(model: str) -> Path:
         distribution, parts, sha256 = PACKAGED[model]
         path = packaged_file(distribution, *parts, sha256=sha256)
         return unpack(path, f"multilingual-e5-small-{sha256[:8]}") if model == MULTILINGUAL else path.parent
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        if not any((folder / name).is_file() for name in ("config.json", "modules.json")):
-            raise FeatureError(f"'{folder}' holds no model: it has neither a config.json nor a modules.json.")
-        return folder.resolve()
-    if model.startswith((".", "/", "~")) or folder.exists():
-        raise MissingFileError(f"There is no folder '{model}' with a text model.")
-    # a short name belongs to sentence-transformers first, as in that library
-    return _snapshot((model,) if "/" in model else (f"sentence-transformers/{model}", model))
-
-
-@lru_cache(maxsize=16)
-def _snapshot(repositories: tuple[str, ...]) -> Path:
-    """The hub's files of the first repository that exists: the cache's, else downloaded."""
-    from huggingface_hub import snapshot_download
-
-    offline = any(
-        os.environ.get(name, "").upper() in ("1", "TRUE", "YES", "ON")
-        for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
-    )
-    reason = "the hub's cache does not have it, and HF_HUB_OFFLINE is set"
-    for local in (True,) if offline else (True, False):
-        for repository in repositories:
-            for weights in _WEIGHTS:
-                wanted = ["*.json", "*.txt", "*.model", f"*{weights}"]
-                try:
-                    found = snapshot_download(
-                        repository, local_files_only=local, allow_patterns=wanted, ignore_patterns=_ELSEWHERE
-                    )
-                except Exception as error:  # of the hub, the network, the disk
-                    if not local:
-                        reason = _first_line(error)
-                    continue
-                if any(Path(found).rglob(f"*{weights}")):
-                    return Path(found)
-    raise FeatureError(
-        f"The text model '{repositories[-1]}' cannot be had ({reason}). Give a local folder (--set model=FOLDER), use "
-        "'packaged:minilm', which needs no network, or unset HF_HUB_OFFLINE and check the name and the connection."
-    )
+    return model_folder(model, instead="use 'packaged:minilm', which needs no network")
 
 
 def _stated_dimension(folder: Path, pooling: str) -> int | None:
@@ -254,40 +210,3 @@ def _json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     except ValueError as error:
         raise FeatureError(f"'{path}' is not JSON ({error}); the model's folder is damaged.") from error
-
-
-def _files(folder: Path) -> Iterator[tuple[str, Path]]:
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.suffix in _READ and not name.startswith(".") and path.is_file():
-            yield name, path
-
-
-def _stamp(folder: Path) -> str:
-    """Changes when a file of the folder is written; cheap enough to take for every batch."""
-    states = ((name, path.stat()) for name, path in _files(folder))
-    return "|".join(f"{name}:{state.st_size}:{state.st_mtime_ns}" for name, state in states)
-
-
-@lru_cache(maxsize=8)
-def _hash_folder(folder: Path, stamp: str) -> str:
-    lines = "\n".join(f"{name} {hash_file(path)}" for name, path in _files(folder))
-    return hashlib.blake2b(lines.encode(), digest_size=16).hexdigest()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bar for reading a file."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200].rstrip(".")
