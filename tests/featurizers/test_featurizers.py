@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import contract
 import numpy as np
 import pytest
 from PIL import Image
@@ -36,20 +37,8 @@ PAIRS = ["I love this movie.", "This film is wonderful.", "The stock market cras
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    """Five readable images of different content, size and mode."""
-    folder = tmp_path_factory.mktemp("images")
-    noise = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
-    picture = Image.fromarray(noise)
-    made = {
-        "plain.png": picture,
-        "photo.jpg": picture.resize((130, 100)),
-        "grey.png": picture.convert("L"),
-        "palette.gif": picture.convert("P"),
-        "line.png": picture.resize((2000, 1)),
-    }
-    for name, image in made.items():
-        image.save(folder / name)
-    return [folder / name for name in made]
+    """Readable images of different content, size and mode."""
+    return contract.images(tmp_path_factory.mktemp("images"))
 
 
 class TestBase:
