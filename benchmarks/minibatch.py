@@ -56,17 +56,17 @@ class Sampled:
 
     def _whole(self) -> FullGraph:
         pairs = {VIEWS: self.train, VIEWED: self.train}
-        messages = {kind: MessageEdges(*ends, pair=pairs.get(kind)) for kind, ends in self.graph.ends.items()}
+        messages = {kind: MessageEdges(*ends, example=pairs.get(kind)) for kind, ends in self.graph.ends.items()}
         user, image = self.graph.ends[VIEWS]
         social = SocialGraph(
             ids={name: np.arange(count).astype(object) for name, count in self.graph.num_nodes.items()},
             edges=messages,
             entity=VIEWS,
-            pair_src=user,
-            pair_dst=image,
-            codes=self.codes,
-            pair_time=None,
-            target=Target("emotion", "multiclass", tuple(str(code) for code in range(CLASSES))),
+            ends=(user, image),
+            answers={"emotion": self.codes},
+            example_time=None,
+            known_time=None,
+            targets=(Target("emotion", "multiclass", tuple(str(code) for code in range(CLASSES))),),
             node_features={},
             edge_features={},
             plain={},
@@ -98,8 +98,8 @@ class Sampled:
                     options["edge_features"] = {kind: self.features[layer.edge_ids[kind]] for kind in SPEAKING}
                 out = convolution(x, layer.relations, **options)
                 x = {name: ours.activate(ours.norms[depth][name], part) for name, part in out.items()}
-            ends = torch.cat([ours.take(x["user"], batch.src), ours.take(x["image"], batch.dst)], 1)
-            self.losses["graphsocial"].append(self.step(ours, ours.head(ends), self.codes[batch.pairs]))
+            ends = torch.cat([ours.take(x["user"], batch.ends[0]), ours.take(x["image"], batch.ends[1])], 1)
+            self.losses["graphsocial"].append(self.step(ours, ours.head(ends), self.codes[batch.examples]))
 
     def run_dgl(self) -> None:
         """A few steps of DGL."""

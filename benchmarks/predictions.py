@@ -16,8 +16,9 @@ import numpy as np
 from _harness import against, interleave, keep
 
 import graphsocial as gs
-from graphsocial.runs import Answers, save_predictions
+from graphsocial.runs import Answer, Answers, save_predictions
 from graphsocial.tasks.edge_emotion import MIKELS
+from graphsocial.types import Target
 
 PAIRS, USERS, IMAGES = 197_561, 108_899, 85_157
 RUN = "hmg_emo-0123456789abcdef"
@@ -29,14 +30,13 @@ def answers() -> Answers:
     users = np.asarray([f"u{number:06d}" for number in range(USERS)], dtype=object)
     images = np.asarray([f"img{number:05d}" for number in range(IMAGES)], dtype=object)
     pairs = np.unique(random.integers(0, USERS * IMAGES, 2 * PAIRS))[:PAIRS]
+    probabilities = random.dirichlet(np.ones(len(MIKELS)), PAIRS)
+    truth = random.integers(0, len(MIKELS), PAIRS)
     return Answers(
         "user views image",
-        users[pairs // IMAGES],
-        images[pairs % IMAGES],
-        random.dirichlet(np.ones(len(MIKELS)), PAIRS),
-        MIKELS,
+        (users[pairs // IMAGES], images[pairs % IMAGES]),
         np.asarray(["train", "validation", "test"], dtype=object)[random.integers(0, 3, PAIRS)],
-        random.integers(0, len(MIKELS), PAIRS),
+        (Answer(Target("emotion", classes=MIKELS), probabilities, truth, probabilities.argmax(1)),),
     )
 
 
@@ -47,7 +47,7 @@ def main() -> None:
         connection = store.connection
 
         def ours() -> None:
-            save_predictions(store, RUN, task="edge-emotion", target="emotion", dataset="iesn", answers=given)
+            save_predictions(store, RUN, task="edge-emotion", dataset="iesn", answers=given)
 
         ours()
         table = store.sql("select * from predictions").to_arrow_table()

@@ -41,8 +41,8 @@ def measure(loader: str, epochs: int, batch_size: int) -> None:
             "epoch_of_99_percent": nearly,
             "minutes_to_99_percent": sum(seconds for epoch, _, seconds in history if epoch <= nearly) / 60,
             "minutes_in_all": sum(seconds for *_, seconds in history) / 60,
-            "test": run.metrics["test"],
-            "bayes_optimal_test": bound.metrics["test"],
+            "test": run.metrics["test"]["emotion"],
+            "bayes_optimal_test": bound.metrics["test"]["emotion"],
         },
     )
 

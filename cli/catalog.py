@@ -24,9 +24,9 @@ def catalog(kind: str, name: str | None = None) -> list[dict[str, Any]]:
         wanted = names(singular) if name is None else [name]
         return [_entry(singular, each, strict=name is not None) for each in wanted]
     if plural == "splits":
-        from graphsocial.splits import POLICIES, SplitPolicy
+        from graphsocial.splits import EXAMPLES, POLICIES, SplitPolicy
 
-        found = [_described("split", SplitPolicy) | {"policies": [*POLICIES, "file:DIR"]}]
+        found = [_described("split", SplitPolicy) | {"policies": [*POLICIES, *EXAMPLES]}]
         name = None if name in POLICIES else name
     elif plural == "training":
         from graphsocial.fitting import Fitting

@@ -116,10 +116,11 @@ def train(
 def predict(
     ctx: typer.Context,
     run: RunArgument,
-    pairs: Annotated[
-        Path | None, typer.Option(metavar="FILE.csv", help="Pairs of ids, in its first two columns; they need no edge.")
+    ids: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.csv", help="Whom to answer: ids in its first column, or first two for pairs."),
     ] = None,
-    train: Annotated[bool, typer.Option("--train", metavar="", help="Answer the training pairs too.")] = False,
+    train: Annotated[bool, typer.Option("--train", metavar="", help="Answer the training examples too.")] = False,
     store: StoreOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -132,7 +133,7 @@ def predict(
 
         chosen = runs.load(opened, run)
         with session.out.progress() as progress:
-            count = answer(opened, chosen, pairs=pairs, train=train, progress=progress)
+            count = answer(opened, chosen, ids=ids, train=train, progress=progress)
     if session.out.json:
         return session.out.value({"run": chosen.id, "predictions": count})
     session.out.table(["run", "predictions"], [(chosen.id, count)])
@@ -156,16 +157,17 @@ def evaluate(
         found = judge(opened, run, split=split)
     if session.out.json:
         return session.out.value(found)
-    title = f"{found['run']} on {found['rows']:,} {found['split']} pairs"
-    session.out.table(
-        ["metric", "value"], [(name, number(value, places=4)) for name, value in found["metrics"].items()], title=title
-    )
     columns = ["class", "precision", "recall", "f1", "support"]
-    rounded = [
-        [number(entry[name], places=4) if isinstance(entry[name], float) else entry[name] for name in columns]
-        for entry in found["classes"]
-    ]
-    session.out.table(columns, rounded)
+    for target, part in found["targets"].items():
+        title = f"{found['run']}: {target} of {part['rows']:,} {found['split']} examples"
+        lines = [(name, number(value, places=4)) for name, value in part["metrics"].items()]
+        session.out.table(["metric", "value"], lines, title=title)
+        rounded = [
+            [number(entry[name], places=4) if isinstance(entry[name], float) else entry[name] for name in columns]
+            for entry in part["classes"]
+        ]
+        if rounded:
+            session.out.table(columns, rounded)
 
 
 def runs(

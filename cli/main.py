@@ -91,7 +91,7 @@ app.command(
         "shows those of models; tasks, splits and training have theirs. Baselines keep their own training settings.",
     )
 )(learning.train)
-app.command(epilog=_examples("graphsocial predict latest", "graphsocial predict hmg_emo-1a2b --pairs pairs.csv"))(
+app.command(epilog=_examples("graphsocial predict latest", "graphsocial predict hmg_emo-1a2b --ids pairs.csv"))(
     learning.predict
 )
 app.command(epilog=_examples("graphsocial evaluate latest", "graphsocial evaluate latest --split validation"))(

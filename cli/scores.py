@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from graphsocial.runs import Run
     from graphsocial.store import GraphStore
 
-METRICS = ("weighted_f1", "macro_f1", "accuracy", "log_loss")
+METRICS = ("weighted_f1", "macro_f1", "accuracy", "log_loss", "mae", "median_ae", "rmse", "rmsle", "r2", "spearman")
 
 
 def task_name(given: str | None) -> str | None:
@@ -70,16 +70,16 @@ def _only(frame: pl.DataFrame, **wanted: str | None) -> pl.DataFrame:
 
 
 def show_boards(out: Output, found: pl.DataFrame) -> None:
-    """One table for each task, dataset and split."""
-    columns = ["model", "runs", *METRICS, "seconds", "config", "notes"]
+    """One table for each task, dataset, split and target."""
     for title, rows in _groups(found):
+        metrics = _metrics(rows)
         out.table(
-            columns,
+            ["model", "runs", *metrics, "seconds", "config", "notes"],
             [
                 [
                     row["model"],
                     row["runs"],
-                    *(number(row[name], row.get(f"{name}_sd")) for name in METRICS),
+                    *(number(row[name], row.get(f"{name}_sd")) for name in metrics),
                     number(row["wall_seconds"], places=1),
                     row["config_id"][:6],
                     ", ".join(json.loads(row["notes"])),
@@ -91,16 +91,19 @@ def show_boards(out: Output, found: pl.DataFrame) -> None:
 
 
 def show_runs(out: Output, found: pl.DataFrame, *, grouped: bool = False) -> None:
-    """The runs, each on its line."""
-    columns = ["run", "seed", *METRICS, "seconds", "config"]
-    for title, rows in _groups(found) if grouped else [("Runs", found.to_dicts())]:
+    """The runs, each on its line; one table for each target, and for each task, dataset and split where asked."""
+    groups = _groups(found)
+    for title, rows in groups:
+        metrics = _metrics(rows)
+        if not grouped:
+            title = f"Runs: {rows[0]['target']}" if len(groups) > 1 else "Runs"
         out.table(
-            columns,
+            ["run", "seed", *metrics, "seconds", "config"],
             [
                 [
                     row["run_id"],
                     row["seed"],
-                    *(number(row[name]) for name in METRICS),
+                    *(number(row[name]) for name in metrics),
                     number(row["wall_seconds"], places=1),
                     row["config_id"][:6],
                 ]
@@ -110,10 +113,15 @@ def show_runs(out: Output, found: pl.DataFrame, *, grouped: bool = False) -> Non
         )
 
 
+def _metrics(rows: list[dict[str, Any]]) -> list[str]:
+    """The metrics that the rows have."""
+    return [name for name in METRICS if any(row[name] is not None for row in rows)]
+
+
 def _groups(found: pl.DataFrame) -> list[tuple[str, list[dict[str, Any]]]]:
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in found.to_dicts():
-        title = f"{row['task']} on {row['dataset']}, split {row['split']}: scores on the test part"
+        title = f"{row['task']} on {row['dataset']}, split {row['split']}: {row['target']} of the test part"
         groups.setdefault(title, []).append(row)
     return list(groups.items())
 
@@ -131,7 +139,11 @@ def show_estimates(out: Output, found: list[tuple[str, int, Estimate]]) -> None:
         memory = round(one.peak_memory_mib)
         lines.append([model, times, one.parameters, one.steps, step, one.epochs, *minutes, memory])
     first = found[0][2]
-    counted = [*first.nodes.items(), *first.edges.items(), *((f"{name} pairs", n) for name, n in first.pairs.items())]
+    counted = [
+        *first.nodes.items(),
+        *first.edges.items(),
+        *((f"{name} examples", n) for name, n in first.examples.items()),
+    ]
     out.table(["what", "rows"], counted, title="in the graph")
     out.table(["column", "to encode"], list(first.contents.items()), title="not encoded yet")
     out.table(columns, lines, title="at most, on this machine as busy as it is now")

@@ -150,7 +150,9 @@ def _train(store: GraphStore, plan: Plan, out: Output, model: str, settings: Map
             progress=progress,
             **plan.shared,
         )
-    value = number(run.metrics.get("test", {}).get(metric), places=4)
+    told = {target: scores[metric] for target, scores in run.metrics.get("test", {}).items() if metric in scores}
+    several = len(run.metrics.get("test", {})) > 1
+    value = ", ".join(f"{target} " * several + number(value, places=4) for target, value in told.items())
     already = " (done before; --again trains anew)" if run.id in done and not reported and not plan.again else ""
     out.say(f"{label}: {run.id}, test {metric} {value}{already}")
     return run

@@ -130,9 +130,9 @@ def sampler() -> str:
     graph = _graph()
     whole = FullGraph(graph, torch.zeros(4, dtype=torch.int64), Visibility(), depth=1)
     batch = next(iter(Neighbours(whole, (2,)).batches(torch.tensor([0, 1]), 2)))
-    seen = [graph.edges[kind].pair[ids] for kind, ids in (batch.layers[0].edge_ids or {}).items()]
+    seen = [graph.edges[kind].example[ids] for kind, ids in (batch.layers[0].edge_ids or {}).items()]
     _expect(any(bool((pairs < 2).any()) for pairs in seen), False)
-    return f"{len(batch.pairs)} pairs, {sum(map(len, seen))} sampled edges"
+    return f"{len(batch.examples)} pairs, {sum(map(len, seen))} sampled edges"
 
 
 def checkpoint() -> str:
@@ -197,11 +197,11 @@ def _graph() -> Any:
         ids={name: np.asarray(["0", "1"], dtype=object) for name in ("user", "image")},
         edges={views: Edges(src, dst, pair), back: Edges(dst, src, pair, reverse_of=views)},
         entity=views,
-        pair_src=src,
-        pair_dst=dst,
-        codes=torch.tensor([0, 1, 1, 0]),
-        pair_time=None,
-        target=Target("emotion", "multiclass", ("awe", "fear")),
+        ends=(src, dst),
+        targets=(Target("emotion", "multiclass", ("awe", "fear")),),
+        answers={"emotion": torch.tensor([0, 1, 1, 0])},
+        example_time=None,
+        known_time=None,
         node_features={},
         edge_features={},
         plain={},

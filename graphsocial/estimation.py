@@ -10,7 +10,6 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from torch.nn.functional import cross_entropy
 
 from graphsocial import runs
 from graphsocial.experiment import Experiment, columns_for, make_loader, prepare
@@ -18,6 +17,7 @@ from graphsocial.feature_tensors import Feature
 from graphsocial.featurization import estimate_encoding
 from graphsocial.fitting import score
 from graphsocial.graph import SocialGraph
+from graphsocial.objectives import Objective, objectives, total_loss
 from graphsocial.splits import ROLES
 from graphsocial.store import GraphStore
 
@@ -28,13 +28,13 @@ class Estimate:
 
     Attributes:
         nodes, edges: rows by type; edges as messages pass them, both ways where they do.
-        pairs: labelled pairs by role.
+        examples: with an answer, by role.
         contents: by column, distinct contents that are not encoded yet.
         encoding_minutes: to encode them.
         parameters: of the network.
         steps: per epoch.
         step_seconds: the median of the probe's steps.
-        validation_seconds: one look at the validation pairs.
+        validation_seconds: one look at the validation examples.
         epochs: at most; early stopping may end sooner.
         training_minutes: for all of them.
         peak_memory_mib: of the probe, which holds what the training holds.
@@ -42,7 +42,7 @@ class Estimate:
 
     nodes: dict[str, int]
     edges: dict[str, int]
-    pairs: dict[str, int]
+    examples: dict[str, int]
     contents: dict[str, int]
     encoding_minutes: float
     parameters: int
@@ -81,18 +81,19 @@ def estimate(store: GraphStore, experiment: Experiment, *, steps: int = 3) -> Es
     network = experiment.model.build(graph, rows["train"], seed=experiment.seed)
     loader, size = make_loader(experiment, prepared), experiment.fitting.step_size(len(rows["train"]))
     count = -(-len(rows["train"]) // size)
+    parts = objectives(graph, rows["train"])
     trained, step = any(True for _ in network.parameters()), 0.0
     if trained:
         optimizer = torch.optim.AdamW(network.parameters(), lr=experiment.fitting.learning_rate)
-        step = statistics.median(_steps(network, loader.batches(rows["train"], size), graph, optimizer, steps))
+        step = statistics.median(_steps(network, loader.batches(rows["train"], size), parts, graph, optimizer, steps))
     begin = perf_counter()
-    score(network, loader.exact, rows["validation"], torch.zeros(len(graph.classes)))
+    score(network, loader.exact, rows["validation"], parts)
     validation = perf_counter() - begin
     epochs = experiment.fitting.epochs if trained else 0
     return Estimate(
         nodes=graph.num_nodes,
         edges={" ".join(kind): len(edges) for kind, edges in graph.edges.items()},
-        pairs={role: len(part) for role, part in rows.items()},
+        examples={role: len(part) for role, part in rows.items()},
         contents=contents,
         encoding_minutes=sum(part.seconds for part in encodings) / 60,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
@@ -106,12 +107,17 @@ def estimate(store: GraphStore, experiment: Experiment, *, steps: int = 3) -> Es
 
 
 def _steps(
-    network: torch.nn.Module, batches: Iterable[Any], graph: SocialGraph, optimizer: torch.optim.Optimizer, steps: int
+    network: torch.nn.Module,
+    batches: Iterable[Any],
+    parts: tuple[Objective, ...],
+    graph: SocialGraph,
+    optimizer: torch.optim.Optimizer,
+    steps: int,
 ) -> list[float]:
     """Train, and say how long each step took, the first one left out where there are more."""
     begin, taken = perf_counter(), []
     for batch in islice(batches, steps + 1):
-        loss = cross_entropy(network(graph, batch)[graph.target.name], graph.codes[batch.pairs])
+        loss = total_loss(parts, network(graph, batch), graph, batch.examples)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch does not type it
         optimizer.step()

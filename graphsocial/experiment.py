@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+import polars as pl
 import torch
 from torch import Tensor
 
@@ -19,14 +20,14 @@ from graphsocial.featurizers.base import Featurizer, Learner
 from graphsocial.fitting import Fitting
 from graphsocial.graph import SocialGraph
 from graphsocial.loaders import FullGraph, Loader, Neighbours
-from graphsocial.models.base import Model
+from graphsocial.models.base import Model, only_target
 from graphsocial.plugins import configure, resolve
 from graphsocial.runs import Run
 from graphsocial.sampling import Visibility
 from graphsocial.splits import ROLES, SplitPolicy
 from graphsocial.store import GraphStore, quote, utc
 from graphsocial.tabular import Tabular
-from graphsocial.tasks.base import Task
+from graphsocial.tasks.base import Labels, Task
 from graphsocial.types import EdgeType, NodeType
 
 NO_EDGE = "no-edge"
@@ -38,7 +39,7 @@ class Experiment:
 
     Attributes:
         task, model: configured.
-        model_name: the model's registered name.
+        task_name, model_name: how each is found again: a registered name, or a file.
         dataset: the dataset's name.
         split, fitting, visibility: how pairs are dealt out, how it is trained, what it may see.
         features: `type.column` → encoder, or None to leave the column out; others get their kind's default.
@@ -49,6 +50,7 @@ class Experiment:
     """
 
     task: Task
+    task_name: str
     model: Model
     model_name: str
     dataset: str
@@ -64,7 +66,7 @@ class Experiment:
     def config(self) -> dict[str, Any]:
         """All of it as JSON, but for the seed."""
         return {
-            "task": {"name": self.task.name, **asdict(self.task)},  # type: ignore[call-overload]
+            "task": {"name": self.task_name, **asdict(self.task)},  # type: ignore[call-overload]
             "model": {"name": self.model_name, **asdict(self.model)},  # type: ignore[call-overload]
             "split": asdict(self.split),
             "fitting": asdict(self.fitting),
@@ -86,6 +88,7 @@ class Experiment:
         task_name, model_name = task.pop("name"), model.pop("name")
         return cls(
             task=resolve("task", task_name)(**{k: tuple(v) if isinstance(v, list) else v for k, v in task.items()}),
+            task_name=task_name,
             model=resolve("model", model_name)(**model),
             model_name=model_name,
             dataset=run.dataset,
@@ -157,6 +160,7 @@ def design(
     chosen_task: Task = configure(kinds["task"], own["task"]) if isinstance(task, str) else task
     return Experiment(
         task=chosen_task,
+        task_name=task if isinstance(task, str) and task.endswith(".py") else chosen_task.name,
         model=configure(kinds["model"], own["model"]),
         model_name=name,
         dataset=store.dataset(dataset),
@@ -176,7 +180,7 @@ class Prepared:
     """An experiment's data: the graph with its labels and split, and the hashes that name it."""
 
     graph: SocialGraph
-    entity: EdgeType
+    entity: NodeType | EdgeType
     roles: Tensor
     split_id: str
     data_hash: str
@@ -214,10 +218,14 @@ def prepare(
         both_ways=experiment.both_ways,
         as_of=experiment.as_of,
     )
-    sources, destinations = graph.pair_ids()
+    ids = graph.example_ids()
     if split_id is None:
         roles = splits.assign(
-            experiment.split, sources=sources, destinations=destinations, codes=labels.codes, times=labels.times
+            experiment.split,
+            ids=ids,
+            codes=_strata(graph),
+            times=labels.times,
+            column=_split_column(store, experiment, entity, labels),
         )
         split_id = splits.save(
             store,
@@ -225,11 +233,11 @@ def prepare(
             roles,
             task=experiment.task.name,
             dataset=experiment.dataset,
-            sources=sources,
-            destinations=destinations,
+            entity=str(entity),
+            ids=ids,
         )
     else:
-        roles = splits.restore(store, split_id, sources=sources, destinations=destinations)
+        roles = splits.restore(store, split_id, ids=ids)
     if experiment.fitting.negatives:
         graph, roles = _add_negatives(graph, roles, experiment)
     train = np.flatnonzero(roles == ROLES.index("train"))
@@ -249,8 +257,35 @@ def prepare(
     )
 
 
+def _strata(graph: SocialGraph) -> np.ndarray:
+    """(P,) what stratified splits keep in proportion: the first classes asked about; -1 where no answer is known."""
+    for target in graph.targets:
+        if target.classes:
+            codes = graph.answers[target.name].numpy()
+            return np.where(graph.answered.numpy(), codes.clip(0), -1)
+    return np.where(graph.answered.numpy(), 0, -1)
+
+
+def _split_column(
+    store: GraphStore, experiment: Experiment, entity: NodeType | EdgeType, labels: Labels
+) -> np.ndarray | None:
+    """(P,) the values of the node column that decides the split, if one does."""
+    name = experiment.split.column
+    if name is None:
+        return None
+    if isinstance(entity, EdgeType):
+        raise InputError(f"The split '{experiment.split}' is for nodes; split edges by source or destination.")
+    if name not in {column.name for column in entity.columns}:
+        raise UnknownNameError.of(f"column of '{entity}'", name, [column.name for column in entity.columns])
+    rows = store.read(entity, dataset=experiment.dataset).select(f"idx, {quote(name)}::varchar as told").pl()
+    found: np.ndarray = (
+        pl.DataFrame({"idx": labels.src}).join(rows, on="idx", how="left", maintain_order="left")["told"].to_numpy()
+    )
+    return found
+
+
 def _encode_all(
-    store: GraphStore, experiment: Experiment, entity: EdgeType, progress: Progress | None
+    store: GraphStore, experiment: Experiment, entity: NodeType | EdgeType, progress: Progress | None
 ) -> tuple[FeatureUse, ...]:
     reports: list[FeatureReport] = []
     for name, encoder in columns_for(store, experiment, entity):
@@ -258,12 +293,13 @@ def _encode_all(
     return tuple(report.use for report in reports)
 
 
-def columns_for(store: GraphStore, experiment: Experiment, entity: EdgeType) -> list[tuple[str, Featurizer]]:
+def columns_for(store: GraphStore, experiment: Experiment, entity: NodeType | EdgeType) -> list[tuple[str, Featurizer]]:
     """Every feature column of text or images in the graph that holds something, with its encoder."""
     schema = store.schema
     wanted = [schema.edge(name) for name in experiment.edge_types] or list(schema.edges)
     names = {end for edge in wanted if len(store.span(edge, experiment.dataset)) for end in (edge.src, edge.dst)}
-    entries: list[NodeType | EdgeType] = [node for node in schema.nodes if node.name in names] + [entity]
+    entries: list[NodeType | EdgeType] = [node for node in schema.nodes if node.name in names or node == entity]
+    entries += [entity] if isinstance(entity, EdgeType) else []
     columns = {f"{e}.{c.name}": (e, c) for e in entries for c in e.columns if c.kind in DEFAULT_ENCODERS}
     unknown = sorted(set(experiment.features) - set(columns))
     if unknown:
@@ -297,10 +333,11 @@ def _filled(store: GraphStore, dataset: str, entry: NodeType | EdgeType, column:
 
 def _add_negatives(graph: SocialGraph, roles: np.ndarray, experiment: Experiment) -> tuple[SocialGraph, np.ndarray]:
     """Pairs without an edge, in every role in proportion, as the last class (which renumbers none)."""
+    target = only_target(graph, "negatives")
     generator = np.random.default_rng([experiment.split.seed, 9])
     count = round(int((roles >= 0).sum()) * experiment.fitting.negatives)
-    users, images = graph.num_nodes[graph.entity[0]], graph.num_nodes[graph.entity[2]]
-    known = set((graph.pair_src.numpy() * images + graph.pair_dst.numpy()).tolist())
+    users, images = (graph.num_nodes[name] for name in graph.end_types)
+    known = set((graph.ends[0].numpy() * images + graph.ends[1].numpy()).tolist())
     if count > (users * images - len(known)) // 2:
         raise InputError(f"There are too few pairs without an edge for {count:,} negatives; lower negatives.")
     drawn: list[int] = []
@@ -310,10 +347,9 @@ def _add_negatives(graph: SocialGraph, roles: np.ndarray, experiment: Experiment
                 known.add(key)
                 drawn.append(key)
     keys = torch.tensor(drawn, dtype=torch.int64)
-    codes = torch.full((count,), len(graph.classes), dtype=torch.int64)
     graph = replace(
-        graph.with_pairs(keys // images, keys % images, codes),
-        target=replace(graph.target, classes=(*graph.classes, NO_EDGE)),
+        graph.with_pairs(keys // images, keys % images, len(target.classes)),
+        targets=(replace(target, classes=(*target.classes, NO_EDGE)),),
     )
     shares = [experiment.split.validation, experiment.split.test]
     dealt = np.searchsorted(np.cumsum([1 - sum(shares), shares[0]]), generator.permutation(count) / count, side="right")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from graphsocial.errors import InputError, TrainingError
-from graphsocial.graph import SocialGraph
+from graphsocial.graph import SocialGraph, is_known
 from graphsocial.loaders import Loader
-from graphsocial.metrics import LOWER_IS_BETTER, multiclass
+from graphsocial.metrics import LOWER_IS_BETTER
 from graphsocial.models.base import Network
 from graphsocial.nn.kernels import NAMES as KERNELS
+from graphsocial.objectives import Objective, objectives, total_loss
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,17 @@ class Fitting:
 
     Attributes:
         epochs: at most so many. The paper's 20 are 6,000 steps at IESN's size; ours have 16 steps each at most.
-        batch_size: pairs a step; 0 for 512 (the paper's), or a sixteenth of the training pairs where that is more.
+        batch_size: examples a step; 0 for 512 (HMG-Emo's), or a sixteenth of the training examples where that is more.
         learning_rate: Adam's, annealed to 0 along a cosine over all steps.
         weight_decay: decoupled (AdamW); each step shrinks the weights by this share of the learning rate.
         class_weights: `balanced` weighs each class by the inverse of its training share, `sqrt` by the root of that,
             which unbalances the gradients less. Either is taken out of the predicted probabilities again, so that
-            these stay honest. `none` is the paper's setting.
+            these stay honest; the class that is named is the likeliest one by the weighted ones. `none` is the
+            setting of HMG-Emo's authors.
         patience: stop after so many epochs without a better validation score.
         loader: `full` passes messages over the whole graph, `sampled` over sampled neighbourhoods.
-        fanouts: for `sampled`, neighbours per relation, the layer nearest to the pairs first; the last number is used
-            for further layers.
+        fanouts: for `sampled`, neighbours per relation, the layer nearest to the examples first; the last number is
+            used for further layers.
         kernel: what passes messages along edges: `fused` (the CPU's, compiled), `csr` (torch's sparse products), `dgl`
             (DGL's operators, the reference), or `auto`, the fastest of the first two for where the tensors are.
         negatives: pairs without an edge per training pair, as one more class `no-edge` (the paper's Table V).
@@ -75,9 +76,9 @@ class Fitting:
         if self.negatives < 0:
             raise InputError("negatives is 0 or more.")
 
-    def step_size(self, pairs: int) -> int:
-        """Pairs a step."""
-        return self.batch_size or max(512, math.ceil(pairs / 16))
+    def step_size(self, examples: int) -> int:
+        """Examples a step."""
+        return self.batch_size or max(512, math.ceil(examples / 16))
 
 
 @dataclass(frozen=True)
@@ -94,10 +95,10 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained network, its epochs and the best of them, and how its probabilities are corrected."""
+    """A trained network, what its outputs mean, its epochs and the best of them."""
 
     network: Network
-    log_weights: Tensor
+    objectives: tuple[Objective, ...]
     history: tuple[Epoch, ...]
     best_epoch: int
 
@@ -114,14 +115,14 @@ def fit(
     checkpoint: Path,
     report: Callable[[Epoch], None] | None = None,
 ) -> Fitted:
-    """Train on `train`, choose the epoch on `validation`; the test pairs are not among the arguments.
+    """Train on `train`, choose the epoch on `validation`; the test examples are not among the arguments.
 
     After each epoch everything that the next one needs is written to `checkpoint`; a call that finds one goes on from
     it and ends with the same numbers as a call that was never interrupted.
 
     Args:
-        train, validation: positions of pairs.
-        metric: of `metrics.multiclass`, for the choice of the epoch.
+        train, validation: positions of examples.
+        metric: for the choice of the epoch: its mean over the targets that have it.
         seed: of the order of batches and of dropout.
         report: called after each epoch.
 
@@ -129,11 +130,11 @@ def fit(
         TrainingError: the loss is not finite, or the checkpoint is of another network.
     """
     graph = loader.graph
-    weights = _class_weights(graph, train, settings)
-    log_weights = torch.log(weights)
+    trained = any(True for _ in network.parameters())
+    parts = objectives(graph, train, class_weights=settings.class_weights if trained else "none")
     state = _State(network, settings, steps=settings.epochs * math.ceil(len(train) / settings.step_size(len(train))))
-    if not any(True for _ in network.parameters()):
-        return Fitted(network.eval(), torch.zeros_like(log_weights), (), 0)
+    if not trained:
+        return Fitted(network.eval(), parts, (), 0)
     with _deterministic():
         torch.manual_seed(seed)
         state.generator.manual_seed(seed)
@@ -144,16 +145,14 @@ def fit(
             begin, losses = perf_counter(), []
             network.train()
             for batch in loader.batches(train, settings.step_size(len(train)), state.generator):
-                logits = network(graph, batch)[graph.target.name]
-                loss = cross_entropy(logits, graph.codes[batch.pairs], weight=weights) + network.penalty()
+                loss = total_loss(parts, network(graph, batch), graph, batch.examples) + network.penalty()
                 if not torch.isfinite(loss):
                     raise TrainingError(
                         f"The loss became {loss.item()} in epoch {len(state.history) + 1}; try a lower learning rate."
                     )
                 state.step(loss)
                 losses.append(float(loss.detach()))
-            answered = score(network, loader.exact, validation, log_weights)
-            value = multiclass(answered, graph.codes[validation].numpy())[metric]
+            value = selection_score(parts, score(network, loader.exact, validation, parts), graph, validation, metric)
             epoch = Epoch(
                 len(state.history) + 1,
                 float(np.mean(losses)),
@@ -167,38 +166,54 @@ def fit(
             if report:
                 report(epoch)
         state.restore_best()
-    return Fitted(network.eval(), log_weights, tuple(state.history), state.best_epoch)
+    return Fitted(network.eval(), parts, tuple(state.history), state.best_epoch)
 
 
 @torch.no_grad()
 def score(
-    network: Network, loader: Loader, pairs: Tensor, log_weights: Tensor, *, size: int | None = None
-) -> NDArray[np.float64]:
-    """(N, K) probabilities of these pairs, in their order.
+    network: Network, loader: Loader, examples: Tensor, parts: tuple[Objective, ...], *, size: int | None = None
+) -> dict[str, NDArray[np.float64]]:
+    """What the network says of these examples, in their order: target → (N, K) probabilities, or (N,) numbers.
 
     Args:
-        log_weights: (K,) the log class weights of training, taken out again (Elkan 2001): p ∝ p_trained / w.
-        size: pairs a batch; a batch sees none of its own pairs. All at once by default.
+        parts: what the outputs mean.
+        size: examples a batch; a batch sees no answer of its own examples. All at once by default.
     """
     network.eval()
-    graph = loader.graph
-    found = torch.zeros(len(pairs), len(log_weights), dtype=torch.float64)
-    place = torch.empty(graph.num_pairs, dtype=torch.int64)
-    place[pairs] = torch.arange(len(pairs))
-    for batch in loader.batches(pairs, size or max(1, len(pairs))):
-        logits = network(graph, batch)[graph.target.name].double() - log_weights
-        found[place[batch.pairs]] = torch.softmax(logits, dim=1)
-    return found.numpy()
+    found: dict[str, Tensor] = {}
+    place = torch.empty(loader.graph.num_examples, dtype=torch.int64)
+    place[examples] = torch.arange(len(examples))
+    for batch in loader.batches(examples, size or max(1, len(examples))):
+        outputs = network(loader.graph, batch)
+        for part in parts:
+            said = part.read(outputs[part.target.name])
+            table = found.setdefault(part.target.name, said.new_zeros(len(examples), *said.shape[1:]))
+            table[place[batch.examples]] = said
+    return {name: table.numpy() for name, table in found.items()}
 
 
-def _class_weights(graph: SocialGraph, train: Tensor, settings: Fitting) -> Tensor:
-    """(K,) n / (K n_k) or its root, at most 20, from the training pairs; 1 for classes that have none."""
-    counts = torch.bincount(graph.codes[train], minlength=len(graph.classes)).float()
-    if settings.class_weights == "none":
-        return torch.ones_like(counts)
-    present = int((counts > 0).sum())
-    weights = torch.where(counts > 0, counts.sum() / (present * counts.clamp_min(1)), 1.0).clamp_max(20)
-    return weights.sqrt() if settings.class_weights == "sqrt" else weights
+def selection_score(
+    parts: tuple[Objective, ...],
+    said: Mapping[str, NDArray[np.float64]],
+    graph: SocialGraph,
+    examples: Tensor,
+    metric: str,
+) -> float:
+    """The metric's mean over the targets that have it; NaN where it is not defined, as correlations of constants.
+
+    Raises:
+        TrainingError: no target has it, or none has an answer among these examples.
+    """
+    values = []
+    for part in parts:
+        answers = graph.answers[part.target.name][examples]
+        known = is_known(answers).numpy()
+        if known.any():
+            scores = part.metrics(said[part.target.name][known], answers.numpy()[known])
+            values += [scores[metric]] if metric in scores else []
+    if not values:
+        raise TrainingError(f"No target has the metric '{metric}' on the {len(examples):,} validation examples.")
+    return float(np.mean(values))
 
 
 @contextmanager
@@ -240,7 +255,8 @@ class _State:
 
     def end_epoch(self, epoch: Epoch, value: float) -> None:
         self.history.append(epoch)
-        if value > self.best_value:
+        value = -math.inf if math.isnan(value) else value
+        if value > self.best_value or not self.best:
             self.best_value, self.best_epoch = value, epoch.epoch
             self.best = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
 
@@ -265,12 +281,12 @@ class _State:
     def load(self, path: Path) -> None:
         tensors, told = read_tensors(path)
         try:
-            self.network.load_state_dict(_below(tensors, "now/"))
+            self.network.load_state_dict(below(tensors, "now/"))
         except RuntimeError as error:
             raise TrainingError(f"The checkpoint '{path}' is of another network: {error}") from error
-        self.best = _below(tensors, "best/")
+        self.best = below(tensors, "best/")
         for place, parameter in enumerate(self.parameters):
-            moments = _below(tensors, f"adam/{place}/")
+            moments = below(tensors, f"adam/{place}/")
             if moments:
                 self.optimizer.state[parameter] = moments
         self.history = [Epoch(**epoch) for epoch in json.loads(told["history"])]
@@ -282,7 +298,8 @@ class _State:
         self.generator.set_state(tensors["random/batches"])
 
 
-def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin so, named by the rest."""
     return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 

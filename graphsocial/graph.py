@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 Canonical = tuple[str, str, str]
 NEVER = int(np.iinfo(np.int64).max)  # a time that is not known
+_UNKNOWN = float("nan")
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,14 @@ class Edges:
 
     Attributes:
         src, dst: (E,) int64, local node numbers.
-        pair: (E,) int64, the labelled pair that the edge belongs to; None where the relation is not supervised.
+        example: (E,) int64, the example that the edge belongs to; None where the relation is not supervised.
         time: (E,) int64, microseconds since 1970 UTC, the largest integer where unknown; None in timeless relations.
         reverse_of: the relation this one turns around.
     """
 
     src: Tensor
     dst: Tensor
-    pair: Tensor | None = None
+    example: Tensor | None = None
     time: Tensor | None = None
     reverse_of: Canonical | None = None
 
@@ -71,30 +72,32 @@ class NodeRows:
 
 @dataclass(frozen=True)
 class SocialGraph:
-    """A heterogeneous graph in tensors, and the pairs whose label is asked for.
+    """A heterogeneous graph in tensors, and the examples whose answers are asked for: nodes, or pairs of nodes.
 
     Attributes:
         ids: node type → (N,) the source's own ids, by local number.
         edges: canonical edge type → its message edges, reverses included.
-        entity: the canonical type of the supervised edges; `(dst, "rev_…", src)` is its reverse.
-        pair_src, pair_dst: (P,) int64, local node numbers of the pairs.
-        codes: (P,) int64, class of each pair; -1 where it has none.
-        pair_time: (P,) int64 microseconds, or None.
-        target: what is asked, with its classes.
+        entity: what is asked about: a node type's name, or the canonical type of the supervised edges, whose reverse
+            is `(dst, "rev_…", src)`.
+        ends: (P,) int64, local node numbers of the examples: one tensor for nodes, two for the ends of pairs.
+        targets: what is asked, with classes.
+        answers: target → (P,) int64 codes, -1 where there is none, or float64 numbers, NaN where there is none.
+        example_time: (P,) int64 microseconds, or None.
+        known_time: (P,) when each answer had become known; None where that is `example_time`.
         node_features, edge_features: what encoders made of the columns.
         plain: node type → its numbers and categories, not yet encoded (that needs the training rows).
         tabular: node type → the fitted encoding of `plain`.
-        reference: (P, K) reference probabilities where the data has them (synthetic data), else None.
+        reference: (P, K) true probabilities of the first target where the data has them (synthetic data), else None.
     """
 
     ids: dict[str, NDArray[np.object_]]
     edges: dict[Canonical, Edges]
-    entity: Canonical
-    pair_src: Tensor
-    pair_dst: Tensor
-    codes: Tensor
-    pair_time: Tensor | None
-    target: Target
+    entity: Canonical | str
+    ends: tuple[Tensor, ...]
+    targets: tuple[Target, ...]
+    answers: dict[str, Tensor]
+    example_time: Tensor | None
+    known_time: Tensor | None
     node_features: dict[str, tuple[Feature, ...]]
     edge_features: dict[Canonical, tuple[Feature, ...]]
     plain: dict[str, tuple[NodeType, pl.DataFrame]]
@@ -107,28 +110,49 @@ class SocialGraph:
         return {name: len(ids) for name, ids in self.ids.items()}
 
     @property
+    def end_types(self) -> tuple[str, ...]:
+        """The node type of each end: one for nodes, two for pairs."""
+        return (self.entity,) if isinstance(self.entity, str) else (self.entity[0], self.entity[2])
+
+    @property
+    def target(self) -> Target:
+        """The first target."""
+        return self.targets[0]
+
+    @property
     def classes(self) -> tuple[str, ...]:
-        """The K class names, in the order of the logits."""
+        """The K class names of the first target, in the order of the logits."""
         return self.target.classes
 
     @property
-    def num_pairs(self) -> int:
-        """P."""
-        return len(self.codes)
+    def codes(self) -> Tensor:
+        """(P,) the answers to the first target."""
+        return self.answers[self.target.name]
 
-    def pair_ids(self, pairs: NDArray[np.int64] | None = None) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
-        """The source's ids of the ends of these pairs (all by default)."""
-        src, dst = self.pair_src.numpy(), self.pair_dst.numpy()
-        if pairs is not None:
-            src, dst = src[pairs], dst[pairs]
-        return self.ids[self.entity[0]][src], self.ids[self.entity[2]][dst]
+    @property
+    def num_examples(self) -> int:
+        """P."""
+        return len(self.ends[0])
+
+    @cached_property
+    def answered(self) -> Tensor:
+        """(P,) bool: an answer to at least one target is known."""
+        return torch.stack([is_known(answers) for answers in self.answers.values()]).any(0)
+
+    def example_ids(self, examples: NDArray[np.int64] | None = None) -> tuple[NDArray[np.object_], ...]:
+        """The source's ids of these examples (all by default): of the nodes, or of both ends of the pairs."""
+        ends = (end.numpy() for end in self.ends)
+        return tuple(
+            self.ids[name][end if examples is None else end[examples]]
+            for name, end in zip(self.end_types, ends, strict=True)
+        )
 
     def fit_tabular(self, train: NDArray[np.int64]) -> SocialGraph:
-        """The same graph with its numbers and categories encoded by what the training pairs' nodes show."""
-        ends = {self.entity[0]: self.pair_src[train], self.entity[2]: self.pair_dst[train]}
+        """The same graph with its numbers and categories encoded by what the training examples' nodes show."""
         fitted = {}
         for name, (entry, frame) in self.plain.items():
-            seen = np.unique(ends[name].numpy()) if name in ends else np.arange(frame.height)
+            ends = [end[train] for kind, end in zip(self.end_types, self.ends, strict=True) if kind == name]
+            seen = np.unique(torch.cat(ends).numpy()) if ends else np.arange(frame.height)
             fitted[name] = Tabular.fit(frame, entry.columns, seen)
         return self.with_tabular(fitted)
 
@@ -141,17 +165,25 @@ class SocialGraph:
         """Node type → (N, D) the encoded numbers and categories."""
         return {name: torch.from_numpy(part.encode(self.plain[name][1])) for name, part in self.tabular.items()}
 
-    def with_pairs(self, src: Tensor, dst: Tensor, codes: Tensor) -> SocialGraph:
-        """The same graph with more pairs to classify (negative samples, new questions); they add no edges."""
-        time = self.pair_time
-        if time is not None:
-            time = torch.cat([time, torch.full((len(src),), NEVER)])
+    def with_pairs(self, src: Tensor, dst: Tensor, code: int = -1) -> SocialGraph:
+        """The same graph with more pairs to classify (negative samples, new questions); they add no edges.
+
+        Args:
+            code: the class of all of them.
+        """
+        times = [
+            time if time is None else torch.cat([time, torch.full((len(src),), NEVER)])
+            for time in (self.example_time, self.known_time)
+        ]
         return replace(
             self,
-            pair_src=torch.cat([self.pair_src, src]),
-            pair_dst=torch.cat([self.pair_dst, dst]),
-            codes=torch.cat([self.codes, codes]),
-            pair_time=time,
+            ends=(torch.cat([self.ends[0], src]), torch.cat([self.ends[1], dst])),
+            answers={
+                name: torch.cat([told, torch.full((len(src),), _UNKNOWN if told.is_floating_point() else code)])
+                for name, told in self.answers.items()
+            },
+            example_time=times[0],
+            known_time=times[1],
             reference=None,
         )
 
@@ -171,10 +203,15 @@ class SocialGraph:
         )
 
 
+def is_known(answers: Tensor) -> Tensor:
+    """(P,) bool: which codes or numbers are answers."""
+    return ~torch.isnan(answers) if answers.is_floating_point() else answers >= 0
+
+
 def build(
     store: GraphStore,
     dataset: str,
-    entity: EdgeType,
+    entity: NodeType | EdgeType,
     labels: Labels,
     *,
     features: Sequence[FeatureUse] = (),
@@ -188,7 +225,7 @@ def build(
     as the mean over the edges that join them (HMG-Emo, eq. 1) and takes no part in message passing; all other types do.
 
     Args:
-        entity: the supervised edge type; `labels` are its pairs.
+        entity: the node or edge type that is asked about; `labels` are its examples.
         features: the columns whose vectors are used.
         edge_types: the message edge types by name, such as `user views image`; all by default.
         both_ways: give edges between nodes of one type (contacts) a reverse relation as well, unless they already run
@@ -200,12 +237,12 @@ def build(
     """
     schema = store.schema
     wanted = [schema.edge(name) for name in edge_types] or list(schema.edges)
-    if entity not in wanted:
+    if isinstance(entity, EdgeType) and entity not in wanted:
         wanted.append(entity)
     wanted = [edge for edge in wanted if len(store.span(edge, dataset))]
-    ends = (entity.src, entity.dst)
+    ends = (entity.src, entity.dst) if isinstance(entity, EdgeType) else (entity.name,)
     lending = {use.entry.name for use in features if isinstance(use.entry, NodeType) and use.entry.name not in ends}
-    nodes = {name: schema.node(name) for edge in wanted for name in (edge.src, edge.dst)}
+    nodes = {name: schema.node(name) for name in [*ends, *(end for edge in wanted for end in (edge.src, edge.dst))]}
     idx: dict[str, NDArray[np.int64]] = {}
     ids: dict[str, NDArray[np.object_]] = {}
     plain: dict[str, tuple[NodeType, pl.DataFrame]] = {}
@@ -225,7 +262,7 @@ def build(
             plain[name] = (node, pl.DataFrame(rows.select(["idx", *_inputs(node, *KINDS)])))
     edges: dict[Canonical, Edges] = {}
     edge_features: dict[Canonical, tuple[Feature, ...]] = {}
-    pair_key = _key(labels.src, labels.dst)
+    pair_key = labels.src if labels.dst is None else _key(labels.src, labels.dst)
     reference = None
     for edge in wanted:
         optimal = [c.name for c in edge.columns if edge == entity and (c.name, c.role) == ("optimal", "reference")]
@@ -239,7 +276,7 @@ def build(
         found = Edges(src, dst, time=_micros(rows[edge.time]) if edge.time else None)
         if edge == entity:
             pair = _find(_key(rows["src"].to_numpy(), rows["dst"].to_numpy()), pair_key)
-            found = replace(found, pair=torch.from_numpy(pair))
+            found = replace(found, example=torch.from_numpy(pair))
             reference = _reference(rows["optimal"], pair, labels) if optimal else None
         edges[edge.canonical] = found
         vectors = tuple(encoded(store, use, dataset, rows["idx"].to_numpy()) for use in uses.get(edge.table, ()))
@@ -250,16 +287,20 @@ def build(
             edges[back] = replace(found, src=dst, dst=src, reverse_of=edge.canonical)
             if vectors:
                 edge_features[back] = vectors
-    taking = {name for kind in edges for name in (kind[0], kind[2])}
+    taking = {*ends, *(name for kind in edges for name in (kind[0], kind[2]))}
     return SocialGraph(
         ids={name: ids[name] for name in nodes if name in taking},
         edges=edges,
-        entity=entity.canonical,
-        pair_src=_local(torch.tensor(labels.src), idx[entity.src]),
-        pair_dst=_local(torch.tensor(labels.dst), idx[entity.dst]),
-        codes=torch.from_numpy(labels.codes),
-        pair_time=None if labels.times is None else _micros(pa.array(labels.times)),
-        target=labels.target,
+        entity=entity.canonical if isinstance(entity, EdgeType) else entity.name,
+        ends=tuple(
+            _local(torch.tensor(end), idx[name])
+            for name, end in zip(ends, (labels.src, labels.dst), strict=False)
+            if end is not None
+        ),
+        targets=labels.targets,
+        answers={name: torch.tensor(told) for name, told in labels.answers.items()},
+        example_time=None if labels.times is None else _micros(pa.array(labels.times)),
+        known_time=None if labels.known is None else _micros(pa.array(labels.known)),
         node_features={name: tuple(node_features[name]) for name in nodes if name in taking and node_features[name]},
         edge_features=edge_features,
         plain={name: part for name, part in plain.items() if name in taking},
@@ -323,7 +364,7 @@ def _symmetric(src: Tensor, dst: Tensor, count: int) -> bool:
 
 def _reference(optimal: pa.ChunkedArray, pair: NDArray[np.int64], labels: Labels) -> Tensor | None:
     """(P, K) the true class probabilities of synthetic data, kept for comparison; NaN where an edge has none."""
-    classes = len(labels.target.classes)
+    classes = len(labels.targets[0].classes)
     if pc.unique(pc.list_value_length(optimal).drop_null()).to_pylist() != [classes]:
         return None
     told = optimal.is_valid().to_numpy()

@@ -1,4 +1,4 @@
-"""Batches of pairs with the messages that may be passed for them: over the whole graph, or over sampled neighbours."""
+"""Batches of examples with the messages passed for them: over the whole graph, or over sampled neighbours."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphsocial.errors import InputError
 from graphsocial.graph import Canonical, SocialGraph
 from graphsocial.nn.relation import Relation
-from graphsocial.sampling import Batch, Layer, PairView, Visibility, edge_mask
+from graphsocial.sampling import Batch, Layer, View, Visibility, edge_mask
 
 WORTH = 0.5  # a layer is cut down to what a batch needs where that is less than this share of the graph's edges
 AHEAD = 2  # batches that wait, ready, while one is computed
@@ -33,7 +32,7 @@ class FullGraph:
         roles: (P,) the split's roles.
         visibility: what may be seen of supervised edges.
         depth: the number of message-passing layers.
-        temporal: a batch sees only edges from before its earliest pair; batches are then contiguous in time.
+        temporal: a batch sees only what came before its earliest example; batches are then contiguous in time.
         kernel: what works on the edges; see `nn.kernels`.
     """
 
@@ -58,38 +57,33 @@ class FullGraph:
             for kind, edges in self.graph.edges.items()
         }
 
-    def batches(self, pairs: Tensor, size: int, generator: torch.Generator | None = None) -> Iterator[Batch]:
-        """The pairs in batches of at most `size`; shuffled when a generator is given."""
-        for asked in _deal(self.graph, pairs, size, generator, self.temporal):
-            view, before = self.view(asked)
+    def batches(self, examples: Tensor, size: int, generator: torch.Generator | None = None) -> Iterator[Batch]:
+        """The examples in batches of at most `size`; shuffled when a generator is given."""
+        for asked in _deal(self.graph, examples, size, generator, self.temporal):
+            view = self.view(asked)
             ends = Ends.of(self.graph, asked)
             needed, cut = ends.nodes, list[Layer]()
             while len(cut) < self.depth and self._few(needed):
-                layer, needed = self.blocks.layer(needed, -1, view, before)
+                layer, needed = self.blocks.layer(needed, -1, view)
                 cut.append(layer)
-            whole = Layer(self.relations, edge_mask(self.graph, view, before)) if len(cut) < self.depth else None
+            whole = Layer(self.relations, edge_mask(self.graph, view)) if len(cut) < self.depth else None
             if whole is None:
                 yield ends.batch(self.graph, asked, view, cut, needed)
                 continue
             if cut:
                 cut[-1] = _taking(cut[-1], needed)
-            src, dst = (ends.src, ends.dst) if cut else (self.graph.pair_src[asked], self.graph.pair_dst[asked])
-            yield Batch(asked, src, dst, view, (whole,) * (self.depth - len(cut)) + tuple(reversed(cut)))
+            places = ends.places if cut else tuple(end[asked] for end in self.graph.ends)
+            yield Batch(asked, places, view, (whole,) * (self.depth - len(cut)) + tuple(reversed(cut)))
 
     @cached_property
     def blocks(self) -> Blocks:
         """What cuts layers out of this graph."""
         return Blocks(self.graph, self.relations)
 
-    def view(self, asked: Tensor) -> tuple[PairView, int | None]:
-        """What a batch with these pairs may see, and before which time."""
-        view = PairView.of(self.roles, self.graph.codes, self.visibility, asked)
-        if not self.temporal:
-            return view, None
-        if self.graph.pair_time is None:
-            raise InputError("The edges have no times, so messages cannot be kept to earlier ones.")
-        before = int(self.graph.pair_time[asked].min())
-        return view.before(before, self.graph.pair_time), before
+    def view(self, asked: Tensor) -> View:
+        """What a batch with these examples may see."""
+        view = View.of(self.roles, self.graph.answered, self.visibility, asked)
+        return view.until(self.graph, asked) if self.temporal else view
 
     def _few(self, needed: Mapping[str, Tensor]) -> bool:
         """Whether these nodes have few of the graph's edges."""
@@ -119,18 +113,18 @@ class Neighbours:
         """The graph."""
         return self.exact.graph
 
-    def batches(self, pairs: Tensor, size: int, generator: torch.Generator | None = None) -> Iterator[Batch]:
-        """The pairs in batches of at most `size`; shuffled when a generator is given."""
-        return _ahead(self._batches(pairs, size, generator))
+    def batches(self, examples: Tensor, size: int, generator: torch.Generator | None = None) -> Iterator[Batch]:
+        """The examples in batches of at most `size`; shuffled when a generator is given."""
+        return _ahead(self._batches(examples, size, generator))
 
-    def _batches(self, pairs: Tensor, size: int, generator: torch.Generator | None) -> Iterator[Batch]:
-        for asked in _deal(self.graph, pairs, size, generator, self.exact.temporal):
-            view, before = self.exact.view(asked)
+    def _batches(self, examples: Tensor, size: int, generator: torch.Generator | None) -> Iterator[Batch]:
+        for asked in _deal(self.graph, examples, size, generator, self.exact.temporal):
+            view = self.exact.view(asked)
             ends = Ends.of(self.graph, asked)
             needed, layers = ends.nodes, list[Layer]()
             for fanout in self.fanouts:
                 seed = int(torch.randint(2**62, (1,), generator=generator))
-                layer, needed = self.exact.blocks.layer(needed, fanout, view, before, seed)
+                layer, needed = self.exact.blocks.layer(needed, fanout, view, seed)
                 layers.append(layer)
             yield ends.batch(self.graph, asked, view, layers, needed)
 
@@ -140,29 +134,33 @@ Loader = FullGraph | Neighbours
 
 @dataclass(frozen=True)
 class Ends:
-    """The nodes at the ends of a batch's pairs, each once, and where each pair's ends are among them."""
+    """The nodes that a batch asks about, each once, and where each example's ends are among them."""
 
     nodes: Mapping[str, Tensor]
-    src: Tensor
-    dst: Tensor
+    places: tuple[Tensor, ...]
 
     @classmethod
     def of(cls, graph: SocialGraph, asked: Tensor) -> Ends:
-        """The ends of these pairs; of node types at neither end, none."""
-        source, target = graph.entity[0], graph.entity[2]
-        src, dst = graph.pair_src[asked], graph.pair_dst[asked]
-        nodes = {name: torch.empty(0, dtype=torch.int64) for name in graph.num_nodes}
-        nodes[source] = torch.unique(torch.cat([src, dst]) if source == target else src)
-        if source != target:
-            nodes[target] = torch.unique(dst)
-        return cls(nodes, torch.searchsorted(nodes[source], src), torch.searchsorted(nodes[target], dst))
+        """The ends of these examples; of node types at no end, none."""
+        ends = [end[asked] for end in graph.ends]
+        nodes = {
+            name: torch.unique(
+                torch.cat(
+                    [torch.empty(0, dtype=torch.int64)]
+                    + [end for kind, end in zip(graph.end_types, ends, strict=True) if kind == name]
+                )
+            )
+            for name in graph.num_nodes
+        }
+        places = (torch.searchsorted(nodes[name], end) for name, end in zip(graph.end_types, ends, strict=True))
+        return cls(nodes, tuple(places))
 
     def batch(
-        self, graph: SocialGraph, asked: Tensor, view: PairView, layers: list[Layer], needed: Mapping[str, Tensor]
+        self, graph: SocialGraph, asked: Tensor, view: View, layers: list[Layer], needed: Mapping[str, Tensor]
     ) -> Batch:
         """The batch of layers that were cut out from the last one to the first, which needs these nodes."""
         rows = {name: graph.rows(name, nodes) for name, nodes in needed.items()}
-        return Batch(asked, self.src, self.dst, view, tuple(reversed(layers)), rows)
+        return Batch(asked, self.places, view, tuple(reversed(layers)), rows)
 
 
 class Blocks:
@@ -175,19 +173,18 @@ class Blocks:
 
     def __init__(self, graph: SocialGraph, relations: Mapping[Canonical, Relation]) -> None:
         self.graph, self.relations = graph, relations
-        self.pair = {kind: _sorted(relations[kind], edges.pair) for kind, edges in graph.edges.items()}
+        self.example = {kind: _sorted(relations[kind], edges.example) for kind, edges in graph.edges.items()}
         self.time = {kind: _sorted(relations[kind], edges.time) for kind, edges in graph.edges.items()}
 
     def layer(
-        self, needed: Mapping[str, Tensor], fanout: int, view: PairView, before: int | None, seed: int = 0
+        self, needed: Mapping[str, Tensor], fanout: int, view: View, seed: int = 0
     ) -> tuple[Layer, dict[str, Tensor]]:
         """One layer that computes these nodes.
 
         Args:
             needed: node type → the nodes, each once.
             fanout: neighbours per relation and node; -1 for all.
-            view: which pairs' edges are there.
-            before: only edges from before this time are there.
+            view: which edges are there.
             seed: of the sample.
 
         Returns:
@@ -208,10 +205,10 @@ class Blocks:
                 needed[kind[2]],
                 fanout,
                 seed + place,
-                pair=self.pair[kind],
-                visible=None if self.pair[kind] is None else view.edge,
+                example=self.example[kind],
+                visible=None if self.example[kind] is None else view.edge,
                 time=self.time[kind],
-                before=before,
+                before=None if view.before is None else view.before[kind[2]],
             )
             src, counts[kind[0]] = neighbours.relabel(relation, edges, local[kind[0]], nodes[kind[0]], counts[kind[0]])
             found[kind] = indptr, src
@@ -240,15 +237,15 @@ def _taking(layer: Layer, rows: Mapping[str, Tensor]) -> Layer:
 
 
 def _deal(
-    graph: SocialGraph, pairs: Tensor, size: int, generator: torch.Generator | None, temporal: bool
+    graph: SocialGraph, examples: Tensor, size: int, generator: torch.Generator | None, temporal: bool
 ) -> list[Tensor]:
-    if temporal and graph.pair_time is not None:
-        parts = list(torch.split(pairs[torch.argsort(graph.pair_time[pairs], stable=True)], size))
+    if temporal and graph.example_time is not None:
+        parts = list(torch.split(examples[torch.argsort(graph.example_time[examples], stable=True)], size))
         order = torch.randperm(len(parts), generator=generator).tolist() if generator else range(len(parts))
         return [parts[place] for place in order]
     if generator is not None:
-        pairs = pairs[torch.randperm(len(pairs), generator=generator)]
-    return list(torch.split(pairs, size))
+        examples = examples[torch.randperm(len(examples), generator=generator)]
+    return list(torch.split(examples, size))
 
 
 def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:

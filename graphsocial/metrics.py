@@ -5,15 +5,18 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import accuracy_score, log_loss, precision_recall_fscore_support
+from scipy.stats import pearsonr, spearmanr
+from sklearn.metrics import accuracy_score, log_loss, precision_recall_fscore_support, r2_score
 
 from graphsocial._torchvision import ensure_torchvision
 
 CALIBRATION_BINS = 15
 
 
-def multiclass(preds: NDArray[np.float64], target: NDArray[np.int64]) -> dict[str, float]:
-    """The scores of class probabilities.
+def multiclass(
+    preds: NDArray[np.float64], target: NDArray[np.int64], chosen: NDArray[np.int64] | None = None
+) -> dict[str, float]:
+    """The scores of class probabilities, and of the classes that were named.
 
     Weighted scores weight each class by its support, macro scores do not and are taken over the classes that occur in
     `target` or are predicted; a class that is never predicted has precision 0. The log loss is in nats and
@@ -23,6 +26,7 @@ def multiclass(preds: NDArray[np.float64], target: NDArray[np.int64]) -> dict[st
     Args:
         preds: (N, K) probabilities, rows sum to 1.
         target: (N,) classes.
+        chosen: (N,) the classes that were named; by default the likeliest ones.
 
     Raises:
         ValueError: there are no rows.
@@ -33,7 +37,7 @@ def multiclass(preds: NDArray[np.float64], target: NDArray[np.int64]) -> dict[st
     """
     if not len(target):
         raise ValueError("No rows to score.")
-    chosen = preds.argmax(axis=1)
+    chosen = preds.argmax(axis=1) if chosen is None else chosen
     precision, recall, f1, _ = precision_recall_fscore_support(target, chosen, average="weighted", zero_division=0)
     _, _, macro, _ = precision_recall_fscore_support(target, chosen, average="macro", zero_division=0)
     clipped = np.clip(preds, 1e-7, 1)
@@ -56,4 +60,37 @@ def multiclass(preds: NDArray[np.float64], target: NDArray[np.int64]) -> dict[st
     }
 
 
-LOWER_IS_BETTER = frozenset({"log_loss", "calibration_error"})
+def regression(preds: NDArray[np.float64], target: NDArray[np.float64]) -> dict[str, float]:
+    """The scores of predicted numbers, in their own unit.
+
+    RMSLE, the root mean squared error of log(1 + x), is left out where a number is negative; correlations are NaN
+    where one side does not vary, and so is R² where the target does not.
+
+    Args:
+        preds, target: (N,).
+
+    Raises:
+        ValueError: there are no rows.
+
+    >>> import numpy as np
+    >>> regression(np.array([1.0, 2.0, 4.0]), np.array([1.0, 3.0, 3.0]))["mae"]
+    0.6666666666666666
+    """
+    if not len(target):
+        raise ValueError("No rows to score.")
+    error = preds - target
+    varies = bool(np.ptp(preds) > 0 and np.ptp(target) > 0)
+    found = {
+        "mae": float(np.abs(error).mean()),
+        "median_ae": float(np.median(np.abs(error))),
+        "rmse": float(np.sqrt(np.square(error).mean())),
+        "r2": float(r2_score(target, preds)) if np.ptp(target) > 0 else float("nan"),
+        "pearson": float(pearsonr(preds, target).statistic) if varies else float("nan"),
+        "spearman": float(spearmanr(preds, target).statistic) if varies else float("nan"),
+    }
+    if preds.min() >= 0 and target.min() >= 0:
+        found["rmsle"] = float(np.sqrt(np.square(np.log1p(preds) - np.log1p(target)).mean()))
+    return found
+
+
+LOWER_IS_BETTER = frozenset({"log_loss", "calibration_error", "mae", "median_ae", "rmse", "rmsle"})

@@ -22,8 +22,9 @@ import torch
 from numpy.typing import NDArray
 
 from graphsocial.errors import InputError, UnknownNameError
-from graphsocial.metrics import multiclass
+from graphsocial.metrics import multiclass, regression
 from graphsocial.store import GraphStore
+from graphsocial.types import Target
 
 PACKAGES = ("graphsocial", "torch", "dgl", "duckdb", "numpy", "scikit-learn", "transformers", "sentence-transformers")
 
@@ -39,7 +40,7 @@ class Run:
         status: `running` until its predictions are in the store, then `done`.
         config: everything that was set, as JSON.
         split_id: the split it was trained on.
-        metrics: split → metric → value.
+        metrics: split → target → metric → value.
     """
 
     id: str
@@ -50,7 +51,7 @@ class Run:
     status: str
     config: dict[str, Any]
     split_id: str
-    metrics: dict[str, dict[str, float]]
+    metrics: dict[str, dict[str, dict[str, float]]]
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
@@ -135,86 +136,122 @@ def start(
 
 
 @dataclass(frozen=True)
-class Answers:
-    """Predictions of one task's pairs, ready to be written.
+class Answer:
+    """What is said of N examples about one target, and what is true.
 
     Attributes:
-        entity_type: `user views image`.
-        entity_ids, other_ids: (N,) the source's ids.
-        probabilities: (N, K), rows sum to 1.
-        classes: K names.
-        splits: (N,) `train`, `validation`, `test` or None for pairs that are not labelled.
-        codes: (N,) true classes, -1 where unknown.
+        target: what it is about.
+        said: (N, K) probabilities, rows sum to 1; or (N,) numbers.
+        truth: (N,) codes, -1 where unknown; or numbers, NaN where unknown.
+        chosen: (N,) the class that is named; None for numbers.
+        lower, upper: (N,) bounds of a number's prediction interval, where there are some.
+    """
+
+    target: Target
+    said: NDArray[np.float64]
+    truth: NDArray[np.int64] | NDArray[np.float64]
+    chosen: NDArray[np.int64] | None = None
+    lower: NDArray[np.float64] | None = None
+    upper: NDArray[np.float64] | None = None
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """(N,) where the truth is known."""
+        return self.truth >= 0 if self.chosen is not None else ~np.isnan(self.truth)
+
+    def metrics(self, rows: NDArray[np.bool_]) -> tuple[dict[str, float], int]:
+        """The scores on those of these rows whose truth is known, and their number; no scores without rows."""
+        rows = rows & self.known
+        if not rows.any():
+            return {}, 0
+        if self.chosen is None:
+            return regression(self.said[rows], self.truth[rows].astype(np.float64)), int(rows.sum())
+        return multiclass(self.said[rows], self.truth[rows].astype(np.int64), self.chosen[rows]), int(rows.sum())
+
+    def columns(self) -> dict[str, pa.Array]:
+        """The columns of `predictions` that it fills."""
+        if self.chosen is None:
+            given = {"value": self.said, "true_value": self.truth, "lower": self.lower, "upper": self.upper}
+            return {name: pa.array(part, from_pandas=True) for name, part in given.items() if part is not None}
+        names = np.asarray(self.target.classes, dtype=object)
+        count, classes = self.said.shape
+        keys = pa.DictionaryArray.from_arrays(
+            pa.array(np.tile(np.arange(classes, dtype=np.int16), count)), pa.array(list(self.target.classes))
+        ).cast(pa.string())
+        offsets = pa.array(np.arange(count + 1, dtype=np.int32) * classes)
+        confidence = self.said[np.arange(count), self.chosen]
+        truth = np.where(self.known, names[self.truth.astype(np.int64).clip(0)], None)
+        return {
+            "label": pa.array(names[self.chosen], pa.string()),
+            "confidence": pa.array(confidence.astype(np.float32)),
+            "probabilities": pa.MapArray.from_arrays(offsets, keys, pa.array(self.said.reshape(-1).astype(np.float32))),
+            "true_label": pa.array(truth, pa.string()),
+        }
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Predictions for one task's examples, ready to be written.
+
+    Attributes:
+        entity_type: `user views image`, `post`.
+        ids: (N,) each, the source's ids of the node, or of the pair's ends.
+        splits: (N,) `train`, `validation`, `test` or None for examples that are in no part of the split.
+        targets: what is said about each target.
     """
 
     entity_type: str
-    entity_ids: NDArray[np.object_]
-    other_ids: NDArray[np.object_]
-    probabilities: NDArray[np.float64]
-    classes: tuple[str, ...]
+    ids: tuple[NDArray[np.object_], ...]
     splits: NDArray[np.object_]
-    codes: NDArray[np.int64]
+    targets: tuple[Answer, ...]
 
-    def metrics(self, split: str) -> tuple[dict[str, float], int]:
-        """The scores on one role's rows, and their number."""
-        rows = np.flatnonzero((self.splits == split) & (self.codes >= 0))
-        return multiclass(self.probabilities[rows], self.codes[rows]), len(rows)
+    def __len__(self) -> int:
+        return len(self.splits)
 
 
 def save_predictions(
-    store: GraphStore, run_id: str, *, task: str, target: str, dataset: str, answers: Answers, as_of: str | None = None
+    store: GraphStore, run_id: str, *, task: str, dataset: str, answers: Answers, as_of: str | None = None
 ) -> None:
-    """Write answers as rows of `predictions`, in place of what the run said of these pairs before."""
-    names = np.asarray(answers.classes, dtype=object)
-    chosen = answers.probabilities.argmax(axis=1)
-    count, classes = answers.probabilities.shape
-    truth = np.where(answers.codes >= 0, names[answers.codes.clip(0)], None)
-    offsets = pa.array(np.arange(count + 1, dtype=np.int32) * classes)
-    keys = pa.DictionaryArray.from_arrays(
-        pa.array(np.tile(np.arange(classes, dtype=np.int8), count)), pa.array(list(answers.classes))
-    ).cast(pa.string())
-    table = pa.table(
-        {
-            "entity_id": pa.array(answers.entity_ids, pa.string()),
-            "other_id": pa.array(answers.other_ids, pa.string()),
-            "label": pa.array(names[chosen], pa.string()),
-            "confidence": pa.array(answers.probabilities.max(axis=1).astype(np.float32)),
-            "probabilities": pa.MapArray.from_arrays(
-                offsets, keys, pa.array(answers.probabilities.reshape(-1).astype(np.float32))
-            ),
-            "split": pa.array(answers.splits, pa.string()),
-            "true_label": pa.array(truth, pa.string()),
-        }
-    )
+    """Write answers as rows of `predictions`, in place of what the run said of these examples before."""
+    other = answers.ids[1] if len(answers.ids) == 2 else np.full(len(answers), None)
+    shared = {
+        "entity_id": pa.array(answers.ids[0], pa.string()),
+        "other_id": pa.array(other, pa.string()),
+        "split": pa.array(answers.splits, pa.string()),
+    }
     with store.transaction():
-        store.connection.register("answers", table)
-        store.connection.execute(
-            "delete from predictions where run_id = ? and target = ? and (entity_id, other_id) in "
-            "(select (entity_id, other_id) from answers)",
-            [run_id, target],
-        )
-        store.connection.execute(
-            "insert into predictions (run_id, task, target, dataset, entity_type, entity_id, other_id, label, "
-            "confidence, probabilities, split, true_label, as_of) "
-            "select ?, ?, ?, ?, ?, entity_id, other_id, label, confidence, probabilities, split, true_label, "
-            "?::timestamptz from answers",
-            [run_id, task, target, dataset, answers.entity_type, as_of],
-        )
-        store.connection.unregister("answers")
+        for answer in answers.targets:
+            table = pa.table({**shared, **answer.columns()})
+            store.connection.register("answers", table)
+            store.connection.execute(
+                "delete from predictions where run_id = ? and target = ? and exists (select 1 from answers where "
+                "answers.entity_id = predictions.entity_id and answers.other_id is not distinct from "
+                "predictions.other_id)",
+                [run_id, answer.target.name],
+            )
+            store.connection.execute(
+                f"insert into predictions by name select ? as run_id, ? as task, ? as target, ? as dataset, "
+                f"? as entity_type, ?::timestamptz as as_of, {', '.join(table.column_names)} from answers",
+                [run_id, task, answer.target.name, dataset, answers.entity_type, as_of],
+            )
+            store.connection.unregister("answers")
 
 
-def save_metrics(
-    store: GraphStore, run_id: str, target: str, split: str, values: Mapping[str, float], rows: int
-) -> None:
-    """Write the scores of one role, in place of older ones."""
+def save_metrics(store: GraphStore, run_id: str, answers: Answers, *, splits: Sequence[str]) -> None:
+    """Write the scores of these parts of the split, in place of older ones."""
     with store.transaction():
-        store.connection.execute(
-            "delete from metrics where run_id = ? and target = ? and split = ?", [run_id, target, split]
-        )
-        store.connection.executemany(
-            "insert into metrics values (?, ?, ?, ?, ?, ?)",
-            [[run_id, split, target, metric, value, rows] for metric, value in values.items()],
-        )
+        for answer in answers.targets:
+            for split in splits:
+                values, count = answer.metrics(answers.splits == split)
+                store.connection.execute(
+                    "delete from metrics where run_id = ? and target = ? and split = ?",
+                    [run_id, answer.target.name, split],
+                )
+                if values:
+                    store.connection.executemany(
+                        "insert into metrics values (?, ?, ?, ?, ?, ?)",
+                        [[run_id, split, answer.target.name, name, value, count] for name, value in values.items()],
+                    )
 
 
 def load(store: GraphStore, run_id: str) -> Run:
@@ -240,20 +277,20 @@ def load(store: GraphStore, run_id: str) -> Run:
     (found,) = rows[0]
     row = store.first("select task, model, dataset, seed, status, config, split_id from runs where run_id = ?", [found])
     assert row is not None
-    scores: dict[str, dict[str, float]] = {}
-    for split, metric, value in store.sql(
-        "select split, metric, value from metrics where run_id = ? order by split, metric", [found]
+    scores: dict[str, dict[str, dict[str, float]]] = {}
+    for split, target, metric, value in store.sql(
+        "select split, target, metric, value from metrics where run_id = ? order by split, target, metric", [found]
     ).fetchall():
-        scores.setdefault(split, {})[metric] = value
+        scores.setdefault(split, {}).setdefault(target, {})[metric] = value
     task, model, dataset, seed, status, config, split_id = row
     return Run(found, task, model, dataset, seed, status, json.loads(config), split_id, scores)
 
 
 def leaderboard(store: GraphStore, *, task: str | None = None, dataset: str | None = None) -> pl.DataFrame:
-    """The view `leaderboard_mean`: one row per configuration and split, seeds taken together, best first."""
+    """The view `leaderboard_mean`: one row per configuration, split and target, seeds taken together, best first."""
     found: pl.DataFrame = store.sql(
         "select * from leaderboard_mean where (? is null or task = ?) and (? is null or dataset = ?) "
-        "order by task, dataset, split, weighted_f1 desc",
+        "order by task, dataset, split, target, weighted_f1 desc, mae",
         [task, task, dataset, dataset],
     ).pl()
     return found

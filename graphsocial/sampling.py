@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from graphsocial.errors import InputError
-from graphsocial.graph import Canonical, NodeRows, SocialGraph
+from graphsocial.graph import NEVER, Canonical, NodeRows, SocialGraph
 from graphsocial.nn.relation import Relation
 
 State = Literal["hidden", "structure", "full"]
@@ -42,25 +42,35 @@ class Visibility:
 
 
 @dataclass(frozen=True)
-class PairView:
-    """Per labelled pair, what a batch may use: the edge, its features, its label; (P,) bool each."""
+class View:
+    """What a batch may use: of each example, and up to which time.
+
+    Attributes:
+        edge: (P,) bool, the edges of the pair are there; True for nodes.
+        features: (P,) bool, these edges show their features.
+        label: (P,) bool, the answers are shown.
+        before: node type → (N,) int64 microseconds: an edge into a node is there only if it is earlier; None where time
+            does not matter. It is the time of the batch's earliest example, and for the nodes that are asked about
+            their own time, which still lets in the edges that came with them.
+    """
 
     edge: Tensor
     features: Tensor
     label: Tensor
+    before: Mapping[str, Tensor] | None = None
 
     @classmethod
-    def of(cls, roles: Tensor, codes: Tensor, visibility: Visibility, asked: Tensor | None = None) -> PairView:
-        """The view of a batch.
+    def of(cls, roles: Tensor, answered: Tensor, visibility: Visibility, asked: Tensor | None = None) -> View:
+        """The view of a batch, whatever the time.
 
         Args:
             roles: (P,) 0 train, 1 validation, 2 test, -1 not supervised.
-            codes: (P,) classes, -1 for none.
-            asked: positions of the pairs being predicted.
+            answered: (P,) bool, an answer is known.
+            asked: positions of the examples being predicted.
         """
         edge = torch.ones_like(roles, dtype=torch.bool)
         features = edge.clone()
-        label = (roles == 0) & (codes >= 0)
+        label = (roles == 0) & answered
         for which, state in ((roles == 1, visibility.validation), (roles == 2, visibility.test)):
             edge[which] = state != "hidden"
             features[which] = state == "full"
@@ -70,9 +80,21 @@ class PairView:
             label[asked] = False
         return cls(edge, features, label)
 
-    def before(self, time: int, pair_time: Tensor) -> PairView:
-        """Without the labels that were not known before `time` (microseconds)."""
-        return replace(self, label=self.label & (pair_time < time))
+    def until(self, graph: SocialGraph, asked: Tensor) -> View:
+        """Without what came after the earliest of these examples: edges, and answers that were not known before it.
+
+        Raises:
+            InputError: the examples have no times.
+        """
+        if graph.example_time is None:
+            raise InputError("The data has no times, so messages cannot be kept to earlier ones.")
+        times = graph.example_time[asked]
+        earliest = int(times.min())
+        known = graph.example_time if graph.known_time is None else graph.known_time
+        before = {name: torch.full((size,), earliest) for name, size in graph.num_nodes.items()}
+        if isinstance(graph.entity, str):
+            before[graph.entity][graph.ends[0][asked]] = torch.where(times < NEVER, times + 1, earliest)
+        return replace(self, label=self.label & (known < earliest), before=before)
 
 
 @dataclass(frozen=True)
@@ -96,37 +118,36 @@ class Layer:
 
 @dataclass(frozen=True)
 class Batch:
-    """Pairs to predict, and the part of the graph that may be used for it.
+    """Examples to predict, and the part of the graph that may be used for it.
 
     Attributes:
-        pairs: (B,) positions of the pairs.
-        src, dst: (B,) rows of the pairs' ends in the output of the last layer.
-        view: what may be seen of each pair.
+        examples: (B,) positions of the examples.
+        ends: (B,) each, rows of the examples' ends in the output of the last layer.
+        view: what may be seen of each example.
         layers: one per message-passing layer, the first to be computed first.
         rows: node type → what is known of the nodes whose inputs are needed; None for all nodes.
     """
 
-    pairs: Tensor
-    src: Tensor
-    dst: Tensor
-    view: PairView
+    examples: Tensor
+    ends: tuple[Tensor, ...]
+    view: View
     layers: tuple[Layer, ...]
     rows: Mapping[str, NodeRows] | None = None
 
 
-def edge_mask(graph: SocialGraph, view: PairView, before: int | None = None) -> dict[Canonical, Tensor | None]:
-    """Which message edges are there: by pair, so both directions and duplicates; and, if asked, only earlier ones."""
+def edge_mask(graph: SocialGraph, view: View) -> dict[Canonical, Tensor | None]:
+    """Which message edges are there: by example, so both directions and duplicates; and in time, only earlier ones."""
     masks: dict[Canonical, Tensor | None] = {}
     for kind, edges in graph.edges.items():
-        mask = view.edge[edges.pair] if edges.pair is not None else None
-        if before is not None and edges.time is not None:
-            earlier = edges.time < before
+        mask = view.edge[edges.example] if edges.example is not None else None
+        if view.before is not None and edges.time is not None:
+            earlier = edges.time < view.before[kind[2]][edges.dst]
             mask = earlier if mask is None else mask & earlier
         masks[kind] = mask
     return masks
 
 
-def label_history(graph: SocialGraph, view: PairView, prior: Tensor, strength: float = 2.0) -> dict[str, Tensor]:
+def label_history(graph: SocialGraph, view: View, prior: Tensor, strength: float = 2.0) -> dict[str, Tensor]:
     """What labels a node's visible edges carry: log share of each class against the prior, and the log count.
 
     A share is smoothed towards the prior by `strength` imaginary edges, so that a node without labels is neutral.
@@ -139,7 +160,7 @@ def label_history(graph: SocialGraph, view: PairView, prior: Tensor, strength: f
     """
     seen = torch.nonzero(view.label).squeeze(1)
     found: dict[str, Tensor] = {}
-    for name, ends in ((graph.entity[0], graph.pair_src), (graph.entity[2], graph.pair_dst)):
+    for name, ends in zip(graph.end_types, graph.ends, strict=True):
         size, classes = graph.num_nodes[name], len(graph.classes)
         counts = torch.bincount(ends[seen] * classes + graph.codes[seen], minlength=size * classes).view(size, classes)
         total = counts.sum(1, keepdim=True).float()

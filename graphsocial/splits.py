@@ -1,4 +1,4 @@
-"""Who is learnt from and who is tested on: splits by pair, user, image or time, made once, stored and hashed."""
+"""Who is learnt from and who is tested on: splits by example, by node or group, or by time; stored and hashed."""
 
 from __future__ import annotations
 
@@ -16,19 +16,21 @@ from graphsocial.store import GraphStore
 
 ROLES = ("train", "validation", "test")
 UNUSED = -1
-POLICIES = ("random", "stratified", "kfold", "user", "image", "time")
+POLICIES = ("random", "stratified", "kfold", "source", "destination", "time")
+BY_COLUMN = ("group", "column")
+EXAMPLES = ("group:COLUMN", "column:NAME", "file:DIR")
 
 
 @dataclass(frozen=True)
 class SplitPolicy:
-    """How labelled pairs are dealt out to train, validation and test.
+    """How labelled examples are dealt out to train, validation and test.
 
     Attributes:
-        policy: `random` (by pair), `stratified` (by pair, each class in proportion), `kfold` (stratified; `fold` of
-            `folds` is the test part and an eighth of the rest the validation part), `user` and `image` (whole users
-            or images are unseen in training), `time` (the newest pairs are tested), or `file:DIR` with `train`,
-            `val` and `test` as `.csv` or `.csv.gz`, whose first two columns are the ids of the pair's ends, or whose
-            only column is the id of its source.
+        policy: `random`, `stratified` (each class in proportion), `kfold` (stratified; `fold` of `folds` is the test
+            part and an eighth of the rest the validation part), `source` and `destination` (whole users or images
+            are unseen in training), `time` (the newest are tested), `group:COLUMN` (nodes of one value stay
+            together), `column:NAME` (the node's column says `train`, `validation` or `test`), or `file:DIR` with
+            `train`, `val` and `test` as `.csv` or `.csv.gz`, whose first column or columns are the example's ids.
         seed: of the one permutation that decides; not the seed of training.
         validation, test: shares of the whole.
     """
@@ -41,12 +43,18 @@ class SplitPolicy:
     fold: int = 0
 
     def __post_init__(self) -> None:
-        if self.policy not in POLICIES and not self.policy.startswith("file:"):
-            raise UnknownNameError.of("split policy", self.policy, [*POLICIES, "file:DIR"])
+        if self.policy not in POLICIES and not self.policy.startswith(("file:", *(f"{name}:" for name in BY_COLUMN))):
+            raise UnknownNameError.of("split policy", self.policy, [*POLICIES, *EXAMPLES])
         if min(self.validation, self.test) <= 0 or self.validation + self.test >= 1:
             raise InputError(f"Shares of {self.validation} and {self.test} leave no split; use say 0.1 and 0.1.")
         if self.folds < 2 or not 0 <= self.fold < self.folds:
             raise InputError(f"Fold {self.fold} of {self.folds} does not exist; folds are counted from 0.")
+
+    @property
+    def column(self) -> str | None:
+        """The column that decides, if one does."""
+        kind, _, name = self.policy.partition(":")
+        return name if kind in BY_COLUMN else None
 
     def __str__(self) -> str:
         if self.policy == "kfold":
@@ -59,38 +67,44 @@ class SplitPolicy:
 def assign(
     policy: SplitPolicy,
     *,
-    sources: NDArray[np.object_],
-    destinations: NDArray[np.object_],
+    ids: tuple[NDArray[np.object_], ...],
     codes: NDArray[np.int64],
-    times: NDArray[np.datetime64] | None,
+    times: NDArray[np.datetime64] | None = None,
+    column: NDArray[np.object_] | None = None,
 ) -> NDArray[np.int64]:
-    """Deal out the labelled pairs; pure, and independent of the order in which rows were ingested.
+    """Deal out the labelled examples; pure, and independent of the order in which rows were ingested.
 
     Args:
         policy: how.
-        sources, destinations: the source's own ids of the pair's ends, (P,) of str.
-        codes: (P,) class codes, -1 for pairs without a label, which get no role.
+        ids: (P,) of str each: the source's own ids of the nodes, or of both ends of the pairs.
+        codes: (P,) what is kept in proportion, class codes; -1 for examples without an answer, which get no role.
         times: (P,) datetime64[us], needed for `time`.
+        column: (P,) values of the column that decides, None where there is none.
 
     Returns:
         (P,) roles.
 
     Raises:
-        DataError: a role would be empty, or the pairs have no times.
-        InputError: a split file does not fit the data.
+        DataError: a role would be empty, or the data lacks times or the column's values.
+        InputError: a split file or column does not fit the data, or the policy does not fit nodes.
     """
     roles = np.full(len(codes), UNUSED, dtype=np.int64)
     labelled = np.flatnonzero(codes >= 0)
-    keys = pl.DataFrame({"s": sources[labelled].astype(str), "d": destinations[labelled].astype(str)})
-    labelled = labelled[keys.select(pl.struct("s", "d").arg_sort()).to_series().to_numpy()]
+    keys = pl.DataFrame({f"{place}": part[labelled].astype(str) for place, part in enumerate(ids)})
+    labelled = labelled[keys.select(pl.struct(pl.all()).arg_sort()).to_series().to_numpy()]
     if policy.policy.startswith("file:"):
-        roles[labelled] = _from_files(Path(policy.policy[5:]), sources[labelled], destinations[labelled])
+        roles[labelled] = _from_files(Path(policy.policy[5:]), tuple(part[labelled] for part in ids))
     elif policy.policy == "time":
         roles[labelled] = _by_time(policy, None if times is None else times[labelled])
-    elif policy.policy in ("user", "image"):
-        ends = (sources if policy.policy == "user" else destinations)[labelled].astype(str)
-        names, group = np.unique(ends, return_inverse=True)
-        roles[labelled] = _cut(np.random.default_rng(policy.seed).permutation(len(names)), policy)[group]
+    elif policy.policy in ("source", "destination"):
+        if len(ids) == 1:
+            raise InputError(f"Nodes have no {policy.policy}; split them by another policy, such as group:COLUMN.")
+        roles[labelled] = _by_group(policy, ids[policy.policy == "destination"][labelled])
+    elif policy.column is not None:
+        if column is None:
+            raise InputError(f"The split '{policy}' needs the values of the column '{policy.column}'.")
+        by = _by_group if policy.policy.startswith("group:") else _as_told
+        roles[labelled] = by(policy, column[labelled])
     elif policy.policy == "random":
         roles[labelled] = _cut(np.random.default_rng(policy.seed).permutation(len(labelled)), policy)
     else:
@@ -98,8 +112,8 @@ def assign(
     for code, role in enumerate(ROLES):
         if not (roles == code).any():
             raise DataError(
-                f"The {role} part of the split '{policy}' is empty: {len(labelled):,} labelled pairs are too few, "
-                "or all of one kind. Use another split, or larger shares."
+                f"The {role} part of the split '{policy}' is empty: {len(labelled):,} labelled examples are too "
+                "few, or all of one kind. Use another split, or larger shares."
             )
     return roles
 
@@ -110,6 +124,23 @@ def _cut(ranks: NDArray[np.int64], policy: SplitPolicy) -> NDArray[np.int64]:
     test = max(1, round(count * policy.test))
     validation = max(1, round(count * policy.validation))
     return np.select([ranks < count - validation - test, ranks < count - test], [0, 1], 2)
+
+
+def _by_group(policy: SplitPolicy, values: NDArray[np.object_]) -> NDArray[np.int64]:
+    """Whole groups apart; an example without a group is one by itself."""
+    alone = [f"\0{place}" if value is None else str(value) for place, value in enumerate(values)]
+    names, group = np.unique(np.asarray(alone, dtype=str), return_inverse=True)
+    return _cut(np.random.default_rng(policy.seed).permutation(len(names)), policy)[group]
+
+
+def _as_told(policy: SplitPolicy, values: NDArray[np.object_]) -> NDArray[np.int64]:
+    """Roles as a column says them; an example without one has none."""
+    words = {"train": 0, "val": 1, "valid": 1, "validation": 1, "dev": 1, "test": 2}
+    told = [None if value is None else str(value).lower() for value in values]
+    unknown = sorted({word for word in told if word is not None} - set(words))
+    if unknown:
+        raise InputError(f"The column '{policy.column}' says '{unknown[0]}'; it takes {', '.join(words)}.")
+    return np.asarray([UNUSED if word is None else words[word] for word in told], dtype=np.int64)
 
 
 def _by_class(policy: SplitPolicy, codes: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -133,10 +164,10 @@ def _by_class(policy: SplitPolicy, codes: NDArray[np.int64]) -> NDArray[np.int64
 
 def _by_time(policy: SplitPolicy, times: NDArray[np.datetime64] | None) -> NDArray[np.int64]:
     if times is None:
-        raise DataError("The edges have no times, so they cannot be split by time; use another split.")
+        raise DataError("The data has no times, so it cannot be split by time; use another split.")
     known = ~np.isnat(times)
     if not known.any():
-        raise DataError("None of the labelled pairs has a time, so they cannot be split by time.")
+        raise DataError("None of the labelled examples has a time, so they cannot be split by time.")
     ordered = np.sort(times[known])
     count = len(ordered)
     first = ordered[min(count - 1, round(count * (1 - policy.validation - policy.test)))]
@@ -144,11 +175,14 @@ def _by_time(policy: SplitPolicy, times: NDArray[np.datetime64] | None) -> NDArr
     return np.select([~known, times < first, times < second], [UNUSED, 0, 1], 2)  # equal times share a role
 
 
-def _from_files(folder: Path, sources: NDArray[np.object_], destinations: NDArray[np.object_]) -> NDArray[np.int64]:
+def _from_files(folder: Path, ids: tuple[NDArray[np.object_], ...]) -> NDArray[np.int64]:
     if not folder.is_dir():
         raise MissingFileError(f"There is no folder '{folder}' with split files.")
-    pairs = pl.DataFrame({"a": sources.astype(str), "b": destinations.astype(str), "i": np.arange(len(sources))})
-    roles = np.full(len(sources), UNUSED, dtype=np.int64)
+    count = len(ids[0])
+    examples = pl.DataFrame(
+        {**{"ab"[place]: part.astype(str) for place, part in enumerate(ids)}, "i": np.arange(count)}
+    )
+    roles = np.full(count, UNUSED, dtype=np.int64)
     for code, stem in enumerate(("train", "val", "test")):
         path = next(
             (folder / f"{stem}{end}" for end in (".csv", ".csv.gz") if (folder / f"{stem}{end}").is_file()), None
@@ -156,14 +190,15 @@ def _from_files(folder: Path, sources: NDArray[np.object_], destinations: NDArra
         if path is None:
             raise MissingFileError(f"'{folder}' has no {stem}.csv or {stem}.csv.gz.")
         given = pl.read_csv(path, infer_schema=False)
-        given = given.select(given.columns[:2]).rename(dict(zip(given.columns[:2], "ab", strict=False))).unique()
-        found = pairs.join(given, on=list("ab"[: len(given.columns)]), how="inner")["i"].to_numpy()
+        given = given.select(given.columns[: len(ids)])
+        given = given.rename(dict(zip(given.columns, "ab", strict=False))).unique()
+        found = examples.join(given, on=list("ab"[: len(given.columns)]), how="inner")["i"].to_numpy()
         if not len(found):
             raise InputError(
-                f"No labelled pair of the data stands in '{path}'; its columns should hold the pair's ids."
+                f"No labelled example of the data stands in '{path}'; its first columns should hold the ids."
             )
         if (roles[found] != UNUSED).any():
-            raise InputError(f"'{path}' repeats pairs that stand in another part of the split.")
+            raise InputError(f"'{path}' repeats examples that stand in another part of the split.")
         roles[found] = code
     return roles
 
@@ -175,28 +210,28 @@ def save(
     *,
     task: str,
     dataset: str,
-    sources: NDArray[np.object_],
-    destinations: NDArray[np.object_],
+    entity: str,
+    ids: tuple[NDArray[np.object_], ...],
 ) -> str:
     """Write a split under the hash of its members, unless it is there already; returns that hash, the split's id."""
     used = np.flatnonzero(roles != UNUSED)
     members = pl.DataFrame(
         {
-            "entity_id": sources[used].astype(str),
-            "other_id": destinations[used].astype(str),
+            "entity_id": ids[0][used].astype(str),
+            "other_id": pl.Series([None] * len(used), dtype=pl.String) if len(ids) == 1 else ids[1][used].astype(str),
             "role": np.asarray(ROLES)[roles[used]],
         }
     ).sort("entity_id", "other_id")
     settings = {**asdict(policy), "policy": policy.policy}
     digest = blake2b(json.dumps([task, dataset, settings], sort_keys=True).encode(), digest_size=8)
     for column in members.iter_columns():
-        digest.update("\n".join(column.to_list()).encode())
+        digest.update("\n".join(column.fill_null("").to_list()).encode())
     split_id = digest.hexdigest()
     with store.transaction():
         if not store.sql("select 1 from splits where split_id = ?", [split_id]).fetchall():
             store.connection.execute(
-                "insert into splits (split_id, task, dataset, policy, settings) values (?, ?, ?, ?, ?)",
-                [split_id, task, dataset, str(policy), json.dumps(settings)],
+                "insert into splits (split_id, task, dataset, entity, policy, settings) values (?, ?, ?, ?, ?, ?)",
+                [split_id, task, dataset, entity, str(policy), json.dumps(settings)],
             )
             store.connection.register("members", members)
             store.connection.execute(
@@ -206,14 +241,11 @@ def save(
     return split_id
 
 
-def restore(
-    store: GraphStore, split_id: str, *, sources: NDArray[np.object_], destinations: NDArray[np.object_]
-) -> NDArray[np.int64]:
-    """(P,) the roles that a stored split gave to these pairs; -1 for pairs that it does not know."""
-    members = store.sql(
-        "select entity_id as s, other_id as d, role from split_members where split_id = ?", [split_id]
-    ).pl()
-    pairs = pl.DataFrame({"s": sources.astype(str), "d": destinations.astype(str)})
-    roles = pairs.join(members, on=["s", "d"], how="left", maintain_order="left")["role"]
+def restore(store: GraphStore, split_id: str, *, ids: tuple[NDArray[np.object_], ...]) -> NDArray[np.int64]:
+    """(P,) the roles that a stored split gave to these examples; -1 for those that it does not know."""
+    columns = ["entity_id", "other_id"][: len(ids)]
+    members = store.sql(f"select {', '.join(columns)}, role from split_members where split_id = ?", [split_id]).pl()
+    asked = pl.DataFrame({name: part.astype(str) for name, part in zip(columns, ids, strict=True)})
+    roles = asked.join(members, on=columns, how="left", maintain_order="left")["role"]
     codes = roles.replace_strict(list(ROLES), list(range(len(ROLES))), default=UNUSED, return_dtype=pl.Int64)
     return codes.to_numpy(writable=True)

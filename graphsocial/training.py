@@ -11,16 +11,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from graphsocial import runs
 from graphsocial.experiment import Experiment, Prepared, design, make_loader, prepare
 from graphsocial.featurization import Progress
-from graphsocial.fitting import Epoch, Fitted, fit, read_tensors, score, write_tensors
+from graphsocial.fitting import Epoch, Fitted, below, fit, read_tensors, score, write_tensors
 from graphsocial.graph import SocialGraph
 from graphsocial.loaders import Loader
 from graphsocial.models.base import Network
-from graphsocial.runs import Answers, Run
+from graphsocial.objectives import Objective
+from graphsocial.runs import Answer, Answers, Run
 from graphsocial.sampling import Visibility
 from graphsocial.splits import ROLES, SplitPolicy
 from graphsocial.store import GraphStore
@@ -121,7 +123,7 @@ def train(
         report=report,
     )
     asked = torch.nonzero(prepared.roles != ROLES.index("train")).squeeze(1)
-    answers = answer(prepared, fitted.network, fitted.log_weights, loader, asked)
+    answers = answer(prepared, fitted.network, fitted.objectives, loader, asked)
     _record(store, run_id, experiment, prepared, fitted, answers, begin)
     checkpoint.unlink(missing_ok=True)  # weights.safetensors has what is needed from here on
     return runs.load(store, run_id)
@@ -137,21 +139,17 @@ def _record(
     begin: float,
 ) -> None:
     """Write weights beside the store, then predictions, scores and the end of the run into it, in one transaction."""
-    target = prepared.graph.target.name
     hashed = save_weights(store, run_id, fitted, prepared.graph)
     with store.transaction():
         runs.save_predictions(
             store,
             run_id,
             task=experiment.task.name,
-            target=target,
             dataset=experiment.dataset,
             answers=answers,
             as_of=experiment.config()["as_of"],
         )
-        for role in ("validation", "test"):
-            values, count = answers.metrics(role)
-            runs.save_metrics(store, run_id, target, role, values, count)
+        runs.save_metrics(store, run_id, answers, splits=("validation", "test"))
         if fitted.history:
             store.connection.executemany(
                 "insert into run_epochs values (?, ?, ?, ?, ?, ?, ?)",
@@ -172,41 +170,48 @@ def _record(
         )
 
 
-def answer(prepared: Prepared, network: Network, log_weights: Tensor, loader: Loader, pairs: Tensor) -> Answers:
-    """Predict pairs by the whole graph, role by role, so that no answer depends on which other pairs are asked for."""
-    probabilities = np.zeros((len(pairs), len(prepared.graph.classes)))
-    roles = prepared.roles[pairs]
+def answer(
+    prepared: Prepared, network: Network, parts: tuple[Objective, ...], loader: Loader, examples: Tensor
+) -> Answers:
+    """Predict by the whole graph, role by role, so that no answer depends on which other examples are asked for."""
+    graph = prepared.graph
+    roles = prepared.roles[examples]
+    said: dict[str, NDArray[np.float64]] = {}
     for role in torch.unique(roles).tolist():
         rows = torch.nonzero(roles == role).squeeze(1)
         few = max(1, len(rows) // 10) if role == ROLES.index("train") else None
-        probabilities[rows.numpy()] = score(network, loader.exact, pairs[rows], log_weights, size=few)
-    sources, destinations = prepared.graph.pair_ids(pairs.numpy())
+        for name, found in score(network, loader.exact, examples[rows], parts, size=few).items():
+            said.setdefault(name, np.zeros((len(examples), *found.shape[1:])))[rows.numpy()] = found
     names = np.asarray([*ROLES, None], dtype=object)
     return Answers(
         entity_type=str(prepared.entity),
-        entity_ids=sources,
-        other_ids=destinations,
-        probabilities=probabilities,
-        classes=prepared.graph.classes,
+        ids=graph.example_ids(examples.numpy()),
         splits=names[roles.numpy()],
-        codes=prepared.graph.codes[pairs].numpy(),
+        targets=tuple(
+            Answer(
+                part.target,
+                said[part.target.name],
+                graph.answers[part.target.name][examples].numpy(),
+                part.choose(said[part.target.name]) if part.target.kind == "multiclass" else None,
+            )
+            for part in parts
+        ),
     )
 
 
 def save_weights(store: GraphStore, run_id: str, fitted: Fitted, graph: SocialGraph) -> str:
-    """Write what predicting needs: weights, class weights, fitted encodings, classes. Returns the file's hash."""
+    """Write what predicting needs: weights, scales of the targets, fitted encodings. Returns the file's hash."""
     told = {
-        "classes": json.dumps(graph.classes),
+        "classes": json.dumps({target.name: target.classes for target in graph.targets}),
         "tabular": json.dumps({name: part.state() for name, part in graph.tabular.items()}),
     }
     tensors = {f"network/{name}": tensor for name, tensor in fitted.network.state_dict().items()}
-    return write_tensors(
-        runs.folder(store, run_id) / "weights.safetensors", {**tensors, "log_weights": fitted.log_weights}, told
-    )
+    tensors |= {f"scale/{part.target.name}": part.scale for part in fitted.objectives}
+    return write_tensors(runs.folder(store, run_id) / "weights.safetensors", tensors, told)
 
 
-def load_weights(store: GraphStore, run_id: str) -> tuple[dict[str, Tensor], Tensor, dict[str, Any]]:
-    """Read it back: the network's state, the log class weights, and the rest as JSON."""
+def load_weights(store: GraphStore, run_id: str) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:
+    """Read it back: the network's state, the scale of each target, and the rest as JSON."""
     tensors, told = read_tensors(runs.folder(store, run_id) / "weights.safetensors")
-    state = {name.removeprefix("network/"): tensor for name, tensor in tensors.items() if name.startswith("network/")}
-    return state, tensors["log_weights"], {name: json.loads(value) for name, value in told.items()}
+    state, scales = (below(tensors, prefix) for prefix in ("network/", "scale/"))
+    return state, scales, {name: json.loads(value) for name, value in told.items()}

@@ -178,17 +178,26 @@ class Target:
 
     Attributes:
         name: the word that stands in `predictions.target`.
-        kind: `multiclass` now; the training loop adds the losses of several targets by `weight`.
+        kind: `multiclass` (one of several classes) or `regression` (a number).
         classes: the class names in the order of the logits; empty until read from the data.
-        weight: the factor of this target's loss.
+        transform: of a number before it is learnt: `log1p` for counts; predictions come back in the number's own unit.
+        weight: the factor of this target's loss, where losses of several targets are added.
     """
 
     name: str
     kind: Literal["multiclass", "regression"] = "multiclass"
     classes: tuple[str, ...] = field(default=())
+    transform: Literal["none", "log1p"] = "none"
     weight: float = 1.0
 
     def __post_init__(self) -> None:
         check_name(self.name, "target")
         if len(set(self.classes)) != len(self.classes):
             raise InputError(f"Target '{self.name}' names a class twice: {self.classes}.")
+        if self.kind not in ("multiclass", "regression") or self.transform not in ("none", "log1p"):
+            raise InputError(
+                f"Target '{self.name}' is '{self.kind}' with the transform '{self.transform}'; it takes multiclass or "
+                "regression, and none or log1p."
+            )
+        if self.kind == "multiclass" and self.transform != "none":
+            raise InputError(f"Target '{self.name}' has classes; only numbers are transformed.")

@@ -31,12 +31,12 @@ def test_an_estimate_counts_what_the_training_will_have(social: gs.GraphStore) -
     assert (after.contents, after.encoding_minutes) == ({}, 0)
     for found in (before, after):
         assert found.parameters == social.first("select parameters from runs where run_id = ?", [run.id])[0]
-        assert found.pairs == dict(
+        assert found.examples == dict(
             social.sql(
                 "select role, count(*) from split_members where split_id = ? group by 1", [run.split_id]
             ).fetchall()
         )
-        assert (found.epochs, found.steps) == (7, -(-found.pairs["train"] // 64))
+        assert (found.epochs, found.steps) == (7, -(-found.examples["train"] // 64))
         assert found.step_seconds > 0 and found.validation_seconds > 0 and found.peak_memory_mib > 100
         expected = 7 * (found.steps * found.step_seconds + found.validation_seconds) / 60
         assert abs(found.training_minutes - expected) < 1e-9

@@ -300,7 +300,9 @@ def notes(tmp_path: Path) -> gs.GraphStore:
     pairs = {"src": list("aabd"), "dst": list("abcd")}
     store.write(sees, pl.DataFrame({**pairs, "comment": ["one", "two", "three", "four"]}), dataset="notes")
     for split, roles in {"first": "train train test validation", "second": "test train test train"}.items():
-        store.connection.execute("insert into splits values (?, 'edge-emotion', 'notes', '', '{}', now())", [split])
+        store.connection.execute(
+            "insert into splits values (?, 'edge-emotion', 'notes', 'user sees thing', '', '{}', now())", [split]
+        )
         for source, target, role in zip(*pairs.values(), roles.split(), strict=True):
             store.connection.execute("insert into split_members values (?, ?, ?, ?)", [split, source, target, role])
     Words.shown.clear()

@@ -44,9 +44,9 @@ def test_edges_and_ids_are_those_of_the_store(social: gs.GraphStore) -> None:
     back = graph.edges["image", "rev_views", "user"]
     assert torch.equal(back.src, edges.dst)
     assert torch.equal(back.dst, edges.src)
-    sources, destinations = graph.pair_ids()
-    assert edges.pair is not None
-    assert [(sources[p], destinations[p]) for p in edges.pair.tolist()] == rows
+    sources, destinations = graph.example_ids()
+    assert edges.example is not None
+    assert [(sources[p], destinations[p]) for p in edges.example.tolist()] == rows
 
 
 def test_labels_are_single_emotions_only(social: gs.GraphStore) -> None:
@@ -57,7 +57,7 @@ def test_labels_are_single_emotions_only(social: gs.GraphStore) -> None:
         "join node_image d on d.idx = e.dst"
     ).fetchall():
         told.setdefault((user, image), set()).update(e for e in emotions if e != "unknown")
-    for user, image, code in zip(*graph.pair_ids(), graph.codes.tolist(), strict=True):
+    for user, image, code in zip(*graph.example_ids(), graph.codes.tolist(), strict=True):
         emotions = told[user, image]
         assert (graph.classes[code] if code >= 0 else None) == (emotions.pop() if len(emotions) == 1 else None)
 
@@ -138,10 +138,10 @@ def test_heterograph_has_the_same_edges(social: gs.GraphStore) -> None:
 
 def test_tabular_statistics_come_from_training_users_alone(social: gs.GraphStore) -> None:
     graph = load(social)
-    train = np.flatnonzero(graph.pair_src.numpy() < 10)
+    train = np.flatnonzero(graph.ends[0].numpy() < 10)
     fitted = graph.fit_tabular(train).tabular["user"]
     ages = social.sql("select age from node_user order by idx").pl()["age"].to_numpy()
-    seen = ages[np.unique(graph.pair_src.numpy()[train])]
+    seen = ages[np.unique(graph.ends[0].numpy()[train])]
     assert fitted.parts[0].mean == pytest.approx(np.nanmean(seen))  # type: ignore[union-attr]
 
 
@@ -171,11 +171,9 @@ def test_nothing_later_than_as_of_changes_anything(days: int, tmp_path_factory: 
     found = []
     for store in stores:
         graph = load(store, as_of=moment)
-        sources, destinations = graph.pair_ids()
         labels = EdgeEmotion().labels(store, "small", as_of=moment)
-        roles = splits.assign(
-            SplitPolicy("time"), sources=sources, destinations=destinations, codes=labels.codes, times=labels.times
-        )
+        codes = labels.answers["emotion"]
+        roles = splits.assign(SplitPolicy("time"), ids=graph.example_ids(), codes=codes, times=labels.times)
         from graphsocial.models.hmg_emo import HmgEmo
 
         graph = graph.fit_tabular(np.flatnonzero(roles == 0))
@@ -240,7 +238,9 @@ def test_reference_probabilities_are_those_of_the_visible_edges(tmp_path: Path) 
 def test_an_edge_without_a_pair_is_an_error(social: gs.GraphStore) -> None:
     task = EdgeEmotion()
     labels = task.labels(social, "small")
-    fewer = replace(labels, src=labels.src[:-1], dst=labels.dst[:-1], codes=labels.codes[:-1], times=None)
+    assert labels.dst is not None
+    answers = {"emotion": labels.answers["emotion"][:-1]}
+    fewer = replace(labels, src=labels.src[:-1], dst=labels.dst[:-1], answers=answers, times=None)
     with pytest.raises(DataError, match="no line for"):
         build(social, "small", task.entity(social.schema), fewer)
 

@@ -33,7 +33,7 @@ LAYERS: list[list[set[str]]] = [
     [{"reading"}, {"checks"}, {"staging"}, {"records"}, {"rejection"}, {"ingestion"}],
     [{"feature_sets", "contents"}, {"featurization"}, {"captions"}],
     [{"feature_tensors"}],
-    [{"graph", "runs"}],
+    [{"graph", "runs"}, {"objectives"}],
     [
         {"nn.relation"},
         {"nn.kernels"},

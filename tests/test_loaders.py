@@ -26,12 +26,12 @@ def graph(social: gs.GraphStore) -> SocialGraph:
     task = EdgeEmotion()
     entity = task.entity(social.schema)
     found = build(social, "small", entity, task.labels(social, "small"))
-    return found.fit_tabular(np.arange(found.num_pairs))
+    return found.fit_tabular(np.arange(found.num_examples))
 
 
 @pytest.fixture
 def roles(graph: SocialGraph) -> Tensor:
-    dealt = torch.from_numpy(np.random.default_rng(0).choice(3, graph.num_pairs, p=[0.7, 0.15, 0.15]))
+    dealt = torch.from_numpy(np.random.default_rng(0).choice(3, graph.num_examples, p=[0.7, 0.15, 0.15]))
     return torch.where(graph.codes >= 0, dealt, -1)
 
 
@@ -76,7 +76,7 @@ def test_samples_follow_the_generator_and_keep_to_the_fanouts(graph: SocialGraph
         for run in runs
     ]
     assert torch.equal(sampled[0], sampled[1]) and not torch.equal(sampled[0], sampled[2])
-    assert sorted(torch.cat([batch.pairs for batch in runs[0]]).tolist()) == train.tolist()
+    assert sorted(torch.cat([batch.examples for batch in runs[0]]).tolist()) == train.tolist()
     for batch in runs[0]:
         for layer, fanout in zip(batch.layers, (2, 3), strict=True):  # the first layer is the farthest from the pairs
             assert all((relation.indptr.diff() <= fanout).all() for relation in layer.relations.values())
@@ -94,7 +94,7 @@ def test_features_of_a_batch_are_those_of_its_nodes(graph: SocialGraph, roles: T
 
 
 def test_an_error_in_the_making_is_raised_where_batches_are_awaited(graph: SocialGraph, roles: Tensor) -> None:
-    broken = replace(graph, pair_src=graph.pair_src + 10_000)  # nodes that do not exist
+    broken = replace(graph, ends=(graph.ends[0] + 10_000, graph.ends[1]))  # nodes that do not exist
     with pytest.raises(IndexError):
         list(Neighbours(FullGraph(broken, roles, Visibility(), 1), (2,)).batches(torch.arange(5), 5))
 

@@ -18,7 +18,9 @@ def test_features_alone_are_below_the_graph_and_the_graph_is_below_bayes(tmp_pat
         gs.ingest(store, "iesn", tmp_path / "iesn")
         features = {"group.description": "hash_text", "user views image.comment": "hash_text"}
         scores = {
-            model: gs.train(store, "edge-emotion", model=model, features=features, settings=settings).metrics["test"]
+            model: gs.train(store, "edge-emotion", model=model, features=features, settings=settings).metrics["test"][
+                "emotion"
+            ]
             for model, settings in (
                 ("majority", {}),
                 ("features_only", {}),

@@ -11,7 +11,7 @@ import graphsocial as gs
 from graphsocial.errors import InputError
 from graphsocial.graph import Canonical, Edges, SocialGraph, build
 from graphsocial.loaders import FullGraph, Neighbours
-from graphsocial.sampling import Batch, PairView, Visibility, label_history
+from graphsocial.sampling import Batch, View, Visibility, label_history
 from graphsocial.tasks.edge_emotion import EdgeEmotion
 from graphsocial.types import Target
 
@@ -28,7 +28,7 @@ def graph(social: gs.GraphStore) -> SocialGraph:
 
 @pytest.fixture
 def roles(graph: SocialGraph) -> Tensor:
-    dealt = torch.from_numpy(np.random.default_rng(0).choice(3, graph.num_pairs, p=[0.7, 0.15, 0.15]))
+    dealt = torch.from_numpy(np.random.default_rng(0).choice(3, graph.num_examples, p=[0.7, 0.15, 0.15]))
     return torch.where(graph.codes >= 0, dealt, -1)
 
 
@@ -50,7 +50,7 @@ def shuffled_reverse(graph: SocialGraph) -> SocialGraph:
     """The reverse relation in another row order, as a parallel load leaves it: nothing may rest on aligned ids."""
     back = graph.edges[BACK]
     order = torch.randperm(len(back), generator=torch.Generator().manual_seed(7))
-    parts = {name: getattr(back, name)[order] for name in ("src", "dst", "pair", "time")}
+    parts = {name: getattr(back, name)[order] for name in ("src", "dst", "example", "time")}
     graph.edges[BACK] = Edges(**parts, reverse_of=VIEWS)
     return graph
 
@@ -63,18 +63,18 @@ def test_asked_and_held_out_edges_are_nowhere(graph: SocialGraph, roles: Tensor,
     loader = FullGraph(graph, roles, Visibility(), depth=2)
     if sampled:
         loader = Neighbours(loader, (4, 4))
-    pairs = list(zip(graph.pair_src.tolist(), graph.pair_dst.tolist(), strict=True))
+    pairs = list(zip(graph.ends[0].tolist(), graph.ends[1].tolist(), strict=True))
     train = torch.nonzero(roles == 0).squeeze(1)
     held_out = {pairs[p] for p in torch.nonzero(roles > 0).squeeze(1).tolist()}
     batches, seen = 0, 0
     for batch in loader.batches(train, 50, torch.Generator().manual_seed(0)):
-        asked = {pairs[p] for p in batch.pairs.tolist()}
+        asked = {pairs[p] for p in batch.examples.tolist()}
         shown = shown_pairs(graph, batch)
         for kind in (VIEWS, BACK):
             assert not shown[kind] & asked
             assert not shown[kind] & held_out
             seen += len(shown[kind])
-        assert not batch.view.label[batch.pairs].any()
+        assert not batch.view.label[batch.examples].any()
         assert not batch.view.label[roles > 0].any()
         batches += 1
     assert batches == -(-len(train) // 50)
@@ -83,11 +83,11 @@ def test_asked_and_held_out_edges_are_nowhere(graph: SocialGraph, roles: Tensor,
 
 def test_duplicates_of_a_pair_are_hidden_with_it(graph: SocialGraph, roles: Tensor) -> None:
     edges = graph.edges[VIEWS]
-    counts = torch.bincount(edges.pair, minlength=graph.num_pairs)
+    counts = torch.bincount(edges.example, minlength=graph.num_examples)
     twice = torch.nonzero((counts > 1) & (roles == 0)).squeeze(1)
     assert len(twice)
     batch = next(FullGraph(graph, roles, Visibility(), depth=1).batches(twice, len(twice)))
-    ends = set(zip(graph.pair_src[twice].tolist(), graph.pair_dst[twice].tolist(), strict=True))
+    ends = set(zip(graph.ends[0][twice].tolist(), graph.ends[1][twice].tolist(), strict=True))
     for shown in (shown_pairs(graph, batch)[kind] for kind in (VIEWS, BACK)):
         assert shown
         assert not shown & ends
@@ -96,7 +96,7 @@ def test_duplicates_of_a_pair_are_hidden_with_it(graph: SocialGraph, roles: Tens
 @pytest.mark.parametrize("state", ["hidden", "structure", "full"])
 def test_three_states_of_the_asked_edges(graph: SocialGraph, roles: Tensor, state: str) -> None:
     asked = torch.nonzero(roles == 2).squeeze(1)
-    view = PairView.of(roles, graph.codes, Visibility(asked=state, validation="structure"), asked)  # type: ignore[arg-type]
+    view = View.of(roles, graph.answered, Visibility(asked=state, validation="structure"), asked)  # type: ignore[arg-type]
     assert view.edge[asked].all() == (state != "hidden")
     assert view.features[asked].any() == (state == "full")
     assert not view.label[asked].any()
@@ -116,11 +116,11 @@ def test_temporal_batches_see_only_the_past(graph: SocialGraph, roles: Tensor, s
     loader = FullGraph(graph, roles, Visibility(), depth=2, temporal=True)
     if sampled:
         loader = Neighbours(loader, (-1, -1))
-    assert graph.pair_time is not None
+    assert graph.example_time is not None
     train = torch.nonzero(roles == 0).squeeze(1)
     messages = 0
     for batch in loader.batches(train, 60, torch.Generator().manual_seed(0)):
-        first = graph.pair_time[batch.pairs].min()
+        first = graph.example_time[batch.examples].min()
         for layer in batch.layers:
             for kind in (VIEWS, BACK):
                 times = graph.edges[kind].time
@@ -131,7 +131,7 @@ def test_temporal_batches_see_only_the_past(graph: SocialGraph, roles: Tensor, s
                 times = times if mask is None else times[mask]
                 assert (times < first).all()
                 messages += len(times)
-        assert (graph.pair_time[batch.view.label] < first).all()
+        assert (graph.example_time[batch.view.label] < first).all()
     assert messages
 
 
@@ -155,10 +155,10 @@ def test_sampled_blocks_give_the_full_graph_s_answer_when_nothing_is_left_out(
 
 def test_label_history_counts_only_what_is_visible(graph: SocialGraph, roles: Tensor) -> None:
     asked = torch.nonzero(roles == 0).squeeze(1)[:40]
-    view = PairView.of(roles, graph.codes, Visibility(), asked)
+    view = View.of(roles, graph.answered, Visibility(), asked)
     prior = torch.full((len(graph.classes),), 1 / len(graph.classes))
     history = label_history(graph, view, prior)
-    for name, ends in (("user", graph.pair_src), ("image", graph.pair_dst)):
+    for name, ends in (("user", graph.ends[0]), ("image", graph.ends[1])):
         for node in range(graph.num_nodes[name]):
             rows = torch.nonzero((ends == node) & view.label).squeeze(1)
             counts = torch.bincount(graph.codes[rows], minlength=len(prior))

@@ -140,9 +140,11 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_numbers(social: gs.GraphSto
 @pytest.mark.parametrize("model", [name for name in names("model") if name != "bayes_optimal"])
 def test_every_model_trains_and_predicts_through_the_same_calls(social: gs.GraphStore, model: str) -> None:
     run = gs.train(social, "edge-emotion", model=model, epochs=1, features=HASHED)
-    assert 0 <= run.metrics["test"]["weighted_f1"] <= 1
+    assert 0 <= run.metrics["test"]["emotion"]["weighted_f1"] <= 1
     assert gs.predict(social, run) > 0
-    assert gs.evaluate(social, run)["metrics"]["accuracy"] == pytest.approx(run.metrics["test"]["accuracy"])
+    assert gs.evaluate(social, run)["targets"]["emotion"]["metrics"]["accuracy"] == pytest.approx(
+        run.metrics["test"]["emotion"]["accuracy"]
+    )
 
 
 def test_bayes_optimal_needs_its_reference(social: gs.GraphStore) -> None:
@@ -157,7 +159,7 @@ def test_bayes_optimal_needs_its_reference(social: gs.GraphStore) -> None:
 def test_every_form_of_hmg_emo_runs(social: gs.GraphStore, backbone: str, combine: str, mechanism: str) -> None:
     options = {"backbone": backbone, "combine": combine, "mechanism": mechanism, "epochs": 1}
     run = train(social, settings=options)
-    assert np.isfinite(run.metrics["test"]["log_loss"])
+    assert np.isfinite(run.metrics["test"]["emotion"]["log_loss"])
 
 
 def test_the_paper_s_own_form_runs(social: gs.GraphStore) -> None:
@@ -170,9 +172,9 @@ def test_the_paper_s_own_form_runs(social: gs.GraphStore) -> None:
     run = gs.train(social, "edge-emotion", features=HASHED, settings={**paper, "fitting.epochs": 1})
     assert run.config["model"]["layers"] == 5
     assert run.config["visibility"]["asked"] == "full"
-    assert np.isfinite(run.metrics["test"]["log_loss"])
+    assert np.isfinite(run.metrics["test"]["emotion"]["log_loss"])
     to_the_letter = train(social, settings={"share": "all", "residual": False})
-    assert np.isfinite(to_the_letter.metrics["test"]["log_loss"])
+    assert np.isfinite(to_the_letter.metrics["test"]["emotion"]["log_loss"])
 
 
 @pytest.mark.parametrize("loader", ["full", "sampled"])
@@ -216,19 +218,19 @@ def test_predict_pairs_without_an_edge_and_training_pairs(social: gs.GraphStore,
     run = train(social)
     known = set(social.sql("select entity_id, other_id from predictions").fetchall())
     strangers = [(f"u{u}", f"i{i}") for u in range(40) for i in range(30) if (f"u{u}", f"i{i}") not in known][:5]
-    assert gs.predict(social, run, pairs=strangers) == 5
+    assert gs.predict(social, run, ids=strangers) == 5
     path = tmp_path / "pairs.csv"
     path.write_text("user,image\nu1,i1\nu1,i1\nu2,i2\n")
-    assert gs.predict(social, run, pairs=path) == 2
+    assert gs.predict(social, run, ids=path) == 2
     with pytest.raises(InputError, match="No user has the id 'nobody'"):
-        gs.predict(social, run, pairs=[("nobody", "i1")])
+        gs.predict(social, run, ids=[("nobody", "i1")])
     with pytest.raises(FileNotFoundError, match="no file"):
-        gs.predict(social, run, pairs=tmp_path / "absent.csv")
+        gs.predict(social, run, ids=tmp_path / "absent.csv")
     with pytest.raises(DataError, match="--train"):
         gs.evaluate(social, run, split="train")
     gs.predict(social, run, train=True)
     total = social.sql("select count(*) from split_members where role = 'train'").fetchall()[0][0]
-    assert gs.evaluate(social, run, split="train")["rows"] == total
+    assert gs.evaluate(social, run, split="train")["targets"]["emotion"]["rows"] == total
 
 
 def test_new_users_and_images_are_answered_by_an_old_run(social: gs.GraphStore) -> None:
@@ -351,10 +353,10 @@ def test_a_killed_predict_leaves_the_rows_as_they_were(social: gs.GraphStore) ->
         assert gs.predict(store, run, train=True) > len(before)
 
 
-@pytest.mark.parametrize("split", ["stratified", "kfold", "user", "image", "time"])
+@pytest.mark.parametrize("split", ["stratified", "kfold", "source", "destination", "time"])
 @pytest.mark.parametrize("loader", ["full", "sampled"])
 def test_every_split_trains_with_every_loader(social: gs.GraphStore, split: str, loader: str) -> None:
     run = train(social, split=split, settings={"loader": loader, "epochs": 1, "fanouts": "5,5"})
-    assert np.isfinite(run.metrics["test"]["log_loss"])
+    assert np.isfinite(run.metrics["test"]["emotion"]["log_loss"])
     stored = social.sql("select policy from splits where split_id = ?", [run.split_id]).fetchall()
     assert stored == [(str(gs.SplitPolicy(split)),)]

@@ -8,14 +8,16 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
+from graphsocial.errors import InputError
 from graphsocial.graph import SocialGraph
 from graphsocial.sampling import Batch
+from graphsocial.types import Target
 
 
 class Network(nn.Module):
     """A module that answers batches; one without parameters is not trained.
 
-    `forward(graph, batch) -> {target: logits (B, K)}`.
+    `forward(graph, batch) -> {target: (B, K) logits, or (B,) numbers as the objective standardises them}`.
 
     Attributes:
         transductive: it holds parameters for each user or image, so that unseen ones get nothing of their own.
@@ -24,7 +26,7 @@ class Network(nn.Module):
     transductive: bool = False
 
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
-        """Logits of the batch's pairs, by target."""
+        """What is said of the batch's examples, by target."""
         raise TypeError(f"{type(self).__name__} does not say how it answers.")
 
     def penalty(self) -> Tensor:
@@ -48,13 +50,30 @@ class Model(Protocol):
 
         Args:
             graph: what it will run on: sizes, feature widths, classes.
-            train: (n,) positions of the training pairs; statistics may come from these alone.
+            train: (n,) positions of the training examples; statistics may come from these alone.
             seed: for what is random beside the initial weights.
         """
         ...
 
 
-def class_shares(graph: SocialGraph, train: Tensor) -> Tensor:
-    """(K,) the classes' shares of the training pairs, a class without any counted as half a pair."""
-    counts = torch.bincount(graph.codes[train], minlength=len(graph.classes)).float().clamp_min(0.5)
+def only_target(graph: SocialGraph, what: str) -> Target:
+    """The target of what classifies pairs.
+
+    Raises:
+        InputError: the task asks about nodes, for several things, or for a number.
+    """
+    if isinstance(graph.entity, str) or len(graph.targets) > 1 or graph.target.kind != "multiclass":
+        raise InputError(f"'{what}' is for edges with one class each; it does not fit this task.")
+    return graph.target
+
+
+def class_shares(graph: SocialGraph, train: Tensor, target: Target | None = None) -> Tensor:
+    """(K,) the classes' shares of the training examples, a class without any counted as half an example.
+
+    Args:
+        target: the first one by default.
+    """
+    target = target or graph.target
+    codes = graph.answers[target.name][train]
+    counts = torch.bincount(codes[codes >= 0], minlength=len(target.classes)).float().clamp_min(0.5)
     return counts / counts.sum()

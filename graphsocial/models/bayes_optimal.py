@@ -36,4 +36,4 @@ class BayesOptimalNetwork(Network):
         """(B, K) log true probabilities."""
         if graph.reference is None:
             raise DataError("This data does not say its true probabilities; only `synthesize` writes them.")
-        return {graph.target.name: torch.log(graph.reference[batch.pairs].clamp_min(1e-9))}
+        return {graph.target.name: torch.log(graph.reference[batch.examples].clamp_min(1e-9))}

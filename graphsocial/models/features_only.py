@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from graphsocial.graph import SocialGraph
-from graphsocial.loaders import Ends
 from graphsocial.models.base import Network
 from graphsocial.nn.fusion import Classifier
 from graphsocial.nn.inputs import NodeInputs
@@ -19,7 +18,7 @@ from graphsocial.sampling import Batch
 
 @dataclass(frozen=True)
 class FeaturesOnly:
-    """HMG-Emo's inputs and classifier with nothing between: the user's and the image's own features.
+    """HMG-Emo's inputs and classifier with nothing between: the own features of the node, or of the pair's ends.
 
     Attributes:
         width: of the classifier.
@@ -40,18 +39,22 @@ class FeaturesOnly:
 
 
 class FeaturesOnlyNetwork(Network):
-    """Project, concatenate, classify."""
+    """Project, concatenate, classify; a head for each target."""
 
     def __init__(self, settings: FeaturesOnly, graph: SocialGraph) -> None:
         super().__init__()
         self.inputs = NodeInputs(graph, settings.node_width, dropout=settings.dropout)
-        self.classifier = Classifier(
-            2 * settings.node_width, settings.width, len(graph.classes), dropout=settings.dropout
+        width = len(graph.ends) * settings.node_width
+        self.heads = nn.ModuleDict(
+            {
+                target.name: Classifier(width, settings.width, len(target.classes) or 1, dropout=settings.dropout)
+                for target in graph.targets
+            }
         )
 
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
-        """(B, K) logits."""
-        ends = Ends.of(graph, batch.pairs)
-        x = self.inputs(graph, {name: graph.rows(name, nodes) for name, nodes in ends.nodes.items()})
-        user, image = x[graph.entity[0]][ends.src], x[graph.entity[2]][ends.dst]
-        return {graph.target.name: self.classifier(torch.cat([user, image], dim=1))}
+        """(B, K) logits, (B,) numbers."""
+        x = self.inputs(graph, batch.rows)
+        joined = torch.cat([x[name][rows] for name, rows in zip(graph.end_types, batch.ends, strict=True)], dim=1)
+        said = {target: self.heads[target.name](joined) for target in graph.targets}
+        return {target.name: out if target.classes else out.squeeze(1) for target, out in said.items()}

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from graphsocial.errors import InputError
 from graphsocial.graph import Canonical, SocialGraph
-from graphsocial.models.base import Network, class_shares
+from graphsocial.models.base import Network, class_shares, only_target
 from graphsocial.nn.aggregation import GraphConv, SageConv, take_rows
 from graphsocial.nn.fusion import AdaptiveCombination, Classifier
 from graphsocial.nn.graph_attention import GraphAttention
@@ -78,6 +78,7 @@ class HmgEmo:
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
         """The untrained network for this graph's types, features and classes."""
+        only_target(graph, "hmg_emo")
         return HmgEmoNetwork(self, graph, class_shares(graph, train))
 
 
@@ -178,6 +179,6 @@ class HmgEmoNetwork(Network):
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
         """(B, K) logits of the batch's pairs."""
         x = self.embed(graph, batch)
-        user, image = take_rows(x[graph.entity[0]], batch.src), take_rows(x[graph.entity[2]], batch.dst)
+        user, image = (take_rows(x[name], rows) for name, rows in zip(graph.end_types, batch.ends, strict=True))
         joined, _ = self.combination(user, image)
         return {graph.target.name: self.classifier(joined)}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from graphsocial.graph import SocialGraph
-from graphsocial.models.base import Network, class_shares
+from graphsocial.models.base import Network, class_shares, only_target
 from graphsocial.sampling import Batch
 
 
@@ -29,6 +29,7 @@ class ImagePrior:
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
         """Nothing is learnt but the overall shares; an image's labels are looked up when it is asked about."""
+        only_target(graph, "image_prior")
         return ImagePriorNetwork(class_shares(graph, train), self.strength)
 
 
@@ -44,10 +45,10 @@ class ImagePriorNetwork(Network):
 
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
         """(B, K) log smoothed shares."""
-        images = graph.pair_dst[batch.pairs]
+        images = graph.ends[1][batch.examples]
         seen = torch.nonzero(batch.view.label).squeeze(1)
-        classes, size = len(graph.classes), graph.num_nodes[graph.entity[2]]
-        flat = torch.bincount(graph.pair_dst[seen] * classes + graph.codes[seen], minlength=size * classes)
+        classes, size = len(graph.classes), graph.num_nodes[graph.end_types[1]]
+        flat = torch.bincount(graph.ends[1][seen] * classes + graph.codes[seen], minlength=size * classes)
         counts = flat.view(size, classes)[images]
         shares = (counts + self.strength * self.shares) / (counts.sum(1, keepdim=True) + self.strength)
         return {graph.target.name: torch.log(shares)}

@@ -1,4 +1,4 @@
-"""The class shares of the training pairs, for everyone: the floor of any leaderboard."""
+"""The class shares of the training examples, for everyone, and the median of numbers: the floor of any leaderboard."""
 
 from __future__ import annotations
 
@@ -11,30 +11,39 @@ from torch import Tensor
 
 from graphsocial.graph import SocialGraph
 from graphsocial.models.base import Network, class_shares
+from graphsocial.objectives import objectives
 from graphsocial.sampling import Batch
 
 
 @dataclass(frozen=True)
 class Majority:
-    """Predicts the commonest class, with the class shares as probabilities."""
+    """Predicts the commonest class, with the class shares as probabilities, and the median number."""
 
     layers: ClassVar[int] = 0
     training: ClassVar[Mapping[str, Any]] = {}
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
-        """Count the classes."""
-        return MajorityNetwork(class_shares(graph, train))
+        """Count the classes, sort the numbers."""
+        said = {}
+        for part in objectives(graph, train):
+            if part.target.kind == "multiclass":
+                said[part.target.name] = torch.log(class_shares(graph, train, part.target))
+            else:
+                said[part.target.name] = part.standardised(graph.answers[part.target.name][train]).nanmedian().float()
+        return MajorityNetwork(said)
 
 
 class MajorityNetwork(Network):
-    """One distribution, whatever is asked."""
+    """One answer, whatever is asked."""
 
-    shares: Tensor
-
-    def __init__(self, shares: Tensor) -> None:
+    def __init__(self, said: Mapping[str, Tensor]) -> None:
         super().__init__()
-        self.register_buffer("shares", shares)
+        self.names = tuple(said)
+        for name, value in said.items():
+            self.register_buffer(f"said_{name}", value)
 
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
-        """(B, K) log shares."""
-        return {graph.target.name: torch.log(self.shares).expand(len(batch.pairs), -1)}
+        """(B, K) log shares; (B,) medians."""
+        count = len(batch.examples)
+        said = {name: self.get_buffer(f"said_{name}") for name in self.names}
+        return {name: value.expand(count, *value.shape) for name, value in said.items()}

@@ -1,4 +1,4 @@
-"""A class drawn at random by the class shares of the training pairs: what guessing scores."""
+"""A class drawn at random by the class shares of the training examples: what guessing scores."""
 
 from __future__ import annotations
 
@@ -8,37 +8,51 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from graphsocial.graph import SocialGraph
 from graphsocial.models.base import Network, class_shares
+from graphsocial.objectives import objectives
 from graphsocial.sampling import Batch
 
 
 @dataclass(frozen=True)
 class Stratified:
-    """Guesses by the class shares; sure of each guess, as scikit-learn's stratified dummy is."""
+    """Guesses by the class shares, sure of each guess as scikit-learn's stratified dummy is; numbers of training."""
 
     layers: ClassVar[int] = 0
     training: ClassVar[Mapping[str, Any]] = {}
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
-        """Draw a guess for every pair, once."""
+        """Draw a guess for every example, once."""
         generator = torch.Generator().manual_seed(seed)
-        guesses = torch.multinomial(class_shares(graph, train), graph.num_pairs, replacement=True, generator=generator)
+        count = graph.num_examples
+        guesses = {}
+        for part in objectives(graph, train):
+            name = part.target.name
+            if part.target.kind == "multiclass":
+                shares = class_shares(graph, train, part.target)
+                guesses[name] = torch.multinomial(shares, count, replacement=True, generator=generator)
+            else:
+                numbers = part.standardised(graph.answers[name][train])
+                numbers = numbers[~torch.isnan(numbers)].float()
+                guesses[name] = numbers[torch.randint(len(numbers), (count,), generator=generator)]
         return StratifiedNetwork(guesses)
 
 
 class StratifiedNetwork(Network):
-    """A fixed guess for each pair."""
+    """A fixed guess for each example."""
 
-    guesses: Tensor
-
-    def __init__(self, guesses: Tensor) -> None:
+    def __init__(self, guesses: Mapping[str, Tensor]) -> None:
         super().__init__()
-        self.register_buffer("guesses", guesses)
+        for name, value in guesses.items():
+            self.register_buffer(f"guesses_{name}", value)
 
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
-        """(B, K) logits that leave no doubt."""
-        place = batch.pairs % len(self.guesses)  # pairs that came after training get somebody's guess
-        chosen = torch.nn.functional.one_hot(self.guesses[place], len(graph.classes))
-        return {graph.target.name: chosen.float() * 20}
+        """(B, K) logits that leave no doubt; (B,) numbers."""
+        said = {}
+        for target in graph.targets:
+            guesses = self.get_buffer(f"guesses_{target.name}")
+            guess = guesses[batch.examples % len(guesses)]  # examples that came after training get somebody's
+            said[target.name] = one_hot(guess, len(target.classes)).float() * 20 if target.classes else guess
+        return said

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from graphsocial.graph import SocialGraph
-from graphsocial.models.base import Network, class_shares
+from graphsocial.models.base import Network, class_shares, only_target
 from graphsocial.sampling import Batch
 
 
@@ -34,6 +34,7 @@ class UserImageBias:
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
         """Zero biases for every node."""
+        only_target(graph, "user_image_bias")
         return UserImageBiasNetwork(graph, class_shares(graph, train), self.prior, len(train))
 
 
@@ -46,14 +47,15 @@ class UserImageBiasNetwork(Network):
     def __init__(self, graph: SocialGraph, shares: Tensor, prior: float, observations: int) -> None:
         super().__init__()
         sizes, classes = graph.num_nodes, len(shares)
-        self.user = nn.Parameter(torch.zeros(sizes[graph.entity[0]], classes))
-        self.image = nn.Parameter(torch.zeros(sizes[graph.entity[2]], classes))
+        user, image = graph.end_types
+        self.user = nn.Parameter(torch.zeros(sizes[user], classes))
+        self.image = nn.Parameter(torch.zeros(sizes[image], classes))
         self.prior, self.observations = prior, observations
         self.register_buffer("shares", shares)
 
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
         """(B, K)."""
-        user, image = self.user[graph.pair_src[batch.pairs]], self.image[graph.pair_dst[batch.pairs]]
+        user, image = self.user[graph.ends[0][batch.examples]], self.image[graph.ends[1][batch.examples]]
         return {graph.target.name: torch.log(self.shares) + user + image}
 
     def penalty(self) -> Tensor:

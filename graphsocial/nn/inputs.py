@@ -64,7 +64,7 @@ class NodeInputs(nn.Module):
             }
         )
         self.tables = nn.ModuleDict({name: nn.Linear(table.shape[1], width) for name, table in graph.tables.items()})
-        ends = sorted({graph.entity[0], graph.entity[2]}) if history else []
+        ends = sorted(set(graph.end_types)) if history else []
         self.history = nn.ModuleDict({name: nn.Linear(len(graph.classes) + 1, width) for name in ends})
         self.ids = nn.ParameterDict(
             {name: nn.Parameter(torch.randn(graph.num_nodes[name], width) * 0.1) for name in ids}
@@ -107,7 +107,7 @@ class EdgeInputs(nn.Module):
     def __init__(self, graph: SocialGraph, width: int) -> None:
         super().__init__()
         self.width = width
-        supervised = graph.edge_features.get(graph.entity, ())
+        supervised = spoken(graph)
         self.features = nn.ModuleList([Projection(f.vectors.shape[1], width) for f in supervised])
 
     def scores(self, graph: SocialGraph, folded: Tensor) -> list[Tensor]:
@@ -116,21 +116,26 @@ class EdgeInputs(nn.Module):
         Args:
             folded: (L, H_e), the vectors Θ_eᵀ a_e of the L layers, directions and heads.
         """
-        features = graph.edge_features.get(graph.entity, ())
+        features = spoken(graph)
         return [part.folded(feature, folded) for part, feature in zip(self.features, features, strict=True)]  # type: ignore[operator]
+
+
+def spoken(graph: SocialGraph) -> tuple[Feature, ...]:
+    """The features of the supervised edges (comments); none where nodes are asked about."""
+    return () if isinstance(graph.entity, str) else graph.edge_features.get(graph.entity, ())
 
 
 def shown_vectors(graph: SocialGraph, kind: Canonical, shown: Tensor, edge_ids: Tensor | None) -> list[Tensor]:
     """For each feature of one relation's edges, which vector each edge shows: (E,), -1 for the missing one.
 
     Args:
-        shown: (P,) bool, the pairs whose features may be seen.
+        shown: (P,) bool, the examples whose edges' features may be seen.
         edge_ids: the edges that are wanted, all by default.
     """
-    pair, found = graph.edges[kind].pair, []
+    example, found = graph.edges[kind].example, []
     for feature in graph.edge_features[kind]:
         index = _pick(feature.index, edge_ids)
-        found.append(index if pair is None else torch.where(shown[_pick(pair, edge_ids)], index, -1))
+        found.append(index if example is None else torch.where(shown[_pick(example, edge_ids)], index, -1))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
@@ -9,37 +10,48 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from graphsocial.types import EdgeType, GraphSchema, Target
+from graphsocial.types import EdgeType, GraphSchema, NodeType, Target
 
 if TYPE_CHECKING:
     from graphsocial.store import GraphStore
 
-Level = Literal["node", "edge", "subgraph"]
+Level = Literal["node", "edge"]
 
 
 @dataclass(frozen=True)
 class Labels:
-    """The known answers: one row per entity (for edges: per distinct pair), labelled or not.
+    """The known answers: one row per example, which is a node or, for edges, a distinct pair of nodes, labelled or not.
 
     Attributes:
-        src, dst: the store's idx of the pair's ends, (P,) int64, sorted by (src, dst).
-        codes: (P,) int64, the index into `target.classes`; -1 where there is no single answer.
+        src: the store's idx of the node, or of the pair's source, (P,) int64; rows are sorted by (src, dst).
+        dst: of the pair's destination, (P,) int64; None where examples are nodes.
+        answers: by target, (P,): int64 codes into `target.classes`, -1 where there is no single answer; or float64
+            numbers, NaN where there is none.
+        targets: what is asked, with classes filled in.
         times: (P,) datetime64[us] in UTC, NaT where unknown; None where the data has no times.
-        target: the target with its classes filled in.
+        known: (P,) when each answer had become known, where that is later than `times`.
     """
 
     src: NDArray[np.int64]
-    dst: NDArray[np.int64]
-    codes: NDArray[np.int64]
-    times: NDArray[np.datetime64] | None
-    target: Target
+    dst: NDArray[np.int64] | None
+    answers: Mapping[str, NDArray[np.int64] | NDArray[np.float64]]
+    targets: tuple[Target, ...]
+    times: NDArray[np.datetime64] | None = None
+    known: NDArray[np.datetime64] | None = None
 
     def __len__(self) -> int:
         return len(self.src)
 
 
 class Task(Protocol):
-    """A frozen dataclass in `tasks/<name>.py`; its fields are its settings."""
+    """A frozen dataclass in `tasks/<name>.py`; its fields are its settings.
+
+    Attributes:
+        name: as users write it, `edge-emotion`.
+        level: what an example is.
+        default_model, baselines: names of models.
+        selection_metric: chooses the epoch on validation: its mean over the targets that have it.
+    """
 
     name: ClassVar[str]
     level: ClassVar[Level]
@@ -47,8 +59,8 @@ class Task(Protocol):
     baselines: ClassVar[tuple[str, ...]]
     selection_metric: ClassVar[str]
 
-    def entity(self, schema: GraphSchema) -> EdgeType:
-        """The edge type that the question is about."""
+    def entity(self, schema: GraphSchema) -> NodeType | EdgeType:
+        """The node or edge type that the question is about."""
         ...
 
     def labels(self, store: GraphStore, dataset: str, *, as_of: datetime | None = None) -> Labels:

@@ -111,7 +111,7 @@ class EdgeEmotion:
         return Labels(
             src=rows["src"].to_numpy(),
             dst=rows["dst"].to_numpy(),
-            codes=np.where(label.is_valid(), code_of[label.indices.fill_null(0)], -1),
+            answers={"emotion": np.where(label.is_valid(), code_of[label.indices.fill_null(0)], -1)},
+            targets=(Target("emotion", "multiclass", classes),),
             times=times,
-            target=Target("emotion", "multiclass", classes),
         )

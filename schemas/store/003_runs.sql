@@ -3,6 +3,7 @@ create table splits (
     split_id varchar primary key,
     task varchar not null,
     dataset varchar not null,
+    entity varchar not null, -- the node or edge type that is dealt out
     policy varchar not null,
     settings json not null,
     created_at timestamptz not null default now()
@@ -73,6 +74,8 @@ create table predictions (
     value double,
     confidence float,
     probabilities map(varchar, float),
+    lower double, -- bounds of a number's prediction interval
+    upper double,
     split varchar,
     true_label varchar,
     true_value double,
@@ -96,12 +99,13 @@ from predictions
 where label <> true_label
     and split in ('validation', 'test');
 
--- Runs × test metrics, best first.
+-- Runs × targets × test metrics, best first: scores of classes, then scores of numbers.
 create view leaderboard as
 select
     runs.task,
     runs.dataset,
     runs.split,
+    metrics.target,
     runs.model,
     runs.seed,
     max(value) filter (metric = 'weighted_f1') as weighted_f1,
@@ -111,6 +115,13 @@ select
     max(value) filter (metric = 'weighted_recall') as weighted_recall,
     max(value) filter (metric = 'log_loss') as log_loss,
     max(value) filter (metric = 'calibration_error') as calibration_error,
+    max(value) filter (metric = 'mae') as mae,
+    max(value) filter (metric = 'median_ae') as median_ae,
+    max(value) filter (metric = 'rmse') as rmse,
+    max(value) filter (metric = 'rmsle') as rmsle,
+    max(value) filter (metric = 'r2') as r2,
+    max(value) filter (metric = 'pearson') as pearson,
+    max(value) filter (metric = 'spearman') as spearman,
     max(metrics.rows) as rows,
     runs.parameters,
     runs.wall_seconds,
@@ -123,7 +134,7 @@ join metrics using (run_id)
 where runs.status = 'done'
     and metrics.split = 'test'
 group by all
-order by task, dataset, runs.split, weighted_f1 desc;
+order by task, dataset, runs.split, metrics.target, weighted_f1 desc, mae;
 
 -- The same with the seeds of one configuration on one split policy taken together: mean and sample standard deviation.
 create view leaderboard_mean as
@@ -131,6 +142,7 @@ select
     task,
     dataset,
     split,
+    target,
     model,
     config_id,
     count(*) as runs,
@@ -141,12 +153,29 @@ select
     avg(accuracy) as accuracy,
     stddev_samp(accuracy) as accuracy_sd,
     avg(weighted_precision) as weighted_precision,
+    stddev_samp(weighted_precision) as weighted_precision_sd,
     avg(weighted_recall) as weighted_recall,
+    stddev_samp(weighted_recall) as weighted_recall_sd,
     avg(log_loss) as log_loss,
     stddev_samp(log_loss) as log_loss_sd,
     avg(calibration_error) as calibration_error,
+    stddev_samp(calibration_error) as calibration_error_sd,
+    avg(mae) as mae,
+    stddev_samp(mae) as mae_sd,
+    avg(median_ae) as median_ae,
+    stddev_samp(median_ae) as median_ae_sd,
+    avg(rmse) as rmse,
+    stddev_samp(rmse) as rmse_sd,
+    avg(rmsle) as rmsle,
+    stddev_samp(rmsle) as rmsle_sd,
+    avg(r2) as r2,
+    stddev_samp(r2) as r2_sd,
+    avg(pearson) as pearson,
+    stddev_samp(pearson) as pearson_sd,
+    avg(spearman) as spearman,
+    stddev_samp(spearman) as spearman_sd,
     avg(wall_seconds) as wall_seconds,
     any_value(notes) as notes
 from leaderboard
-group by task, dataset, split, model, config_id
-order by task, dataset, split, weighted_f1 desc;
+group by task, dataset, split, target, model, config_id
+order by task, dataset, split, target, weighted_f1 desc, mae;

@@ -14,3 +14,4 @@ select
     created_at
 from predictions
 where task = 'edge-emotion'
+    and target = 'emotion'

@@ -182,7 +182,7 @@ def test_what_is_wrong_is_said_in_one_line(call: Call, arguments: list[str], cod
     [
         (["train", "edge-emotio"], "Did you mean 'edge-emotion'?"),
         (["train", "edge-emotion", "--model", "hmg-emu"], "Did you mean 'hmg_emo'?"),
-        (["train", "edge-emotion", "--split", "usr"], "Did you mean 'user'?"),
+        (["train", "edge-emotion", "--split", "sorce"], "Did you mean 'source'?"),
         (["train", "edge-emotion", "--set", "depth=3"], "No setting is called 'depth'"),
         (["train", "edge-emotion", "--set", "layers=two"], "it must be a whole number"),
         (["train", "edge-emotion", "--class-weights", "heavy"], "choose from sqrt, balanced, none"),
@@ -193,7 +193,7 @@ def test_what_is_wrong_is_said_in_one_line(call: Call, arguments: list[str], cod
         (["featurize", "imgae"], "Did you mean 'image'?"),
         (["featurize", "image"], "has no text, image, audio or video column to encode"),
         (["predict", "nothing"], "No run is called 'nothing'"),
-        (["predict", "latest", "--pairs", "none.csv"], "There is no file 'none.csv'"),
+        (["predict", "latest", "--ids", "none.csv"], "There is no file 'none.csv'"),
         (["evaluate", "hmg_emo", "--split", "exam"], "train, validation, test"),
         (["evaluate", "hmg_emo", "--split", "train"], "no labelled predictions for 'train'"),
         (["runs", "--task", "edge-emotio"], "Did you mean 'edge-emotion'?"),
@@ -388,9 +388,11 @@ def test_predict_and_evaluate(call: Call, fresh: Path, tmp_path: Path) -> None:
     code, out, err = call("predict", "latest", "--train", "--store", fresh)
     assert code == 0 and "hmg_emo-" in out and "sql" in err
     found = json.loads(call("evaluate", "hmg", "--split", "train", "--json", "--store", fresh)[1])
-    assert found["split"] == "train" and {"awe", "fear"} < {entry["class"] for entry in found["classes"]}
+    assert found["split"] == "train" and {"awe", "fear"} < {
+        entry["class"] for entry in found["targets"]["emotion"]["classes"]
+    }
     (tmp_path / "pairs.csv").write_text("user,image\nu0,i0\nu1,i1\n")
-    answer = json.loads(call("predict", "latest", "--pairs", "pairs.csv", "--json", "--store", fresh)[1])
+    answer = json.loads(call("predict", "latest", "--ids", "pairs.csv", "--json", "--store", fresh)[1])
     assert answer["predictions"] == 2 and answer["run"].startswith("hmg_emo-")
     code, out, _ = call("evaluate", "latest", "--store", fresh)
     assert code == 0 and "weighted_f1" in out and "precision" in out and "awe" in out
@@ -583,7 +585,7 @@ def test_train_estimates_and_trains_nothing(call: Call, fresh: Path) -> None:
     assert code == 0
     assert "In all at most" in err
     line = next(line for line in out.splitlines() if line.startswith("hmg_emo"))
-    assert line.split()[1] == "3" and "majority" in out and "train pairs" in out
+    assert line.split()[1] == "3" and "majority" in out and "train examples" in out
     found = json.loads(call("train", "edge-emotion", *TINY, "--estimate", "--json", "-q", "--store", fresh)[1])
     assert [(each["model"], each["trainings"], each["epochs"]) for each in found] == [("hmg_emo", 1, 2)]
     with gs.open(fresh, read_only=True) as store:
@@ -596,7 +598,7 @@ def test_the_kernel_is_chosen_and_recorded_and_gives_the_same_scores(call: Call,
         out = call("train", "edge-emotion", *TINY, "--kernel", kernel, "--json", "-q", "--store", fresh)[1]
         (run,) = json.loads(out)["runs"]
         assert run["config"]["fitting"]["kernel"] == kernel
-        found.append(run["metrics"]["test"])
+        found.append(run["metrics"]["test"]["emotion"])
     assert found[0] == pytest.approx(found[1], abs=0.02)
     code, _, err = call("train", "edge-emotion", "--kernel", "cuda", "--store", fresh)
     assert code == 1 and "kernel" in err and "fused" in err

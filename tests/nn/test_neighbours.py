@@ -45,7 +45,11 @@ def test_only_edges_that_may_be_seen(relation: Relation, allowed: int, by_time: 
     order = torch.randperm(3000, generator=torch.Generator().manual_seed(2))
     visible[order[:allowed]] = True
     edges = torch.arange(relation.num_edges)
-    given = {"time": 1 - visible.long(), "before": 1} if by_time else {"pair": edges, "visible": visible}
+    given = (
+        {"time": 1 - visible.long(), "before": torch.ones(SIZE, dtype=torch.int64)}
+        if by_time
+        else {"example": edges, "visible": visible}
+    )
     found = rows_of(relation, torch.tensor([0]), 10, **given)[0]
     assert len(found) == len(set(found)) == min(10, allowed)
     assert visible[found].all()

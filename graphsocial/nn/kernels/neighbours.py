@@ -32,12 +32,12 @@ def _below(state, count):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _may(k, pair, visible, time, before):  # type: ignore[no-untyped-def]
-    return (not len(pair) or visible[pair[k]]) and (not len(time) or time[k] < before)
+def _may(k, node, example, visible, time, before):  # type: ignore[no-untyped-def]
+    return (not len(example) or visible[example[k]]) and (not len(time) or time[k] < before[node])
 
 
 @compiled
-def _pick(lo, hi, indptr, nodes, fanout, pair, visible, time, before, seed, starts, picked, counts):  # type: ignore[no-untyped-def]
+def _pick(lo, hi, indptr, nodes, fanout, example, visible, time, before, seed, starts, picked, counts):  # type: ignore[no-untyped-def]
     """For each node up to `fanout` different edges that may be seen, all being equally likely; -1 for all."""
     for row in range(lo, hi):
         node = nodes[row]
@@ -49,7 +49,7 @@ def _pick(lo, hi, indptr, nodes, fanout, pair, visible, time, before, seed, star
                     break
                 state += _STEP
                 k = first + _below(state, end - first)
-                fresh = _may(k, pair, visible, time, before)
+                fresh = _may(k, node, example, visible, time, before)
                 for earlier in range(start, start + got):
                     fresh = fresh and picked[earlier] != k
                 if fresh:
@@ -61,7 +61,7 @@ def _pick(lo, hi, indptr, nodes, fanout, pair, visible, time, before, seed, star
             got = 0
         passed = 0
         for k in range(first, end):  # few, or few that may be seen: look at each (reservoir sampling)
-            if not _may(k, pair, visible, time, before):
+            if not _may(k, node, example, visible, time, before):
                 continue
             if fanout < 0 or got < fanout:
                 picked[start + got] = k
@@ -118,18 +118,18 @@ def pick(
     fanout: int,
     seed: int,
     *,
-    pair: Tensor | None = None,
+    example: Tensor | None = None,
     visible: Tensor | None = None,
     time: Tensor | None = None,
-    before: int | None = None,
+    before: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Sample edges into each of the nodes, without replacement, from those that may be seen.
 
     Args:
         nodes: (n,) int64 destinations.
         fanout: at most so many a node; -1 for all.
-        pair: (E,) sorted, the pair that an edge belongs to; it is seen where `visible` (P,) bool says so.
-        time: (E,) sorted; only edges from before `before` are seen.
+        example: (E,) sorted, the example that an edge belongs to; it is seen where `visible` (P,) bool says so.
+        time: (E,) sorted; only edges from before their destination's `before` (N,) are seen.
 
     Returns:
         indptr (n + 1,) and the positions (m,) of the edges among the relation's sorted ones; int32 where they fit.
@@ -148,8 +148,8 @@ def pick(
         parts,
         16 * len(picked),
         *(relation.indptr, nodes, fanout),
-        *(none if pair is None else pair, none.bool() if visible is None else visible),
-        *(none if time is None or before is None else time, 0 if before is None else before),
+        *(none if example is None else example, none.bool() if visible is None else visible),
+        *(none if time is None or before is None else time, none if before is None else before),
         *(np.uint64(seed), starts, picked, counts),
     )
     indptr = torch.zeros(len(nodes) + 1, dtype=relation.indptr.dtype)

@@ -1,0 +1,123 @@
+"""How each target is learnt and read: its loss, and what a network's outputs say in the target's own terms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import cross_entropy, huber_loss
+
+from graphsocial.graph import SocialGraph, is_known
+from graphsocial.metrics import multiclass, regression
+from graphsocial.types import Target
+
+Weighting = Literal["sqrt", "balanced", "none"]
+HEAVIEST = 20.0  # a class's weight, at most
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One target with what the training examples say about its scale.
+
+    Attributes:
+        target: what is predicted.
+        scale: multiclass: (K,) the logarithm of each class's weight in the loss; regression: (2,) mean and standard
+            deviation of the transformed numbers.
+    """
+
+    target: Target
+    scale: Tensor
+
+    @classmethod
+    def of(cls, graph: SocialGraph, target: Target, train: Tensor, *, class_weights: Weighting = "none") -> Objective:
+        """Weigh the classes, or standardise the numbers, by the training examples.
+
+        Args:
+            train: (n,) positions of the training examples.
+            class_weights: n / (K n_k) for `balanced`, its root for `sqrt`; 1 for a class that has no example.
+        """
+        answers = graph.answers[target.name][train]
+        answers = answers[is_known(answers)]
+        if target.kind == "multiclass":
+            return cls(target, torch.log(_class_weights(answers, len(target.classes), class_weights)))
+        told = transformed(target, answers)
+        deviation = told.std(correction=0) if len(told) else torch.tensor(0.0)
+        mean = told.mean() if len(told) else torch.tensor(0.0)
+        return cls(target, torch.stack([mean, deviation if deviation > 0 else torch.ones_like(deviation)]).double())
+
+    def loss(self, outputs: Tensor, answers: Tensor) -> Tensor:
+        """The mean loss of a batch: weighted cross-entropy, or the Huber loss in standard deviations.
+
+        Args:
+            outputs: (B, K) logits, or (B,) standardised numbers.
+            answers: (B,) codes or numbers; unknown ones are left out.
+        """
+        known = is_known(answers)
+        if not bool(known.all()):
+            outputs, answers = outputs[known], answers[known]
+            if not len(answers):
+                return outputs.sum() * 0
+        if self.target.kind == "multiclass":
+            return cross_entropy(outputs, answers, weight=self.scale.exp().to(outputs.dtype))
+        return huber_loss(outputs, self.standardised(answers).to(outputs.dtype))
+
+    def standardised(self, numbers: Tensor) -> Tensor:
+        """Numbers as the network learns them: transformed, in deviations from the training mean."""
+        return (transformed(self.target, numbers) - self.scale[0]) / self.scale[1]
+
+    def read(self, outputs: Tensor) -> Tensor:
+        """What outputs say: (B, K) probabilities, the class weights taken out again, or (B,) numbers in their own unit.
+
+        Training with weights w teaches p_w ∝ p w (Elkan 2001), so p ∝ p_w / w.
+        """
+        outputs = outputs.double()
+        if self.target.kind == "multiclass":
+            return torch.softmax(outputs - self.scale, dim=1)
+        numbers = outputs * self.scale[1] + self.scale[0]
+        return torch.expm1(numbers).clamp_min(0) if self.target.transform == "log1p" else numbers
+
+    def metrics(self, said: NDArray[np.float64], answers: NDArray[np.generic]) -> dict[str, float]:
+        """The scores of what `read` says against known answers."""
+        if self.target.kind == "regression":
+            return regression(said, answers.astype(np.float64))
+        return multiclass(said, answers.astype(np.int64), self.choose(said))
+
+    def choose(self, probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
+        """(N,) the class that is named: the likeliest one after weighing, so that rare classes are not forgotten."""
+        chosen: NDArray[np.int64] = (probabilities * self.scale.exp().numpy()).argmax(axis=1)
+        return chosen
+
+
+def transformed(target: Target, numbers: Tensor) -> Tensor:
+    """Numbers on the scale on which they are learnt."""
+    return torch.log1p(numbers.double()) if target.transform == "log1p" else numbers.double()
+
+
+def objectives(graph: SocialGraph, train: Tensor, *, class_weights: Weighting = "none") -> tuple[Objective, ...]:
+    """The objective of each of the graph's targets."""
+    return tuple(Objective.of(graph, target, train, class_weights=class_weights) for target in graph.targets)
+
+
+def total_loss(
+    parts: tuple[Objective, ...], outputs: Mapping[str, Tensor], graph: SocialGraph, examples: Tensor
+) -> Tensor:
+    """The losses of all targets for a batch of examples, added by their weights."""
+    losses = [
+        part.target.weight * part.loss(outputs[part.target.name], graph.answers[part.target.name][examples])
+        for part in parts
+    ]
+    return torch.stack(losses).sum()
+
+
+def _class_weights(codes: Tensor, classes: int, weighting: Weighting) -> Tensor:
+    counts = torch.bincount(codes, minlength=classes).double()
+    if weighting == "none":
+        return torch.ones_like(counts)
+    present = int((counts > 0).sum())
+    weights = torch.where(counts > 0, counts.sum() / (present * counts.clamp_min(1)), 1.0).clamp_max(HEAVIEST)
+    return weights.sqrt() if weighting == "sqrt" else weights

@@ -1,0 +1,108 @@
+"""Objectives: losses leave out what is unknown, numbers come back in their own unit, probabilities stay honest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import cross_entropy, huber_loss
+
+import graphsocial as gs
+from graphsocial.errors import InputError
+from graphsocial.graph import SocialGraph, build
+from graphsocial.metrics import regression
+from graphsocial.objectives import Objective, objectives, total_loss
+from graphsocial.tasks.edge_emotion import EdgeEmotion
+from graphsocial.types import Target
+
+MOOD = Target("mood", classes=("good", "bad", "none"))
+SHARES = Target("shares", "regression", transform="log1p", weight=0.5)
+CODES = torch.tensor([0, 0, 0, 1, -1, 0])
+NUMBERS = torch.tensor([0.0, 3.0, float("nan"), 7.0, 1.0, 20.0], dtype=torch.float64)
+ALL = torch.arange(6)
+
+
+@pytest.fixture
+def graph(social: gs.GraphStore) -> SocialGraph:
+    task = EdgeEmotion()
+    found = build(social, "small", task.entity(social.schema), task.labels(social, "small"))
+    ends = (found.ends[0][:6],)
+    answers = {"mood": CODES, "shares": NUMBERS}
+    return replace(found, entity="user", ends=ends, targets=(MOOD, SHARES), answers=answers)
+
+
+def test_losses_are_added_by_weight_and_leave_out_the_unknown(graph: SocialGraph) -> None:
+    parts = objectives(graph, ALL)
+    torch.manual_seed(0)
+    outputs = {"mood": torch.randn(6, 3, dtype=torch.float64), "shares": torch.randn(6, dtype=torch.float64)}
+    told, counted = CODES >= 0, ~torch.isnan(NUMBERS)
+    logs = torch.log1p(NUMBERS[counted])
+    standard = (logs - logs.mean()) / logs.std(correction=0)
+    expected = cross_entropy(outputs["mood"][told], CODES[told]) + 0.5 * huber_loss(
+        outputs["shares"][counted], standard
+    )
+    torch.testing.assert_close(total_loss(parts, outputs, graph, ALL), expected)
+
+
+def test_a_batch_without_answers_teaches_nothing(graph: SocialGraph) -> None:
+    part = objectives(graph, ALL)[0]
+    outputs = torch.randn(1, 3, requires_grad=True)
+    loss = part.loss(outputs, torch.tensor([-1]))
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert outputs.grad is not None and not outputs.grad.any()
+
+
+def test_numbers_come_back_in_their_own_unit(graph: SocialGraph) -> None:
+    part = objectives(graph, ALL)[1]
+    known = NUMBERS[~torch.isnan(NUMBERS)]
+    torch.testing.assert_close(part.read(part.standardised(known)), known)
+    assert (part.read(torch.tensor([-50.0])) >= 0).all()  # a count is never negative
+    constant = replace(graph, answers={"mood": CODES, "shares": torch.full((6,), 4.0, dtype=torch.float64)})
+    part = objectives(constant, ALL)[1]
+    torch.testing.assert_close(part.read(torch.zeros(1)), torch.tensor([4.0], dtype=torch.float64))
+
+
+@pytest.mark.parametrize(("weighting", "expected"), [("balanced", [4 / 6, 2.0, 1.0]), ("none", [1.0, 1.0, 1.0])])
+def test_class_weights(graph: SocialGraph, weighting: str, expected: list[float]) -> None:
+    """Four of one class and one of another: n / (K n_k) with the two classes that occur; the third counts as 1."""
+    found = Objective.of(graph, MOOD, ALL, class_weights=weighting)  # type: ignore[arg-type]
+    expected[0] = 5 / 8 if weighting == "balanced" else 1.0
+    expected[1] = 5 / 2 if weighting == "balanced" else 1.0
+    assert found.scale.exp().tolist() == pytest.approx(expected)
+
+
+def test_weights_are_taken_out_of_probabilities_and_decide_the_label(graph: SocialGraph) -> None:
+    part = Objective.of(graph, MOOD, ALL, class_weights="balanced")
+    logits = torch.tensor([[1.0, 0.9, -5.0]])
+    weighted = torch.softmax(logits.double(), 1)
+    honest = part.read(logits)
+    ratio = (honest * part.scale.exp()) / (honest * part.scale.exp()).sum()
+    torch.testing.assert_close(ratio, weighted)
+    assert part.choose(np.array([[0.7, 0.3, 0.0]])).tolist() == [1]  # 0.7 × 5/8 < 0.3 × 5/2
+    assert part.metrics(np.array([[0.7, 0.3, 0.0]]), np.array([1]))["accuracy"] == 1
+
+
+def test_scores_of_numbers() -> None:
+    target = np.array([1.0, 2.0, 3.0, 10.0])
+    preds = np.array([1.0, 4.0, 3.0, 8.0])
+    found = regression(preds, target)
+    assert found["mae"] == pytest.approx(1)
+    assert found["median_ae"] == pytest.approx(1)
+    assert found["rmse"] == pytest.approx(np.sqrt(2))
+    assert found["r2"] == pytest.approx(1 - 8 / np.square(target - 4).sum())
+    assert found["spearman"] == pytest.approx(0.8)
+    assert found["rmsle"] == pytest.approx(np.sqrt(np.mean((np.log1p(preds) - np.log1p(target)) ** 2)))
+    assert "rmsle" not in regression(-preds, target)
+    assert np.isnan(regression(np.ones(4), target)["spearman"])
+    with pytest.raises(ValueError, match="No rows"):
+        regression(np.empty(0), np.empty(0))
+
+
+def test_targets_check_themselves() -> None:
+    with pytest.raises(InputError, match="only numbers are transformed"):
+        Target("mood", transform="log1p")
+    with pytest.raises(InputError, match="multiclass or regression"):
+        Target("mood", "ordinal")  # type: ignore[arg-type]
