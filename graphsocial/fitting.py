@@ -26,7 +26,7 @@ from graphsocial.loaders import Loader
 from graphsocial.metrics import LOWER_IS_BETTER
 from graphsocial.models.base import Network
 from graphsocial.nn.kernels import NAMES as KERNELS
-from graphsocial.objectives import Objective, objectives, total_loss
+from graphsocial.objectives import Objective, class_shares, objectives, total_loss
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,9 @@ class Fitting:
         weight_decay: decoupled (AdamW); each step shrinks the weights by this share of the learning rate.
         class_weights: `balanced` weighs each class by the inverse of its training share, `sqrt` by the root of that,
             which unbalances the gradients less. Either is taken out of the predicted probabilities again, so that
-            these stay honest; the class that is named is the likeliest one by the weighted ones. `none` is the
-            setting of HMG-Emo's authors.
+            these stay honest. `none` is the setting of HMG-Emo's authors.
+        naming: which class is named: the `likeliest`, or by argmax p / share^τ with the τ that is best on validation
+            (`validated`), which may name rare classes more often. Probabilities are the same.
         patience: stop after so many epochs without a better validation score.
         loader: `full` passes messages over the whole graph, `sampled` over sampled neighbourhoods.
         fanouts: for `sampled`, neighbours per relation, the layer nearest to the examples first; the last number is
@@ -57,6 +58,7 @@ class Fitting:
     learning_rate: float = 0.005
     weight_decay: float = 1.0
     class_weights: Literal["sqrt", "balanced", "none"] = "sqrt"
+    naming: Literal["validated", "likeliest"] = "validated"
     patience: int = 15
     loader: Literal["full", "sampled"] = "full"
     fanouts: tuple[int, ...] = (10, 10, 5, 5, 5)
@@ -69,6 +71,8 @@ class Fitting:
             raise InputError("epochs and patience are at least 1, learning_rate is above 0, batch_size is 0 or more.")
         if self.class_weights not in ("sqrt", "balanced", "none"):
             raise InputError(f"class_weights is 'sqrt', 'balanced' or 'none', not '{self.class_weights}'.")
+        if self.naming not in ("validated", "likeliest"):
+            raise InputError(f"naming is 'validated' or 'likeliest', not '{self.naming}'.")
         if self.loader not in ("full", "sampled"):
             raise InputError(f"loader is 'full' or 'sampled', not '{self.loader}'.")
         if self.kernel not in KERNELS:
@@ -134,6 +138,7 @@ def fit(
     parts = objectives(graph, train, class_weights=settings.class_weights if trained else "none")
     state = _State(network, settings, steps=settings.epochs * math.ceil(len(train) / settings.step_size(len(train))))
     if not trained:
+        parts = _named(network, loader, train, validation, parts, settings, metric)
         return Fitted(network.eval(), parts, (), 0)
     with _deterministic():
         torch.manual_seed(seed)
@@ -166,7 +171,31 @@ def fit(
             if report:
                 report(epoch)
         state.restore_best()
+        parts = _named(network, loader, train, validation, parts, settings, metric)
     return Fitted(network.eval(), parts, tuple(state.history), state.best_epoch)
+
+
+def _named(
+    network: Network,
+    loader: Loader,
+    train: Tensor,
+    validation: Tensor,
+    parts: tuple[Objective, ...],
+    settings: Fitting,
+    metric: str,
+) -> tuple[Objective, ...]:
+    """The objectives with the naming of classes that validation chooses."""
+    if settings.naming == "likeliest" or not any(part.target.classes for part in parts):
+        return parts
+    said, found = score(network, loader.exact, validation, parts), []
+    for part in parts:
+        answers = loader.graph.answers[part.target.name][validation]
+        known = is_known(answers).numpy()
+        if part.target.classes:
+            shares = class_shares(loader.graph, train, part.target)
+            part = part.named_best(said[part.target.name][known], answers.numpy()[known], shares, metric)
+        found.append(part)
+    return tuple(found)
 
 
 @torch.no_grad()

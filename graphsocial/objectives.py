@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -13,11 +13,12 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, huber_loss
 
 from graphsocial.graph import SocialGraph, is_known
-from graphsocial.metrics import multiclass, regression
+from graphsocial.metrics import LOWER_IS_BETTER, multiclass, regression
 from graphsocial.types import Target
 
 Weighting = Literal["sqrt", "balanced", "none"]
 HEAVIEST = 20.0  # a class's weight, at most
+POWERS = (0.0, 0.25, 0.5, 0.75)  # at 1, whoever answers everyone alike would name any class
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,13 @@ class Objective:
         target: what is predicted.
         scale: multiclass: (K,) the logarithm of each class's weight in the loss; regression: (2,) mean and standard
             deviation of the transformed numbers.
+        naming: multiclass: (K,) what is added to the logarithm of a class's probability before the likeliest one is
+            named; zeros name the likeliest one.
     """
 
     target: Target
     scale: Tensor
+    naming: Tensor
 
     @classmethod
     def of(cls, graph: SocialGraph, target: Target, train: Tensor, *, class_weights: Weighting = "none") -> Objective:
@@ -44,11 +48,13 @@ class Objective:
         answers = graph.answers[target.name][train]
         answers = answers[is_known(answers)]
         if target.kind == "multiclass":
-            return cls(target, torch.log(_class_weights(answers, len(target.classes), class_weights)))
+            weights = _class_weights(answers, len(target.classes), class_weights)
+            return cls(target, torch.log(weights), torch.zeros_like(weights))
         told = transformed(target, answers)
         deviation = told.std(correction=0) if len(told) else torch.tensor(0.0)
         mean = told.mean() if len(told) else torch.tensor(0.0)
-        return cls(target, torch.stack([mean, deviation if deviation > 0 else torch.ones_like(deviation)]).double())
+        scale = torch.stack([mean, deviation if deviation > 0 else torch.ones_like(deviation)]).double()
+        return cls(target, scale, torch.zeros(0))
 
     def loss(self, outputs: Tensor, answers: Tensor) -> Tensor:
         """The mean loss of a batch: weighted cross-entropy, or the Huber loss in standard deviations.
@@ -88,9 +94,29 @@ class Objective:
         return multiclass(said, answers.astype(np.int64), self.choose(said))
 
     def choose(self, probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
-        """(N,) the class that is named: the likeliest one after weighing, so that rare classes are not forgotten."""
-        chosen: NDArray[np.int64] = (probabilities * self.scale.exp().numpy()).argmax(axis=1)
+        """(N,) the class that is named."""
+        chosen: NDArray[np.int64] = (probabilities * self.naming.exp().numpy()).argmax(axis=1)
         return chosen
+
+    def named_best(
+        self, said: NDArray[np.float64], answers: NDArray[np.generic], shares: Tensor, metric: str
+    ) -> Objective:
+        """Name classes by argmax p_k / share_k^τ, with the τ of `POWERS` that these examples score best with.
+
+        Metrics such as weighted F1 reward naming rare classes more often than they are likeliest. The stored
+        probabilities do not change. The smallest τ wins where several are equal.
+
+        Args:
+            said, answers: of validation examples.
+            shares: (K,) of the classes in training.
+            metric: what is scored; where labels do not count in it, τ is 0.
+        """
+        if self.target.kind == "regression" or not len(answers):
+            return self
+        sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
+        tried = [replace(self, naming=-power * torch.log(shares.double())) for power in POWERS]
+        scores = [sign * one.metrics(said, answers).get(metric, 0.0) for one in tried]
+        return tried[int(np.argmax(scores))]
 
 
 def transformed(target: Target, numbers: Tensor) -> Tensor:
@@ -101,6 +127,18 @@ def transformed(target: Target, numbers: Tensor) -> Tensor:
 def objectives(graph: SocialGraph, train: Tensor, *, class_weights: Weighting = "none") -> tuple[Objective, ...]:
     """The objective of each of the graph's targets."""
     return tuple(Objective.of(graph, target, train, class_weights=class_weights) for target in graph.targets)
+
+
+def class_shares(graph: SocialGraph, train: Tensor, target: Target | None = None) -> Tensor:
+    """(K,) the classes' shares of the training examples, a class without any counted as half an example.
+
+    Args:
+        target: the first one by default.
+    """
+    target = target or graph.target
+    codes = graph.answers[target.name][train]
+    counts = torch.bincount(codes[codes >= 0], minlength=len(target.classes)).float().clamp_min(0.5)
+    return counts / counts.sum()
 
 
 def total_loss(

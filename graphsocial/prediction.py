@@ -61,14 +61,14 @@ def predict(
     run = runs.load(store, run) if isinstance(run, str) else run
     if run.status != "done":
         raise InputError(f"The run '{run.id}' is not done; finish it with the `train` command that began it.")
-    state, scales, told = load_weights(store, run.id)
+    state, learnt, told = load_weights(store, run.id)
     experiment = Experiment.from_run(run)
     tabular = {name: Tabular.restore(part) for name, part in told["tabular"].items()}
     prepared = prepare(store, experiment, tabular=tabular, split_id=run.split_id, progress=progress)
     rows = torch.nonzero(prepared.roles == ROLES.index("train")).squeeze(1)
     network = _rebuild(experiment, prepared, rows, state, told["classes"], run)
     prepared, asked = _asked(prepared, ids, train)
-    parts = tuple(Objective(target, scales[target.name]) for target in prepared.graph.targets)
+    parts = tuple(Objective(target, *learnt[target.name]) for target in prepared.graph.targets)
     answers = answer(prepared, network, parts, make_loader(experiment, prepared), asked)
     runs.save_predictions(
         store,

@@ -206,12 +206,16 @@ def save_weights(store: GraphStore, run_id: str, fitted: Fitted, graph: SocialGr
         "tabular": json.dumps({name: part.state() for name, part in graph.tabular.items()}),
     }
     tensors = {f"network/{name}": tensor for name, tensor in fitted.network.state_dict().items()}
-    tensors |= {f"scale/{part.target.name}": part.scale for part in fitted.objectives}
+    for part in fitted.objectives:
+        tensors |= {f"scale/{part.target.name}": part.scale, f"naming/{part.target.name}": part.naming}
     return write_tensors(runs.folder(store, run_id) / "weights.safetensors", tensors, told)
 
 
-def load_weights(store: GraphStore, run_id: str) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:
-    """Read it back: the network's state, the scale of each target, and the rest as JSON."""
+def load_weights(
+    store: GraphStore, run_id: str
+) -> tuple[dict[str, Tensor], dict[str, tuple[Tensor, Tensor]], dict[str, Any]]:
+    """Read it back: the network's state, each target's scale and naming, and the rest as JSON."""
     tensors, told = read_tensors(runs.folder(store, run_id) / "weights.safetensors")
-    state, scales = (below(tensors, prefix) for prefix in ("network/", "scale/"))
-    return state, scales, {name: json.loads(value) for name, value in told.items()}
+    naming = below(tensors, "naming/")
+    parts = {name: (scale, naming[name]) for name, scale in below(tensors, "scale/").items()}
+    return below(tensors, "network/"), parts, {name: json.loads(value) for name, value in told.items()}

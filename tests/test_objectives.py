@@ -74,15 +74,26 @@ def test_class_weights(graph: SocialGraph, weighting: str, expected: list[float]
     assert found.scale.exp().tolist() == pytest.approx(expected)
 
 
-def test_weights_are_taken_out_of_probabilities_and_decide_the_label(graph: SocialGraph) -> None:
+def test_weights_are_taken_out_of_probabilities(graph: SocialGraph) -> None:
     part = Objective.of(graph, MOOD, ALL, class_weights="balanced")
     logits = torch.tensor([[1.0, 0.9, -5.0]])
     weighted = torch.softmax(logits.double(), 1)
     honest = part.read(logits)
     ratio = (honest * part.scale.exp()) / (honest * part.scale.exp()).sum()
     torch.testing.assert_close(ratio, weighted)
-    assert part.choose(np.array([[0.7, 0.3, 0.0]])).tolist() == [1]  # 0.7 × 5/8 < 0.3 × 5/2
-    assert part.metrics(np.array([[0.7, 0.3, 0.0]]), np.array([1]))["accuracy"] == 1
+
+
+def test_validation_decides_how_boldly_rare_classes_are_named(graph: SocialGraph) -> None:
+    part = Objective.of(graph, MOOD, ALL)
+    shares = torch.tensor([0.8, 0.1, 0.1])
+    said = np.array([[0.6, 0.4, 0.0], [0.9, 0.1, 0.0]])
+    assert part.choose(said).tolist() == [0, 0]
+    bold = part.named_best(said, np.array([1, 0]), shares, "weighted_f1")
+    assert bold.choose(said).tolist() == [1, 0]  # 0.6 / 0.8^τ < 0.4 / 0.1^τ from τ = 0.25 on
+    assert bold.metrics(said, np.array([1, 0]))["accuracy"] == 1
+    torch.testing.assert_close(bold.naming, -0.25 * torch.log(shares.double()))
+    for truth, metric in (([0, 0], "weighted_f1"), ([1, 0], "log_loss")):
+        assert not part.named_best(said, np.array(truth), shares, metric).naming.any()
 
 
 def test_scores_of_numbers() -> None:

@@ -65,15 +65,3 @@ def only_target(graph: SocialGraph, what: str) -> Target:
     if isinstance(graph.entity, str) or len(graph.targets) > 1 or graph.target.kind != "multiclass":
         raise InputError(f"'{what}' is for edges with one class each; it does not fit this task.")
     return graph.target
-
-
-def class_shares(graph: SocialGraph, train: Tensor, target: Target | None = None) -> Tensor:
-    """(K,) the classes' shares of the training examples, a class without any counted as half an example.
-
-    Args:
-        target: the first one by default.
-    """
-    target = target or graph.target
-    codes = graph.answers[target.name][train]
-    counts = torch.bincount(codes[codes >= 0], minlength=len(target.classes)).float().clamp_min(0.5)
-    return counts / counts.sum()

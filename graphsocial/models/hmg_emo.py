@@ -17,13 +17,14 @@ from torch import Tensor, nn
 
 from graphsocial.errors import InputError
 from graphsocial.graph import Canonical, SocialGraph
-from graphsocial.models.base import Network, class_shares, only_target
+from graphsocial.models.base import Network, only_target
 from graphsocial.nn.aggregation import GraphConv, SageConv, take_rows
 from graphsocial.nn.fusion import AdaptiveCombination, Classifier
 from graphsocial.nn.graph_attention import GraphAttention
 from graphsocial.nn.inputs import EdgeInputs, NodeInputs, shown_vectors
 from graphsocial.nn.normalisation import BatchNormRelu
 from graphsocial.nn.relation import first_rows
+from graphsocial.objectives import class_shares
 from graphsocial.sampling import Batch, Layer, label_history
 
 BACKBONES: dict[str, type[nn.Module]] = {"gat": GraphAttention, "sage": SageConv, "graphconv": GraphConv}

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from graphsocial.graph import SocialGraph
-from graphsocial.models.base import Network, class_shares, only_target
+from graphsocial.models.base import Network, only_target
+from graphsocial.objectives import class_shares
 from graphsocial.sampling import Batch
 
 

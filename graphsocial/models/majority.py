@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from graphsocial.graph import SocialGraph
-from graphsocial.models.base import Network, class_shares
-from graphsocial.objectives import objectives
+from graphsocial.models.base import Network
+from graphsocial.objectives import class_shares, objectives
 from graphsocial.sampling import Batch
 
 
