@@ -104,7 +104,8 @@ class Objective:
         """Name classes by argmax p_k / share_k^τ, with the τ of `POWERS` that these examples score best with.
 
         Metrics such as weighted F1 reward naming rare classes more often than they are likeliest. The stored
-        probabilities do not change. The smallest τ wins where several are equal.
+        probabilities do not change. A gain counts where it is above sqrt(c / n), about one standard error of a paired
+        difference when c of the n examples get another name; without any, τ is 0.
 
         Args:
             said, answers: of validation examples.
@@ -115,8 +116,10 @@ class Objective:
             return self
         sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
         tried = [replace(self, naming=-power * torch.log(shares.double())) for power in POWERS]
-        scores = [sign * one.metrics(said, answers).get(metric, 0.0) for one in tried]
-        return tried[int(np.argmax(scores))]
+        scores = np.asarray([sign * one.metrics(said, answers).get(metric, 0.0) for one in tried])
+        renamed = np.asarray([(one.choose(said) != tried[0].choose(said)).mean() for one in tried])
+        gains = scores - scores[0] - np.sqrt(renamed / len(answers))
+        return tried[int(gains.argmax())]
 
 
 def transformed(target: Target, numbers: Tensor) -> Tensor:

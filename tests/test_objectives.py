@@ -86,14 +86,16 @@ def test_weights_are_taken_out_of_probabilities(graph: SocialGraph) -> None:
 def test_validation_decides_how_boldly_rare_classes_are_named(graph: SocialGraph) -> None:
     part = Objective.of(graph, MOOD, ALL)
     shares = torch.tensor([0.8, 0.1, 0.1])
-    said = np.array([[0.6, 0.4, 0.0], [0.9, 0.1, 0.0]])
-    assert part.choose(said).tolist() == [0, 0]
-    bold = part.named_best(said, np.array([1, 0]), shares, "weighted_f1")
-    assert bold.choose(said).tolist() == [1, 0]  # 0.6 / 0.8^τ < 0.4 / 0.1^τ from τ = 0.25 on
-    assert bold.metrics(said, np.array([1, 0]))["accuracy"] == 1
+    said = np.repeat([[0.6, 0.4, 0.0], [0.9, 0.1, 0.0]], 20, axis=0)
+    assert not part.choose(said).any()
+    truth = np.repeat([1, 0], 20)
+    bold = part.named_best(said, truth, shares, "weighted_f1")
+    assert (bold.choose(said) == truth).all()  # 0.6 / 0.8^τ < 0.4 / 0.1^τ from τ = 0.25 on
     torch.testing.assert_close(bold.naming, -0.25 * torch.log(shares.double()))
-    for truth, metric in (([0, 0], "weighted_f1"), ([1, 0], "log_loss")):
-        assert not part.named_best(said, np.array(truth), shares, metric).naming.any()
+    for told, metric in ((0 * truth, "weighted_f1"), (truth, "log_loss")):
+        assert not part.named_best(said, told, shares, metric).naming.any()
+    barely = np.repeat([1, 0], [11, 29])  # 11 of 20 would be named rightly: no more than chance may do
+    assert not part.named_best(said, barely, shares, "accuracy").naming.any()
 
 
 def test_scores_of_numbers() -> None:
