@@ -104,8 +104,8 @@ class Objective:
         """Name classes by argmax p_k / share_k^τ, with the τ of `POWERS` that these examples score best with.
 
         Metrics such as weighted F1 reward naming rare classes more often than they are likeliest. The stored
-        probabilities do not change. A gain counts where it is above sqrt(c / n), about one standard error of a paired
-        difference when c of the n examples get another name; without any, τ is 0.
+        probabilities do not change. A gain counts where it is above 2 sqrt(c / n), about two standard errors of a
+        paired difference when a share c of the n examples gets another name; without any, τ is 0.
 
         Args:
             said, answers: of validation examples.
@@ -118,7 +118,7 @@ class Objective:
         tried = [replace(self, naming=-power * torch.log(shares.double())) for power in POWERS]
         scores = np.asarray([sign * one.metrics(said, answers).get(metric, 0.0) for one in tried])
         renamed = np.asarray([(one.choose(said) != tried[0].choose(said)).mean() for one in tried])
-        gains = scores - scores[0] - np.sqrt(renamed / len(answers))
+        gains = scores - scores[0] - 2 * np.sqrt(renamed / len(answers))
         return tried[int(gains.argmax())]
 
 
