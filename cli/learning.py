@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -52,6 +52,10 @@ def train(
     again: Annotated[
         bool, typer.Option("--again", metavar="", help="Train anew, even if the same run is done.")
     ] = False,
+    no_test: Annotated[
+        bool,
+        typer.Option("--no-test", metavar="", help="Keep the test part closed; 'evaluate' opens it, and logs it."),
+    ] = False,
     estimate: Annotated[
         bool,
         typer.Option("--estimate", metavar="", help="Only say what it will take, from a short probe: time, memory."),
@@ -89,6 +93,7 @@ def train(
         baselines=baselines,
         again=again,
         settings=given,
+        test=not no_test,
         shared={"dataset": dataset, "features": chosen, "as_of": as_of},
     )
     if estimate:
@@ -109,6 +114,8 @@ def train(
     scores.show_boards(session.out, board)
     scores.show_runs(session.out, found)
     run_id = trained.runs[0].id
+    if no_test:
+        session.out.say(f"The test part is closed. To score it: {session.command('evaluate', run_id)}")
     query = f"select * from {trained.view} where run_id = '{run_id}' limit 5"
     session.out.say(f"Look at the predictions: {session.command('sql', query)}")
 
@@ -149,12 +156,13 @@ def evaluate(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Score a run's predictions as they stand in the store, class by class."""
+    """Score a run's predictions as they stand in the store, class by class; each look at the test part is logged."""
     session = settle(ctx, store, json, quiet)
-    with session.read() as opened:
+    with session.write() if split == "test" else session.read() as opened:
         from graphsocial.prediction import evaluate as judge
 
-        found = judge(opened, run, split=split)
+        with session.out.progress() as progress:
+            found = judge(opened, run, split=split, progress=progress)
     if session.out.json:
         return session.out.value(found)
     columns = ["class", "precision", "recall", "f1", "support"]
@@ -189,17 +197,21 @@ def runs(
         dataset = opened.dataset(dataset) if dataset else None
         found = scores.each(opened, task, dataset) if each else scores.board(opened, task=task, dataset=dataset)
         waiting = scores.unfinished(opened, task, dataset)
+        closed = scores.closed(opened, task, dataset)
     if session.out.json:
         return session.out.value(found.to_dicts())
     if each:
         scores.show_runs(session.out, found, grouped=True)
     else:
         scores.show_boards(session.out, found)
-    _say_what_is_missing(session, found.height, waiting)
+    _say_what_is_missing(session, found.height, waiting, closed)
 
 
-def _say_what_is_missing(session: Session, count: int, waiting: list[Any]) -> None:
+def _say_what_is_missing(session: Session, count: int, waiting: list[str], closed: list[str]) -> None:
     if waiting:
         session.out.say(f"Not done: {', '.join(waiting)}. The command that began a run finishes it.")
-    elif not count:
+    if closed:
+        shown = f"{', '.join(closed[:3])}{', …' if len(closed) > 3 else ''}"
+        session.out.say(f"{len(closed):,} with the test part closed: {shown}. 'graphsocial evaluate RUN' opens it.")
+    if not (count or waiting or closed):
         session.out.say(f"There are no runs yet. Make one: {session.command('train', 'edge-emotion')}")

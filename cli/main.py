@@ -86,7 +86,7 @@ app.command(
         "graphsocial train edge-emotion --estimate",
         "graphsocial train edge-emotion --baselines --seeds 5",
         "graphsocial train edge-emotion --model features-only --folds 5",
-        "graphsocial train edge-emotion --set layers=2 --set learning_rate=0.01",
+        "graphsocial train edge-emotion --set layers=2 --set learning_rate=0.01 --no-test",
         then="--set takes any setting of the task, the model, the split and the training; 'graphsocial list models' "
         "shows those of models; tasks, splits and training have theirs. Baselines keep their own training settings.",
     )

@@ -47,7 +47,7 @@ def of_runs(store: GraphStore, runs: list[Run]) -> pl.DataFrame:
     import polars as pl
 
     order = pl.DataFrame({"run_id": [run.id for run in runs]}).unique(maintain_order=True)
-    return order.join(store.connection.table("leaderboard").pl(), on="run_id", how="left", maintain_order="left")
+    return order.join(store.connection.table("leaderboard").pl(), on="run_id", how="inner", maintain_order="left")
 
 
 def finished(store: GraphStore) -> set[str]:
@@ -62,6 +62,13 @@ def unfinished(store: GraphStore, task: str | None, dataset: str | None) -> list
     return sorted(found.filter(found["status"] != "done")["run_id"].to_list())
 
 
+def closed(store: GraphStore, task: str | None, dataset: str | None) -> list[str]:
+    """The ids of runs that are done, and whose test part was not opened yet."""
+    found = _only(store.connection.table("runs").pl(), task=task, dataset=dataset)
+    done = set(found.filter(found["status"] == "done")["run_id"].to_list())
+    return sorted(done - set(store.connection.table("leaderboard").pl()["run_id"].to_list()))
+
+
 def _only(frame: pl.DataFrame, **wanted: str | None) -> pl.DataFrame:
     for column, value in wanted.items():
         if value is not None:
@@ -70,11 +77,12 @@ def _only(frame: pl.DataFrame, **wanted: str | None) -> pl.DataFrame:
 
 
 def show_boards(out: Output, found: pl.DataFrame) -> None:
-    """One table for each task, dataset, split and target."""
+    """One table for each task, dataset, split and target; `looks` (see the view) where one is more than the first."""
     for title, rows in _groups(found):
         metrics = _metrics(rows)
+        looks = ["looks"] if any(row["looks"] > 1 for row in rows) else []
         out.table(
-            ["model", "runs", *metrics, "seconds", "config", "notes"],
+            ["model", "runs", *metrics, "seconds", "config", *looks, "notes"],
             [
                 [
                     row["model"],
@@ -82,6 +90,7 @@ def show_boards(out: Output, found: pl.DataFrame) -> None:
                     *(number(row[name], row.get(f"{name}_sd")) for name in metrics),
                     number(row["wall_seconds"], places=1),
                     row["config_id"][:6],
+                    *(row[name] for name in looks),
                     ", ".join(json.loads(row["notes"])),
                 ]
                 for row in rows

@@ -35,7 +35,7 @@ class Plan:
     Attributes:
         task, model, split: names; no model is the task's default.
         seeds: of the trainings.
-        baselines, again: the flags.
+        baselines, again, test: the flags.
         settings: of the task, the model, the split and the fitting.
         shared: further arguments of `graphsocial.train`.
     """
@@ -46,6 +46,7 @@ class Plan:
     seeds: tuple[int, ...]
     baselines: bool
     again: bool
+    test: bool
     settings: Mapping[str, Any]
     shared: Mapping[str, Any]
 
@@ -146,15 +147,17 @@ def _train(store: GraphStore, plan: Plan, out: Output, model: str, settings: Map
             seed=seed,
             settings=settings,
             again=plan.again,
+            test=plan.test,
             report=report,
             progress=progress,
             **plan.shared,
         )
-    told = {target: scores[metric] for target, scores in run.metrics.get("test", {}).items() if metric in scores}
-    several = len(run.metrics.get("test", {})) > 1
+    part = "test" if plan.test else "validation"
+    told = {target: scores[metric] for target, scores in run.metrics.get(part, {}).items() if metric in scores}
+    several = len(run.metrics.get(part, {})) > 1
     value = ", ".join(f"{target} " * several + number(value, places=4) for target, value in told.items())
     already = " (done before; --again trains anew)" if run.id in done and not reported and not plan.again else ""
-    out.say(f"{label}: {run.id}, test {metric} {value}{already}")
+    out.say(f"{label}: {run.id}, {part} {metric} {value}{already}")
     return run
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from graphsocial.runs import Run
 from graphsocial.splits import ROLES
 from graphsocial.store import GraphStore
 from graphsocial.tabular import Tabular
-from graphsocial.training import answer, load_weights
+from graphsocial.training import answer, load_weights, open_test
 
 log = logging.getLogger(__name__)
 Ids = Sequence[str | tuple[str, str]] | Path | str
@@ -59,6 +59,37 @@ def predict(
         InputError: an id is not in the data, or the run cannot speak about the data as it is now.
     """
     run = runs.load(store, run) if isinstance(run, str) else run
+    restored = rebuild(store, run, progress=progress)
+    prepared, asked = _asked(restored.prepared, ids, train)
+    loader = make_loader(restored.experiment, prepared)
+    answers = answer(prepared, restored.network, restored.objectives, loader, asked)
+    tested = (prepared.roles[asked] == ROLES.index("test")).any()
+    with store.transaction():
+        runs.save_predictions(
+            store, run.id, task=run.task, dataset=run.dataset, answers=answers, as_of=run.config["as_of"]
+        )
+        if tested:
+            runs.log_opening(store, run.id, "predict")
+    return len(asked)
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A run as it was trained, on the data as it is now: its experiment, its network, what its outputs mean."""
+
+    experiment: Experiment
+    prepared: Prepared
+    network: Network
+    objectives: tuple[Objective, ...]
+
+
+def rebuild(store: GraphStore, run: Run | str, *, progress: Progress | None = None) -> Restored:
+    """Read a run's weights and the data that it speaks about.
+
+    Raises:
+        InputError: the run is not done, or cannot speak about the data as it is now.
+    """
+    run = runs.load(store, run) if isinstance(run, str) else run
     if run.status != "done":
         raise InputError(f"The run '{run.id}' is not done; finish it with the `train` command that began it.")
     state, learnt, told = load_weights(store, run.id)
@@ -67,18 +98,8 @@ def predict(
     prepared = prepare(store, experiment, tabular=tabular, split_id=run.split_id, progress=progress)
     rows = torch.nonzero(prepared.roles == ROLES.index("train")).squeeze(1)
     network = _rebuild(experiment, prepared, rows, state, told["classes"], run)
-    prepared, asked = _asked(prepared, ids, train)
     parts = tuple(Objective(target, *learnt[target.name]) for target in prepared.graph.targets)
-    answers = answer(prepared, network, parts, make_loader(experiment, prepared), asked)
-    runs.save_predictions(
-        store,
-        run.id,
-        task=run.task,
-        dataset=run.dataset,
-        answers=answers,
-        as_of=run.config["as_of"],
-    )
-    return len(asked)
+    return Restored(experiment, prepared, network, parts)
 
 
 def _rebuild(
@@ -150,8 +171,13 @@ def _numbers(graph: SocialGraph, name: str, ids: list[str]) -> NDArray[np.int64]
     return np.asarray([place[one] for one in ids], dtype=np.int64)
 
 
-def evaluate(store: GraphStore, run: Run | str, *, split: str = "test") -> dict[str, Any]:
+def evaluate(
+    store: GraphStore, run: Run | str, *, split: str = "test", progress: Progress | None = None
+) -> dict[str, Any]:
     """Score a run's predictions from the rows in the store; nothing is predicted anew.
+
+    A look at the test part is logged in `test_openings`. The test part of a run that was trained without it is
+    predicted and scored now.
 
     Returns:
         `run`, `split` and `targets`: by name, `rows`, `metrics` (name → value) and, for classes, `classes` (rows of
@@ -163,6 +189,11 @@ def evaluate(store: GraphStore, run: Run | str, *, split: str = "test") -> dict[
     run = runs.load(store, run) if isinstance(run, str) else run
     if split not in ROLES:
         raise InputError(f"'{split}' is no part of a split; use one of {', '.join(ROLES)}.")
+    unopened = split == "test" and run.status == "done" and "test" not in run.metrics
+    if unopened:
+        restored = rebuild(store, run, progress=progress)
+        loader = make_loader(restored.experiment, restored.prepared)
+        run = open_test(store, run, restored.prepared, restored.network, restored.objectives, loader, how="evaluate")
     rows = store.sql(
         "select target, label, value, probabilities, true_label, true_value from predictions where run_id = ? and "
         "split = ? and (true_label is not null or true_value is not null) order by target, entity_id, other_id",
@@ -173,6 +204,8 @@ def evaluate(store: GraphStore, run: Run | str, *, split: str = "test") -> dict[
             f"The run '{run.id}' has no labelled predictions for '{split}'"
             + ("; write them with `predict RUN --train`." if split == "train" else ".")
         )
+    if split == "test" and not unopened:
+        runs.log_opening(store, run.id, "evaluate")
     found = {str(name): _scores(part) for (name,), part in rows.group_by("target", maintain_order=True)}
     return {"run": run.id, "split": split, "targets": found}
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -21,7 +21,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from graphsocial.errors import InputError, UnknownNameError
+from graphsocial.errors import InputError, StoreError, UnknownNameError
 from graphsocial.metrics import multiclass, regression
 from graphsocial.store import GraphStore
 from graphsocial.types import Target
@@ -252,6 +252,24 @@ def save_metrics(store: GraphStore, run_id: str, answers: Answers, *, splits: Se
                         "insert into metrics values (?, ?, ?, ?, ?, ?)",
                         [[run_id, split, answer.target.name, name, value, count] for name, value in values.items()],
                     )
+
+
+def log_opening(store: GraphStore, run_id: str, how: Literal["train", "predict", "evaluate"]) -> None:
+    """Write down that a run's answers are compared with its test part; the view `looks` counts by these rows.
+
+    Raises:
+        StoreError: the store is open for reading only.
+    """
+    if store.read_only:
+        raise StoreError(
+            f"'{store.path}' is open for reading only, and a look at the test part must be logged; open it for writing."
+        )
+    with store.transaction():
+        store.connection.execute(
+            "insert into test_openings (run_id, split_id, how, config_id) "
+            "select run_id, split_id, ?, config_id from runs where run_id = ?",
+            [how, run_id],
+        )
 
 
 def load(store: GraphStore, run_id: str) -> Run:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -47,6 +47,7 @@ def train(
     as_of: datetime | str | None = None,
     settings: Mapping[str, object] | None = None,
     again: bool = False,
+    test: bool = True,
     report: Report | None = None,
     progress: Progress | None = None,
 ) -> Run:
@@ -62,6 +63,8 @@ def train(
         split: a policy's name, `file:DIR`, or a `SplitPolicy`.
         settings: further settings by name, of the task, the model, the split or the fitting, whichever has it.
         again: train anew even if the run is done.
+        test: predict and score the test part. Without, it stays closed, and `evaluate`, or the same call with it,
+            opens it later; so that many settings can be tried by validation alone.
         report: called after each epoch.
         progress: called while content is encoded.
 
@@ -89,7 +92,15 @@ def train(
     run_id = f"{Path(experiment.model_name).stem}-{prepared.digest[:8]}"
     found = store.first("select status from runs where run_id = ?", [run_id])
     if found and found[0] == "done" and not again:
-        return runs.load(store, run_id)
+        run = runs.load(store, run_id)
+        if test and "test" not in run.metrics:
+            learnt = torch.nonzero(prepared.roles == ROLES.index("train")).squeeze(1)
+            network = experiment.model.build(prepared.graph, learnt, seed=seed)
+            state, told, _ = load_weights(store, run_id)
+            network.load_state_dict(state)
+            parts = tuple(Objective(target, *told[target.name]) for target in prepared.graph.targets)
+            run = open_test(store, run, prepared, network, parts, make_loader(experiment, prepared), how="train")
+        return run
     checkpoint = runs.folder(store, run_id) / "checkpoint.safetensors"
     if again:
         checkpoint.unlink(missing_ok=True)
@@ -122,9 +133,11 @@ def train(
         checkpoint=checkpoint,
         report=report,
     )
-    asked = torch.nonzero(prepared.roles != ROLES.index("train")).squeeze(1)
-    answers = answer(prepared, fitted.network, fitted.objectives, loader, asked)
-    _record(store, run_id, experiment, prepared, fitted, answers, begin)
+    closed = prepared.roles == ROLES.index("train")
+    if not test:
+        closed |= prepared.roles == ROLES.index("test")
+    answers = answer(prepared, fitted.network, fitted.objectives, loader, torch.nonzero(~closed).squeeze(1))
+    _record(store, run_id, experiment, prepared, fitted, answers, begin, test=test)
     checkpoint.unlink(missing_ok=True)  # weights.safetensors has what is needed from here on
     return runs.load(store, run_id)
 
@@ -137,6 +150,8 @@ def _record(
     fitted: Fitted,
     answers: Answers,
     begin: float,
+    *,
+    test: bool,
 ) -> None:
     """Write weights beside the store, then predictions, scores and the end of the run into it, in one transaction."""
     hashed = save_weights(store, run_id, fitted, prepared.graph)
@@ -149,7 +164,9 @@ def _record(
             answers=answers,
             as_of=experiment.config()["as_of"],
         )
-        runs.save_metrics(store, run_id, answers, splits=("validation", "test"))
+        runs.save_metrics(store, run_id, answers, splits=("validation", "test") if test else ("validation",))
+        if test:
+            runs.log_opening(store, run_id, "train")
         if fitted.history:
             store.connection.executemany(
                 "insert into run_epochs values (?, ?, ?, ?, ?, ?, ?)",
@@ -168,6 +185,28 @@ def _record(
                 run_id,
             ],
         )
+
+
+def open_test(
+    store: GraphStore,
+    run: Run,
+    prepared: Prepared,
+    network: Network,
+    parts: tuple[Objective, ...],
+    loader: Loader,
+    *,
+    how: Literal["train", "evaluate"],
+) -> Run:
+    """Predict and score the test part of a run that was trained without it, and log that; one transaction."""
+    rows = torch.nonzero(prepared.roles == ROLES.index("test")).squeeze(1)
+    answers = answer(prepared, network, parts, loader, rows)
+    with store.transaction():
+        runs.save_predictions(
+            store, run.id, task=run.task, dataset=run.dataset, answers=answers, as_of=run.config["as_of"]
+        )
+        runs.save_metrics(store, run.id, answers, splits=("test",))
+        runs.log_opening(store, run.id, how)
+    return runs.load(store, run.id)
 
 
 def answer(

@@ -83,6 +83,15 @@ create table predictions (
     created_at timestamptz not null default now()
 );
 
+-- Every time that a run's answers were compared with the test part of its split.
+create table test_openings (
+    run_id varchar not null,
+    split_id varchar not null,
+    how varchar not null,
+    config_id varchar not null,
+    opened_at timestamptz not null default now()
+);
+
 -- One row per prediction subject: the newest run that spoke about it.
 create view latest_predictions as
 select *
@@ -98,6 +107,31 @@ select *
 from predictions
 where label <> true_label
     and split in ('validation', 'test');
+
+-- How many configurations of its model had seen a run's test part when its own first did, itself included: where that
+-- is more than one, test scores may have had a part in the choice.
+create view looks as
+with opened as (
+    select
+        runs.model,
+        test_openings.split_id,
+        test_openings.config_id,
+        min(test_openings.opened_at) as first_at
+    from test_openings
+    join runs using (run_id)
+    group by all
+),
+ranked as (
+    select
+        *,
+        rank() over (partition by model, split_id order by first_at) as looks
+    from opened
+)
+select
+    runs.run_id,
+    ranked.looks
+from runs
+join ranked using (model, split_id, config_id);
 
 -- Runs × targets × test metrics, best first: scores of classes, then scores of numbers.
 create view leaderboard as
@@ -125,12 +159,14 @@ select
     max(metrics.rows) as rows,
     runs.parameters,
     runs.wall_seconds,
+    looks.looks,
     runs.notes,
     runs.run_id,
     runs.config_id,
     runs.split_id
 from runs
 join metrics using (run_id)
+left join looks using (run_id)
 where runs.status = 'done'
     and metrics.split = 'test'
 group by all
@@ -175,6 +211,7 @@ select
     avg(spearman) as spearman,
     stddev_samp(spearman) as spearman_sd,
     avg(wall_seconds) as wall_seconds,
+    max(looks) as looks,
     any_value(notes) as notes
 from leaderboard
 group by task, dataset, split, target, model, config_id
