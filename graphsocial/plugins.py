@@ -1,4 +1,4 @@
-"""Sources, featurizers, tasks and models by name: the file's name is the name, its fields are the settings."""
+"""Sources, models, papers and more by name: the file's name is the name, its fields are the settings."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ PACKAGES = {
     "featurizer": "graphsocial.featurizers",
     "task": "graphsocial.tasks",
     "model": "graphsocial.models",
+    "analysis": "graphsocial.analysis",
+    "paper": "graphsocial.reproduction",
 }
 """Kind → package, which is also the name of the entry point group for other people's packages."""
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -33,7 +35,7 @@ def names(kind: str) -> list[str]:
     """All registered names of a kind, sorted; imports none of them.
 
     Args:
-        kind: `source`, `featurizer`, `task` or `model`.
+        kind: `source`, `featurizer`, `task`, `model`, `analysis` or `paper`.
     """
     return sorted({_outside(kind, name) for name in (*_modules(kind), *_entry_points(kind))})
 
@@ -48,19 +50,36 @@ def resolve(kind: str, name: str) -> type[Any]:
         MissingFileError: the name is a path, and there is no such file.
         InputError: the file or plugin cannot be imported, or has no class of the name's spelling.
     """
+    found, called, where = _find(kind, name)
+    return found if inspect.isclass(found) else _class(found, called, where)
+
+
+def constant(kind: str, name: str, called: str) -> Any:
+    """The value `called` of the module behind a name, such as the `PAPER` of a paper.
+
+    Raises:
+        UnknownNameError, MissingFileError, InputError: as `resolve`.
+    """
+    found, _, where = _find(kind, name)
+    if not hasattr(found, called):
+        raise InputError(f"'{where}' has no {called}, which is what a {kind} is.")
+    return getattr(found, called)
+
+
+def _find(kind: str, name: str) -> tuple[Any, str, str]:
+    """The module (or what an entry point gives) behind a name, the name as Python writes it, and where it is."""
     if name.endswith(".py"):
-        return _class(_load_file(kind, Path(name).expanduser()), Path(name).stem, name)
+        return _load_file(kind, Path(name).expanduser()), Path(name).stem, name
     inside = name.replace("-", "_")
     if inside in _modules(kind):
-        return _class(importlib.import_module(f"{PACKAGES[kind]}.{inside}"), inside, f"{inside}.py")
+        return importlib.import_module(f"{PACKAGES[kind]}.{inside}"), inside, f"{inside}.py"
     point = _entry_points(kind).get(inside)
     if point is None:
         raise UnknownNameError.of(kind, name, names(kind))
     try:
-        found = point.load()
+        return point.load(), inside, point.value
     except Exception as error:  # other people's code may raise anything
         raise InputError(f"The plugin '{name}' ({point.value}) cannot be imported: {error!r}.") from error
-    return found if inspect.isclass(found) else _class(found, inside, point.value)
 
 
 def settings(cls: type[Any]) -> tuple[Field[Any], ...]:

@@ -50,6 +50,7 @@ LAYERS: list[list[set[str]]] = [
     [{"experiment"}],
     [{"training", "estimation"}],
     [{"prediction"}],
+    [{"reproduction.base"}, {"reproduction.*"}, {"analysis.base"}, {"analysis.*"}],
     [{"doctor"}],
     [{"cli.*"}],
 ]
