@@ -12,13 +12,20 @@ from graphsocial.plugins import names, resolve, settings
 
 from .render import Output, line
 
-PLUGINS = {"sources": "source", "featurizers": "featurizer", "tasks": "task", "models": "model"}
+PLUGINS = {
+    "sources": "source",
+    "featurizers": "featurizer",
+    "tasks": "task",
+    "models": "model",
+    "analyses": "analysis",
+    "papers": "paper",
+}
 KINDS = (*PLUGINS, "splits", "training")
 
 
 def catalog(kind: str, name: str | None = None) -> list[dict[str, Any]]:
     """Name, first sentence and settings of all of a kind, or of one; singular and plural are one."""
-    plural = kind if kind in KINDS else f"{kind}s"
+    plural = kind if kind in KINDS else {one: several for several, one in PLUGINS.items()}.get(kind, f"{kind}s")
     if plural in PLUGINS:
         singular = PLUGINS[plural]
         wanted = names(singular) if name is None else [name]
@@ -44,12 +51,22 @@ def catalog(kind: str, name: str | None = None) -> list[dict[str, Any]]:
 
 def _entry(kind: str, name: str, *, strict: bool) -> dict[str, Any]:
     try:
+        if kind == "paper":
+            return _paper(name)
         cls = resolve(kind, name)
     except GraphSocialError as error:
         if strict:
             raise
         return {"name": name, "summary": f"cannot be used: {error}", "doc": "", "settings": []}
     return _described(name, cls)
+
+
+def _paper(name: str) -> dict[str, Any]:
+    from graphsocial.reproduction import paper_of
+
+    paper = paper_of(name)
+    tables = [f"{table.number} ({table.title}, {len(table.rows)} rows)" for table in paper.tables]
+    return {"name": name, "summary": paper.title, "doc": paper.title, "tables": tables, "settings": []}
 
 
 def _described(name: str, cls: type[Any]) -> dict[str, Any]:
@@ -149,7 +166,7 @@ def _dimension(entry: dict[str, Any]) -> str:
 def show_one(entry: dict[str, Any]) -> None:
     """All that is said about one, setting by setting."""
     line(f"{entry['name']}: {entry['doc']}\n")
-    for word in ("policies", "default_model", "baselines", "modalities", "missing", "install"):
+    for word in ("policies", "default_model", "baselines", "modalities", "missing", "install", "tables"):
         if entry.get(word):
             value = entry[word]
             line(f"{word.replace('_', ' ')}: {value if isinstance(value, str) else ', '.join(value)}\n")

@@ -103,7 +103,10 @@ def info(ctx: typer.Context, store: StoreOption = None, json: JsonOption = False
 def list_(
     ctx: typer.Context,
     kind: Annotated[
-        str, typer.Argument(metavar="KIND", help="sources, featurizers, tasks, models, splits or training.")
+        str,
+        typer.Argument(
+            metavar="KIND", help="sources, featurizers, tasks, models, analyses, papers, splits or training."
+        ),
     ],
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One of them, with all its settings.")] = None,
     store: StoreOption = None,

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from . import data, learning, looking, render
+from . import analysing, data, learning, looking, render, reproducing
 from .options import Before, JsonOption, QuietOption, StoreOption
 
 INTERRUPTIONS = ("Query interrupted", "INTERRUPT Error: Interrupted!")  # how Ctrl-C looks after passing DuckDB
@@ -98,6 +98,20 @@ app.command(epilog=_examples("graphsocial evaluate latest", "graphsocial evaluat
     learning.evaluate
 )
 app.command(epilog=_examples("graphsocial runs", "graphsocial runs --task edge-emotion --each"))(learning.runs)
+app.command(
+    epilog=_examples(
+        "graphsocial reproduce hmg_emo --table 2",
+        "graphsocial reproduce hmg_emo --table 4 --seeds 1 --epochs 2",
+        then="Papers and their tables: graphsocial list papers",
+    )
+)(reproducing.reproduce)
+app.command(
+    epilog=_examples(
+        "graphsocial analyze network",
+        "graphsocial analyze network --edges 'user connects user' --run latest --export network",
+        then="Analyses and their settings: graphsocial list analyses",
+    )
+)(analysing.analyze)
 app.command(
     epilog=_examples(
         'graphsocial sql "select * from leaderboard"',
