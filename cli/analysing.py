@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from .render import Output
 
-FEW = 40  # rows of a table that are printed
+FEW, FIRST = 40, 10  # tables of a few rows are printed whole, of longer ones the first
 
 
 def analyze(
@@ -45,9 +45,8 @@ def analyze(
     show(session.out, found)
     for path in found.files:
         session.out.say(f"Written: {path}")
-    first = next(iter(found.tables), None)
-    if first:
-        session.out.say(f"Ask for all of it: {session.command('sql', f'select * from {first} limit 5')}")
+    longest = max(found.tables, key=lambda name: found.tables[name].height)
+    session.out.say(f"Ask for all of it: {session.command('sql', f'select * from {longest}')}")
 
 
 def show(out: Output, found: Analysis) -> None:
@@ -56,7 +55,8 @@ def show(out: Output, found: Analysis) -> None:
     about = ", ".join([f"{found.name} of {found.dataset}", *(f"{name} {value}" for name, value in found.key.items())])
     for table, frame in found.tables.items():
         columns = [column for column in frame.columns if column not in hidden]
-        cut = "" if frame.height <= FEW else f"; the first {FEW} of {frame.height:,} rows"
-        out.table(columns, frame.select(columns).head(FEW).rows(), title=f"{table} ({about}{cut})")
+        shown = frame if frame.height <= FEW else frame.head(FIRST)
+        cut = "" if frame is shown else f"; the first {FIRST} of {frame.height:,} rows"
+        out.table(columns, shown.select(columns).rows(), title=f"{table} ({about}{cut})")
     for note in found.notes:
         out.say(note)

@@ -50,7 +50,12 @@ LAYERS: list[list[set[str]]] = [
     [{"experiment"}],
     [{"training", "estimation"}],
     [{"prediction"}],
-    [{"reproduction.base"}, {"reproduction.*"}, {"analysis.base"}, {"analysis.*"}],
+    [{"reproduction.base"}, {"reproduction.*"}, {"analysis.base"}],
+    [
+        {"analysis._measures"},
+        {"analysis._assortativity", "analysis._averages", "analysis._files"},
+        {"analysis.*"},
+    ],
     [{"doctor"}],
     [{"cli.*"}],
 ]

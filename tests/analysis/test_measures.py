@@ -1,0 +1,119 @@
+"""Our sparse measures are networkx's, on small graphs of several shapes."""
+
+from __future__ import annotations
+
+import networkx as nx
+import numpy as np
+import pytest
+
+from graphsocial.analysis import _measures as measures
+from graphsocial.analysis._assortativity import assortativity, likeness
+
+GRAPHS = {
+    "karate": nx.karate_club_graph().to_directed(),
+    "random": nx.gnp_random_graph(60, 0.06, seed=1, directed=True),
+    "hubs": nx.barabasi_albert_graph(200, 4, seed=2).to_directed(),
+    "path": nx.path_graph(5, create_using=nx.DiGraph),
+    "two": nx.disjoint_union(nx.complete_graph(4), nx.empty_graph(2)).to_directed(),
+}
+
+
+@pytest.fixture(params=GRAPHS)
+def case(request: pytest.FixtureRequest) -> tuple[nx.DiGraph, nx.Graph, object, object]:
+    """The graph, its links, and both as sparse matrices; with a loop and a parallel edge to be ignored."""
+    graph = GRAPHS[request.param]
+    ends = np.array([*graph.edges(), next(iter(graph.edges())), (1, 1)])
+    directed = measures.simple(ends[:, 0], ends[:, 1], len(graph))
+    return graph, graph.to_undirected(), directed, measures.undirected(directed)
+
+
+def values(found: dict[int, float]) -> list[float]:
+    return [found[node] for node in range(len(found))]
+
+
+def test_measures_are_those_of_networkx(case: tuple[nx.DiGraph, nx.Graph, object, object]) -> None:
+    graph, links, directed, matrix = case
+    counts = measures.triangles(matrix)
+    ranks = values(nx.pagerank(graph, weight=None, tol=1e-9, max_iter=1_000))
+    assert measures.pagerank(directed) == pytest.approx(ranks, abs=1e-7)
+    assert measures.betweenness(matrix, np.arange(len(graph))) == pytest.approx(
+        values(nx.betweenness_centrality(links)), abs=1e-12
+    )
+    assert counts.tolist() == values(nx.triangles(links))
+    assert measures.clustering(matrix, counts) == pytest.approx(values(nx.clustering(links)))
+    assert measures.transitivity(matrix, counts) == pytest.approx(nx.transitivity(links))
+    assert measures.cores(matrix).tolist() == values(nx.core_number(links))
+    found = measures.components(matrix)
+    assert [sorted(np.flatnonzero(found == n)) for n in range(found.max() + 1)] == sorted(
+        (sorted(part) for part in nx.connected_components(links)), key=lambda part: (-len(part), part)
+    )
+
+
+def test_triangles_are_the_same_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    links = nx.barabasi_albert_graph(150, 5, seed=4)
+    ends = np.array(links.edges())
+    matrix = measures.undirected(measures.simple(ends[:, 0], ends[:, 1], 150))
+    monkeypatch.setattr(measures, "WORK", 50)
+    assert measures.triangles(matrix).tolist() == values(nx.triangles(links))
+
+
+def test_communities_are_as_good_as_networkx_s(case: tuple[nx.DiGraph, nx.Graph, object, object]) -> None:
+    _, links, _, matrix = case
+    groups = measures.communities(matrix, seed=0)
+    parts = [set(np.flatnonzero(groups == n)) for n in range(groups.max() + 1)]
+    assert measures.modularity(matrix, groups) == pytest.approx(nx.community.modularity(links, parts, weight=None))
+    theirs = nx.community.modularity(links, nx.community.louvain_communities(links, weight=None, seed=0), weight=None)
+    assert measures.modularity(matrix, groups) > theirs - 0.05
+    assert (np.diff([len(part) for part in parts]) <= 0).all()  # from the largest
+    assert (measures.communities(matrix, seed=0) == groups).all()
+
+
+def test_betweenness_of_some_sources_is_brandes_sum_scaled_up() -> None:
+    links = nx.barabasi_albert_graph(120, 3, seed=3)
+    ends = np.array(links.edges())
+    matrix = measures.undirected(measures.simple(ends[:, 0], ends[:, 1], 120))
+    sources = np.arange(0, 120, 5)
+    sums = nx.betweenness_centrality_subset(links, sources.tolist(), list(range(120)))  # halved: undirected
+    expected = np.array(values(sums)) * 2 * (120 / len(sources)) / (119 * 118)
+    assert measures.betweenness(matrix, sources) == pytest.approx(expected)
+
+
+def test_affordable_sources_shrink_with_the_graph() -> None:
+    small, large = (measures.undirected(measures.simple(*_ring(n), n)) for n in (50, 500))
+    counts = [measures.affordable(graph, 1e6, np.random.default_rng(0)) for graph in (small, large)]
+    assert counts[0] > 2 * counts[1] >= 2 * measures.COLUMNS
+
+
+def _ring(nodes: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.arange(nodes), (np.arange(nodes) + 1) % nodes
+
+
+def test_assortativity_is_networkx_s() -> None:
+    links = nx.karate_club_graph()
+    ends = np.array(links.edges())
+    matrix = measures.undirected(measures.simple(ends[:, 0], ends[:, 1], len(links)))
+    numbers = np.random.default_rng(0).normal(size=len(links))
+    nx.set_node_attributes(links, dict(enumerate(numbers.tolist())), "number")
+    assert assortativity(matrix, numbers) == pytest.approx(nx.numeric_assortativity_coefficient(links, "number"))
+    assert assortativity(matrix, np.ones(len(links))) is None
+
+
+def test_likeness_finds_what_is_planted_and_no_more() -> None:
+    random = np.random.default_rng(0)
+    links = nx.planted_partition_graph(2, 40, 0.3, 0.03, seed=0)
+    ends = np.array(links.edges())
+    matrix = measures.undirected(measures.simple(ends[:, 0], ends[:, 1], 80))
+    sad = np.where(np.arange(80) < 40, 0.9, 0.1)
+    sad[::10] = np.nan  # unknown ones are left out
+    planted = likeness(matrix, sad, shares=True, permutations=199, random=random)
+    assert planted.nodes == 72
+    assert planted.assortativity is not None and planted.assortativity > 0.5
+    assert planted.p == pytest.approx(1 / 200)
+    assert planted.z is not None and planted.z > 5
+    assert planted.beside is not None and planted.beside_by_chance is not None
+    assert planted.beside > planted.beside_by_chance + 0.1
+    ps = [likeness(matrix, random.permutation(sad), shares=True, permutations=99, random=random).p for _ in range(40)]
+    assert 0.3 < float(np.mean([p or 0 for p in ps])) < 0.7  # uniform where nothing is planted
+    nothing = likeness(matrix, np.full(80, 0.5), shares=True, permutations=99, random=random)
+    assert (nothing.assortativity, nothing.p, nothing.permutations) == (None, None, 0)
+    assert nothing.beside == pytest.approx(0.5)
