@@ -21,11 +21,12 @@ import torch
 from _harness import Timing, against, bandwidth, interleave, keep, peak_gib, peak_memory
 from _iesn import CLASSES, CONNECTS, EDGE_WIDTH, LAYERS, NODE_WIDTH, VIEWED, VIEWS, WIDTH, Edges, edges
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, linear, relu
+from torch.nn.functional import cross_entropy, relu
 
 from graphsocial.nn.aggregation import take_rows
 from graphsocial.nn.graph_attention import GraphAttention
 from graphsocial.nn.normalisation import BatchNormRelu
+from graphsocial.nn.products import linear
 from graphsocial.nn.relation import Relation
 
 NAME = {CONNECTS: "connects", VIEWS: "views", VIEWED: "rev_views"}

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import linear
 
 from graphsocial.errors import InputError
 from graphsocial.nn.kernels import kernel_of
+from graphsocial.nn.products import linear
 from graphsocial.nn.relation import CanonicalEtype, Relation, check_edges, check_graph, first_rows
 
 
@@ -39,14 +40,11 @@ def weighted_sum(
     Returns:
         (num_dst, H), differentiable in weights and values.
     """
-    (result,) = _sums(relations, weights, values, self_weight, self_value, together=True)
-    return result
+    return _sums(relations, weights, values, self_weight, self_value, together=True)
 
 
-def weighted_sums(
-    relations: Sequence[Relation], weights: Sequence[Tensor], values: Sequence[Tensor]
-) -> tuple[Tensor, ...]:
-    """Weighted neighbours of each relation by itself: R tensors (num_dst, H_r); see `weighted_sum`.
+def weighted_sums(relations: Sequence[Relation], weights: Sequence[Tensor], values: Sequence[Tensor]) -> Tensor:
+    """Weighted neighbours of each relation by itself, side by side: (num_dst, ΣH_r); see `weighted_sum`.
 
     A value that serves several relations gets its gradient added up in one buffer.
     """
@@ -61,15 +59,17 @@ def _sums(
     self_value: Tensor | None,
     *,
     together: bool,
-) -> tuple[Tensor, ...]:
+) -> Tensor:
     unique: dict[int, Tensor] = {}
     for value in (*values, *(() if self_value is None else (self_value,))):
         unique.setdefault(id(value), value)
     slots = {key: slot for slot, key in enumerate(unique)}
     where = tuple(slots[id(value)] for value in values)
     own = None if self_value is None else slots[id(self_value)]
-    result: tuple[Tensor, ...] = _WeightedSum.apply(  # type: ignore[no-untyped-call]
-        tuple(relations), where, own, together, self_weight, *unique.values(), *weights
+    ends = tuple(accumulate((value.shape[1] for value in values), initial=0))
+    columns = (0,) * len(values) if together else ends[:-1]
+    result: Tensor = _WeightedSum.apply(  # type: ignore[no-untyped-call]
+        tuple(relations), where, own, columns, self_weight, *unique.values(), *weights
     )
     return result
 
@@ -79,46 +79,48 @@ class _WeightedSum(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, relations: Any, where: Any, own: Any, together: bool, self_weight: Any, *tensors: Tensor
-    ) -> tuple[Tensor, ...]:
+        ctx: Any, relations: Any, where: Any, own: Any, columns: Any, self_weight: Any, *tensors: Tensor
+    ) -> Tensor:
         count = len(tensors) - len(relations)
         values, weights = [value.contiguous() for value in tensors[:count]], tensors[count:]
-        results = []
         if own is not None:
-            results.append((_heads(values[own], self_weight) * _wide(self_weight)[:, :, None]).flatten(1))
-        for relation, slot, weight in zip(relations, where, weights, strict=True):
-            fresh = not (together and results)
-            if fresh:
-                results.append(values[slot].new_empty(relation.num_dst, values[slot].shape[1]))
-            kernel_of(relation, results[-1]).add_weighted(relation, _wide(weight), values[slot], results[-1], fresh)
-        ctx.relations, ctx.where, ctx.own, ctx.together = relations, where, own, together
+            result = (_heads(values[own], self_weight) * _wide(self_weight)[:, :, None]).flatten(1)
+        else:
+            width = max(column + values[slot].shape[1] for column, slot in zip(columns, where, strict=True))
+            result = values[where[0]].new_empty(relations[0].num_dst, width)
+        filled = set() if own is None else {0}
+        for relation, slot, weight, column in zip(relations, where, weights, columns, strict=True):
+            kernel_of(relation, result).add_weighted(
+                relation, _wide(weight), values[slot], result, column not in filled, column
+            )
+            filled.add(column)
+        ctx.relations, ctx.where, ctx.own, ctx.columns = relations, where, own, columns
         ctx.save_for_backward(self_weight, *values, *weights)
-        return tuple(results)
+        return result
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         self_weight, *saved = ctx.saved_tensors
         count = len(saved) - len(ctx.relations)
         values, weights = saved[:count], saved[count:]
         needed = ctx.needs_input_grad[4:]
-        upstream = [grad.contiguous() for grad in grads]
+        upstream = grad.contiguous()
         d_self: Tensor | None = None
         d_values: list[Tensor | None] = [None] * count
         d_weights: list[Tensor | None] = [None] * len(weights)
         if ctx.own is not None:
-            across = _heads(upstream[0], self_weight)
+            across = _heads(upstream, self_weight)
             if needed[0]:
                 d_self = torch.einsum("nkf,nkf->nk", across, _heads(values[ctx.own], self_weight)).view_as(self_weight)
             if needed[1 + ctx.own]:
                 d_values[ctx.own] = (across * _wide(self_weight)[:, :, None]).flatten(1)
         for r, (relation, slot, weight) in enumerate(zip(ctx.relations, ctx.where, weights, strict=True)):
-            grad = upstream[0 if ctx.together else r]
             into, fresh = d_values[slot], d_values[slot] is None
             if needed[1 + slot] and into is None:
                 into = d_values[slot] = torch.empty_like(values[slot])
             found = kernel_of(relation, grad).add_weighted_back(
-                relation, _wide(weight), values[slot], grad, into, fresh, needed[1 + count + r]
+                relation, _wide(weight), values[slot], upstream, into, fresh, needed[1 + count + r], ctx.columns[r]
             )
             d_weights[r] = None if found is None else found.view_as(weight)
         return None, None, None, None, d_self, *d_values, *d_weights

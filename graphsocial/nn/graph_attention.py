@@ -7,11 +7,11 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
 from graphsocial.errors import InputError
 from graphsocial.nn.aggregation import weighted_sum, weighted_sums
 from graphsocial.nn.edge_softmax import attend, joint_softmax
+from graphsocial.nn.products import linear
 from graphsocial.nn.relation import CanonicalEtype, Relation, check_edges, check_graph, first_rows
 
 __all__ = ["GraphAttention", "attend"]
@@ -160,22 +160,25 @@ class GraphAttention(nn.Module):
         for name in self.node_types:
             count, etypes = counts[name], [etype for etype in self.edge_types if etype[2] == name]
             bias = self.bias[self._node_key(name)]
-            y = bias.expand(count, -1)
+            y = None
             if self._node_key(name) in self.self_weight:
                 y = linear(first_rows(x[name], count), self.self_weight[self._node_key(name)], bias)
             into = [relations[etype] for etype in etypes]
             shares = [weights[etype] for etype in etypes]
             carried_by = [values[etype[0], self._key(etype) if first else ALL] for etype in etypes]
-            if first or self.share == ALL:
-                if etypes or name in self_weights:
+            if etypes or name in self_weights:
+                if first or self.share == ALL:
                     own = first_rows(values[name, ALL], count) if name in self_weights else None
                     found = weighted_sum(into, shares, carried_by, self_weight=self_weights.get(name), self_value=own)
-                    y = y + found if first else torch.addmm(y, found, self.weight[ALL].t())
-            else:
-                found_apart = weighted_sums(into, shares, carried_by)
-                for place, (etype, found) in enumerate(zip(etypes, found_apart, strict=True)):
-                    theta = self.weight[self._key(etype)].t()
-                    y = y.addmm_(found, theta) if place else torch.addmm(y, found, theta)  # y is ours from then on
+                else:
+                    found = weighted_sums(into, shares, carried_by)  # (num_dst, R D), side by side as the Θ below
+                if first:
+                    y = found + (bias if y is None else y)
+                else:
+                    keys = [ALL] if self.share == ALL else [self._key(etype) for etype in etypes]
+                    y = linear(found, torch.cat([self.weight[key] for key in keys], 1), bias if y is None else None, y)
+            if y is None:
+                y = bias.expand(count, -1)
             for etype in etypes:
                 if etype in carried:
                     y = y + self._edge_messages(etype, relations[etype], weights[etype], carried[etype])

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
 from graphsocial.graph import Canonical, Feature, NodeRows, SocialGraph
 from graphsocial.nn.dropout import ByteDropout
+from graphsocial.nn.products import Linear, linear
 
 
 class Projection(nn.Module):
@@ -20,7 +20,7 @@ class Projection(nn.Module):
 
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(in_features, out_features)
+        self.linear = Linear(in_features, out_features)
         self.missing = nn.Parameter(torch.randn(out_features) * 0.1)
 
     def forward(self, feature: Feature) -> Tensor:
@@ -63,9 +63,9 @@ class NodeInputs(nn.Module):
                 for name in self.types
             }
         )
-        self.tables = nn.ModuleDict({name: nn.Linear(table.shape[1], width) for name, table in graph.tables.items()})
+        self.tables = nn.ModuleDict({name: Linear(table.shape[1], width) for name, table in graph.tables.items()})
         ends = sorted(set(graph.end_types)) if history else []
-        self.history = nn.ModuleDict({name: nn.Linear(len(graph.classes) + 1, width) for name in ends})
+        self.history = nn.ModuleDict({name: Linear(len(graph.classes) + 1, width) for name in ends})
         self.ids = nn.ParameterDict(
             {name: nn.Parameter(torch.randn(graph.num_nodes[name], width) * 0.1) for name in ids}
         )

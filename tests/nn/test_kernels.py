@@ -55,7 +55,7 @@ def attend_all(kernel: str, heads: int, dtype: torch.dtype, apart: bool) -> list
         self_score=None if apart else own,
     )
     extra = {} if apart else {"self_weight": own_weight, "self_value": own_value}
-    y = torch.cat(weighted_sums(given, weights, values), 1) if apart else weighted_sum(given, weights, values, **extra)
+    y = weighted_sums(given, weights, values) if apart else weighted_sum(given, weights, values, **extra)
     leaves = [*values, *sources, *destinations, edge, *(() if apart else (own, own_value))]
     return [y, *torch.autograd.grad(y, leaves, torch.randn_like(y))]
 

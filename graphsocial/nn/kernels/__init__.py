@@ -8,10 +8,10 @@ Each module has these functions. K heads share a relation's edges; weights and s
 own H / K columns of the values. Per-edge tensors are **sorted** as the relation's edges. Nothing here is
 differentiable: `aggregation.weighted_sum` and `edge_softmax.joint_softmax` are, by what is here.
 
-    add_weighted(relation, weights (E, K), x (num_src, H), out (num_dst, H), fresh)
-        out_i += Σ_j w_ij x_j; a `fresh` out holds nothing yet: = for +=
-    add_weighted_back(relation, weights, x, grad (num_dst, H), d_x, fresh, wants_weights)
-        d_x_j += Σ_i w_ij g_i, unless d_x is None; d_w_ij = g_i·x_j
+    add_weighted(relation, weights (E, K), x (num_src, H), out (num_dst, ≥ H), fresh, column)
+        out_i += Σ_j w_ij x_j, in H columns from `column` on; a `fresh` out holds nothing yet: = for +=
+    add_weighted_back(relation, weights, x, grad (num_dst, ≥ H), d_x, fresh, wants_weights, column)
+        d_x_j += Σ_i w_ij g_i, unless d_x is None; d_w_ij = g_i·x_j; with g the H columns from `column` on
     softmax(relations, sources, destinations, edges, keep, own, slope)
         w_ij ∝ exp f(d_i + s_j + e_ij) and own ∝ exp own, together 1 for each destination
     softmax_back(relations, sources, destinations, edges, slope, weights, grads, mean)

@@ -18,8 +18,9 @@ with warnings.catch_warnings():  # torch says once a process that CSR is in beta
     )
 
 
-def add_weighted(relation: Relation, weights: Tensor, x: Tensor, out: Tensor, fresh: bool) -> None:
+def add_weighted(relation: Relation, weights: Tensor, x: Tensor, out: Tensor, fresh: bool, column: int = 0) -> None:
     """Add each destination's weighted neighbours to `out`; see `kernels`."""
+    out = out[:, column : column + x.shape[1]]
     for head, columns in enumerate(_columns(x, weights)):
         matrix = _matrix(relation, weights[:, head])
         into = out[:, columns]
@@ -35,8 +36,10 @@ def add_weighted_back(
     d_x: Tensor | None,
     fresh: bool,
     wants_weights: bool,
+    column: int = 0,
 ) -> Tensor | None:
     """Add to `d_x`, and return the gradient of the weights where it is wanted; see `kernels`."""
+    grad = grad[:, column : column + x.shape[1]]
     d_weights = torch.empty_like(weights) if wants_weights else None
     for head, columns in enumerate(_columns(x, weights)):
         left = grad[:, columns].contiguous()

@@ -23,22 +23,26 @@ from numba.extending import intrinsic
 from numba.np import arrayobj
 from torch import Tensor
 
+from graphsocial.nn.kernels._memory import keep_freed
 from graphsocial.nn.kernels._threads import compiled, run
 from graphsocial.nn.relation import Relation
+
+keep_freed()
 
 AHEAD = 16  # edges; between 8 and 32 makes no difference that could be measured
 
 
 def _prefetch(lines: int) -> Any:
-    """A function for kernels that asks for `lines` cache lines of `rows[index]`."""
+    """A function for kernels that asks for `lines` cache lines of `rows[index]`, from a column on."""
 
     @intrinsic
-    def fetch(typing: Any, rows: Any, index: Any) -> Any:
+    def fetch(typing: Any, rows: Any, index: Any, column: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             array = arrayobj.make_array(signature.args[0])(context, builder, arguments[0])  # type: ignore[no-untyped-call]
             at = context.cast(builder, arguments[1], signature.args[1], types.intp)
-            step = cgutils.unpack_tuple(builder, array.strides)[0]  # type: ignore[no-untyped-call]
-            start = builder.mul(at, step)
+            steps = cgutils.unpack_tuple(builder, array.strides)  # type: ignore[no-untyped-call]
+            along = builder.mul(context.cast(builder, arguments[2], signature.args[2], types.intp), steps[-1])
+            start = builder.add(builder.mul(at, steps[0]), along)
             byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
             base = builder.bitcast(array.data, byte)
             shape = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
@@ -48,7 +52,7 @@ def _prefetch(lines: int) -> Any:
                 builder.call(prefetch, [place, number(0), number(3), number(1)])  # to read, keep it, data
             return context.get_dummy_value()
 
-        return types.void(rows, index), generate
+        return types.void(rows, index, column), generate
 
     return fetch
 
@@ -58,27 +62,28 @@ _fetch_one = _prefetch(1)
 
 
 @compiled
-def _add_rows(lo, hi, indptr, index, weights, x, out, fresh):  # type: ignore[no-untyped-def]
-    """out_i += Σ_k w_k x[index_k]; a `fresh` out holds nothing yet."""
+def _add_rows(lo, hi, indptr, index, weights, x, out, fresh, column):  # type: ignore[no-untyped-def]
+    """out_i += Σ_k w_k x[index_k], from a column on; a `fresh` out holds nothing yet."""
     last, heads = indptr[hi], weights.shape[1]
     width = x.shape[1] // heads
     for i in range(lo, hi):
+        total = out[i, column : column + x.shape[1]]
         if fresh:
-            out[i] = 0
+            total[:] = 0
         for k in range(indptr[i], indptr[i + 1]):
             if k + AHEAD < last:
-                _fetch_row(x, index[k + AHEAD])
+                _fetch_row(x, index[k + AHEAD], 0)
             for head in range(heads):
                 w = weights[k, head]
                 row = x[index[k], head * width : (head + 1) * width]
-                into = out[i, head * width : (head + 1) * width]
+                into = total[head * width : (head + 1) * width]
                 for h in range(width):
                     into[h] += w * row[h]
 
 
 @compiled
 def _add_rows_back(  # type: ignore[no-untyped-def]
-    lo, hi, indptr, dst, order, weights, x, grad, d_x, d_weights, fresh, wants_x, wants_weights
+    lo, hi, indptr, dst, order, weights, x, grad, d_x, d_weights, fresh, wants_x, wants_weights, column
 ):
     """From the sources' side: d_x_j += Σ_i w_ij g_i and d_w_ij = g_i · x_j, with g_i fetched once for both."""
     last, heads = indptr[hi], weights.shape[1]
@@ -88,12 +93,12 @@ def _add_rows_back(  # type: ignore[no-untyped-def]
             d_x[j] = 0
         for k in range(indptr[j], indptr[j + 1]):
             if k + AHEAD < last:
-                _fetch_row(grad, dst[k + AHEAD])
-                _fetch_one(weights, order[k + AHEAD])
-                _fetch_one(d_weights, order[k + AHEAD])
+                _fetch_row(grad, dst[k + AHEAD], column)
+                _fetch_one(weights, order[k + AHEAD], 0)
+                _fetch_one(d_weights, order[k + AHEAD], 0)
             edge = order[k]
             for head in range(heads):
-                upstream = grad[dst[k], head * width : (head + 1) * width]
+                upstream = grad[dst[k], column + head * width : column + (head + 1) * width]
                 if wants_weights:
                     row = x[j, head * width : (head + 1) * width]
                     dot = x.dtype.type(0)
@@ -190,12 +195,12 @@ def _sum_edges(lo, hi, indptr, order, values, out):  # type: ignore[no-untyped-d
             found = values.dtype.type(0)
             for k in range(indptr[j], indptr[j + 1]):
                 if k + AHEAD < last:
-                    _fetch_one(values, order[k + AHEAD])
+                    _fetch_one(values, order[k + AHEAD], 0)
                 found += values[order[k] if len(order) else k, head]
             out[j, head] = found
 
 
-def add_weighted(relation: Relation, weights: Tensor, x: Tensor, out: Tensor, fresh: bool) -> None:
+def add_weighted(relation: Relation, weights: Tensor, x: Tensor, out: Tensor, fresh: bool, column: int = 0) -> None:
     """Add each destination's weighted neighbours to `out`; see `kernels`."""
     run(
         _add_rows,
@@ -207,6 +212,7 @@ def add_weighted(relation: Relation, weights: Tensor, x: Tensor, out: Tensor, fr
         x,
         out,
         fresh,
+        column,
     )
 
 
@@ -218,6 +224,7 @@ def add_weighted_back(
     d_x: Tensor | None,
     fresh: bool,
     wants_weights: bool,
+    column: int = 0,
 ) -> Tensor | None:
     """Add to `d_x`, and return the gradient of the weights where it is wanted; see `kernels`."""
     if d_x is None and not wants_weights:
@@ -228,7 +235,7 @@ def add_weighted_back(
         relation.t_parts,
         2 * relation.num_edges * x.shape[1],
         *(*relation.transpose, weights, x, grad),
-        *(x if d_x is None else d_x, d_weights, fresh, d_x is not None, wants_weights),
+        *(x if d_x is None else d_x, d_weights, fresh, d_x is not None, wants_weights, column),
     )
     return d_weights if wants_weights else None
 

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 _KEY = "_graphsocial_dgl"
 
 
-def add_weighted(relation: Relation, weights: Tensor, x: Tensor, out: Tensor, fresh: bool) -> None:
+def add_weighted(relation: Relation, weights: Tensor, x: Tensor, out: Tensor, fresh: bool, column: int = 0) -> None:
     """Add each destination's weighted neighbours to `out`; see `kernels`."""
+    out = out[:, column : column + x.shape[1]]
     found = dgl.ops.u_mul_e_sum(graphs_of(relation)[0], _heads(x, weights), weights[:, :, None])
     found = found.reshape(out.shape)
     out.copy_(found) if fresh else out.add_(found)
@@ -36,8 +37,10 @@ def add_weighted_back(
     d_x: Tensor | None,
     fresh: bool,
     wants_weights: bool,
+    column: int = 0,
 ) -> Tensor | None:
     """Add to `d_x`, and return the gradient of the weights where it is wanted; see `kernels`."""
+    grad = grad[:, column : column + x.shape[1]]
     graph, turned = graphs_of(relation)
     if d_x is not None:
         back = dgl.ops.u_mul_e_sum(turned, _heads(grad, weights), weights[:, :, None])
