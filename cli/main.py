@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from . import analysing, data, learning, looking, render, reproducing
+from . import analysing, comparing, data, learning, looking, render, reproducing
 from .options import Before, JsonOption, QuietOption, StoreOption
 
 INTERRUPTIONS = ("Query interrupted", "INTERRUPT Error: Interrupted!")  # how Ctrl-C looks after passing DuckDB
@@ -97,6 +97,12 @@ app.command(epilog=_examples("graphsocial predict latest", "graphsocial predict 
 app.command(epilog=_examples("graphsocial evaluate latest", "graphsocial evaluate latest --split validation"))(
     learning.evaluate
 )
+app.command(
+    epilog=_examples(
+        "graphsocial compare hmg_emo user_image_bias",
+        "graphsocial compare hmg_emo --by user.gender --by \"case when user.age < 30 then 'young' else 'older' end\"",
+    )
+)(comparing.compare)
 app.command(epilog=_examples("graphsocial runs", "graphsocial runs --task edge-emotion --each"))(learning.runs)
 app.command(
     epilog=_examples(

@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from graphsocial.comparison import Comparison, compare
     from graphsocial.errors import GraphSocialError
     from graphsocial.featurization import featurize
     from graphsocial.ingestion import ingest
@@ -41,6 +42,8 @@ _HOME = {
     "leaderboard": "runs",
     "predict": "prediction",
     "evaluate": "prediction",
+    "compare": "comparison",
+    "Comparison": "comparison",
     "GraphSocialError": "errors",
 }
 __all__ = [  # noqa: RUF022 - the order is the order of data
@@ -61,6 +64,8 @@ __all__ = [  # noqa: RUF022 - the order is the order of data
     "leaderboard",
     "predict",
     "evaluate",
+    "compare",
+    "Comparison",
     "GraphSocialError",
 ]
 

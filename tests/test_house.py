@@ -56,6 +56,7 @@ LAYERS: list[list[set[str]]] = [
         {"analysis._assortativity", "analysis._averages", "analysis._files"},
         {"analysis.*"},
     ],
+    [{"outcomes"}, {"bootstrap", "calibration", "configurations"}, {"breakdowns"}, {"comparison"}],
     [{"doctor"}],
     [{"cli.*"}],
 ]

@@ -34,6 +34,7 @@ COMMANDS = (
     "train",
     "predict",
     "evaluate",
+    "compare",
     "runs",
     "sql",
     "info",

@@ -1,0 +1,80 @@
+"""Resampling: intervals that hold, clusters that widen them, differences that are paired."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from graphsocial.bootstrap import Part, Resamples, paired_t
+from graphsocial.outcomes import ClassOutcomes, ValueOutcomes
+
+
+def of(right: np.ndarray) -> ClassOutcomes:
+    """Outcomes of two classes that are right where `right` says so."""
+    chosen = (~right).astype(np.int64)
+    shares = np.where(right[:, None], [0.9, 0.1], [0.1, 0.9])
+    return ClassOutcomes(np.zeros(len(right), dtype=np.int64), chosen, shares)
+
+
+def interval(right: np.ndarray, clusters: np.ndarray) -> tuple[float, float]:
+    part = Part([of(right)], np.arange(len(right)))
+    found = Resamples(clusters, 2000).scores({"a": part}).interval("a", "accuracy")
+    assert found["low"] is not None
+    assert found["high"] is not None
+    return found["low"], found["high"]
+
+
+def test_the_interval_of_a_share_is_the_binomial_one() -> None:
+    right = np.random.default_rng(0).random(400) < 0.7
+    low, high = interval(right, np.arange(400))
+    width = 2 * 1.96 * np.sqrt(right.mean() * (1 - right.mean()) / 400)
+    assert high - low == pytest.approx(width, rel=0.1)
+    assert low < right.mean() < high
+
+
+def test_rows_that_share_a_user_are_worth_less() -> None:
+    right = np.repeat(np.random.default_rng(0).random(40) < 0.7, 10)  # a user is right always or never
+    low, high = interval(right, np.arange(400))
+    low_users, high_users = interval(right, np.repeat(np.arange(40), 10))
+    assert high_users - low_users == pytest.approx((high - low) * np.sqrt(10), rel=0.2)
+
+
+def test_clusters_bring_all_their_rows_and_samples_have_their_number() -> None:
+    clusters = np.array([0, 0, 0, 1, 2, 2])
+    weights = np.concatenate(list(Resamples(clusters, 50).weights()))
+    assert weights.shape == (50, 6)
+    assert (weights[:, 0] == weights[:, 1]).all()
+    assert (weights[:, [0, 3, 4]].sum(1) == 3).all()
+    again = np.concatenate(list(Resamples(clusters, 50).weights()))
+    assert (weights == again).all()
+
+
+def test_differences_are_paired_and_narrower_than_their_parts() -> None:
+    random = np.random.default_rng(0)
+    right = random.random(500) < 0.6
+    better = right | (random.random(500) < 0.05)
+    every = np.arange(500)
+    scores = Resamples(every).scores({"a": Part([of(better)], every), "b": Part([of(right)], every)})
+    found = scores.difference("a", "b", "accuracy")
+    assert found["value"] == pytest.approx(better.mean() - right.mean())
+    assert found["low"] is not None
+    assert found["high"] is not None
+    assert found["low"] > 0
+    assert found["high"] - found["low"] < 0.05 < 0.08 < np.diff(interval(right, every))[0]
+    assert scores.difference("a", "a", "accuracy") == {"value": 0.0, "low": 0.0, "high": 0.0}
+
+
+def test_seeds_are_averaged_and_rows_chosen() -> None:
+    outcomes = [ValueOutcomes(np.zeros(4), np.array([1.0, 1, 3, 3]) * seed) for seed in (1, 3)]
+    scores = Resamples(np.arange(4), 100).scores({"low": Part(outcomes, np.array([0, 1]))})
+    assert scores.value["low"]["mae"] == 2
+    assert scores.interval("low", "mae") == {"value": 2, "low": 2, "high": 2}
+    assert scores.interval("low", "spearman") == {"value": None, "low": None, "high": None}
+
+
+def test_paired_t_needs_pairs_that_differ() -> None:
+    t, p = paired_t([0.70, 0.72, 0.71], [0.60, 0.61, 0.62])
+    assert t == pytest.approx(17.32, abs=0.01)
+    assert p == pytest.approx(0.0033, abs=1e-4)
+    assert paired_t([0.7], [0.6]) == (None, None)
+    assert paired_t([0.7, 0.7], [0.6, 0.6]) == (None, None)

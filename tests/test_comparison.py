@@ -1,0 +1,155 @@
+"""Comparing: seeds together, the same rows for all, the graph lift, folds pooled, and clear words when it cannot be."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from predicted import CLASSES, Row, answer, write_run, write_training
+
+import graphsocial as gs
+from graphsocial import configurations
+from graphsocial.errors import DataError, InputError, UnknownNameError
+
+
+def some_answers(quality: float, *, seed: int, split: str = "test") -> list[Row]:
+    """Pairs whose class is recognised with a probability of `quality`; the pairs and their truth stay the same."""
+    truth, random = np.random.default_rng(len(split)), np.random.default_rng([seed, round(quality * 100)])
+    rows = []
+    for user in range(30):
+        for image in range(8):
+            true = int(truth.integers(0, 3))
+            named = true if random.random() < quality else int(random.integers(0, 3))
+            shares = [0.9 if k == named else 0.05 for k in range(3)]
+            rows.append(answer(f"u{user}", f"i{image}{split[0]}", CLASSES[true], shares, split=split))
+    return rows
+
+
+@pytest.fixture
+def compared(social: gs.GraphStore) -> gs.GraphStore:
+    """Three seeds of a good model, two of the same without edges, one of a poor one."""
+    for seed in range(3):
+        rows = [*some_answers(0.7, seed=seed), *some_answers(0.7, seed=seed, split="validation")]
+        write_run(social, f"hmg_emo-a{seed}", rows, seed=seed, config_id="aaaa1111")
+    for seed in range(2):
+        rows = some_answers(0.5, seed=seed)
+        write_run(social, f"features_only-b{seed}", rows, seed=seed, model="features_only", config_id="bbbb2222")
+    write_run(social, "majority-c0", some_answers(0.0, seed=0), model="majority", config_id="cccc3333")
+    write_training(social, [(f"u{user}", "i0t") for user in range(0, 30, 2)])
+    return social
+
+
+def test_seeds_are_one_configuration_and_the_lift_comes_by_itself(compared: gs.GraphStore) -> None:
+    found = gs.compare(compared, ["hmg_emo-a1", "majority"], samples=300)
+    assert (found.task, found.part, found.target, found.rows) == ("edge-emotion", "test", "emotion", 240)
+    assert (found.cluster, found.clusters) == ("user", 30)
+    scores = found.scores.filter(metric="accuracy")
+    assert scores["model"].to_list() == ["hmg_emo", "majority", "features_only"]
+    assert scores["runs"].to_list() == [3, 1, 2]
+    counted = "select run_id, avg((label = true_label)::int) from predictions where split = 'test' group by 1"
+    right = dict(compared.sql(counted).fetchall())
+    mine = [right[f"hmg_emo-a{seed}"] for seed in range(3)]
+    assert scores["mean"][0] == pytest.approx(np.mean(mine), abs=1e-6)
+    assert scores["sd"][0] == pytest.approx(np.std(mine, ddof=1), abs=1e-6)
+    assert scores["sd"][1] is None
+    (difference,) = found.differences.filter(metric="accuracy").to_dicts()
+    assert (difference["against"], difference["pairs"], difference["p"]) == ("majority", 1, None)
+    assert difference["low"] < np.mean(mine) - right["majority-c0"] < difference["high"]
+    lift = found.lift.filter(metric="accuracy")
+    assert lift["model"].to_list() == ["hmg_emo", "majority"]
+    assert lift["pairs"][0] == 2
+    assert lift["low"][0] > 0
+    assert lift["p"][0] is not None
+    assert json.dumps(found.to_dict(), allow_nan=True)
+
+
+def test_groups_add_up_and_say_what_is_small(compared: gs.GraphStore) -> None:
+    found = gs.compare(compared, ["hmg_emo"], by="user.city", samples=100)
+    for _, rows in found.groups.filter(model="hmg_emo").group_by("by"):
+        assert rows["rows"].sum() == found.rows
+    degrees = found.groups.filter(by="training degree of the user", model="hmg_emo")
+    assert dict(degrees.select("group", "rows").iter_rows()) == {"0": 120, "1–2": 120}
+    assert set(found.groups.filter(by="user.city")["group"]) == {"Oslo", "Lima", "not known"}
+    assert found.differences.is_empty()
+
+
+def test_rows_are_drawn_by_what_is_asked(compared: gs.GraphStore) -> None:
+    assert gs.compare(compared, ["hmg_emo"], cluster="destination", samples=100).cluster == "image"
+    assert gs.compare(compared, ["hmg_emo"], cluster="row", samples=100).clusters == 240
+
+
+def test_temperature_is_fitted_on_validation_alone(compared: gs.GraphStore) -> None:
+    found = gs.compare(compared, ["hmg_emo"], samples=100)
+    row, other = found.calibration.to_dicts()
+    assert (other["model"], other["temperature"]) == ("features_only", None)
+    assert "'features_only' has no answers to validation rows" in found.notes[0]
+    assert row["temperature"] > 1  # sure of 0.9, right in 0.8
+    assert row["log_loss_scaled"] < row["log_loss"]
+    assert row["calibration_error_scaled"] < row["calibration_error"]
+    compared.connection.execute("delete from runs where model = 'features_only'")
+    assert "no graph lift" in gs.compare(compared, ["hmg_emo"], samples=100).notes[-1]
+    assert gs.compare(compared, ["hmg_emo"], split="validation", samples=100).calibration["temperature"][0] is None
+
+
+def test_numbers_have_errors_and_no_calibration(social: gs.GraphStore) -> None:
+    random = np.random.default_rng(0)
+    truth = random.normal(30, 8, 40)
+    for model, noise in (("good", 2), ("poor", 6)):
+        values = truth + random.normal(0, noise, 40)
+        rows = [
+            {"entity_id": f"u{n}", "target": "age", "value": float(value), "true_value": float(true)}
+            for n, (value, true) in enumerate(zip(values, truth, strict=True))
+        ]
+        write_run(social, model, rows, model=model, config_id=model, entity_type="user", task="user-age")
+    found = gs.compare(social, ["good", "poor"], by="city", samples=300)
+    assert (found.metric, found.cluster) == ("mae", "row")
+    assert found.differences["metric"].to_list() == ["mae", "rmse", "spearman"]
+    assert (found.differences["high"][:2] < 0).all()
+    assert found.differences["low"][2] > 0
+    assert found.calibration.is_empty()
+    assert found.classes.is_empty()
+    assert set(found.groups["by"]) == {"city"}
+
+
+def test_folds_are_pooled(social: gs.GraphStore) -> None:
+    for fold in range(2):
+        for model, quality in (("hmg_emo", 0.8), ("majority", 0.1)):
+            rows = [row for n, row in enumerate(some_answers(quality, seed=fold)) if n % 2 == fold]
+            write_run(
+                social, f"{model}-{fold}", rows, model=model, config_id=model, split="kfold", split_id=f"fold{fold}"
+            )
+    found = gs.compare(social, ["hmg_emo", "majority"], samples=100)
+    assert found.rows == 240
+    assert found.clusters == 30  # a user is one cluster in all folds
+    assert found.scores["runs"].to_list() == [2] * 8
+    assert found.differences["pairs"].to_list() == [2] * 4
+
+
+def test_names_stand_for_configurations(compared: gs.GraphStore) -> None:
+    def labels(*names: str) -> list[str]:
+        return [one.label for one in configurations.find(compared, names)]
+
+    assert labels("hmg-emo") == labels("aaaa") == labels("hmg_emo-a2", "hmg_emo-a0") == ["hmg_emo"]
+    assert labels("latest") == ["majority"]
+    write_run(compared, "hmg_emo-d0", some_answers(0.6, seed=0), config_id="dddd4444")
+    assert sorted(labels("hmg_emo")) == ["hmg_emo aaaa11", "hmg_emo dddd44"]
+
+
+def test_what_cannot_be_compared_is_told(compared: gs.GraphStore) -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'majority'"):
+        gs.compare(compared, ["majorty"])
+    with pytest.raises(InputError, match="Name at least one"):
+        gs.compare(compared, [])
+    with pytest.raises(InputError, match="at least 100"):
+        gs.compare(compared, ["hmg_emo"], samples=5)
+    with pytest.raises(InputError, match="not by 'users'"):
+        gs.compare(compared, ["hmg_emo"], cluster="users")
+    with pytest.raises(UnknownNameError, match="Did you mean 'accuracy'"):
+        gs.compare(compared, ["hmg_emo"], metric="acuracy")
+    write_run(compared, "later", some_answers(0.5, seed=0), model="later", config_id="later", split="time")
+    with pytest.raises(InputError, match="edge-emotion on small, split time"):
+        gs.compare(compared, ["hmg_emo", "later"])
+    write_run(compared, "other", some_answers(0.5, seed=0), model="other", config_id="other", split_id="split-2")
+    with pytest.raises(DataError, match="same pairs"):
+        gs.compare(compared, ["hmg_emo", "other"])

@@ -1,0 +1,101 @@
+"""Rows that are scored again: the same numbers as the metrics, with any weights, and only rows that all answered."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from predicted import answer, write_run
+from scipy import stats
+
+import graphsocial as gs
+from graphsocial import runs
+from graphsocial.errors import DataError, InputError, UnknownNameError
+from graphsocial.metrics import multiclass
+from graphsocial.outcomes import ClassOutcomes, ValueOutcomes, one_target, read
+
+
+def random_classes(rows: int = 200, classes: int = 4, seed: int = 0) -> ClassOutcomes:
+    random = np.random.default_rng(seed)
+    shares = random.dirichlet(np.ones(classes), rows)
+    target = np.where(random.random(rows) < 0.5, shares.argmax(1), random.integers(0, classes - 1, rows))
+    return ClassOutcomes(target, shares.argmax(1), shares)
+
+
+def test_scores_are_those_of_the_metrics() -> None:
+    outcomes = random_classes()
+    mine = outcomes.scores(np.ones((1, 200)))
+    theirs = multiclass(outcomes.probabilities, outcomes.target)
+    for metric, value in mine.items():
+        assert value[0] == pytest.approx(theirs[metric], abs=1e-6), metric
+
+
+def test_a_weight_of_two_is_the_row_twice() -> None:
+    outcomes = random_classes()
+    times = np.random.default_rng(1).integers(0, 4, (3, 200))
+    weighted = outcomes.scores(times.astype(float))
+    for sample in range(3):
+        again = outcomes.take(np.repeat(np.arange(200), times[sample])).scores(np.ones((1, times[sample].sum())))
+        for metric in again:
+            assert weighted[metric][sample] == pytest.approx(again[metric][0], abs=1e-6), metric
+
+
+def test_the_label_counts_and_not_the_likeliest_class() -> None:
+    shares = np.array([[0.6, 0.4], [0.7, 0.3]])
+    outcomes = ClassOutcomes(np.array([1, 0]), np.array([1, 0]), shares)
+    assert outcomes.scores(np.ones((1, 2)))["accuracy"] == [1]
+    assert outcomes.errors.tolist() == [0, 0]
+
+
+def test_scores_of_numbers_are_scipy_s_with_ties_and_repeats() -> None:
+    random = np.random.default_rng(0)
+    target, value = random.integers(0, 9, 100).astype(float), random.normal(size=100).round(1)
+    times = random.integers(0, 3, (1, 100))
+    found = ValueOutcomes(target, value).scores(times.astype(float))
+    a, b = (np.repeat(x, times[0]) for x in (value, target))
+    assert found["mae"][0] == pytest.approx(np.abs(a - b).mean())
+    assert found["rmse"][0] == pytest.approx(np.sqrt(((a - b) ** 2).mean()))
+    assert found["spearman"][0] == pytest.approx(stats.spearmanr(a, b).statistic)
+
+
+def test_no_rows_have_no_scores() -> None:
+    assert np.isnan(random_classes().scores(np.zeros((1, 200)))["weighted_f1"][0])
+    assert np.isnan(ValueOutcomes(np.ones(3), np.ones(3)).scores(np.zeros((1, 3)))["mae"][0])
+
+
+def test_only_rows_that_all_answered_are_read_in_one_order(social: gs.GraphStore) -> None:
+    first = [answer("u2", "i1", "awe", [0.8, 0.1, 0.1]), answer("u1", "i1", "fear", [0.3, 0.3, 0.4])]
+    second = [answer("u1", "i1", "fear", [0.1, 0.8, 0.1]), answer("u1", "i2", "awe", [0.8, 0.1, 0.1], split="train")]
+    write_run(social, "a", first)
+    write_run(social, "b", [*second, *first[:1], answer("u3", "i3", "awe", [1, 0, 0])])
+    examples, (one, two), left_out = read(
+        social, [[runs.load(social, "a")], [runs.load(social, "b")]], "emotion", "test"
+    )
+    assert examples.ends == ("user", "image")
+    assert examples.ids[0].to_list() == ["u1", "u2"]
+    assert left_out == 1
+    assert isinstance(one, ClassOutcomes)
+    assert isinstance(two, ClassOutcomes)
+    assert one.target.tolist() == two.target.tolist() == [1, 0]
+    assert one.chosen.tolist() == [2, 0]
+    assert two.probabilities[0] == pytest.approx([0.1, 0.8, 0.1])
+
+
+def test_nodes_have_one_end_and_numbers_no_classes(social: gs.GraphStore) -> None:
+    rows = [{"entity_id": f"u{n}", "target": "age", "value": 30.0 + n, "true_value": 31.0} for n in range(3)]
+    write_run(social, "a", rows, entity_type="user")
+    examples, (one,), _ = read(social, [[runs.load(social, "a")]], "age", "test")
+    assert (examples.ends, examples.classes) == (("user",), ())
+    assert one.errors.tolist() == [1, 0, 1]
+
+
+def test_wrong_questions_are_told(social: gs.GraphStore) -> None:
+    write_run(social, "a", [answer("u1", "i1", "awe", [1, 0, 0]), answer("u1", "i1", "awe", [1, 0, 0], target="mood")])
+    run = runs.load(social, "a")
+    with pytest.raises(InputError, match="several targets: emotion, mood"):
+        one_target(social, [run], None)
+    with pytest.raises(UnknownNameError, match="Did you mean 'mood'"):
+        one_target(social, [run], "moods")
+    with pytest.raises(InputError, match="'all' is no part of a split"):
+        read(social, [[run]], "emotion", "all")
+    with pytest.raises(DataError, match="predict RUN --train"):
+        read(social, [[run]], "emotion", "train")
