@@ -220,11 +220,9 @@ def _calibration(store: GraphStore, panel: Panel, split: str) -> tuple[dict[str,
         held_out: list[Outcomes] = []
         if split != "validation":
             try:
-                held_out = [*Panel.read(store, [one], panel.examples.target, "validation").outcomes.values()][0]
+                (held_out,) = Panel.read(store, [one], panel.examples.target, "validation").outcomes.values()
             except DataError:
-                notes.append(
-                    f"'{one.label}' has no answers to validation rows, on which a temperature could be fitted."
-                )
+                notes.append(f"'{one.label}' has no answers to validation rows to fit a temperature on.")
         fitted = [calibration.fit_temperature(a.probabilities, a.target) for a in held_out if is_classes(a)]
         seeds = [answers for answers in panel.outcomes[one.label] if is_classes(answers)]
         for name, frame in calibration.tables(seeds, fitted).items():
