@@ -18,6 +18,7 @@ from graphsocial.store import literal, quote
 from graphsocial.types import SQL_TYPES
 
 PLACE = "__place"  # the row's number in the table, from 0 in the order of the files
+Types = dict[tuple[tuple[str, str], ...], list[str]]  # columns of a file with their types → types of a raw table's
 WORDS = {  # how DuckDB calls what is wrong with a record of a CSV file, and how we do
     "UNQUOTED VALUE": "a quote is not closed, or text follows a closing quote",
     "LINE SIZE OVER MAXIMUM": "the row is too long: over 8 MB",
@@ -103,15 +104,16 @@ def stage(
     connection.execute(f"create or replace temp table {quote(name)} (place bigint, {types}reason varchar)")
     others = _reachable(table, opened)
     parts: list[Part] = []
+    known: Types = {}
     for file in files:
         first = sum(part.count for part in parts)
         try:
-            count = _insert(connection, table, file, first, others)
+            count = _insert(connection, table, file, first, others, known)
         except duckdb.InvalidInputException as error:
             if "invalid state" not in str(error) or file_format(file.file) != "csv":
                 raise _sql_error(table, file, error) from error
             file = open_file(connection, table, file.file, scratch=scratch, mixed=True)
-            count = _insert(connection, table, file, first, others)
+            count = _insert(connection, table, file, first, others, known)
         except duckdb.Error as error:
             raise _sql_error(table, file, error) from error
         parts.append(Part(file, first, count, _unparsed(connection)))
@@ -127,9 +129,11 @@ def stage(
     return staged
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, table: RawTable, file: Opened, first: int, others: str) -> int:
+def _insert(
+    connection: duckdb.DuckDBPyConnection, table: RawTable, file: Opened, first: int, others: str, known: Types
+) -> int:
     forget_errors(connection)
-    select = _checked(connection, table, file, first, others)
+    select = _checked(connection, table, file, first, others, known)
     row = connection.execute(f"insert into {quote(staged_name(table))} {select}").fetchone()
     return int(row[0]) if row else 0
 
@@ -169,11 +173,17 @@ def _reachable(table: RawTable, opened: Mapping[str, tuple[Opened, ...]]) -> str
     return f"with {', '.join(ctes)} " if ctes else ""
 
 
-def _checked(connection: duckdb.DuckDBPyConnection, table: RawTable, file: Opened, first: int, others: str) -> str:
+def _checked(
+    connection: duckdb.DuckDBPyConnection, table: RawTable, file: Opened, first: int, others: str, known: Types
+) -> str:
     """The select of typed values and a reason: raw values, then their text, then values, then what is wrong.
 
     Rows are numbered where they leave the file. Later is too late: DuckDB makes a join of `in (…)` with many values,
     and joins move rows.
+
+    Args:
+        known: the types that the columns have in files with the same columns; DuckDB takes as long to tell them as to
+            read a small file.
     """
     columns = list(enumerate(table.columns))
     raw = [_raw(column, file) for column in table.columns]
@@ -183,7 +193,10 @@ def _checked(connection: duckdb.DuckDBPyConnection, table: RawTable, file: Opene
     picked = ", ".join(f"{sql} as r{n}" for n, sql in enumerate(raw))
     picked = f"select {PLACE} as place, {malformed} as malformed, {picked} from ({numbered})"
     if any(column.sql for column in table.columns) or set(file.types.values()) - {"VARCHAR"}:
-        types = [kind for _, kind, *_ in connection.execute(f"describe {others}{picked}").fetchall()[2:]]
+        shape = tuple(file.types.items())
+        if shape not in known:
+            known[shape] = [kind for _, kind, *_ in connection.execute(f"describe {others}{picked}").fetchall()[2:]]
+        types = known[shape]
     texts = ", ".join(f"{checks.raw_text(column, f'r{n}', types[n])} as t{n}" for n, column in columns)
     kept = "".join(f", r{n}" for n, column in columns if types[n] != "VARCHAR")
     values = ", ".join(f"{checks.value(column, f't{n}', f'r{n}', types[n])} as v{n}" for n, column in columns)

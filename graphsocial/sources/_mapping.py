@@ -70,6 +70,7 @@ class NodeRule(_Strict):
     columns: Columns = Field({}, description="The node's columns.")
     time: str | None = Field(None, description="The column that says when the node came to be.")
     where: str | None = Field(None, description="SQL condition: keep only these rows.")
+    distinct: bool = Field(False, description="Several rows with one id are one node, not duplicates to reject.")
     ids_from: list[str] = Field([], description="Further nodes: distinct ids from table.column.")
 
 
@@ -83,6 +84,7 @@ class EdgeRule(_Strict):
     columns: Columns = Field({}, description="The edge's columns.")
     time: str | None = Field(None, description="The column that says when the edge came to be.")
     where: str | None = Field(None, description="SQL condition: keep only these rows.")
+    distinct: bool = Field(False, description="Several rows with one pair of ends are one edge.")
 
 
 class Mapping(_Strict):

@@ -95,9 +95,8 @@ class _Build:
                 raise InputError(f"{self.path}: {place} needs `id`, the column with the node's id.")
             table = self._table(place, rule.file)
             keys = {"id": self._key(table, name, "id", rule.id)}
-            yield self._filtered(
-                Rows(entry, table, keys, self._columns(table, name, rule.columns, rule.time)), rule.where
-            )
+            columns = self._columns(table, name, rule.columns, rule.time)
+            yield self._filtered(Rows(entry, table, keys, columns, distinct=rule.distinct), rule.where)
         for origin in rule.ids_from:
             file, _, column = origin.partition(".")
             if not column:
@@ -119,9 +118,8 @@ class _Build:
         )
         table = self._table(place, rule.file)
         keys = {key: self._key(table, rule.type, key, given) for key, given in (("src", rule.src), ("dst", rule.dst))}
-        return self._filtered(
-            Rows(entry, table, keys, self._columns(table, rule.type, rule.columns, rule.time)), rule.where
-        )
+        columns = self._columns(table, rule.type, rule.columns, rule.time)
+        return self._filtered(Rows(entry, table, keys, columns, distinct=rule.distinct), rule.where)
 
     def _typed(self, place: str, make: Callable[[tuple[Column, ...]], T], rules: Columns, time: str | None) -> T:
         """The node or edge type, with the place in the mapping before what is wrong with it."""
@@ -172,7 +170,12 @@ class _Build:
         return replace(rows, where=self._read(rows.table, RawColumn(f"{rows.into} where", "boolean", sql=where)))
 
     def _read(self, table: str, column: RawColumn) -> str:
-        self.read.setdefault(table, {})[column.name] = column
+        """The name of a raw column that is read as `column` says; what several rows need alike is read once."""
+        known = self.read.setdefault(table, {})
+        for name, other in known.items():
+            if replace(column, name=name) == other:
+                return quote(name)
+        known[column.name] = column
         return quote(column.name)
 
     def tables(self, root: Path) -> Iterator[RawTable]:
