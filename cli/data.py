@@ -15,14 +15,14 @@ Count = Annotated[int | None, typer.Option(metavar="N", min=1, show_default=Fals
 
 def synthesize(
     ctx: typer.Context,
-    layout: Annotated[str, typer.Argument(metavar="LAYOUT", help="Whose files to write: iesn.")],
+    layout: Annotated[str, typer.Argument(metavar="LAYOUT", help="What to write: iesn or notes.")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that does not exist yet, or is empty.")],
     users: Count = None,
     images: Count = None,
     views: Count = None,
     contacts: Count = None,
     groups: Count = None,
-    preset: Annotated[str, typer.Option(metavar="NAME", help="small, or iesn for the size of the paper.")] = "small",
+    preset: Annotated[str, typer.Option(metavar="NAME", help="small, or iesn or eijl for the size of the paper.")] = "small",
     seed: Annotated[int | None, typer.Option(metavar="S", help="The same seed writes the same files.")] = None,
     set_: SetOption = None,
     store: StoreOption = None,
@@ -32,18 +32,19 @@ def synthesize(
     """Write a synthetic dataset with a known answer, to try things on."""
     session = settle(ctx, store, json, quiet)
     from graphsocial.plugins import configure
-    from graphsocial.synthesis import SyntheticIesn
+    from graphsocial.synthesis import settings_of, source_of
     from graphsocial.synthesis import synthesize as write
 
     sizes = {"users": users, "images": images, "views": views, "contacts": contacts, "groups": groups, "seed": seed}
     given = settings(set_) | {name: value for name, value in sizes.items() if value is not None}
-    chosen = configure(SyntheticIesn, asdict(SyntheticIesn.preset(preset)) | given)
+    kind = settings_of(layout)
+    chosen = configure(kind, asdict(kind.preset(preset)) | given)
     with session.out.progress() as progress:
         counts = write(layout, folder, settings=chosen, progress=progress)
     if session.out.json:
         return session.out.value({"folder": str(folder), "rows": counts})
     session.out.table(["table", "rows"], counts.items())
-    session.out.say(f"Next: {session.command('ingest', layout, str(folder))}")
+    session.out.say(f"Next: {session.command('ingest', source_of(layout), str(folder))}")
 
 
 def ingest(

@@ -26,6 +26,8 @@ from graphsocial.synthetic_content import (
     write_comments,
     write_group,
 )
+from graphsocial.synthetic_notes import README as NOTES_README
+from graphsocial.synthetic_notes import SyntheticNotes, write_notes
 from graphsocial.synthetic_world import (
     SyntheticIesn,
     World,
@@ -36,9 +38,15 @@ from graphsocial.synthetic_world import (
     views,
 )
 
-__all__ = ["SyntheticIesn", "synthesize"]
+__all__ = ["SyntheticIesn", "SyntheticNotes", "settings_of", "source_of", "synthesize"]
 
 Progress = Callable[[str, int, int], None]
+Settings = SyntheticIesn | SyntheticNotes
+LAYOUTS: dict[str, tuple[type[Settings], str]] = {
+    "iesn": (SyntheticIesn, "iesn"),
+    "notes": (SyntheticNotes, "xiaohongshu"),
+}
+"""Layout → its settings, the source that reads it."""
 
 GENERATOR = 1  # goes up when the same settings would write other bytes
 APPRAISALS = np.array(  # valence, arousal, dominance of each emotion, 1 to 9
@@ -80,26 +88,40 @@ The whole model is written down in `graphsocial/synthetic_world.py`. Settings (a
 """
 
 
+def settings_of(layout: str) -> type[Settings]:
+    """The settings of a layout, or an `UnknownNameError`."""
+    if layout not in LAYOUTS:
+        raise UnknownNameError.of("synthetic layout", layout, LAYOUTS)
+    return LAYOUTS[layout][0]
+
+
+def source_of(layout: str) -> str:
+    """The source that reads a layout."""
+    settings_of(layout)
+    return LAYOUTS[layout][1]
+
+
 def synthesize(
-    layout: str, path: Path | str, *, settings: SyntheticIesn | None = None, progress: Progress | None = None
+    layout: str, path: Path | str, *, settings: Settings | None = None, progress: Progress | None = None
 ) -> dict[str, int]:
     """Write a synthetic dataset into the folder `path` and say how many rows each table has.
 
     The folder appears complete or not at all. Called again with the same settings it only reads the counts back.
 
     Args:
-        layout: which source's layout; `iesn` is the only one for now.
+        layout: `iesn`, or `notes` for the layout of the source `xiaohongshu`.
         path: a folder that does not exist or is empty, or one that this function wrote.
-        settings: sizes and strengths; the defaults make a small dataset with JPEG files.
+        settings: sizes and strengths, of the layout's class; the defaults make a small dataset.
         progress: called with (what, done, of how many).
 
     Raises:
         UnknownNameError: there is no such layout.
-        InputError: the folder holds something else.
+        InputError: the folder holds something else, or the settings are of another layout.
     """
-    if layout != "iesn":
-        raise UnknownNameError.of("synthetic layout", layout, ["iesn"])
-    settings, path = settings or SyntheticIesn(), Path(path).resolve()
+    kind = settings_of(layout)
+    settings, path = settings or kind(), Path(path).resolve()
+    if not isinstance(settings, kind):
+        raise InputError(f"The layout '{layout}' takes {kind.__name__}, not {type(settings).__name__}.")
     record: dict[str, Any] = {"layout": layout, "generator": GENERATOR, "settings": asdict(settings)}
     if path.exists():
         counts = _written_before(path, record)
@@ -109,13 +131,17 @@ def synthesize(
     shutil.rmtree(partial, ignore_errors=True)  # what a killed run left behind
     partial.mkdir(parents=True)
     try:
-        record["counts"] = _write_iesn(partial, settings, progress or (lambda what, done, of: None))
+        if isinstance(settings, SyntheticNotes):
+            record["counts"], readme = write_notes(partial, settings), NOTES_README
+        else:
+            record["counts"] = _write_iesn(partial, settings, progress or (lambda what, done, of: None))
+            readme = README
         text = json.dumps(record, indent=2)
         (partial / "settings.json").write_text(text + "\n", encoding="utf-8")
         counts = dict(record["counts"])
         lines = "\n".join(f"- `{name}`: {count:,} rows" for name, count in counts.items())
-        readme = README.format(layout=layout, counts=lines, emotions=", ".join(EMOTIONS), settings=text)
-        (partial / "README.md").write_text(readme, encoding="utf-8")
+        told = readme.format(layout=layout, counts=lines, emotions=", ".join(EMOTIONS), settings=text)
+        (partial / "README.md").write_text(told, encoding="utf-8")
         if path.exists():
             path.rmdir()
         partial.rename(path)

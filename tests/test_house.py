@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # part do not import one another.
 LAYERS: list[list[set[str]]] = [
     [{"errors"}, {"types", "schemas", "_torchvision"}],
-    [{"synthetic_content"}, {"synthetic_world"}, {"synthesis"}],
+    [{"synthetic_content"}, {"synthetic_world", "synthetic_notes"}, {"synthesis"}],
     [{"plugins"}],
     [{"store"}],
     [{"sources.base"}, {"affect"}, {"sources._mapping", "sources._iesn_layout"}, {"sources.*"}],

@@ -1,0 +1,223 @@
+"""What goes with being shared: how shares are distributed, how texts and covers feel, and eq. 1 of EIJL as a regression.
+
+Leng & Yan, "EIJL: Popularity Prediction of Social Media Advertisements Based on Multimodal Emotional Interaction and
+Joint Learning", Data Intelligence, 2025, section 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from graphsocial.analysis.base import Findings, Progress
+from graphsocial.errors import DataError, InputError
+from graphsocial.store import quote
+from graphsocial.tasks._posts import EMOTIONS, counted_node, emotions
+from graphsocial.types import NodeType
+
+if TYPE_CHECKING:
+    from graphsocial.store import GraphStore
+
+COUNTS = ("likes", "favourites", "comments", "shares", "reactions")
+FEWEST = 50  # rows below which a regression on five terms says nothing
+
+
+@dataclass(frozen=True)
+class Popularity:
+    """Four tables of the nodes that are shared (`note`, `post`).
+
+    `shares`: the distribution of shares, with the log-normal fitted to those above zero and how well it fits.
+    `emotions`: how many texts have which grade of emotion, and how many covers a face that shows one.
+    `correlations`: Spearman's ρ and Pearson's r of likes, favourites, comments and shares, pair by pair.
+    `regression`: EIJL's eq. 1 three times, with coefficients, standard errors, p values and 95 % intervals:
+
+        Y = β0 + β1 text + β2 image + β3 likability + β4 text·image + β5 text·image·likability + ε
+
+    `ols` is as printed: Y is 1 for the most shared fifth, else 0, by least squares, with standard errors that allow for
+    the unequal variance such a Y has (HC1). `logit` is the logistic regression of the same Y, which is what a yes or no
+    asks for; its R² is McFadden's. `log_shares` is least squares with Y = log(1 + shares), which no cut has coarsened.
+
+    Text emotion is the grade 1 to 5, image emotion the intensity 0 to 1, likability 0, 1 or 2: the third of all nodes
+    that the likes fall into. A term that the data does not have is left out, with its interactions.
+
+    Attributes:
+        node: the node type; by default the only one that has the column of shares.
+        shares, likes: the columns of these counts.
+        popular: the share of nodes that counts as popular.
+    """
+
+    node: str | None = None
+    shares: str = "shares"
+    likes: str = "likes"
+    popular: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not 0 < self.popular < 1:
+            raise InputError(f"popular is a share between 0 and 1, not {self.popular}.")
+
+    def analyze(self, store: GraphStore, dataset: str, *, progress: Progress | None = None) -> Findings:
+        """Look at a dataset; reads the store and writes nothing.
+
+        Raises:
+            DataError: no node type has the column of shares, or too few rows have a value.
+        """
+        node = counted_node(store.schema, self.node, self.shares)
+        steps = progress or (lambda what, done, of: None)
+        rows, notes = self._rows(store, node, dataset)
+        if rows.height < FEWEST:
+            raise DataError(f"Only {rows.height:,} '{node}' nodes have '{self.shares}'; {FEWEST} are needed.")
+        frames: dict[str, pl.DataFrame] = {}
+        parts = {"shares": _distribution, "emotions": _emotion_counts, "correlations": _correlations}
+        for number, (name, part) in enumerate(parts.items()):
+            steps(name, number, len(parts) + 1)
+            frames[name] = part(rows)
+        steps("regression", len(parts), len(parts) + 1)
+        frames["regression"], told = regress(rows, self.popular)
+        return Findings(
+            {name: frame for name, frame in frames.items() if frame.height}, {"node": str(node)}, (*notes, *told)
+        )
+
+    def _rows(self, store: GraphStore, node: NodeType, dataset: str) -> tuple[pl.DataFrame, tuple[str, ...]]:
+        """The counts by name, `text` and `image` emotion and `likability`, of the nodes with shares."""
+        known = {column.name: column for column in node.columns}
+        counts = {"shares": self.shares, "likes": self.likes}
+        counts |= {name: name for name in COUNTS if name not in counts}
+        have = {name: column for name, column in counts.items() if column in known and known[column].kind == "integer"}
+        found = emotions(store, node, dataset)
+        chosen = ", ".join(f"n.{quote(column)}::double as {quote(name)}" for name, column in have.items())
+        rows = store.sql(
+            f"select {chosen}, e.* exclude (idx) from ({store.visible(node, dataset=dataset)}) as n "
+            f"join ({found.sql}) as e using (idx) where n.{quote(self.shares)} is not null order by idx"
+        ).pl()
+        notes = list(found.notes)
+        if "likes" in have and rows["likes"].null_count() < rows.height:
+            likes = rows["likes"].to_numpy()
+            cuts = np.nanquantile(likes, [1 / 3, 2 / 3])
+            level = (likes[:, None] > cuts).sum(axis=1).astype(float)
+            rows = rows.with_columns(pl.Series("likability", np.where(np.isnan(likes), np.nan, level)).fill_nan(None))
+            notes.append(f"Likability: up to {cuts[0]:,.0f} likes, up to {cuts[1]:,.0f}, more.")
+        return rows, tuple(notes)
+
+
+def _distribution(rows: pl.DataFrame) -> pl.DataFrame:
+    """One row a measure: quantiles, the log-normal's two parameters, and how well it and the normal fit."""
+    from scipy import stats
+
+    shares = rows["shares"].to_numpy()
+    logs = np.log(shares[shares > 0])
+    if len(logs) < 3 or logs.std() == 0:
+        raise DataError("Nearly all nodes have the same number of shares; there is no distribution to describe.")
+    fitted = stats.kstest(logs, "norm", args=(logs.mean(), logs.std(ddof=1)))
+    plain = shares[shares > 0]
+    normal = stats.kstest(plain, "norm", args=(plain.mean(), plain.std(ddof=1)))
+    order = stats.probplot(logs, fit=True)[1]
+    values = {
+        "nodes": float(len(shares)),
+        "zero": float((shares == 0).mean()),
+        "mean": float(shares.mean()),
+        **{f"quantile_{q}": float(np.quantile(shares, q / 100)) for q in (25, 50, 75, 90, 99)},
+        "most": float(shares.max()),
+        "log_mean": float(logs.mean()),
+        "log_deviation": float(logs.std(ddof=1)),
+        "log_skewness": float(stats.skew(logs)),
+        "log_excess_kurtosis": float(stats.kurtosis(logs)),
+        "kolmogorov_smirnov": float(fitted.statistic),
+        "kolmogorov_smirnov_of_normal": float(normal.statistic),
+        "probability_plot_r2": float(order[2] ** 2),
+    }
+    return pl.DataFrame({"measure": list(values), "value": list(values.values())})
+
+
+def _emotion_counts(rows: pl.DataFrame) -> pl.DataFrame:
+    """Emotion, level, how many nodes have it and their mean log(1 + shares)."""
+    parts = []
+    for name in (name for name in EMOTIONS if name in rows.columns):
+        level = pl.col(name).round() if name == "text" else (pl.col(name) > 0).cast(pl.Float64)
+        parts.append(
+            rows.filter(pl.col(name).is_not_null())
+            .group_by(level.alias("level"))
+            .agg(pl.len().cast(pl.Int64).alias("nodes"), pl.col("shares").log1p().mean().alias("mean_log_shares"))
+            .sort("level")
+            .select(pl.lit(name).alias("emotion"), "level", "nodes", (pl.col("nodes") / pl.col("nodes").sum())
+                    .alias("share"), "mean_log_shares")
+        )
+    return pl.concat(parts) if parts else pl.DataFrame()
+
+
+def _correlations(rows: pl.DataFrame) -> pl.DataFrame:
+    """Each pair of counts: Spearman's ρ, Pearson's r of the counts and of their logarithms."""
+    from scipy import stats
+
+    names = [name for name in COUNTS if name in rows.columns]
+    found = []
+    for a in names:
+        for b in names:
+            both = rows.select(pl.col(a).alias("a"), pl.col(b).alias("b")).drop_nulls().to_numpy()
+            if len(both) > 2 and (both.std(axis=0) > 0).all():
+                found.append(
+                    {
+                        "one": a,
+                        "other": b,
+                        "spearman": float(stats.spearmanr(both[:, 0], both[:, 1]).statistic),
+                        "pearson": float(np.corrcoef(both.T)[0, 1]),
+                        "pearson_of_logs": float(np.corrcoef(np.log1p(both).T)[0, 1]),
+                        "nodes": len(both),
+                    }
+                )
+    return pl.DataFrame(found)
+
+
+def regress(rows: pl.DataFrame, popular: float = 0.2) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Eq. 1 by least squares (`ols`, `log_shares`) and as a logistic regression (`logit`).
+
+    Args:
+        rows: `shares`, and those of `text`, `image` and `likability` that there are; rows that lack one are left out.
+        popular: the share of rows that counts as popular.
+
+    Returns:
+        One row a model and term; sentences on what was left out.
+    """
+    import statsmodels.api as sm
+
+    factors = [name for name in ("text", "image", "likability") if name in rows.columns and rows[name].n_unique() > 1]
+    told = [f"The data has no {name} emotion that varies." for name in EMOTIONS if name not in factors]
+    told += [] if "likability" in factors else ["The data has no likes."]
+    used = rows.select("shares", *factors).drop_nulls()
+    if not factors or used.height < FEWEST:
+        return pl.DataFrame(), (*told, f"No regression: only {used.height:,} rows have what it needs.")
+    terms = {name: used[name].to_numpy().astype(float) for name in factors}
+    for names in (("text", "image"), ("text", "image", "likability")):
+        if all(name in factors for name in names):
+            terms["_".join(names)] = np.prod([terms[name] for name in names], axis=0)
+    given = sm.add_constant(np.column_stack(list(terms.values())))
+    shares = used["shares"].to_numpy()
+    line = float(np.quantile(shares, 1 - popular))
+    y = (shares > line).astype(float)
+    told.append(f"Popular: more than {line:,.0f} shares, {y.mean():.1%} of {len(y):,}.")
+    fits = {"ols": sm.OLS(y, given).fit(cov_type="HC1"), "log_shares": sm.OLS(np.log1p(shares), given).fit()}
+    try:
+        fits["logit"] = sm.Logit(y, given).fit(disp=False)
+    except (np.linalg.LinAlgError, Warning) as error:  # popular and unpopular nodes can be told apart without error
+        told.append(f"The logistic regression has no solution: {error}.")
+    return pl.concat([_coefficients(name, fit, ["constant", *terms]) for name, fit in fits.items()]), tuple(told)
+
+
+def _coefficients(model: str, fit: Any, terms: list[str]) -> pl.DataFrame:
+    interval: NDArray[np.float64] = np.asarray(fit.conf_int(alpha=0.05))
+    return pl.DataFrame(
+        {
+            "model": model,
+            "term": terms,
+            "coefficient": np.asarray(fit.params),
+            "standard_error": np.asarray(fit.bse),
+            "p": np.asarray(fit.pvalues),
+            "low": interval[:, 0],
+            "high": interval[:, 1],
+            "r2": float(fit.prsquared if model == "logit" else fit.rsquared),
+            "nodes": int(fit.nobs),
+        }
+    )

@@ -1,0 +1,63 @@
+"""Notes of Xiaohongshu (Little Red Book): image and text, who wrote them for which brand, and how they were shared."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from graphsocial.errors import MissingFileError
+from graphsocial.schemas import text
+from graphsocial.sources.base import (
+    FORMATS,
+    Plan,
+    RawTable,
+    Rows,
+    columns_from_schema,
+    find_table,
+    require_folder,
+    stored_columns,
+)
+from graphsocial.types import EdgeType, NodeType
+
+
+@dataclass(frozen=True)
+class Xiaohongshu:
+    """Reads a folder in the layout of `schemas/datasets/xiaohongshu.schema.json`: the table `notes` and its covers.
+
+    Leng & Yan, "EIJL: Popularity Prediction of Social Media Advertisements Based on Multimodal Emotional Interaction
+    and Joint Learning", Data Intelligence, 2025. The notes of that paper were not published: this layout is ours, and
+    was not tested on them. Tables with other columns go in by a mapping of the source `table`.
+
+    Node types `note` (its time is `published_at`), `author` and `brand`; edges `author posts note` and `note promotes
+    brand`. Likes, favourites, comments and shares are answers, counted at one moment after the note was published.
+    """
+
+    def plan(self, path: Path, *, dataset: str | None = None) -> Plan:
+        """Look at the files under `path` and say what they are; reads no rows.
+
+        Raises:
+            MissingFileError: the folder has no table of notes.
+        """
+        root = require_folder(path).resolve()
+        files = find_table(root, "notes")
+        if not files:
+            there = ", ".join(sorted(entry.name for entry in root.iterdir())[:12]) or "nothing"
+            raise MissingFileError(
+                f"'{root}' has no table 'notes': expected notes.csv or another of {', '.join(FORMATS)}, or a folder "
+                f"'notes' of such files. There: {there}. Other layouts are read by `ingest table MAPPING.yaml`."
+            )
+        rule = json.loads(text("datasets", "xiaohongshu.schema.json"))["properties"]["notes"]["items"]
+        notes = RawTable("notes", files, columns_from_schema(rule), unique=("note_id",))
+        note = NodeType("note", stored_columns(rule, leave_out=("note_id", "author_id")), time="published_at")
+        author, brand = NodeType("author"), NodeType("brand")
+        posts, promotes = EdgeType("author", "posts", "note"), EdgeType("note", "promotes", "brand")
+        written, known = "author_id is not null", '"case" is not null'
+        rows = (
+            Rows(note, "notes", {"id": "note_id"}, {column.name: f'"{column.name}"' for column in note.columns}),
+            Rows(author, "notes", {"id": "author_id"}, where=written, distinct=True),
+            Rows(brand, "notes", {"id": '"case"'}, where=known, distinct=True),
+            Rows(posts, "notes", {"src": "author_id", "dst": "note_id"}, where=written),
+            Rows(promotes, "notes", {"src": "note_id", "dst": '"case"'}, where=known),
+        )
+        return Plan((notes,), rows, root, dataset or root.name)
