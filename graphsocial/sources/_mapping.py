@@ -1,14 +1,17 @@
-"""The mapping file of the source `table`, checked where it comes in."""
+"""The mapping files of the sources `table` and `dialogue`, checked where they come in."""
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from graphsocial.errors import InputError, MissingFileError, UnknownNameError
+from graphsocial.sources.base import RawColumn, RawTable, find_table
 from graphsocial.types import Kind, Role
 
 
@@ -99,7 +102,30 @@ class Mapping(_Strict):
     edges: list[EdgeRule] = Field([], description="The edge types.")
 
 
-def read_mapping(path: Path | str) -> Mapping:
+class SegmentRule(_Strict):
+    """One file with a row per segment of a dialogue."""
+
+    file: str = Field(description="The raw table.")
+    columns: dict[str, Key] = Field(
+        description="Columns of dialogue.schema.json: the file's column, or {sql: an expression over its columns}."
+    )
+
+
+class DialogueMapping(_Strict):
+    """How files become dialogues: what `graphsocial ingest dialogue` reads where columns have other names."""
+
+    dataset: str = Field(min_length=1, description="The dataset's name in the store.")
+    root: str | None = Field(
+        None, description="The data's folder, relative to this file; ${NAME} is the environment's."
+    )
+    files: dict[str, File] = Field(min_length=1, description="The raw tables by name.")
+    segments: list[SegmentRule] = Field(min_length=1, description="The files that segments are in.")
+
+
+M = TypeVar("M", Mapping, DialogueMapping)
+
+
+def read_mapping(path: Path | str, model: type[M] = Mapping) -> M:  # type: ignore[assignment]  # mypy: M is Mapping then
     """Read and check a mapping file.
 
     Raises:
@@ -114,33 +140,83 @@ def read_mapping(path: Path | str) -> Mapping:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"'{path}' is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(given, dict):
-        raise InputError(f"'{path}' must have the keys {', '.join(Mapping.model_fields)}.")
+        raise InputError(f"'{path}' must have the keys {', '.join(model.model_fields)}.")
     try:
-        return Mapping.model_validate(given)
+        return model.model_validate(given)
     except ValidationError as error:
         first = min(error.errors(), key=lambda entry: entry["type"] != "extra_forbidden")  # a misspelt key, most likely
-        raise InputError(f"{path}: {_told(first['loc'], first['type'], first['msg'])}") from error
+        raise InputError(f"{path}: {_told(model, first['loc'], first['type'], first['msg'])}") from error
 
 
-def _told(where: tuple[int | str, ...], kind: str, message: str) -> str:
+def folder_of(root: str | None, path: Path, instead: Path | None) -> Path:
+    """The data's folder: `instead` where it is given, else `root` of the mapping at `path`.
+
+    Raises:
+        InputError: `root` names a variable that the environment does not have.
+        MissingFileError: there is no such folder.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in os.environ:
+            raise InputError(
+                f"{path}: root is '{root}', but the environment has no {match[1]}. Set it, or give --set root=FOLDER."
+            )
+        return os.environ[match[1]]
+
+    if instead is not None:
+        folder = instead.resolve()
+    else:
+        folder = (path.resolve().parent / Path(re.sub(r"\$\{(\w+)\}", value, root or ".")).expanduser()).resolve()
+    if not folder.is_dir():
+        raise MissingFileError(f"{path}: there is no folder '{folder}'. Give another: --set root=FOLDER.")
+    return folder
+
+
+def raw_table(name: str, rule: FileRule, columns: tuple[RawColumn, ...], root: Path, path: Path) -> RawTable:
+    """The files of one rule of the mapping at `path`, and what is read of them.
+
+    Raises:
+        MissingFileError: there is no such file below `root`.
+    """
+    files = find_table(root, rule.path) or tuple(sorted(file for file in root.glob(rule.path) if file.is_file()))
+    if not files:
+        there = ", ".join(sorted(entry.name for entry in root.iterdir())[:12]) or "nothing"
+        raise MissingFileError(f"{path}: files.{name}: no file '{rule.path}' in '{root}'. There: {there}.")
+    return RawTable(
+        name,
+        files,
+        columns,
+        has_header=rule.header,
+        names=tuple(rule.names),
+        delimiter=rule.delimiter,
+        encoding=rule.encoding,
+        nulls=tuple(rule.nulls),
+    )
+
+
+def _told(model: type[BaseModel], where: tuple[int | str, ...], kind: str, message: str) -> str:
     """One pydantic error as a sentence."""
     steps = [str(step) for step in where if step not in ("str", "KeyRule")]
     if kind == "extra_forbidden":
         owner = ".".join(steps[:-1]) or "the mapping"
-        return str(UnknownNameError.of(f"key of {owner}", steps[-1], _keys(where)))
+        return str(UnknownNameError.of(f"key of {owner}", steps[-1], _keys(model, where)))
     return f"{'.'.join(steps)}: {message[0].lower()}{message[1:]}."
 
 
-def _keys(where: tuple[int | str, ...]) -> list[str]:
+def _keys(model: type[BaseModel], where: tuple[int | str, ...]) -> list[str]:
     """The keys that are allowed at the place of an unknown one."""
-    model: type[BaseModel] = Mapping
     if len(where) > 1:
-        rules: dict[str, type[BaseModel]] = {"files": FileRule, "nodes": NodeRule, "edges": EdgeRule}
+        rules: dict[str, type[BaseModel]] = {
+            "files": FileRule,
+            "nodes": NodeRule,
+            "edges": EdgeRule,
+            "segments": SegmentRule,
+        }
         model = rules[str(where[0])]
-        if "columns" in where[:-1]:
-            model = ColumnRule
-        elif where[-2] == "KeyRule":
+        if where[-2] == "KeyRule":
             model = KeyRule
+        elif "columns" in where[:-1]:
+            model = ColumnRule
     return [rule.alias or name for name, rule in model.model_fields.items()]
 
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
-from graphsocial.errors import InputError, MissingFileError, UnknownNameError
-from graphsocial.sources._mapping import Columns, EdgeRule, Key, KeyRule, Mapping, NodeRule, read_mapping
-from graphsocial.sources.base import Plan, RawColumn, RawTable, Rows, find_table
+from graphsocial.errors import InputError, UnknownNameError
+from graphsocial.sources._mapping import (
+    Columns,
+    EdgeRule,
+    Key,
+    KeyRule,
+    Mapping,
+    NodeRule,
+    folder_of,
+    raw_table,
+    read_mapping,
+)
+from graphsocial.sources.base import Plan, RawColumn, RawTable, Rows
 from graphsocial.store import quote
 from graphsocial.types import Column, EdgeType, NodeType
 
@@ -50,25 +58,10 @@ class Table:
     def plan(self, path: Path, *, dataset: str | None = None) -> Plan:
         """Read the mapping and say what its files are; reads no rows."""
         mapping = read_mapping(path)
-        root = self.root.resolve() if self.root else _root(mapping, Path(path))
-        if not root.is_dir():
-            raise MissingFileError(f"{path}: there is no folder '{root}'. Give another: --set root=FOLDER.")
+        root = folder_of(mapping.root, Path(path), self.root)
         build = _Build(mapping, Path(path))
         rows = tuple(build.rows())
         return Plan(tuple(build.tables(root)), rows, root, dataset or mapping.dataset)
-
-
-def _root(mapping: Mapping, path: Path) -> Path:
-    def value(match: re.Match[str]) -> str:
-        if match[1] not in os.environ:
-            raise InputError(
-                f"{path}: root is '{mapping.root}', but the environment has no {match[1]}. "
-                "Set it, or give --set root=FOLDER."
-            )
-        return os.environ[match[1]]
-
-    given = re.sub(r"\$\{(\w+)\}", value, mapping.root or ".")
-    return (path.resolve().parent / Path(given).expanduser()).resolve()
 
 
 @dataclass
@@ -180,19 +173,4 @@ class _Build:
 
     def tables(self, root: Path) -> Iterator[RawTable]:
         for name, rule in self.mapping.files.items():
-            files = find_table(root, rule.path) or tuple(
-                sorted(file for file in root.glob(rule.path) if file.is_file())
-            )
-            if not files:
-                there = ", ".join(sorted(entry.name for entry in root.iterdir())[:12]) or "nothing"
-                raise MissingFileError(f"{self.path}: files.{name}: no file '{rule.path}' in '{root}'. There: {there}.")
-            yield RawTable(
-                name,
-                files,
-                tuple(self.read.get(name, {}).values()),
-                has_header=rule.header,
-                names=tuple(rule.names),
-                delimiter=rule.delimiter,
-                encoding=rule.encoding,
-                nulls=tuple(rule.nulls),
-            )
+            yield raw_table(name, rule, tuple(self.read.get(name, {}).values()), root, self.path)

@@ -1,0 +1,205 @@
+"""Dialogues: who said what in which order, what it answers, and with which emotion and sentiment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from graphsocial.errors import InputError, MissingFileError, UnknownNameError
+from graphsocial.schemas import text
+from graphsocial.sources._mapping import DialogueMapping, KeyRule, SegmentRule, folder_of, raw_table, read_mapping
+from graphsocial.sources.base import (
+    Plan,
+    RawColumn,
+    RawTable,
+    Rows,
+    columns_from_schema,
+    find_table,
+    require_folder,
+    stored_columns,
+)
+from graphsocial.store import literal, quote
+from graphsocial.types import EdgeType, NodeType
+
+TIME = "said_at"
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """Reads a folder in the layout of `schemas/datasets/dialogue.schema.json`, or the files that a YAML mapping names.
+
+        dataset: talks
+        root: ${DATA}/talks
+        files: {talks: talks.csv}
+        segments:
+          - file: talks
+            columns: {dialogue: talk, turn: number, speaker: who, text: words, emotion: {sql: "lower(felt)"}}
+
+    Node types `segment` and `user`; edges `user speaks segment`, `segment next segment` (each to the one after it in
+    its dialogue) and `segment replies segment` (from the answer to what it answers).
+
+    Attributes:
+        replies: `turns`: a segment without `reply_to` answers the last segment of another speaker in its dialogue,
+            where both speakers are known; `given`: only `reply_to` counts.
+        speakers: `shared`: a name is one user in all dialogues; `per_dialogue`: names such as A and B are others in
+            each dialogue.
+        root: the data's folder, instead of the one in the mapping.
+    """
+
+    replies: Literal["turns", "given"] = "turns"
+    speakers: Literal["shared", "per_dialogue"] = "shared"
+    root: Path | None = None
+
+    def plan(self, path: Path, *, dataset: str | None = None) -> Plan:
+        """Look at the files under `path` and say what they are; reads no rows.
+
+        Raises:
+            MissingFileError: a file or folder is not there.
+            InputError: the mapping is not one, or names a column that the layout does not have.
+        """
+        tables, root, name = self._mapped(Path(path)) if Path(path).is_file() else self._folder(Path(path))
+        parts = {table.name: {column.name for column in table.columns} for table in tables if table.columns}
+        return Plan(tables, tuple(self._rows(parts)), root, dataset or name, (("turns", self._turns(parts)),))
+
+    def _folder(self, path: Path) -> tuple[tuple[RawTable, ...], Path, str]:
+        root = require_folder(path).resolve()
+        files = find_table(root, "segments")
+        if not files:
+            there = ", ".join(sorted(entry.name for entry in root.iterdir())[:12]) or "nothing"
+            raise MissingFileError(
+                f"'{root}' has no table 'segments': expected segments.csv (or .tsv, .parquet, .jsonl, .gz of these) or "
+                f"a folder 'segments'. There: {there}. Files of other names and columns are read by a YAML mapping."
+            )
+        return (RawTable("segments", files, columns_from_schema(_contract())),), root, root.name
+
+    def _mapped(self, path: Path) -> tuple[tuple[RawTable, ...], Path, str]:
+        mapping = read_mapping(path, DialogueMapping)
+        root = folder_of(mapping.root, path, self.root)
+        columns: dict[str, tuple[RawColumn, ...]] = {}
+        for number, rule in enumerate(mapping.segments):
+            if rule.file not in mapping.files:
+                wrong = UnknownNameError.of("file", rule.file, mapping.files)
+                raise InputError(f"{path}: segments.{number}: {wrong}")
+            if rule.file in columns:
+                raise InputError(f"{path}: segments.{number}: the file '{rule.file}' is read already; name it once.")
+            columns[rule.file] = _columns(f"{path}: segments.{number}", rule)
+        tables = tuple(raw_table(name, rule, columns.get(name, ()), root, path) for name, rule in mapping.files.items())
+        return tables, root, mapping.dataset
+
+    def _turns(self, parts: dict[str, set[str]]) -> str:
+        """SQL: each segment's id, speaker and time, and the ids of the one after it and of the one that it answers."""
+        user = "speaker" if self.speakers == "shared" else "dialogue || '/' || speaker"
+        turn = "case when turn = trunc(turn) then turn::bigint::varchar else turn::varchar end"
+        rows = " union all ".join(
+            f"select {number} as part, {literal(name)} as file, __row, {_known(columns)} from {quote(name)}"
+            for number, (name, columns) in enumerate(parts.items())
+        )
+        answered = "reply_to"
+        if self.replies == "turns":  # the one before the run of one speaker's segments that this one is in
+            answered = "coalesce(reply_to, first_value(before) over (partition by dialogue, run order by place))"
+        return f"""
+            with
+            rows as (
+                select
+                    *,
+                    coalesce(segment_id, dialogue || '/' || {turn}) as id,
+                    {user} as user,
+                    row_number() over (partition by dialogue order by turn, part, __row) as place
+                from ({rows})
+            ),
+            neighbours as (
+                select
+                    *,
+                    case when user is not null and lag(user) over spoken is not null then lag(id) over spoken end
+                        as before,
+                    lead(id) over spoken as after,
+                    lead({TIME}) over spoken as after_at,
+                    user is not distinct from lag(user) over spoken as goes_on
+                from rows
+                window spoken as (partition by dialogue order by place)
+            ),
+            runs as (
+                select
+                    *,
+                    sum((not goes_on)::int) over (
+                        partition by dialogue order by place rows between unbounded preceding and current row
+                    ) as run
+                from neighbours
+            )
+            select file, __row, id, user, {TIME}, after, after_at, {answered} as answered
+            from runs
+        """
+
+    def _rows(self, parts: dict[str, set[str]]) -> Iterator[Rows]:
+        segment = NodeType("segment", stored_columns(_contract(), leave_out=("segment_id",)), time=TIME)
+        (time,) = (column for column in segment.columns if column.name == TIME)
+        user = NodeType("user")
+        speaks, following, replies = (
+            EdgeType(*names, (time,), time=TIME)
+            for names in (
+                ("user", "speaks", "segment"),
+                ("segment", "next", "segment"),
+                ("segment", "replies", "segment"),
+            )
+        )
+        for part, there in parts.items():
+            name = quote(part)
+            joins = f"join turns on turns.file = {literal(part)} and turns.__row = {name}.__row"
+            own = {column.name: f"{name}.{quote(column.name)}" for column in segment.columns if column.name in there}
+            at = {TIME: f"turns.{TIME}"}
+            yield Rows(segment, part, {"id": "turns.id"}, own, joins)
+            yield Rows(user, part, {"id": "turns.user"}, joins=joins, where="turns.user is not null", distinct=True)
+            yield Rows(
+                speaks, part, {"src": "turns.user", "dst": "turns.id"}, at, joins, where="turns.user is not null"
+            )
+            yield Rows(
+                following,
+                part,
+                {"src": "turns.id", "dst": "turns.after"},
+                {TIME: "turns.after_at"},
+                joins,
+                where="turns.after is not null",
+            )
+            yield Rows(
+                replies,
+                part,
+                {"src": "turns.id", "dst": "turns.answered"},
+                at,
+                joins,
+                where="turns.answered is not null",
+            )
+
+
+def _contract() -> dict[str, Any]:
+    """The JSON Schema of one segment."""
+    items: dict[str, Any] = json.loads(text("datasets", "dialogue.schema.json"))["properties"]["segments"]["items"]
+    return items
+
+
+def _known(columns: set[str]) -> str:
+    """SQL: the columns that say who spoke when, null where a file does not have them."""
+    kinds = {"segment_id": "varchar", "dialogue": "varchar", "turn": "double", "speaker": "varchar"}
+    kinds |= {"reply_to": "varchar", TIME: "timestamptz"}
+    return ", ".join(name if name in columns else f"null::{kind} as {name}" for name, kind in kinds.items())
+
+
+def _columns(place: str, rule: SegmentRule) -> tuple[RawColumn, ...]:
+    """The contract's columns as a mapping's rule finds them."""
+    known = _contract()
+    for name in rule.columns:
+        if name not in known["properties"]:
+            raise InputError(f"{place}: {UnknownNameError.of('column of a segment', name, known['properties'])}")
+    missing = [name for name in known["required"] if name not in rule.columns]
+    if missing:
+        raise InputError(f"{place}: columns needs '{missing[0]}': {known['properties'][missing[0]]['description']}")
+    found = []
+    for column in columns_from_schema(known):
+        given = rule.columns.get(column.name)
+        if isinstance(given, KeyRule):
+            found.append(replace(column, sql=given.sql))
+        elif given is not None:
+            found.append(replace(column, header=given, must_exist=True))
+    return tuple(found)
