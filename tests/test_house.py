@@ -32,7 +32,7 @@ LAYERS: list[list[set[str]]] = [
     [{"metrics", "splits"}],
     [{"reading"}, {"checks"}, {"staging"}, {"records"}, {"rejection"}, {"ingestion"}],
     [{"feature_sets", "contents"}, {"featurization"}, {"captions"}],
-    [{"feature_tensors"}],
+    [{"feature_tensors", "chains"}],
     [{"graph", "runs"}, {"objectives"}],
     [
         {"nn.relation"},
@@ -40,7 +40,8 @@ LAYERS: list[list[set[str]]] = [
         {"nn.kernels._scatter", "nn.kernels._threads"},
         {f"nn.kernels.{name}" for name in ("fused", "csr", "stock", "columns", "neighbours")},
         {"nn.aggregation", "nn.dropout", "nn.fusion", "nn.normalisation"},
-        {"nn.edge_softmax", "nn.inputs"},
+        {"nn.edge_softmax", "nn.inputs", "nn.temporal", "nn.tree"},
+        {"nn.cross_modal"},
         {"nn.graph_attention"},
         {"nn"},
     ],

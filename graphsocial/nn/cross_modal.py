@@ -1,0 +1,187 @@
+"""What modalities say to one another: attention between each two of them, then over all of it, level by level."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from itertools import permutations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout, scaled_dot_product_attention
+
+from graphsocial.errors import InputError
+from graphsocial.nn.temporal import check_sequence
+
+
+class CrossAttention(nn.Module):
+    r"""Scaled dot-product attention from one sequence to another (eqs. 6-7 of TMSAM, after Vaswani et al. 2017).
+
+    .. math:: Y = \operatorname{softmax}\left(\frac{X_q W_Q (X_k W_K)^T}{\sqrt{d_k}}\right) X_k W_V
+
+    Each head has width / heads columns; their outputs are concatenated and go through a linear map, as the paper says
+    in words. A place that sees nothing, because all that it could see is masked, gets zeros.
+
+    Args:
+        query_features, key_features: D of the two sequences.
+        width: of what comes out.
+        heads: they must divide the width.
+        dropout: share of the attention weights dropped in training.
+    """
+
+    def __init__(self, query_features: int, key_features: int, width: int, heads: int, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        if heads < 1 or width % heads:
+            fitting = [count for count in range(1, 17) if width % count == 0]
+            raise InputError(f"{heads} heads do not divide the width {width}; use one of {fitting}.")
+        self.heads, self.width, self.dropout = heads, width, dropout
+        self.query = nn.Linear(query_features, width)
+        self.key = nn.Linear(key_features, width)
+        self.value = nn.Linear(key_features, width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x_q: Tensor, x_k: Tensor, visible: Tensor) -> Tensor:
+        """Attend from x_q (B, T, D_q) to x_k (B, S, D_k) where `visible` (B, T, S) is True; return (B, T, width)."""
+        some = visible.any(2, keepdim=True)
+        y = scaled_dot_product_attention(
+            self._heads(self.query(x_q)),
+            self._heads(self.key(x_k)),
+            self._heads(self.value(x_k)),
+            attn_mask=(visible | ~some)[:, None],
+            dropout_p=self.dropout if self.training else 0.0,
+        )
+        told: Tensor = self.out(y.transpose(1, 2).flatten(2)) * some
+        return told
+
+    def weights(self, x_q: Tensor, x_k: Tensor, visible: Tensor) -> Tensor:
+        """What `forward` weighs by, for explanations: (B, heads, T, S)."""
+        score = self._heads(self.query(x_q)) @ self._heads(self.key(x_k)).transpose(2, 3)
+        score = score / math.sqrt(self.width // self.heads)
+        return torch.softmax(score.masked_fill(~visible[:, None], torch.finfo(score.dtype).min), 3) * visible[:, None]
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """(B, T, width) as (B, heads, T, width / heads)."""
+        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
+
+
+class CrossModalFusion(nn.Module):
+    r"""TMSAM's fusion of M modalities over the places of a sequence (eqs. 6-8, Table III).
+
+    1. Cross-modal attention for each ordered pair: modality λ asks modality η, `width` (200) columns, `heads` (4).
+    2. For each λ, what the M - 1 others told it is concatenated (400) and goes through self-attention, first level.
+    3. Concatenated for all λ (1200 for three modalities), self-attention again, second level.
+
+    The paper's 6 heads of the first level do not divide 400; 8 do. A single modality asks itself. Where a modality is
+    missing, no place attends to it; its own place still asks the others, from a learned vector. Beyond the paper, each
+    self-attention may keep its input (`residual`), with layer normalisation.
+
+    Args:
+        features: modality → D, in order.
+        width, heads: of the cross-modal attention.
+        first_heads, second_heads: of the two levels.
+        dropout: on what each step gives, in training.
+        residual: see above.
+    """
+
+    def __init__(
+        self,
+        features: Mapping[str, int],
+        *,
+        width: int = 200,
+        heads: int = 4,
+        first_heads: int = 8,
+        second_heads: int = 8,
+        dropout: float = 0.0,
+        residual: bool = True,
+    ) -> None:
+        super().__init__()
+        if not features:
+            raise InputError("There is no modality to fuse.")
+        self.modalities = tuple(features)
+        self.residual, self.dropout = residual, dropout
+        self.pairs = list(permutations(self.modalities, 2)) or [(self.modalities[0],) * 2]
+        self.missing = nn.ParameterDict(
+            {name: nn.Parameter(torch.randn(size) * 0.1) for name, size in features.items()}
+        )
+        self.cross = nn.ModuleDict(
+            {f"{a}-{b}": CrossAttention(features[a], features[b], width, heads) for a, b in self.pairs}
+        )
+        one = width * max(1, len(self.modalities) - 1)
+        self.out_features = one * len(self.modalities)
+        self.first = nn.ModuleDict({name: CrossAttention(one, one, one, first_heads) for name in self.modalities})
+        self.second = CrossAttention(self.out_features, self.out_features, self.out_features, second_heads)
+        self.norms = nn.ModuleDict({name: nn.LayerNorm(one) for name in self.modalities} if residual else {})
+        self.norm = nn.LayerNorm(self.out_features) if residual else nn.Identity()
+
+    def forward(
+        self, x: Mapping[str, Tensor], present: Mapping[str, Tensor], mask: Tensor, *, causal: bool = False
+    ) -> Tensor:
+        """Fuse modality → (B, T, D) into (B, T, out_features), zero outside the mask.
+
+        Args:
+            x: the sequences, all of one length.
+            present: modality → (B, T) bool, where it is there.
+            mask: (B, T) bool, the places of each sequence.
+            causal: a place sees itself and the past only.
+        """
+        seen = mask[:, None, :].expand(-1, mask.shape[1], -1)
+        if causal:
+            seen = seen & torch.ones(mask.shape[1], mask.shape[1], dtype=torch.bool, device=mask.device).tril()
+        known = self._known(x, present, mask)
+        told: dict[str, list[Tensor]] = {name: [] for name in self.modalities}
+        for a, b in self.pairs:
+            there = seen & present[b][:, None, :]
+            told[a].append(self._drop(self.cross[f"{a}-{b}"](known[a], known[b], there)))
+        first = []
+        for name, parts in told.items():
+            z = torch.cat(parts, dim=2)
+            y = self._drop(self.first[name](z, z, seen))
+            first.append(self.norms[name](z + y) if self.residual else y)
+        z = torch.cat(first, dim=2)  # Z_Z of eq. 8
+        y = self._drop(self.second(z, z, seen))
+        fused: Tensor = self.norm(z + y if self.residual else y) * mask[:, :, None]  # Z_I of eq. 8
+        return fused
+
+    def attention(
+        self, x: Mapping[str, Tensor], present: Mapping[str, Tensor], mask: Tensor, *, causal: bool = False
+    ) -> dict[tuple[str, str], Tensor]:
+        """How much each place of a modality attends to each of another: (asking, asked) → (B, T, T), mean of heads."""
+        seen = mask[:, None, :] & mask[:, :, None]
+        if causal:
+            seen = seen & torch.ones(mask.shape[1], mask.shape[1], dtype=torch.bool, device=mask.device).tril()
+        known = self._known(x, present, mask)
+        return {
+            (a, b): self.cross[f"{a}-{b}"].weights(known[a], known[b], seen & present[b][:, None, :]).mean(1)  # type: ignore[operator]  # a module of ours
+            for a, b in self.pairs
+        }
+
+    def _known(self, x: Mapping[str, Tensor], present: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
+        for name in self.modalities:
+            if name not in x or name not in present:
+                raise InputError(f"The modality '{name}' is not given; these are: {', '.join(x) or 'none'}.")
+            check_sequence(x[name], present[name], len(self.missing[name]))
+            check_sequence(x[name], mask, len(self.missing[name]))
+        return {name: torch.where(present[name][:, :, None], x[name], self.missing[name]) for name in self.modalities}
+
+    def _drop(self, y: Tensor) -> Tensor:
+        return dropout(y, self.dropout, self.training)
+
+
+def drop_modalities(
+    present: Mapping[str, Tensor], share: float, generator: torch.Generator | None = None
+) -> dict[str, Tensor]:
+    """Let modalities go missing at random, as they do in life; no place loses all that it has.
+
+    Args:
+        present: modality → (B, T) bool.
+        share: of each modality's places.
+        generator: of the random numbers; torch's own by default.
+
+    Returns:
+        Modality → (B, T) bool.
+    """
+    if not 0 <= share < 1:
+        raise InputError(f"A share of {share} cannot go missing; allowed is 0 up to below 1.")
+    kept = {name: there & (torch.rand(there.shape, generator=generator) >= share) for name, there in present.items()}
+    nothing = ~torch.stack(list(kept.values())).any(0)
+    return {name: there | (nothing & present[name]) for name, there in kept.items()}
