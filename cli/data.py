@@ -151,6 +151,9 @@ def encoder_name(spec: str | None) -> str | None:
         return None
     from graphsocial.plugins import names
 
-    name, colon, model = spec.partition(":")
-    known = name.replace("-", "_")
-    return f"{known}{colon}{model}" if known in names("featurizer") else spec
+    found = []
+    for one in spec.split("+"):
+        name, colon, model = one.partition(":")
+        known = name.replace("-", "_")
+        found.append(f"{known}{colon}{model}" if known in names("featurizer") else one)
+    return "+".join(found)

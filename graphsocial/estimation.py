@@ -84,8 +84,9 @@ def estimate(store: GraphStore, experiment: Experiment, *, steps: int = 3) -> Es
     parts = objectives(graph, rows["train"])
     trained, step = any(True for _ in network.parameters()), 0.0
     if trained:
+        batches = loader.batches(rows["train"], size, together=network.together(graph))
         optimizer = torch.optim.AdamW(network.parameters(), lr=experiment.fitting.learning_rate)
-        step = statistics.median(_steps(network, loader.batches(rows["train"], size), parts, graph, optimizer, steps))
+        step = statistics.median(_steps(network, batches, parts, graph, optimizer, steps))
     begin = perf_counter()
     score(network, loader.exact, rows["validation"], parts)
     validation = perf_counter() - begin

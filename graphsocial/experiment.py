@@ -42,7 +42,8 @@ class Experiment:
         task_name, model_name: how each is found again: a registered name, or a file.
         dataset: the dataset's name.
         split, fitting, visibility: how pairs are dealt out, how it is trained, what it may see.
-        features: `type.column` → encoder, or None to leave the column out; others get their kind's default.
+        features: `type.column` → encoder, or several joined by `+`, or None to leave the column out; others get their
+            kind's default.
         edge_types: message edge types; all by default.
         both_ways: see `graph.build`.
         as_of: only what had happened by then.
@@ -89,7 +90,7 @@ class Experiment:
         return cls(
             task=resolve("task", task_name)(**{k: tuple(v) if isinstance(v, list) else v for k, v in task.items()}),
             task_name=task_name,
-            model=resolve("model", model_name)(**model),
+            model=resolve("model", model_name)(**{k: tuple(v) if isinstance(v, list) else v for k, v in model.items()}),
             model_name=model_name,
             dataset=run.dataset,
             split=SplitPolicy(**config["split"]),
@@ -311,14 +312,15 @@ def columns_for(store: GraphStore, experiment: Experiment, entity: NodeType | Ed
             continue
         if not _filled(store, experiment.dataset, entry, column.name):
             continue
-        encoder = encoder_for(experiment.features.get(name), column.kind)
-        if isinstance(encoder, Learner) or encoder.sequences:
-            what = "learns from a split first" if isinstance(encoder, Learner) else "gives sequences"
-            raise InputError(
-                f"{type(encoder).__name__} {what}; a model of '{experiment.task.name}' takes one vector for each row "
-                f"of '{name}'. Choose another encoder or other settings of it."
-            )
-        found.append((name, encoder))
+        for spec in (experiment.features.get(name) or DEFAULT_ENCODERS[column.kind]).split("+"):
+            encoder = encoder_for(spec, column.kind)
+            if isinstance(encoder, Learner) or encoder.sequences:
+                what = "learns from a split first" if isinstance(encoder, Learner) else "gives sequences"
+                raise InputError(
+                    f"{type(encoder).__name__} {what}; a model of '{experiment.task.name}' takes one vector for each "
+                    f"row of '{name}'. Choose another encoder or other settings of it."
+                )
+            found.append((name, encoder))
     return found
 
 

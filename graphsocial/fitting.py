@@ -28,6 +28,8 @@ from graphsocial.models.base import Network
 from graphsocial.nn.kernels import NAMES as KERNELS
 from graphsocial.objectives import Objective, class_shares, objectives, total_loss
 
+AT_ONCE = 4096  # examples in a batch of whole groups, whose answers do not depend on what else is in it
+
 
 @dataclass(frozen=True)
 class Fitting:
@@ -146,10 +148,11 @@ def fit(
         if checkpoint.exists():
             state.load(checkpoint)
         sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
+        size, together = settings.step_size(len(train)), network.together(graph)
         while len(state.history) < settings.epochs and state.since_best < settings.patience:
             begin, losses = perf_counter(), []
             network.train()
-            for batch in loader.batches(train, settings.step_size(len(train)), state.generator):
+            for batch in loader.batches(train, size, state.generator, together):
                 loss = total_loss(parts, network(graph, batch), graph, batch.examples) + network.penalty()
                 if not torch.isfinite(loss):
                     raise TrainingError(
@@ -206,13 +209,16 @@ def score(
 
     Args:
         parts: what the outputs mean.
-        size: examples a batch; a batch sees no answer of its own examples. All at once by default.
+        size: examples a batch; a batch sees no answer of its own examples. All at once by default, or `AT_ONCE` where
+            the network says which belong together.
     """
     network.eval()
     found: dict[str, Tensor] = {}
     place = torch.empty(loader.graph.num_examples, dtype=torch.int64)
     place[examples] = torch.arange(len(examples))
-    for batch in loader.batches(examples, size or max(1, len(examples))):
+    together = network.together(loader.graph)
+    size = size or max(1, len(examples) if together is None else AT_ONCE)
+    for batch in loader.batches(examples, size, together=together):
         outputs = network(loader.graph, batch)
         for part in parts:
             said = part.read(outputs[part.target.name])

@@ -57,9 +57,19 @@ class FullGraph:
             for kind, edges in self.graph.edges.items()
         }
 
-    def batches(self, examples: Tensor, size: int, generator: torch.Generator | None = None) -> Iterator[Batch]:
-        """The examples in batches of at most `size`; shuffled when a generator is given."""
-        for asked in _deal(self.graph, examples, size, generator, self.temporal):
+    def batches(
+        self,
+        examples: Tensor,
+        size: int,
+        generator: torch.Generator | None = None,
+        together: Tensor | None = None,
+    ) -> Iterator[Batch]:
+        """The examples in batches of at most `size`; shuffled when a generator is given.
+
+        Args:
+            together: (P,) int64, examples of one number are dealt out in one batch, where time does not decide.
+        """
+        for asked in _deal(self.graph, examples, size, generator, self.temporal, together):
             view = self.view(asked)
             ends = Ends.of(self.graph, asked)
             needed, cut = ends.nodes, list[Layer]()
@@ -113,12 +123,20 @@ class Neighbours:
         """The graph."""
         return self.exact.graph
 
-    def batches(self, examples: Tensor, size: int, generator: torch.Generator | None = None) -> Iterator[Batch]:
-        """The examples in batches of at most `size`; shuffled when a generator is given."""
-        return _ahead(self._batches(examples, size, generator))
+    def batches(
+        self,
+        examples: Tensor,
+        size: int,
+        generator: torch.Generator | None = None,
+        together: Tensor | None = None,
+    ) -> Iterator[Batch]:
+        """The examples in batches of at most `size`; see `FullGraph.batches`."""
+        return _ahead(self._batches(examples, size, generator, together))
 
-    def _batches(self, examples: Tensor, size: int, generator: torch.Generator | None) -> Iterator[Batch]:
-        for asked in _deal(self.graph, examples, size, generator, self.exact.temporal):
+    def _batches(
+        self, examples: Tensor, size: int, generator: torch.Generator | None, together: Tensor | None
+    ) -> Iterator[Batch]:
+        for asked in _deal(self.graph, examples, size, generator, self.exact.temporal, together):
             view = self.exact.view(asked)
             ends = Ends.of(self.graph, asked)
             needed, layers = ends.nodes, list[Layer]()
@@ -237,15 +255,42 @@ def _taking(layer: Layer, rows: Mapping[str, Tensor]) -> Layer:
 
 
 def _deal(
-    graph: SocialGraph, examples: Tensor, size: int, generator: torch.Generator | None, temporal: bool
+    graph: SocialGraph,
+    examples: Tensor,
+    size: int,
+    generator: torch.Generator | None,
+    temporal: bool,
+    together: Tensor | None,
 ) -> list[Tensor]:
     if temporal and graph.example_time is not None:
         parts = list(torch.split(examples[torch.argsort(graph.example_time[examples], stable=True)], size))
-        order = torch.randperm(len(parts), generator=generator).tolist() if generator else range(len(parts))
-        return [parts[place] for place in order]
+        return _shuffled(parts, generator)
+    if together is not None:
+        return _deal_groups(examples, together[examples], size, generator)
     if generator is not None:
         examples = examples[torch.randperm(len(examples), generator=generator)]
     return list(torch.split(examples, size))
+
+
+def _deal_groups(examples: Tensor, group: Tensor, size: int, generator: torch.Generator | None) -> list[Tensor]:
+    """Whole groups, those of about one size in one batch, so that little is padded; a larger group is a batch alone."""
+    names, group, lengths = torch.unique(group, return_inverse=True, return_counts=True)
+    rank = torch.randperm(len(names), generator=generator) if generator else torch.arange(len(names))
+    order = torch.argsort(lengths * len(names) + rank)  # by length, at random among equals
+    batch = torch.empty_like(order)
+    number, filled = 0, 0
+    for name, length in zip(order.tolist(), lengths[order].tolist(), strict=True):
+        if filled and filled + length > size:
+            number, filled = number + 1, 0
+        batch[name] = number
+        filled += length
+    of = torch.argsort(batch[group], stable=True)
+    return _shuffled(list(torch.split(examples[of], torch.bincount(batch[group]).tolist())), generator)
+
+
+def _shuffled(parts: list[Tensor], generator: torch.Generator | None) -> list[Tensor]:
+    order = torch.randperm(len(parts), generator=generator).tolist() if generator else range(len(parts))
+    return [parts[place] for place in order]
 
 
 def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:

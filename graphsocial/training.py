@@ -118,7 +118,7 @@ def train(
         split_id=prepared.split_id,
         split=str(experiment.split),
         data_hash=prepared.data_hash,
-        feature_sets={str(use): use.set_id for use in prepared.features},
+        feature_sets=_set_ids(prepared),
         notes=[*prepared.notes, *(["transductive"] if network.transductive else [])],
     )
     loader = make_loader(experiment, prepared)
@@ -140,6 +140,14 @@ def train(
     _record(store, run_id, experiment, prepared, fitted, answers, begin, test=test)
     checkpoint.unlink(missing_ok=True)  # weights.safetensors has what is needed from here on
     return runs.load(store, run_id)
+
+
+def _set_ids(prepared: Prepared) -> dict[str, str]:
+    """Column → the feature sets used of it, joined by `+`."""
+    found: dict[str, list[str]] = {}
+    for use in prepared.features:
+        found.setdefault(str(use), []).append(use.set_id)
+    return {column: "+".join(sets) for column, sets in found.items()}
 
 
 def _record(

@@ -41,7 +41,7 @@ LAYERS: list[list[set[str]]] = [
         {f"nn.kernels.{name}" for name in ("fused", "csr", "stock", "columns", "neighbours")},
         {"nn.aggregation", "nn.dropout", "nn.fusion", "nn.normalisation"},
         {"nn.edge_softmax", "nn.inputs", "nn.temporal", "nn.tree"},
-        {"nn.cross_modal"},
+        {"nn.cross_modal", "nn.dialogues"},
         {"nn.graph_attention"},
         {"nn"},
     ],

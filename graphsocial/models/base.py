@@ -29,6 +29,10 @@ class Network(nn.Module):
         """What is said of the batch's examples, by target."""
         raise TypeError(f"{type(self).__name__} does not say how it answers.")
 
+    def together(self, graph: SocialGraph) -> Tensor | None:
+        """(P,) int64 where examples of one number are best answered in one batch, as the turns of one dialogue."""
+        return None
+
     def penalty(self) -> Tensor:
         """What is added to the mean loss of a batch, such as a Gaussian prior; nothing by default."""
         return torch.zeros(())

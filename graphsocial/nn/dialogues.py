@@ -1,0 +1,116 @@
+"""The segments of dialogues as padded sequences, modality by modality, with what is missing of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from graphsocial.chains import Chains
+from graphsocial.errors import DataError, InputError, UnknownNameError
+from graphsocial.graph import Feature, SocialGraph
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """C dialogues side by side, of at most T segments.
+
+    Attributes:
+        inputs: modality → (C, T, D); zeros where the modality is missing, but for what is known of the segment anyway.
+        present: modality → (C, T) bool, where it is there.
+        mask: (C, T) bool, the segments of each dialogue.
+        rows: (B,) where the batch's examples stand in the flattened (C * T).
+    """
+
+    inputs: Mapping[str, Tensor]
+    present: Mapping[str, Tensor]
+    mask: Tensor
+    rows: Tensor
+
+    def pick(self, x: Tensor) -> Tensor:
+        """The batch's examples of (C, T, H): (B, H)."""
+        return x.flatten(0, 1).index_select(0, self.rows)
+
+
+class Dialogues:
+    """How to read dialogues out of a graph: its modalities, and what comes after what.
+
+    A modality is what the segments' feature columns begin with: `text` and `text_vector` are both of `text`. Its input
+    is their vectors, each standardised, one beside the other, then what is known of the segment anyway: its numbers
+    and categories, and what neighbours lend it.
+
+    Args:
+        graph: its entity is the segments.
+        order: the relation between segments that says which one comes next.
+        modalities: which of them; all that the segments have by default.
+
+    Raises:
+        InputError: the task does not ask about nodes.
+        DataError: there is no such relation, or no modality at all.
+        UnknownNameError: there is no modality of that name.
+    """
+
+    def __init__(self, graph: SocialGraph, order: str, modalities: tuple[str, ...] = ()) -> None:
+        if not isinstance(graph.entity, str):
+            raise InputError("This model reads nodes in their order, so it takes a task about nodes.")
+        self.entity = graph.entity
+        self.kind = (graph.entity, order, graph.entity)
+        if self.kind not in graph.edges:
+            there = ", ".join(" ".join(kind) for kind in graph.edges if kind[0] == kind[2] == graph.entity) or "none"
+            raise DataError(f"There are no '{' '.join(self.kind)}' edges to say what comes next; there: {there}.")
+        found = self._modalities(graph)
+        for name in modalities:
+            if name not in found:
+                raise UnknownNameError.of("modality", name, found)
+        if not found:
+            raise DataError(f"'{graph.entity}' has no text, sound or pictures, and no vectors that came along.")
+        self.names = modalities or tuple(found)
+        known = sum(feature.vectors.shape[1] for feature in self._lent(graph))
+        known += graph.tables[self.entity].shape[1] if self.entity in graph.tables else 0
+        self.features = {name: known + sum(feature.vectors.shape[1] for feature in found[name]) for name in self.names}
+
+    def of(self, graph: SocialGraph) -> Tensor:
+        """(P,) the dialogue of each example."""
+        return self._chains(graph).chain[graph.ends[0]]
+
+    def read(self, graph: SocialGraph, examples: Tensor) -> Sequences:
+        """The dialogues that these examples (B,) are in, whole."""
+        chains = self._chains(graph)
+        node = graph.ends[0][examples]
+        asked, row = torch.unique(chains.chain[node], return_inverse=True)
+        nodes, mask = chains.table(asked)
+        always = [_rows(feature, nodes) for feature in self._lent(graph)]
+        if self.entity in graph.tables:
+            always.append(graph.tables[self.entity][nodes])
+        inputs, present = {}, {}
+        modalities = self._modalities(graph)
+        for name in self.names:
+            parts = modalities[name]
+            inputs[name] = torch.cat([*(_rows(feature, nodes) for feature in parts), *always], dim=2)
+            present[name] = mask & torch.stack([feature.present[nodes] for feature in parts]).any(0)
+        return Sequences(inputs, present, mask, row * mask.shape[1] + chains.place[node])
+
+    def _chains(self, graph: SocialGraph) -> Chains:
+        edges = graph.edges[self.kind]
+        return Chains.of(edges.src, edges.dst, graph.num_nodes[self.entity], what=" ".join(self.kind))
+
+    def _modalities(self, graph: SocialGraph) -> dict[str, list[Feature]]:
+        found: dict[str, list[Feature]] = {}
+        for feature in graph.node_features.get(self.entity, ()):
+            owner, _, column = feature.name.partition(".")
+            if owner == self.entity:
+                found.setdefault(column.partition("_")[0], []).append(feature)
+        return found
+
+    def _lent(self, graph: SocialGraph) -> list[Feature]:
+        return [f for f in graph.node_features.get(self.entity, ()) if not f.name.startswith(f"{self.entity}.")]
+
+
+def _rows(feature: Feature, nodes: Tensor) -> Tensor:
+    """(C, T, D) standardised vectors, zeros where there is none."""
+    index = feature.index[nodes]
+    if not len(feature.vectors):
+        return feature.vectors.new_zeros(*nodes.shape, feature.vectors.shape[1])
+    return feature.standard[index.clamp_min(0)] * (index >= 0)[:, :, None]
