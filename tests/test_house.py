@@ -37,8 +37,9 @@ LAYERS: list[list[set[str]]] = [
     [
         {"nn.relation"},
         {"nn.kernels"},
-        {"nn.kernels._scatter", "nn.kernels._threads"},
+        {"nn.kernels._scatter", "nn.kernels._threads", "nn.kernels._memory"},
         {f"nn.kernels.{name}" for name in ("fused", "csr", "stock", "columns", "neighbours")},
+        {"nn.products"},
         {"nn.aggregation", "nn.dropout", "nn.fusion", "nn.normalisation"},
         {"nn.edge_softmax", "nn.inputs", "nn.temporal", "nn.tree"},
         {"nn.cross_modal", "nn.dialogues"},
@@ -53,6 +54,7 @@ LAYERS: list[list[set[str]]] = [
     [{"prediction"}],
     [{"reproduction.base"}, {"reproduction.*"}, {"analysis.base"}],
     [
+        {"analysis"},
         {"analysis._measures"},
         {"analysis._assortativity", "analysis._averages", "analysis._files"},
         {"analysis.*"},
