@@ -233,7 +233,8 @@ def fill(store: gs.GraphStore, featurizer: Any, items: list[Any]) -> None:
     store.write(thing, pl.DataFrame({"id": ids, **values}), dataset="some")
     store.write(user, pl.DataFrame({"id": ["ann"]}), dataset="some")
     store.sql(
-        "insert into splits (split_id, task, dataset, policy, settings) values ('s', 'edge-emotion', 'some', '', '{}')"
+        "insert into splits (split_id, task, dataset, entity, policy, settings) "
+        "values ('s', 'edge-emotion', 'some', 'user sees thing', '', '{}')"
     )
     for number, name in enumerate(ids):
         role = "train" if number < len(items) - 2 else "test"
