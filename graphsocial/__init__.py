@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from graphsocial.auditing import audit
     from graphsocial.comparison import Comparison, compare
     from graphsocial.errors import GraphSocialError
     from graphsocial.featurization import featurize
@@ -44,6 +45,7 @@ _HOME = {
     "evaluate": "prediction",
     "compare": "comparison",
     "Comparison": "comparison",
+    "audit": "auditing",
     "GraphSocialError": "errors",
 }
 __all__ = [  # noqa: RUF022 - the order is the order of data
@@ -66,6 +68,7 @@ __all__ = [  # noqa: RUF022 - the order is the order of data
     "evaluate",
     "compare",
     "Comparison",
+    "audit",
     "GraphSocialError",
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -223,10 +224,7 @@ def save(
         }
     ).sort("entity_id", "other_id")
     settings = {**asdict(policy), "policy": policy.policy}
-    digest = blake2b(json.dumps([task, dataset, settings], sort_keys=True).encode(), digest_size=8)
-    for column in members.iter_columns():
-        digest.update("\n".join(column.fill_null("").to_list()).encode())
-    split_id = digest.hexdigest()
+    split_id = _digest(task, dataset, settings, members)
     with store.transaction():
         if not store.sql("select 1 from splits where split_id = ?", [split_id]).fetchall():
             store.connection.execute(
@@ -239,6 +237,32 @@ def save(
             )
             store.connection.unregister("members")
     return split_id
+
+
+def recomputed(store: GraphStore, split_id: str) -> str:
+    """The id that a stored split's rows call for: another one than its own if they were changed.
+
+    Raises:
+        UnknownNameError: there is no such split.
+    """
+    found = store.first("select task, dataset, settings from splits where split_id = ?", [split_id])
+    if found is None:
+        known = store.sql("select split_id from splits").fetchall()
+        raise UnknownNameError.of("split", split_id, [name for (name,) in known])
+    members = store.sql(
+        "select entity_id, other_id, role from split_members where split_id = ? order by entity_id, other_id, role",
+        [split_id],
+    ).pl()
+    task, dataset, settings = found
+    return _digest(task, dataset, json.loads(settings), members)
+
+
+def _digest(task: str, dataset: str, settings: Mapping[str, object], members: pl.DataFrame) -> str:
+    """The hash of a split's settings and of its members, which are in order."""
+    digest = blake2b(json.dumps([task, dataset, settings], sort_keys=True).encode(), digest_size=8)
+    for column in members.iter_columns():
+        digest.update("\n".join(column.fill_null("").to_list()).encode())
+    return digest.hexdigest()
 
 
 def restore(store: GraphStore, split_id: str, *, ids: tuple[NDArray[np.object_], ...]) -> NDArray[np.int64]:

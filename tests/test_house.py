@@ -60,6 +60,7 @@ LAYERS: list[list[set[str]]] = [
         {"analysis.*"},
     ],
     [{"outcomes"}, {"bootstrap", "calibration", "configurations"}, {"breakdowns"}, {"comparison"}],
+    [{"audits", "audits.base"}, {"audits.messages"}, {"audits.*"}, {"auditing"}],
     [{"doctor"}],
     [{"cli.*"}],
 ]

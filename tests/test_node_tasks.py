@@ -92,6 +92,17 @@ def posts(tmp_path: Path) -> gs.GraphStore:
     return store
 
 
+def task_file(folder: Path) -> Path:
+    """The task in a file of its own, so that a run can be read again."""
+    path = folder / "reception.py"
+    source = Path(__file__).read_text()
+    start = source.index("@dataclass(frozen=True)\nclass Reception")
+    body = source[start : source.index("@pytest.fixture")]
+    header = source[source.index("from __future__") : source.index("PUBLISHES =")]
+    path.write_text('"""How posts are received."""\n\n' + header + "\n\n" + body)
+    return path
+
+
 def test_two_targets_of_nodes_become_rows(posts: gs.GraphStore) -> None:
     run = gs.train(posts, Reception(), epochs=60, settings={"batch_size": 32, "weight_decay": 0.0})
     floor = gs.train(posts, Reception(), model="majority")
@@ -117,13 +128,7 @@ def test_two_targets_of_nodes_become_rows(posts: gs.GraphStore) -> None:
 
 
 def test_a_trained_run_answers_nodes_by_id(posts: gs.GraphStore, tmp_path: Path) -> None:
-    path = tmp_path / "reception.py"
-    source = Path(__file__).read_text()
-    start = source.index("@dataclass(frozen=True)\nclass Reception")
-    body = source[start : source.index("@pytest.fixture")]
-    header = source[source.index("from __future__") : source.index("PUBLISHES =")]
-    path.write_text('"""How posts are received."""\n\n' + header + "\n\n" + body)
-    run = gs.train(posts, str(path), epochs=2, settings={"batch_size": 64})
+    run = gs.train(posts, str(task_file(tmp_path)), epochs=2, settings={"batch_size": 64})
     before = posts.sql("select * from predictions where run_id = ? and split = 'test' order by all", [run.id]).pl()
     assert gs.predict(posts, run, ids=["p1", "p2", "p1"]) == 2
     assert gs.predict(posts, run) == (

@@ -92,6 +92,18 @@ create table test_openings (
     opened_at timestamptz not null default now()
 );
 
+-- What an audit found in a run, check by check.
+create table audits (
+    run_id varchar not null,
+    name varchar not null,
+    verdict varchar not null, -- pass, leak, declared, not applicable
+    examined bigint not null,
+    found bigint not null,
+    detail varchar not null,
+    examples varchar[] not null, -- ids of some that were found
+    created_at timestamptz not null default now()
+);
+
 -- One row per prediction subject: the newest run that spoke about it.
 create view latest_predictions as
 select *
@@ -212,7 +224,7 @@ select
     stddev_samp(spearman) as spearman_sd,
     avg(wall_seconds) as wall_seconds,
     max(looks) as looks,
-    any_value(notes) as notes
+    to_json(list_sort(list_distinct(flatten(list(notes::varchar[]))))) as notes
 from leaderboard
 group by task, dataset, split, target, model, config_id
 order by task, dataset, split, target, weighted_f1 desc, mae;
