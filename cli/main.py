@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from . import analysing, comparing, data, learning, looking, render, reproducing
+from . import analysing, comparing, data, judging, learning, looking, render, reproducing
 from .options import Before, JsonOption, QuietOption, StoreOption
 
 INTERRUPTIONS = ("Query interrupted", "INTERRUPT Error: Interrupted!")  # how Ctrl-C looks after passing DuckDB
@@ -103,6 +103,13 @@ app.command(
         "graphsocial compare hmg_emo --by user.gender --by \"case when user.age < 30 then 'young' else 'older' end\"",
     )
 )(comparing.compare)
+app.command(
+    epilog=_examples(
+        "graphsocial audit latest",
+        "graphsocial audit hmg_emo-1a2b --quick",
+        then="The findings are rows of the table audits; the exit code is 1 if there is a leak.",
+    )
+)(judging.audit)
 app.command(epilog=_examples("graphsocial runs", "graphsocial runs --task edge-emotion --each"))(learning.runs)
 app.command(
     epilog=_examples(

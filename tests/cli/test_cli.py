@@ -35,6 +35,7 @@ COMMANDS = (
     "predict",
     "evaluate",
     "compare",
+    "audit",
     "runs",
     "sql",
     "info",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from test_cli import Call, call, fresh  # noqa: F401 - fixtures
+from test_cli import TINY, Call, call, fresh  # noqa: F401 - fixtures
+
+import graphsocial as gs
 
 IMAGE_PRIOR = ("train", "edge-emotion", "--model", "image-prior")
 
@@ -27,3 +29,38 @@ def test_a_second_look_is_shown(call: Call, fresh: Path) -> None:  # noqa: F811
     header, *lines = out.split("\n\n")[0].splitlines()[1:]
     assert header.split()[-3:] == ["config", "looks", "notes"]
     assert sorted(line.split()[-1] for line in lines) == ["1", "2"]
+
+
+def test_an_audit_is_shown_and_marks_the_leaderboard(call: Call, fresh: Path) -> None:  # noqa: F811
+    """In this data the image's first number decides the emotion: a column that gives the answer away."""
+    assert call("train", "edge-emotion", *TINY, "-q", "--store", fresh)[0] == 0
+    code, out, err = call("audit", "latest", "--quick", "--store", fresh)
+    assert code == 1 and "shuffled answers" not in err
+    title, header, first, *_ = out.splitlines()
+    assert title.startswith("hmg_emo-") and header.split()[:4] == ["check", "verdict", "examined", "found"]
+    assert first.startswith("columns of nodes") and "leak" in first and "image.vector[0]" in first
+    assert "1 leak; the leaderboard marks the run." in err and "Not applicable: " in err
+    assert "leak: columns of nodes" in call("runs", "--store", fresh)[1]
+    code, out, err = call("audit", "latest", "--json", "--store", fresh)
+    found = json.loads(out)
+    assert code == 1 and "about" in err and "--quick skips it" in err
+    assert found["leaks"] == ["columns of nodes"]
+    assert {"forward edges", "changed answers", "shuffled training"} <= {check["name"] for check in found["checks"]}
+
+
+def test_a_clean_audit_ends_well(call: Call, fresh: Path) -> None:  # noqa: F811
+    write_random_labels(fresh)
+    assert call(*IMAGE_PRIOR, "-q", "--store", fresh)[0] == 0
+    code, out, err = call("audit", "latest", "--store", fresh)
+    assert code == 0 and "leak" not in out and "No leak was found" in err
+    query = err.partition('sql "')[2].split('"')[0]
+    assert "one-hop look-up" in call("sql", query, "--store", fresh)[1]
+    assert "audited" in call("runs", "--store", fresh)[1]
+
+
+def write_random_labels(path: Path) -> None:
+    """The same store with emotions that nothing decides."""
+    with gs.open(path) as store, store.transaction():
+        store.connection.execute(
+            "update edge_user_views_image set emotions = [case when hash(idx) % 2 = 0 then 'awe' else 'fear' end]"
+        )
