@@ -80,7 +80,7 @@ def show_boards(out: Output, found: pl.DataFrame) -> None:
     """One table for each task, dataset, split and target; `looks` (see the view) where one is more than the first."""
     for title, rows in _groups(found):
         metrics = _metrics(rows)
-        looks = ["looks"] if any(row["looks"] > 1 for row in rows) else []
+        looks = ["looks"] if any((row["looks"] or 1) > 1 for row in rows) else []
         out.table(
             ["model", "runs", *metrics, "seconds", "config", *looks, "notes"],
             [
@@ -106,8 +106,9 @@ def show_runs(out: Output, found: pl.DataFrame, *, grouped: bool = False) -> Non
         metrics = _metrics(rows)
         if not grouped:
             title = f"Runs: {rows[0]['target']}" if len(groups) > 1 else "Runs"
+        notes = ["notes"] if any(row["notes"] != "[]" for row in rows) else []
         out.table(
-            ["run", "seed", *metrics, "seconds", "config"],
+            ["run", "seed", *metrics, "seconds", "config", *notes],
             [
                 [
                     row["run_id"],
@@ -115,6 +116,7 @@ def show_runs(out: Output, found: pl.DataFrame, *, grouped: bool = False) -> Non
                     *(number(row[name]) for name in metrics),
                     number(row["wall_seconds"], places=1),
                     row["config_id"][:6],
+                    *(", ".join(json.loads(row[name])) for name in notes),
                 ]
                 for row in rows
             ],

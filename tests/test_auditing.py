@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 import torch
 from conftest import USER, write_social
-from test_node_tasks import posts, task_file  # noqa: F401 - a fixture
+from test_node_tasks import POST, PUBLISHES, posts, task_file  # noqa: F401 - a fixture
 from torch import Tensor
 from torch.nn.functional import one_hot
 
@@ -348,6 +348,34 @@ def test_columns_made_of_answers(plant: str, tmp_path: Path) -> None:
         found = gs.audit(store, run, quick=True)
         assert found.leaks == (check,)
         assert [one.examples for one in found.checks if one.name == check] == [(column,)]
+
+
+def test_columns_of_neighbours_made_of_answers(tmp_path: Path) -> None:
+    """Where nodes are asked about: what a page's posts are like on average, those asked about among them."""
+    random = np.random.default_rng(0)
+    pages, page = [f"a{n}" for n in range(40)], random.integers(0, 40, 240)
+    written = pl.DataFrame(
+        {
+            "id": [f"p{n}" for n in range(240)],
+            "page": [pages[n] for n in page],
+            "words": random.normal(size=240),
+            "mood": [("calm", "loud")[n] for n in random.integers(0, 2, 240)],
+            "shares": random.exponential(10, 240),
+        }
+    )
+    loud = written.group_by("page").agg((pl.col("mood") == "loud").mean().alias("loud"))
+    frame = pl.DataFrame({"id": pages, "fans": random.normal(size=40)})
+    frame = frame.join(loud, left_on="id", right_on="page", how="left", maintain_order="left")
+    page_type = NodeType("page", (Column("fans", "number"), Column("loud", "number")))
+    with gs.open(tmp_path / "pages.duckdb") as store:
+        store.declare(GraphSchema((page_type, POST), (PUBLISHES,)))
+        store.write(page_type, frame, dataset="d")
+        store.write(POST, written.drop("page"), dataset="d")
+        store.write(PUBLISHES, written.select(src="page", dst="id"), dataset="d")
+        run = gs.train(store, str(task_file(tmp_path)), model="majority")
+        found = gs.audit(store, run, quick=True)
+    assert found.leaks == ("averages of answers",)
+    assert [check.examples for check in found.checks if check.verdict == "leak"] == [("page.loud",)]
 
 
 def test_data_without_hints_passes(tmp_path: Path) -> None:

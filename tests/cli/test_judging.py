@@ -40,7 +40,8 @@ def test_an_audit_is_shown_and_marks_the_leaderboard(call: Call, fresh: Path) ->
     assert title.startswith("hmg_emo-") and header.split()[:4] == ["check", "verdict", "examined", "found"]
     assert first.startswith("columns of nodes") and "leak" in first and "image.vector[0]" in first
     assert "1 leak; the leaderboard marks the run." in err and "Not applicable: " in err
-    assert "leak: columns of nodes" in call("runs", "--store", fresh)[1]
+    for each in ((), ("--each",)):
+        assert "leak: columns of nodes" in call("runs", *each, "--store", fresh)[1]
     code, out, err = call("audit", "latest", "--json", "--store", fresh)
     found = json.loads(out)
     assert code == 1 and "about" in err and "--quick skips it" in err
