@@ -22,7 +22,9 @@ def synthesize(
     views: Count = None,
     contacts: Count = None,
     groups: Count = None,
-    preset: Annotated[str, typer.Option(metavar="NAME", help="small, or iesn or eijl for the size of the paper.")] = "small",
+    preset: Annotated[
+        str, typer.Option(metavar="NAME", help="small, or iesn or eijl for the size of the paper.")
+    ] = "small",
     seed: Annotated[int | None, typer.Option(metavar="S", help="The same seed writes the same files.")] = None,
     set_: SetOption = None,
     store: StoreOption = None,

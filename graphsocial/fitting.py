@@ -101,7 +101,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained network, what its outputs mean, its epochs and the best of them."""
+    """A trained network, what its outputs mean (intervals by the validation examples), its epochs and the best one."""
 
     network: Network
     objectives: tuple[Objective, ...]
@@ -140,8 +140,7 @@ def fit(
     parts = objectives(graph, train, class_weights=settings.class_weights if trained else "none")
     state = _State(network, settings, steps=settings.epochs * math.ceil(len(train) / settings.step_size(len(train))))
     if not trained:
-        parts = _named(network, loader, train, validation, parts, settings, metric)
-        return Fitted(network.eval(), parts, (), 0)
+        return Fitted(network.eval(), _chosen(network, loader, train, validation, parts, settings, metric), (), 0)
     with _deterministic():
         torch.manual_seed(seed)
         state.generator.manual_seed(seed)
@@ -174,11 +173,11 @@ def fit(
             if report:
                 report(epoch)
         state.restore_best()
-        parts = _named(network, loader, train, validation, parts, settings, metric)
+        parts = _chosen(network, loader, train, validation, parts, settings, metric)
     return Fitted(network.eval(), parts, tuple(state.history), state.best_epoch)
 
 
-def _named(
+def _chosen(
     network: Network,
     loader: Loader,
     train: Tensor,
@@ -187,14 +186,16 @@ def _named(
     settings: Fitting,
     metric: str,
 ) -> tuple[Objective, ...]:
-    """The objectives with the naming of classes that validation chooses."""
-    if settings.naming == "likeliest" or not any(part.target.classes for part in parts):
+    """The objectives with what validation chooses: how classes are named, and how wide intervals are."""
+    if settings.naming == "likeliest" and all(part.target.classes for part in parts):
         return parts
     said, found = score(network, loader.exact, validation, parts), []
     for part in parts:
         answers = loader.graph.answers[part.target.name][validation]
         known = is_known(answers).numpy()
-        if part.target.classes:
+        if part.target.kind == "regression":
+            part = part.calibrated(said[part.target.name], answers)
+        elif settings.naming != "likeliest":
             shares = class_shares(loader.graph, train, part.target)
             part = part.named_best(said[part.target.name][known], answers.numpy()[known], shares, metric)
         found.append(part)

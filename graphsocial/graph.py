@@ -23,7 +23,7 @@ from graphsocial.feature_tensors import came_along, encoded, in_order, mean_over
 from graphsocial.featurization import FeatureUse
 from graphsocial.store import GraphStore, quote
 from graphsocial.tabular import KINDS, Tabular
-from graphsocial.tasks.base import Labels
+from graphsocial.tasks.base import Context, Labels
 from graphsocial.types import EdgeType, NodeType, Target
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 Canonical = tuple[str, str, str]
 NEVER = int(np.iinfo(np.int64).max)  # a time that is not known
+CONTEXT = "*"  # what stands for a node type's name where the encoding is that of the examples' context
 _UNKNOWN = float("nan")
 
 
@@ -86,7 +87,8 @@ class SocialGraph:
         known_time: (P,) when each answer had become known; None where that is `example_time`.
         node_features, edge_features: what encoders made of the columns.
         plain: node type → its numbers and categories, not yet encoded (that needs the training rows).
-        tabular: node type → the fitted encoding of `plain`.
+        tabular: node type → the fitted encoding of `plain`; `*` → that of `context`.
+        context: what is known of each example when it is asked about, not yet encoded.
         reference: (P, K) true probabilities of the first target where the data has them (synthetic data), else None.
     """
 
@@ -102,6 +104,7 @@ class SocialGraph:
     edge_features: dict[Canonical, tuple[Feature, ...]]
     plain: dict[str, tuple[NodeType, pl.DataFrame]]
     tabular: dict[str, Tabular]
+    context: Context | None = None
     reference: Tensor | None = None
 
     @property
@@ -154,6 +157,8 @@ class SocialGraph:
             ends = [end[train] for kind, end in zip(self.end_types, self.ends, strict=True) if kind == name]
             seen = np.unique(torch.cat(ends).numpy()) if ends else np.arange(frame.height)
             fitted[name] = Tabular.fit(frame, entry.columns, seen)
+        if self.context is not None:
+            fitted[CONTEXT] = Tabular.fit(self.context.rows, self.context.columns, train)
         return self.with_tabular(fitted)
 
     def with_tabular(self, fitted: dict[str, Tabular]) -> SocialGraph:
@@ -163,7 +168,29 @@ class SocialGraph:
     @cached_property
     def tables(self) -> dict[str, Tensor]:
         """Node type → (N, D) the encoded numbers and categories."""
-        return {name: torch.from_numpy(part.encode(self.plain[name][1])) for name, part in self.tabular.items()}
+        return {
+            name: torch.from_numpy(part.encode(self.plain[name][1]))
+            for name, part in self.tabular.items()
+            if name != CONTEXT
+        }
+
+    @cached_property
+    def context_numbers(self) -> dict[str, Tensor]:
+        """Name → (P,) float32, NaN where unknown: the context's numbers as they are, of every role."""
+        if self.context is None:
+            return {}
+        return {
+            column.name: torch.tensor(self.context.rows[column.name].to_numpy(), dtype=torch.float32)
+            for column in self.context.columns
+            if column.kind == "number"
+        }
+
+    @cached_property
+    def context_table(self) -> Tensor:
+        """(P, D) the encoded context of the examples; D is 0 where there is none."""
+        if self.context is None or CONTEXT not in self.tabular:
+            return torch.zeros(self.num_examples, 0)
+        return torch.from_numpy(self.tabular[CONTEXT].encode(self.context.rows))
 
     def with_pairs(self, src: Tensor, dst: Tensor, code: int = -1) -> SocialGraph:
         """The same graph with more pairs to classify (negative samples, new questions); they add no edges.
@@ -184,6 +211,8 @@ class SocialGraph:
             },
             example_time=times[0],
             known_time=times[1],
+            context=self.context
+            and replace(self.context, rows=pl.concat([self.context.rows, self.context.rows.clear(len(src))])),
             reference=None,
         )
 
@@ -305,6 +334,7 @@ def build(
         edge_features=edge_features,
         plain={name: part for name, part in plain.items() if name in taking},
         tabular={},
+        context=labels.context,
         reference=reference,
     )
 

@@ -60,7 +60,11 @@ def multiclass(
     }
 
 
-def regression(preds: NDArray[np.float64], target: NDArray[np.float64]) -> dict[str, float]:
+def regression(
+    preds: NDArray[np.float64],
+    target: NDArray[np.float64],
+    bounds: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
+) -> dict[str, float]:
     """The scores of predicted numbers, in their own unit.
 
     RMSLE, the root mean squared error of log(1 + x), is left out where a number is negative; correlations are NaN
@@ -68,6 +72,7 @@ def regression(preds: NDArray[np.float64], target: NDArray[np.float64]) -> dict[
 
     Args:
         preds, target: (N,).
+        bounds: (N,) lower and (N,) upper ends of prediction intervals; `coverage` is the share of targets inside.
 
     Raises:
         ValueError: there are no rows.
@@ -90,6 +95,8 @@ def regression(preds: NDArray[np.float64], target: NDArray[np.float64]) -> dict[
     }
     if preds.min() >= 0 and target.min() >= 0:
         found["rmsle"] = float(np.sqrt(np.square(np.log1p(preds) - np.log1p(target)).mean()))
+    if bounds is not None:
+        found["coverage"] = float(((bounds[0] <= target) & (target <= bounds[1])).mean())
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -19,6 +20,8 @@ from graphsocial.types import Target
 Weighting = Literal["sqrt", "balanced", "none"]
 HEAVIEST = 20.0  # a class's weight, at most
 POWERS = (0.0, 0.25, 0.5, 0.75)  # at 1, whoever answers everyone alike would name any class
+COVERAGE = 0.9
+"""The share of true numbers that prediction intervals should hold."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,13 @@ class Objective:
             deviation of the transformed numbers.
         naming: multiclass: (K,) what is added to the logarithm of a class's probability before the likeliest one is
             named; zeros name the likeliest one.
+        margin: regression: half the width of the prediction interval, in those deviations; None where it is not known.
     """
 
     target: Target
     scale: Tensor
     naming: Tensor
+    margin: float | None = None
 
     @classmethod
     def of(cls, graph: SocialGraph, target: Target, train: Tensor, *, class_weights: Weighting = "none") -> Objective:
@@ -86,6 +91,28 @@ class Objective:
             return torch.softmax(outputs - self.scale, dim=1)
         numbers = outputs * self.scale[1] + self.scale[0]
         return torch.expm1(numbers).clamp_min(0) if self.target.transform == "log1p" else numbers
+
+    def calibrated(self, said: NDArray[np.float64], answers: Tensor) -> Objective:
+        """The same with the margin that held `COVERAGE` of these answers (split conformal prediction, Papadopoulos et
+        al. 2002; Lei et al. 2018): of as many new examples like them, no smaller share on average.
+
+        Args:
+            said: (N,) what was said of examples that were not trained on.
+            answers: (N,) what is true; unknown ones are left out.
+        """
+        known = is_known(answers)
+        if self.target.kind != "regression" or not bool(known.any()):
+            return self
+        errors = (self.standardised(torch.from_numpy(said)) - self.standardised(answers)).abs()[known].sort().values
+        place = math.ceil(COVERAGE * (len(errors) + 1)) - 1
+        return replace(self, margin=float(errors[place]) if place < len(errors) else math.inf)
+
+    def interval(self, said: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """(N,) lower and (N,) upper bounds about what was said, in the target's own unit; None without a margin."""
+        if self.margin is None:
+            return None
+        middle = self.standardised(torch.from_numpy(said))
+        return self.read(middle - self.margin).numpy(), self.read(middle + self.margin).numpy()
 
     def metrics(self, said: NDArray[np.float64], answers: NDArray[np.generic]) -> dict[str, float]:
         """The scores of what `read` says against known answers."""

@@ -195,8 +195,9 @@ def evaluate(
         loader = make_loader(restored.experiment, restored.prepared)
         run = open_test(store, run, restored.prepared, restored.network, restored.objectives, loader, how="evaluate")
     rows = store.sql(
-        "select target, label, value, probabilities, true_label, true_value from predictions where run_id = ? and "
-        "split = ? and (true_label is not null or true_value is not null) order by target, entity_id, other_id",
+        "select target, label, value, lower, upper, probabilities, true_label, true_value from predictions "
+        "where run_id = ? and split = ? and (true_label is not null or true_value is not null) "
+        "order by target, entity_id, other_id",
         [run.id, split],
     ).pl()
     if not rows.height:
@@ -213,7 +214,8 @@ def evaluate(
 def _scores(rows: pl.DataFrame) -> dict[str, Any]:
     """The scores of one target's rows."""
     if rows["true_label"].null_count() == rows.height:
-        values = regression(rows["value"].to_numpy(), rows["true_value"].to_numpy())
+        bounds = None if rows["lower"].null_count() else (rows["lower"].to_numpy(), rows["upper"].to_numpy())
+        values = regression(rows["value"].to_numpy(), rows["true_value"].to_numpy(), bounds)
         return {"rows": rows.height, "metrics": values, "classes": []}
     told = rows["probabilities"].to_list()
     classes = list(told[0])

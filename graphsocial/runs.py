@@ -165,7 +165,8 @@ class Answer:
         if not rows.any():
             return {}, 0
         if self.chosen is None:
-            return regression(self.said[rows], self.truth[rows].astype(np.float64)), int(rows.sum())
+            bounds = None if self.lower is None or self.upper is None else (self.lower[rows], self.upper[rows])
+            return regression(self.said[rows], self.truth[rows].astype(np.float64), bounds), int(rows.sum())
         return multiclass(self.said[rows], self.truth[rows].astype(np.int64), self.chosen[rows]), int(rows.sum())
 
     def columns(self) -> dict[str, pa.Array]:

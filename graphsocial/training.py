@@ -240,6 +240,7 @@ def answer(
                 said[part.target.name],
                 graph.answers[part.target.name][examples].numpy(),
                 part.choose(said[part.target.name]) if part.target.kind == "multiclass" else None,
+                *(part.interval(said[part.target.name]) or ()),
             )
             for part in parts
         ),
@@ -251,6 +252,7 @@ def save_weights(store: GraphStore, run_id: str, fitted: Fitted, graph: SocialGr
     told = {
         "classes": json.dumps({target.name: target.classes for target in graph.targets}),
         "tabular": json.dumps({name: part.state() for name, part in graph.tabular.items()}),
+        "margins": json.dumps({part.target.name: part.margin for part in fitted.objectives}),
     }
     tensors = {f"network/{name}": tensor for name, tensor in fitted.network.state_dict().items()}
     for part in fitted.objectives:
@@ -260,9 +262,10 @@ def save_weights(store: GraphStore, run_id: str, fitted: Fitted, graph: SocialGr
 
 def load_weights(
     store: GraphStore, run_id: str
-) -> tuple[dict[str, Tensor], dict[str, tuple[Tensor, Tensor]], dict[str, Any]]:
-    """Read it back: the network's state, each target's scale and naming, and the rest as JSON."""
-    tensors, told = read_tensors(runs.folder(store, run_id) / "weights.safetensors")
+) -> tuple[dict[str, Tensor], dict[str, tuple[Tensor, Tensor, float | None]], dict[str, Any]]:
+    """Read it back: the network's state, each target's scale, naming and margin, and the rest as JSON."""
+    tensors, texts = read_tensors(runs.folder(store, run_id) / "weights.safetensors")
+    told = {name: json.loads(value) for name, value in texts.items()}
     naming = below(tensors, "naming/")
-    parts = {name: (scale, naming[name]) for name, scale in below(tensors, "scale/").items()}
-    return below(tensors, "network/"), parts, {name: json.loads(value) for name, value in told.items()}
+    parts = {name: (scale, naming[name], told["margins"][name]) for name, scale in below(tensors, "scale/").items()}
+    return below(tensors, "network/"), parts, told

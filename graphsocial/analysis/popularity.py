@@ -1,4 +1,4 @@
-"""What goes with being shared: how shares are distributed, how texts and covers feel, and eq. 1 of EIJL as a regression.
+"""What goes with being shared: how shares are distributed, how posts feel, and eq. 1 of EIJL as a regression.
 
 Leng & Yan, "EIJL: Popularity Prediction of Social Media Advertisements Based on Multimodal Emotional Interaction and
 Joint Learning", Data Intelligence, 2025, section 3.
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from graphsocial.store import GraphStore
 
 COUNTS = ("likes", "favourites", "comments", "shares", "reactions")
+FEELINGS = ("text", "image")
 FEWEST = 50  # rows below which a regression on five terms says nothing
 
 
@@ -87,13 +88,15 @@ class Popularity:
         counts = {"shares": self.shares, "likes": self.likes}
         counts |= {name: name for name in COUNTS if name not in counts}
         have = {name: column for name, column in counts.items() if column in known and known[column].kind == "integer"}
+        posts = f"({store.visible(node, dataset=dataset)})"
         found = emotions(store, node, dataset)
         chosen = ", ".join(f"n.{quote(column)}::double as {quote(name)}" for name, column in have.items())
         rows = store.sql(
-            f"select {chosen}, e.* exclude (idx) from ({store.visible(node, dataset=dataset)}) as n "
-            f"join ({found.sql}) as e using (idx) where n.{quote(self.shares)} is not null order by idx"
+            f"select {chosen}, e.* exclude (idx) from {posts} as n "
+            f"join ({found.over(posts)}) as e using (idx) where n.{quote(self.shares)} is not null order by idx"
         ).pl()
-        notes = list(found.notes)
+        rows = rows.rename({name: name.removesuffix("_emotion") for name in EMOTIONS if name in rows.columns})
+        notes = [found.note] if found.note else []
         if "likes" in have and rows["likes"].null_count() < rows.height:
             likes = rows["likes"].to_numpy()
             cuts = np.nanquantile(likes, [1 / 3, 2 / 3])
@@ -135,15 +138,20 @@ def _distribution(rows: pl.DataFrame) -> pl.DataFrame:
 def _emotion_counts(rows: pl.DataFrame) -> pl.DataFrame:
     """Emotion, level, how many nodes have it and their mean log(1 + shares)."""
     parts = []
-    for name in (name for name in EMOTIONS if name in rows.columns):
+    for name in (name for name in FEELINGS if name in rows.columns):
         level = pl.col(name).round() if name == "text" else (pl.col(name) > 0).cast(pl.Float64)
         parts.append(
             rows.filter(pl.col(name).is_not_null())
             .group_by(level.alias("level"))
             .agg(pl.len().cast(pl.Int64).alias("nodes"), pl.col("shares").log1p().mean().alias("mean_log_shares"))
             .sort("level")
-            .select(pl.lit(name).alias("emotion"), "level", "nodes", (pl.col("nodes") / pl.col("nodes").sum())
-                    .alias("share"), "mean_log_shares")
+            .select(
+                pl.lit(name).alias("emotion"),
+                "level",
+                "nodes",
+                (pl.col("nodes") / pl.col("nodes").sum()).alias("share"),
+                "mean_log_shares",
+            )
         )
     return pl.concat(parts) if parts else pl.DataFrame()
 
@@ -184,12 +192,12 @@ def regress(rows: pl.DataFrame, popular: float = 0.2) -> tuple[pl.DataFrame, tup
     import statsmodels.api as sm
 
     factors = [name for name in ("text", "image", "likability") if name in rows.columns and rows[name].n_unique() > 1]
-    told = [f"The data has no {name} emotion that varies." for name in EMOTIONS if name not in factors]
+    told = [f"The data has no {name} emotion that varies." for name in FEELINGS if name not in factors]
     told += [] if "likability" in factors else ["The data has no likes."]
     used = rows.select("shares", *factors).drop_nulls()
     if not factors or used.height < FEWEST:
         return pl.DataFrame(), (*told, f"No regression: only {used.height:,} rows have what it needs.")
-    terms = {name: used[name].to_numpy().astype(float) for name in factors}
+    terms: dict[str, NDArray[np.float64]] = {name: used[name].to_numpy().astype(float) for name in factors}
     for names in (("text", "image"), ("text", "image", "likability")):
         if all(name in factors for name in names):
             terms["_".join(names)] = np.prod([terms[name] for name in names], axis=0)

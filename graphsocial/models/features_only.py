@@ -18,7 +18,8 @@ from graphsocial.sampling import Batch
 
 @dataclass(frozen=True)
 class FeaturesOnly:
-    """HMG-Emo's inputs and classifier with nothing between: the own features of the node, or of the pair's ends.
+    """HMG-Emo's inputs and classifier with nothing between: the own features of the node, or of the pair's ends, and
+    the context of the example.
 
     Attributes:
         width: of the classifier.
@@ -44,7 +45,9 @@ class FeaturesOnlyNetwork(Network):
     def __init__(self, settings: FeaturesOnly, graph: SocialGraph) -> None:
         super().__init__()
         self.inputs = NodeInputs(graph, settings.node_width, dropout=settings.dropout)
-        width = len(graph.ends) * settings.node_width
+        known = graph.context_table.shape[1]
+        self.context = nn.Linear(known, settings.node_width) if known else None
+        width = (len(graph.ends) + bool(known)) * settings.node_width
         self.heads = nn.ModuleDict(
             {
                 target.name: Classifier(width, settings.width, len(target.classes) or 1, dropout=settings.dropout)
@@ -55,6 +58,9 @@ class FeaturesOnlyNetwork(Network):
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
         """(B, K) logits, (B,) numbers."""
         x = self.inputs(graph, batch.rows)
-        joined = torch.cat([x[name][rows] for name, rows in zip(graph.end_types, batch.ends, strict=True)], dim=1)
+        parts = [x[name][rows] for name, rows in zip(graph.end_types, batch.ends, strict=True)]
+        if self.context is not None:
+            parts.append(self.context(graph.context_table[batch.examples]))
+        joined = torch.cat(parts, dim=1)
         said = {target: self.heads[target.name](joined) for target in graph.targets}
         return {target.name: out if target.classes else out.squeeze(1) for target, out in said.items()}

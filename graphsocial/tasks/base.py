@@ -8,14 +8,32 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
-from graphsocial.types import EdgeType, GraphSchema, NodeType, Target
+from graphsocial.types import Column, EdgeType, GraphSchema, NodeType, Target
 
 if TYPE_CHECKING:
     from graphsocial.store import GraphStore
 
 Level = Literal["node", "edge"]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is known of each example when it is asked about, such as how its page's earlier posts were shared.
+
+    It belongs to the example, not to the node: models join it to what they say of the example itself and pass it along
+    no edge, since the context of later examples may tell the answers of earlier ones.
+
+    Attributes:
+        columns: numbers, categories and times; those with the role `feature` are encoded by what the training examples
+            show, the others are there for models that ask for them by name.
+        rows: (P,) one row an example, in the order of the labels.
+    """
+
+    columns: tuple[Column, ...]
+    rows: pl.DataFrame
 
 
 @dataclass(frozen=True)
@@ -30,6 +48,7 @@ class Labels:
         targets: what is asked, with classes filled in.
         times: (P,) datetime64[us] in UTC, NaT where unknown; None where the data has no times.
         known: (P,) when each answer had become known, where that is later than `times`.
+        context: what is known of each example beside the graph, if anything is.
     """
 
     src: NDArray[np.int64]
@@ -38,6 +57,7 @@ class Labels:
     targets: tuple[Target, ...]
     times: NDArray[np.datetime64] | None = None
     known: NDArray[np.datetime64] | None = None
+    context: Context | None = None
 
     def __len__(self) -> int:
         return len(self.src)

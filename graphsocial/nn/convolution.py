@@ -1,0 +1,73 @@
+"""Convolutions over the numbers of vectors, pooled, fused and made to attend to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from graphsocial.feature_tensors import Feature
+
+
+class FusedConvolutions(nn.Module):
+    """EIJL's content network: CNN → pooling → concatenation → attention over the fused places.
+
+    A vector of D numbers is read as a sequence: `channels` filters of width 5, ReLU, and the maximum of each of
+    `tokens` equal stretches. With `joint` there is one CNN over all vectors in a row; else one for each, whose places
+    are put beside each other. A vector that is missing is masked: its places are zero and nobody attends to them.
+
+    Args:
+        sizes: D of each feature.
+        out_features: H.
+        joint: one CNN for all.
+        channels, tokens: see above.
+        attention: multi-head self-attention (Vaswani et al. 2017) over the places, added to them.
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        out_features: int,
+        *,
+        joint: bool = False,
+        channels: int = 16,
+        tokens: int = 8,
+        attention: bool = True,
+    ) -> None:
+        super().__init__()
+        self.sizes, self.joint, self.tokens = tuple(sizes), joint, tokens
+        branches = 1 if joint else len(self.sizes)
+        self.filters = nn.ModuleList([nn.Conv1d(1, channels, 5, padding=2) for _ in range(branches)])
+        self.pool = nn.AdaptiveMaxPool1d(tokens)
+        self.anyone = nn.Parameter(torch.randn(1, 1, channels) * 0.1)  # to attend to where all is missing
+        self.attention = nn.MultiheadAttention(channels, 1, batch_first=True) if attention else None
+        self.norm = nn.LayerNorm(channels)
+        self.out = nn.Linear(branches * tokens * channels, out_features)
+
+    def forward(self, features: Sequence[Feature]) -> Tensor:
+        """(N, H) of N rows' vectors."""
+        present = torch.stack([feature.present for feature in features], dim=1)  # (N, F)
+        given = [_rows(feature) for feature in features]
+        if self.joint:
+            given, present = [torch.cat(given, dim=1)], present.any(1, keepdim=True)
+        places = [
+            self.pool(torch.relu(convolve(vectors[:, None]))).transpose(1, 2)
+            for convolve, vectors in zip(self.filters, given, strict=True)
+        ]
+        x = torch.cat(places, dim=1)  # (N, places, C)
+        there = present.repeat_interleave(self.tokens, dim=1)  # (N, places)
+        if self.attention is not None:
+            shown = torch.cat([self.anyone.expand(len(x), -1, -1), x], dim=1)
+            masked = torch.cat([there.new_zeros(len(x), 1), ~there], dim=1)
+            heard, _ = self.attention(x, shown, shown, key_padding_mask=masked, need_weights=False)
+            x = self.norm(x + heard)
+        fused: Tensor = self.out((x * there[..., None]).flatten(1))
+        return fused
+
+
+def _rows(feature: Feature) -> Tensor:
+    """(N, D) each row's vector, zero where it has none."""
+    if not len(feature.vectors):
+        return feature.vectors.new_zeros(len(feature.index), feature.vectors.shape[1])
+    return feature.standard[feature.index.clamp_min(0)] * feature.present[:, None]

@@ -1,0 +1,9 @@
+-- One row per post: how often it was shared, when it was published and when its shares are taken to be known. $posts is
+-- the visible part of the node table, $shares the column with the count, $hours how long shares are gathered.
+select
+    idx,
+    $time as time,
+    $time + interval $hours hours as known,
+    $shares::double as shares
+from ($posts)
+order by idx
