@@ -171,7 +171,7 @@ class EijlNetwork(Network):
             return phi
         (layer,) = batch.layers
         mask = {kind: part for kind, part in layer.mask.items() if part is not None}
-        heard = self.messages(x, layer.relations, edge_mask=mask, num_dst=layer.num_dst)[self.entity]
+        heard: Tensor = self.messages(x, layer.relations, edge_mask=mask, num_dst=layer.num_dst)[self.entity]
         return phi[: len(heard)] + heard
 
 
