@@ -11,8 +11,8 @@ from torch import Tensor
 
 from graphsocial.errors import InputError
 from graphsocial.graph import SocialGraph, is_known
-from graphsocial.models.base import Network, class_shares
-from graphsocial.objectives import objectives
+from graphsocial.models.base import Network
+from graphsocial.objectives import class_shares, objectives
 from graphsocial.sampling import Batch
 
 
