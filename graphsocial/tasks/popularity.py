@@ -43,7 +43,7 @@ class Popularity:
             popular a post has become and does not forecast it; the paper's emotional interaction layer has it.
         history: what neighbours published before is known.
         hours: how long after a post its shares are taken to be known.
-        joint: the weight of the loss of the classes beside that of the count.
+        class_loss: the weight of the loss of the classes beside that of the count.
     """
 
     node: str | None = None
@@ -52,7 +52,7 @@ class Popularity:
     likability: bool = False
     history: bool = True
     hours: int = 48
-    joint: float = 0.5
+    class_loss: float = 0.5
 
     name: ClassVar[str] = "popularity"
     level: ClassVar[Level] = "node"
@@ -61,8 +61,8 @@ class Popularity:
     selection_metric: ClassVar[str] = "rmsle"
 
     def __post_init__(self) -> None:
-        if self.hours < 0 or self.joint < 0:
-            raise InputError("hours and joint are 0 or more.")
+        if self.hours < 0 or self.class_loss < 0:
+            raise InputError("hours and class_loss are 0 or more.")
 
     def entity(self, schema: GraphSchema) -> NodeType:
         """The node type that is shared.
@@ -100,7 +100,7 @@ class Popularity:
             dst=None,
             answers={"popularity": log_classes(shares), "shares": shares},
             targets=(
-                Target("popularity", "multiclass", class_names(), weight=self.joint),
+                Target("popularity", "multiclass", class_names(), weight=self.class_loss),
                 Target("shares", "regression", transform="log1p"),
             ),
             times=times["time"],

@@ -172,6 +172,24 @@ def test_the_schema_of_the_mapping_is_that_of_the_models() -> None:
         jsonschema.validate(yaml.safe_load(MAPPING.replace("nulls:", "nuls:")), stored)
 
 
+def test_rows_with_one_key_may_be_one_node_or_one_edge(store: GraphStore, tmp_path: Path) -> None:
+    (tmp_path / "posts.csv").write_text("id,page,likes\np1,a,3\np2,a,4\np1,a,9\n,b,1\n")
+    mapping = """
+dataset: posts
+files: {posts: posts.csv}
+nodes:
+  post: {file: posts, id: id, columns: {likes: integer}, distinct: true}
+  page: {file: posts, id: page, distinct: true}
+edges:
+  - {type: page publishes post, file: posts, src: page, dst: id, distinct: true}
+"""
+    (tmp_path / "posts.yaml").write_text(mapping)
+    report = ingest(store, "table", tmp_path / "posts.yaml")
+    assert report.rows == {"post": 2, "page": 2, "page publishes post": 2}
+    assert report.left_out == {"post": 2, "page": 2, "page publishes post": 2} and not report.rejected
+    assert store.sql("select id, likes from node_post order by idx").fetchall() == [("p1", 3), ("p2", 4)]
+
+
 # The examples, on the real data
 
 
@@ -223,3 +241,33 @@ def test_hin_yelp(store: GraphStore, shared_data: Path, monkeypatch: pytest.Monk
     assert store.sql(back).fetchall() == [(158_590,)]  # both directions are in the file
     stars = "select emotions[1] as stars, count(*) from edge_user_rates_business group by all order by stars"
     assert store.sql(stars).fetchall() == [("1", 10_696), ("2", 17_715), ("3", 35_810), ("4", 75_918), ("5", 58_258)]
+
+
+def test_facebook_pages(store: GraphStore, shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAPHSOCIAL_DATA", str(shared_data))
+    report = ingest(store, "table", EXAMPLES / "facebook_pages.yaml")
+    assert report.read == {"posts": 242_081}
+    assert report.rows == {
+        "post": 228_688,
+        "page": 144,
+        "site": 1_081,
+        "page publishes post": 228_688,
+        "post cites site": 226_332,
+    }
+    assert report.rejected == 0
+    assert report.left_out["post"] == 242_081 - 228_688  # 8,833 second copies, and the posts after 21 June
+    newest = store.sql("select max(published) < timestamptz '2016-06-22 00:00:00+00' from node_post").fetchall()
+    assert newest == [(True,)]
+    joined = (
+        "select count(*) from edge_page_publishes_post e join node_page p on p.idx = e.src "
+        "join node_post n on n.idx = e.dst where n.id like p.id || '_%'"
+    )
+    assert store.sql(joined).fetchall() == [(228_688,)]
+    columns = {column.name: column.role for column in store.schema.node("post").columns}
+    assert {name for name, role in columns.items() if role == "feature"} == {
+        "message",
+        "link_name",
+        "type",
+        "site",
+        "published",
+    }
