@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from . import analysing, comparing, data, judging, learning, looking, render, reproducing
+from . import analysing, comparing, data, judging, learning, looking, render, reproducing, supposing
 from .options import Before, JsonOption, QuietOption, StoreOption
 
 INTERRUPTIONS = ("Query interrupted", "INTERRUPT Error: Interrupted!")  # how Ctrl-C looks after passing DuckDB
@@ -97,6 +97,13 @@ app.command(epilog=_examples("graphsocial predict latest", "graphsocial predict 
 app.command(epilog=_examples("graphsocial evaluate latest", "graphsocial evaluate latest --split validation"))(
     learning.evaluate
 )
+app.command(
+    name="what-if",
+    epilog=_examples(
+        "graphsocial what-if latest n000001 --set text='Another caption'",
+        "graphsocial what-if eijl-1a2b n000001 --set cover=covers/other.jpg --set text_emotion=5",
+    ),
+)(supposing.what_if)
 app.command(
     epilog=_examples(
         "graphsocial compare hmg_emo user_image_bias",

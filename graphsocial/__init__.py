@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from graphsocial.auditing import audit
+    from graphsocial.alternatives import what_if
     from graphsocial.comparison import Comparison, compare
     from graphsocial.errors import GraphSocialError
     from graphsocial.featurization import featurize
@@ -43,6 +44,7 @@ _HOME = {
     "leaderboard": "runs",
     "predict": "prediction",
     "evaluate": "prediction",
+    "what_if": "alternatives",
     "compare": "comparison",
     "Comparison": "comparison",
     "audit": "auditing",
@@ -66,6 +68,7 @@ __all__ = [  # noqa: RUF022 - the order is the order of data
     "leaderboard",
     "predict",
     "evaluate",
+    "what_if",
     "compare",
     "Comparison",
     "audit",

@@ -51,7 +51,7 @@ LAYERS: list[list[set[str]]] = [
     [{"fitting"}],
     [{"experiment"}],
     [{"training", "estimation"}],
-    [{"prediction"}],
+    [{"prediction"}, {"alternatives"}],
     [{"reproduction.base"}, {"reproduction.*"}, {"analysis.base"}],
     [
         {"analysis"},

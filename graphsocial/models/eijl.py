@@ -192,7 +192,7 @@ class EmotionalInteraction(nn.Module):
         seen = seen[~torch.isnan(seen)]
         cuts = torch.quantile(seen.double(), torch.tensor([1 / 3, 2 / 3]).double()) if len(seen) else torch.zeros(2)
         self.register_buffer("cuts", cuts.float())
-        self.weight = nn.Parameter(torch.randn(3, width) * 0.1)
+        self.weights = nn.Linear(3, width, bias=False)  # ω1, ω2, ω3
 
     def forward(self, graph: SocialGraph, examples: Tensor) -> Tensor:
         """(B, H)."""
@@ -203,7 +203,7 @@ class EmotionalInteraction(nn.Module):
         )
         level = torch.where(likes.isnan(), likes, (likes[:, None] > self.cuts).sum(1) - 1.0)
         felt = torch.stack([(text - 3) / 2, image, level], dim=1).nan_to_num(0.0)  # (B, 3)
-        added: Tensor = felt @ self.weight
+        added: Tensor = self.weights(felt)
         return added
 
 

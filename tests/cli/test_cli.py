@@ -36,6 +36,7 @@ COMMANDS = (
     "evaluate",
     "compare",
     "audit",
+    "what-if",
     "runs",
     "sql",
     "info",
