@@ -47,7 +47,7 @@ LAYERS: list[list[set[str]]] = [
         {"nn"},
     ],
     [{"sampling"}, {"loaders"}],
-    [{"models.base"}, {"models.*"}],
+    [{"models.base"}, {"models._dialogue"}, {"models.*"}],
     [{"fitting"}],
     [{"experiment"}],
     [{"training", "estimation"}],

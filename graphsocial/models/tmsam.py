@@ -12,13 +12,11 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout
 
-from graphsocial.errors import InputError
 from graphsocial.graph import SocialGraph
+from graphsocial.models._dialogue import DialogueNetwork
 from graphsocial.models.base import Network
 from graphsocial.nn.cross_modal import CrossModalFusion, drop_modalities
-from graphsocial.nn.dialogues import Dialogues, Sequences
 from graphsocial.nn.temporal import MaskedConv1d, Padding, RecurrentContext
 from graphsocial.sampling import Batch
 
@@ -31,11 +29,12 @@ class Tmsam:
 
     Attributes:
         modalities: which of them, such as `text audio`; all that the segments have by default.
-        kernel: places of the convolution over the dialogue (eq. 2), padded so that each segment keeps its place.
+        window: places of the convolution over the dialogue (eq. 2), padded so that each segment keeps its place.
         hidden: of each direction of the GRU (eqs. 3-5).
         width, heads: of the cross-modal attention (eqs. 6-7).
         first_heads, second_heads: of the two levels of self-attention (eq. 8).
-        residual: each self-attention adds its input, and the heads see the GRUs' outputs too (beyond the paper).
+        residual: each self-attention adds its input, and the heads see what goes into the GRUs and what comes out of
+            them beside the fused vector (beyond the paper).
         dropout: on inputs and hidden states.
         modality_dropout: share of each modality's segments that go missing in training; never all of a segment.
         causal: a segment sees itself and the past of its dialogue only.
@@ -44,7 +43,7 @@ class Tmsam:
     """
 
     modalities: tuple[str, ...] = ()
-    kernel: int = 3
+    window: int = 1
     hidden: int = 200
     width: int = 200
     heads: int = 4
@@ -71,21 +70,19 @@ class Tmsam:
         return TmsamNetwork(self, graph)
 
 
-class TmsamNetwork(Network):
+class TmsamNetwork(DialogueNetwork):
     """Inputs by modality → convolution → recurrent unit → fusion → a head for each target."""
 
     def __init__(self, settings: Tmsam, graph: SocialGraph) -> None:
-        super().__init__()
+        super().__init__(graph, settings.order, settings.modalities, dropout=settings.dropout, causal=settings.causal)
         self.settings = settings
-        self.dialogues = Dialogues(graph, settings.order, settings.modalities)
         padding: Padding = "causal" if settings.causal else "same"
         self.convolutions, self.contexts = nn.ModuleDict(), nn.ModuleDict()
-        for name, size in self.dialogues.features.items():
-            self.convolutions[name] = MaskedConv1d(size, settings.hidden, settings.kernel, padding=padding)
+        for name, size in self.widths.items():
+            self.convolutions[name] = MaskedConv1d(size, settings.hidden, settings.window, padding=padding)
             self.contexts[name] = RecurrentContext(settings.hidden, settings.hidden, causal=settings.causal)
-        widths = dict.fromkeys(self.dialogues.features, 2 * settings.hidden)
         self.fusion = CrossModalFusion(
-            widths,
+            dict.fromkeys(self.widths, 2 * settings.hidden),
             width=settings.width,
             heads=settings.heads,
             first_heads=settings.first_heads,
@@ -93,47 +90,26 @@ class TmsamNetwork(Network):
             dropout=settings.dropout,
             residual=settings.residual,
         )
-        self.out_features = self.fusion.out_features + (sum(widths.values()) if settings.residual else 0)
-        self.heads = nn.ModuleDict(
-            {target.name: nn.Linear(self.out_features, len(target.classes) or 1) for target in graph.targets}
-        )
-
-    def together(self, graph: SocialGraph) -> Tensor:
-        """The dialogue of each segment."""
-        return self.dialogues.of(graph)
+        beside = 3 * settings.hidden * len(self.widths) if settings.residual else 0
+        self.add_heads(graph, self.fusion.out_features + beside)
 
     def embed(self, graph: SocialGraph, batch: Batch) -> Tensor:
-        """The fused vectors Z_I of the batch's segments (eq. 8): (B, out_features)."""
-        if batch.view.before is not None and not self.settings.causal:
-            raise InputError("A split by time asks about the past alone; add --set causal=true.")
-        given = self.dialogues.read(graph, batch.examples)
-        present, mask = given.present, given.mask
+        """The fused vectors Z_I of the batch's segments (eq. 8), and what `residual` puts beside them: (B, H)."""
+        given = self.read(graph, batch)
+        present = given.present
         if self.training and self.settings.modality_dropout:
             present = drop_modalities(present, self.settings.modality_dropout)
-        x = {name: self._context(name, given, present[name]) for name in self.dialogues.features}
-        fused = self.fusion(x, present, mask, causal=self.settings.causal)
-        if self.settings.residual:
-            fused = torch.cat([fused, *x.values()], dim=2)
-        return self._drop(given.pick(fused))
-
-    def _context(self, name: str, given: Sequences, present: Tensor) -> Tensor:
-        """Eqs. 2 and 5: (C, T, 2 * hidden)."""
-        x = self._drop(given.inputs[name] * present[:, :, None])
-        convolved, mask = self.convolutions[name](x, given.mask)
-        context: Tensor = self.contexts[name](self._drop(torch.relu(convolved)), mask)
-        return self._drop(context)
-
-    def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
-        """(B, K) logits of each target (eq. 9)."""
-        fused = self.embed(graph, batch)
-        said = {target: self.heads[target.name](fused) for target in graph.targets}
-        return {target.name: out if target.classes else out.squeeze(1) for target, out in said.items()}
+        found, beside = {}, []
+        for name in self.widths:
+            x, mask = self.convolutions[name](given.inputs[name] * present[name][:, :, None], given.mask)
+            x = self.drop(torch.relu(x))  # eq. 2: (C, T, hidden)
+            found[name] = self.drop(self.contexts[name](x, mask))  # eq. 5: (C, T, 2 * hidden)
+            beside += [x, found[name]]
+        fused: Tensor = self.fusion(found, present, given.mask, causal=self.settings.causal)
+        return given.pick(torch.cat([fused, *beside], dim=2) if self.settings.residual else fused)
 
     def penalty(self) -> Tensor:
         """The second term of eq. 10."""
         if not self.settings.l2:
             return torch.zeros(())
         return self.settings.l2 * torch.stack([part.square().sum() for part in self.parameters()]).sum()
-
-    def _drop(self, x: Tensor) -> Tensor:
-        return dropout(x, self.settings.dropout, self.training)

@@ -18,13 +18,15 @@ class Sequences:
     """C dialogues side by side, of at most T segments.
 
     Attributes:
-        inputs: modality → (C, T, D); zeros where the modality is missing, but for what is known of the segment anyway.
+        inputs: modality → (C, T, D) its vectors, as they are; zeros where one is missing.
+        known: (C, T, D) what is known of the segments beside: numbers, categories, what neighbours lend them.
         present: modality → (C, T) bool, where it is there.
         mask: (C, T) bool, the segments of each dialogue.
         rows: (B,) where the batch's examples stand in the flattened (C * T).
     """
 
     inputs: Mapping[str, Tensor]
+    known: Tensor
     present: Mapping[str, Tensor]
     mask: Tensor
     rows: Tensor
@@ -38,8 +40,7 @@ class Dialogues:
     """How to read dialogues out of a graph: its modalities, and what comes after what.
 
     A modality is what the segments' feature columns begin with: `text` and `text_vector` are both of `text`. Its input
-    is their vectors, each standardised, one beside the other, then what is known of the segment anyway: its numbers
-    and categories, and what neighbours lend it.
+    is their vectors, one beside the other.
 
     Args:
         graph: its entity is the segments.
@@ -67,9 +68,9 @@ class Dialogues:
         if not found:
             raise DataError(f"'{graph.entity}' has no text, sound or pictures, and no vectors that came along.")
         self.names = modalities or tuple(found)
-        known = sum(feature.vectors.shape[1] for feature in self._lent(graph))
-        known += graph.tables[self.entity].shape[1] if self.entity in graph.tables else 0
-        self.features = {name: known + sum(feature.vectors.shape[1] for feature in found[name]) for name in self.names}
+        self.features = {name: sum(feature.vectors.shape[1] for feature in found[name]) for name in self.names}
+        self.known = sum(feature.vectors.shape[1] for feature in self._lent(graph))
+        self.known += graph.tables[self.entity].shape[1] if self.entity in graph.tables else 0
 
     def of(self, graph: SocialGraph) -> Tensor:
         """(P,) the dialogue of each example."""
@@ -81,16 +82,17 @@ class Dialogues:
         node = graph.ends[0][examples]
         asked, row = torch.unique(chains.chain[node], return_inverse=True)
         nodes, mask = chains.table(asked)
-        always = [_rows(feature, nodes) for feature in self._lent(graph)]
+        beside = [_rows(feature, nodes) for feature in self._lent(graph)]
         if self.entity in graph.tables:
-            always.append(graph.tables[self.entity][nodes])
+            beside.append(graph.tables[self.entity][nodes])
         inputs, present = {}, {}
         modalities = self._modalities(graph)
         for name in self.names:
             parts = modalities[name]
-            inputs[name] = torch.cat([*(_rows(feature, nodes) for feature in parts), *always], dim=2)
+            inputs[name] = torch.cat([_rows(feature, nodes) for feature in parts], dim=2)
             present[name] = mask & torch.stack([feature.present[nodes] for feature in parts]).any(0)
-        return Sequences(inputs, present, mask, row * mask.shape[1] + chains.place[node])
+        known = torch.cat(beside, dim=2) if beside else torch.zeros(*nodes.shape, 0)
+        return Sequences(inputs, known, present, mask, row * mask.shape[1] + chains.place[node])
 
     def _chains(self, graph: SocialGraph) -> Chains:
         edges = graph.edges[self.kind]
@@ -109,8 +111,8 @@ class Dialogues:
 
 
 def _rows(feature: Feature, nodes: Tensor) -> Tensor:
-    """(C, T, D) standardised vectors, zeros where there is none."""
+    """(C, T, D) vectors, zeros where there is none."""
     index = feature.index[nodes]
     if not len(feature.vectors):
         return feature.vectors.new_zeros(*nodes.shape, feature.vectors.shape[1])
-    return feature.standard[index.clamp_min(0)] * (index >= 0)[:, :, None]
+    return feature.vectors[index.clamp_min(0)] * (index >= 0)[:, :, None]

@@ -258,6 +258,7 @@ CASES: dict[str, Case] = {
     ),
     "faces": Case(portraits, corrupt=broken_image, reason="not an image"),
     "hash_text": Case(texts),
+    "text_style": Case(texts),
     "dependencies": Case(texts),
     "hashtags": Case(tagged, lambda cls, folder: cls(dimension=8, epochs=2)),
     "metadata": Case(rows),

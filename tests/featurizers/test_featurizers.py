@@ -554,3 +554,30 @@ _torchvision.ensure_torchvision()
 assert _torchvision._declared == []
 """
         subprocess.run([sys.executable, "-c", script], check=True)
+
+
+class TestTextStyle:
+    def test_counts_are_logarithms(self) -> None:
+        from graphsocial.featurizers.text_style import COLUMNS, TextStyle
+
+        found = TextStyle().encode(["WOW... you did it, sooo well!! 👍", "", "Is this 3?"]).vectors
+        rows = [dict(zip(COLUMNS, np.expm1(row).round().astype(int), strict=True)) for row in found]
+        assert {name: n for name, n in rows[0].items() if n} == {
+            "characters": 32,
+            "words": 6,
+            "sentences": 2,
+            "exclamation_marks": 2,
+            "ellipses": 1,
+            "commas": 1,
+            "shouted_words": 1,
+            "stretched_words": 1,
+            "emoji": 1,
+        }
+        assert not found[1].any()
+        assert rows[2]["digits"] == rows[2]["capitalised_words"] == 1 and found[2, -1] == 1
+
+    def test_a_batch_has_a_size(self) -> None:
+        from graphsocial.featurizers.text_style import TextStyle
+
+        with pytest.raises(InputError, match="batch_size must be at least 1"):
+            TextStyle(batch_size=0)

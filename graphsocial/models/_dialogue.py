@@ -1,0 +1,84 @@
+"""What the models of dialogues share: reading segments in their order, standardised, and a head for each target."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout
+
+from graphsocial.errors import InputError
+from graphsocial.graph import SocialGraph
+from graphsocial.models.base import Network
+from graphsocial.nn.dialogues import Dialogues, Sequences
+from graphsocial.sampling import Batch
+
+
+class DialogueNetwork(Network):
+    """A network over whole dialogues; `embed` is what its kinds differ in.
+
+    Args:
+        graph: what it will run on.
+        order: the relation between segments that says which one comes next.
+        modalities: which of them; all by default.
+        dropout: on inputs and on what the heads read.
+        causal: a segment is answered from itself and the past of its dialogue.
+    """
+
+    def __init__(
+        self, graph: SocialGraph, order: str, modalities: tuple[str, ...], *, dropout: float, causal: bool
+    ) -> None:
+        super().__init__()
+        self.dropout, self.causal = dropout, causal
+        self.dialogues = Dialogues(graph, order, modalities)
+        self.norms = nn.ModuleDict(
+            {name: nn.BatchNorm1d(size, affine=False) for name, size in self.dialogues.features.items()}
+        )
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Modality → D of what `read` gives."""
+        return {name: size + self.dialogues.known for name, size in self.dialogues.features.items()}
+
+    def add_heads(self, graph: SocialGraph, width: int) -> None:
+        """A fully connected layer for each target (eq. 9 of TMSAM)."""
+        self.heads = nn.ModuleDict(
+            {target.name: nn.Linear(width, len(target.classes) or 1) for target in graph.targets}
+        )
+
+    def together(self, graph: SocialGraph) -> Tensor:
+        """The dialogue of each segment."""
+        return self.dialogues.of(graph)
+
+    def read(self, graph: SocialGraph, batch: Batch) -> Sequences:
+        """The batch's dialogues: each vector standardised by the training segments, with what is known beside it.
+
+        Raises:
+            InputError: the split is by time, and the network would look ahead.
+        """
+        if batch.view.before is not None and not self.causal:
+            raise InputError("A split by time asks about the past alone; add --set causal=true.")
+        given = self.dialogues.read(graph, batch.examples)
+        inputs = {}
+        for name, x in given.inputs.items():
+            rows = torch.zeros_like(x)
+            there = given.present[name]
+            if int(there.sum()) > 1 or not self.training:  # a single row has no variance
+                rows[there] = self.norms[name](x[there])
+            inputs[name] = self.drop(torch.cat([rows, given.known], dim=2))
+        return replace(given, inputs=inputs)
+
+    def embed(self, graph: SocialGraph, batch: Batch) -> Tensor:
+        """The vectors that the heads read: (B, H)."""
+        raise TypeError(f"{type(self).__name__} does not say how it reads.")
+
+    def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
+        """(B, K) logits of each target with classes, (B,) numbers of the others."""
+        x = self.drop(self.embed(graph, batch))
+        said = {target: self.heads[target.name](x) for target in graph.targets}
+        return {target.name: out if target.classes else out.squeeze(1) for target, out in said.items()}
+
+    def drop(self, x: Tensor) -> Tensor:
+        """Dropout, in training."""
+        return dropout(x, self.dropout, self.training)

@@ -1,0 +1,81 @@
+"""Attention over the words of a dialogue by aspect, where the aspect is the segment that is asked about.
+
+Wang, Huang, Zhao and Zhu 2016, "Attention-based LSTM for Aspect-level Sentiment Classification" (ATAE-LSTM), eqs. 7-12:
+the text-only rival of TMSAM, which names an aspect-based model without saying more of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from graphsocial.graph import SocialGraph
+from graphsocial.models._dialogue import DialogueNetwork
+from graphsocial.models.base import Network
+from graphsocial.nn.cross_modal import CrossAttention
+from graphsocial.nn.temporal import RecurrentContext
+from graphsocial.sampling import Batch
+
+
+@dataclass(frozen=True)
+class Absa:
+    """A segment's own text is the aspect; it weighs what the dialogue's other segments say, and both are read.
+
+    Attributes:
+        modality: the one that is read.
+        hidden: of each direction of the recurrent unit.
+        heads: of the attention.
+        dropout: on inputs and hidden states.
+        causal: only the past of the dialogue.
+        order: the relation between segments that says which one comes next.
+    """
+
+    modality: str = "text"
+    hidden: int = 100
+    heads: int = 4
+    dropout: float = 0.3
+    causal: bool = False
+    order: str = "next"
+
+    layers: ClassVar[int] = 0
+    training: ClassVar[Mapping[str, Any]] = {
+        "epochs": 20,
+        "batch_size": 320,
+        "learning_rate": 0.001,
+        "weight_decay": 0.01,
+        "patience": 5,
+    }
+
+    def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
+        """The untrained network."""
+        return AbsaNetwork(self, graph)
+
+
+class AbsaNetwork(DialogueNetwork):
+    """Recurrent unit over the text; attention from the aspect to its states; tanh(W_p r + W_x h) is classified."""
+
+    def __init__(self, settings: Absa, graph: SocialGraph) -> None:
+        super().__init__(graph, settings.order, (settings.modality,), dropout=settings.dropout, causal=settings.causal)
+        width = 2 * settings.hidden
+        (size,) = self.widths.values()
+        self.aspect = nn.Linear(size, width)
+        self.context = RecurrentContext(size + width, settings.hidden, causal=settings.causal)
+        self.attention = CrossAttention(width, width, width, settings.heads)
+        self.read_out, self.own = nn.Linear(width, width), nn.Linear(width, width)
+        self.add_heads(graph, width)
+
+    def embed(self, graph: SocialGraph, batch: Batch) -> Tensor:
+        """(B, 2 * hidden)."""
+        given = self.read(graph, batch)
+        (x,) = given.inputs.values()
+        aspect = self.drop(self.aspect(x))
+        h = self.context(torch.cat([x, aspect], dim=2), given.mask)
+        seen = given.mask[:, None, :].expand(-1, x.shape[1], -1)
+        if self.causal:
+            seen = seen & torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril()
+        told = self.attention(aspect, h, seen)
+        return given.pick(torch.tanh(self.read_out(told) + self.own(h)))

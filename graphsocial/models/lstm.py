@@ -1,0 +1,67 @@
+"""A long short-term memory over a dialogue's segments, all modalities one beside the other: TMSAM's first rival.
+
+Jiang, Jiao and Wang, "Construction and Analysis of Emotion Computing Model Based on LSTM" (2021), is the one that
+TMSAM's authors compare with; what is kept of it here is what its name says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from graphsocial.graph import SocialGraph
+from graphsocial.models._dialogue import DialogueNetwork
+from graphsocial.models.base import Network
+from graphsocial.sampling import Batch
+
+
+@dataclass(frozen=True)
+class Lstm:
+    """Early fusion: concatenate the modalities, read the dialogue from its past, classify.
+
+    Attributes:
+        modalities: which of them; all by default.
+        hidden: of the LSTM.
+        dropout: on inputs and hidden states.
+        order: the relation between segments that says which one comes next.
+    """
+
+    modalities: tuple[str, ...] = ()
+    hidden: int = 200
+    dropout: float = 0.3
+    order: str = "next"
+
+    layers: ClassVar[int] = 0
+    training: ClassVar[Mapping[str, Any]] = {
+        "epochs": 20,
+        "batch_size": 320,
+        "learning_rate": 0.001,
+        "weight_decay": 0.01,
+        "patience": 5,
+    }
+
+    def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
+        """The untrained network."""
+        return LstmNetwork(self, graph)
+
+
+class LstmNetwork(DialogueNetwork):
+    """Concatenate → LSTM → a head for each target."""
+
+    def __init__(self, settings: Lstm, graph: SocialGraph) -> None:
+        super().__init__(graph, settings.order, settings.modalities, dropout=settings.dropout, causal=True)
+        self.lstm = nn.LSTM(sum(self.widths.values()), settings.hidden, batch_first=True)
+        self.add_heads(graph, settings.hidden)
+
+    def embed(self, graph: SocialGraph, batch: Batch) -> Tensor:
+        """The hidden states of the batch's segments: (B, hidden)."""
+        given = self.read(graph, batch)
+        x = torch.cat(list(given.inputs.values()), dim=2)
+        packed = pack_padded_sequence(x, given.mask.sum(1).cpu(), batch_first=True, enforce_sorted=False)
+        y, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=x.shape[1])
+        return given.pick(y)

@@ -1,0 +1,89 @@
+"""Attention over several scales of time in each modality, and a vote of the modalities: late fusion.
+
+After Lyu, Schiopu and Munteanu 2020, "Multi-modal neural networks with multi-scale RGB-T fusion", which is what TMSAM's
+authors point to for multi-scale attention; theirs reads images, this reads sequences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from graphsocial.errors import InputError
+from graphsocial.graph import SocialGraph
+from graphsocial.models._dialogue import DialogueNetwork
+from graphsocial.models.base import Network
+from graphsocial.nn.temporal import AttentivePooling, MaskedConv1d, Padding
+from graphsocial.sampling import Batch
+
+
+@dataclass(frozen=True)
+class Msa:
+    """Convolutions of several windows over each modality, weighted by attention; modalities are averaged.
+
+    Attributes:
+        modalities: which of them; all by default.
+        windows: the scales, in segments.
+        hidden: of each convolution.
+        dropout: on inputs and hidden states.
+        causal: only the past of the dialogue.
+        order: the relation between segments that says which one comes next.
+    """
+
+    modalities: tuple[str, ...] = ()
+    windows: tuple[int, ...] = (1, 3, 5)
+    hidden: int = 200
+    dropout: float = 0.3
+    causal: bool = False
+    order: str = "next"
+
+    layers: ClassVar[int] = 0
+    training: ClassVar[Mapping[str, Any]] = {
+        "epochs": 20,
+        "batch_size": 320,
+        "learning_rate": 0.001,
+        "weight_decay": 0.01,
+        "patience": 5,
+    }
+
+    def __post_init__(self) -> None:
+        if not self.windows:
+            raise InputError("windows is empty; give at least one scale, such as 1.")
+
+    def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
+        """The untrained network."""
+        return MsaNetwork(self, graph)
+
+
+class MsaNetwork(DialogueNetwork):
+    """Each modality: convolutions → attention over scales. Then the mean of the modalities that are there."""
+
+    def __init__(self, settings: Msa, graph: SocialGraph) -> None:
+        super().__init__(graph, settings.order, settings.modalities, dropout=settings.dropout, causal=settings.causal)
+        padding: Padding = "causal" if settings.causal else "same"
+        self.scales = nn.ModuleDict(
+            {
+                name: nn.ModuleList(
+                    [MaskedConv1d(size, settings.hidden, window, padding=padding) for window in settings.windows]
+                )
+                for name, size in self.widths.items()
+            }
+        )
+        self.pooling = nn.ModuleDict({name: AttentivePooling(settings.hidden) for name in self.widths})
+        self.add_heads(graph, settings.hidden)
+
+    def embed(self, graph: SocialGraph, batch: Batch) -> Tensor:
+        """(B, hidden)."""
+        given = self.read(graph, batch)
+        total, count = torch.zeros(()), torch.zeros(())
+        for name in self.widths:
+            found = [torch.relu(scale(given.inputs[name], given.mask)[0]) for scale in self.scales[name]]  # type: ignore[attr-defined]  # a ModuleList
+            x = torch.stack([given.pick(part) for part in found], dim=1)  # (B, S, hidden)
+            pooled, _ = self.pooling[name](x, torch.ones(x.shape[:2], dtype=torch.bool))
+            there = given.pick(given.present[name][:, :, None].float())  # (B, 1)
+            total, count = total + pooled * there, count + there
+        return total / count.clamp_min(1)
