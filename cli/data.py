@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -155,7 +156,7 @@ def encoder_name(spec: str | None) -> str | None:
 
     found = []
     for one in spec.split("+"):
-        name, colon, model = one.partition(":")
+        name = re.split("[:,]", one)[0]
         known = name.replace("-", "_")
-        found.append(f"{known}{colon}{model}" if known in names("featurizer") else one)
+        found.append(f"{known}{one[len(name) :]}" if known in names("featurizer") else one)
     return "+".join(found)

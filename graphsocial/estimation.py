@@ -21,6 +21,8 @@ from graphsocial.objectives import Objective, objectives, total_loss
 from graphsocial.splits import ROLES
 from graphsocial.store import GraphStore
 
+WORDS = 16  # in a sequence that stands in for one that is not encoded yet
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -139,5 +141,8 @@ def _with_random_vectors(graph: SocialGraph, contents: dict[str, int]) -> Social
 
 
 def _stand_in(feature: Feature, contents: int) -> Feature:
-    vectors = torch.randn(contents, feature.vectors.shape[1])
-    return Feature(feature.name, vectors, torch.randint(max(1, contents), feature.index.shape))
+    index = torch.randint(max(1, contents), feature.index.shape)
+    if feature.offsets is None:
+        return Feature(feature.name, torch.randn(contents, feature.vectors.shape[1]), index)
+    vectors = torch.randn(contents * WORDS, feature.vectors.shape[1])
+    return Feature(feature.name, vectors, index, torch.arange(contents + 1) * WORDS)

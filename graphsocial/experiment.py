@@ -314,11 +314,12 @@ def columns_for(store: GraphStore, experiment: Experiment, entity: NodeType | Ed
             continue
         for spec in (experiment.features.get(name) or DEFAULT_ENCODERS[column.kind]).split("+"):
             encoder = encoder_for(spec, column.kind)
-            if isinstance(encoder, Learner) or encoder.sequences:
+            reads = getattr(experiment.model, "sequences", False) and name.startswith(f"{entity}.")
+            if isinstance(encoder, Learner) or (encoder.sequences and not reads):
                 what = "learns from a split first" if isinstance(encoder, Learner) else "gives sequences"
                 raise InputError(
-                    f"{type(encoder).__name__} {what}; a model of '{experiment.task.name}' takes one vector for each "
-                    f"row of '{name}'. Choose another encoder or other settings of it."
+                    f"{type(encoder).__name__} {what}; '{experiment.model_name}' takes one vector for each row "
+                    f"of '{name}'. Choose another encoder or other settings of it."
                 )
             found.append((name, encoder))
     return found

@@ -1,4 +1,7 @@
-"""Vectors of a type's rows as tensors that share memory with what DuckDB fetched; equal content is one vector."""
+"""Vectors of a type's rows as tensors that share memory with what DuckDB fetched; equal content is one vector.
+
+Encoders of tokens or frames give a sequence of vectors in the place of one.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from torch.nn.functional import embedding_bag, layer_norm
 from torch.utils.dlpack import from_dlpack
 
 from graphsocial.errors import DataError
+from graphsocial.feature_sets import read_sequences
 from graphsocial.featurization import FeatureUse
 from graphsocial.store import GraphStore
 from graphsocial.types import NodeType
@@ -22,17 +26,19 @@ from graphsocial.types import NodeType
 
 @dataclass(frozen=True)
 class Feature:
-    """Vectors of some rows of a node or edge type; equal content is one vector.
+    """Vectors of some rows of a node or edge type, or sequences of them; equal content is one vector or sequence.
 
     Attributes:
         name: where it comes from, such as `image.file`.
         vectors: (M, D) float32.
-        index: (N,) int64, which vector each row has; -1 where it has none.
+        index: (N,) int64, which vector, or which sequence, each row has; -1 where it has none.
+        offsets: (S + 1,) int64 where rows have sequences: the vectors of sequence s begin there, and the next one's.
     """
 
     name: str
     vectors: Tensor
     index: Tensor
+    offsets: Tensor | None = None
 
     @property
     def present(self) -> Tensor:
@@ -48,7 +54,28 @@ class Feature:
         """The same for these rows only, with only the vectors that they have."""
         used, index = torch.unique(self.index[rows], return_inverse=True)
         missing = int(len(used) > 0 and used[0] < 0)
-        return Feature(self.name, self.vectors[used[missing:]], index - missing)
+        used = used[missing:]
+        if self.offsets is None:
+            return Feature(self.name, self.vectors[used], index - missing)
+        lengths = self.offsets.diff()[used]
+        offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+        places = torch.arange(int(offsets[-1])) + torch.repeat_interleave(self.offsets[used] - offsets[:-1], lengths)
+        return Feature(self.name, self.vectors[places], index - missing, offsets)
+
+    def padded(self, sequences: Tensor) -> tuple[Tensor, Tensor]:
+        """These sequences (n,) side by side: (n, T, D), zeros behind the end of each, and (n, T) bool, the mask.
+
+        Raises:
+            DataError: the rows have one vector each.
+        """
+        if self.offsets is None:
+            raise DataError(f"'{self.name}' has one vector a row, not a sequence of them.")
+        lengths = self.offsets.diff()[sequences]
+        steps = torch.arange(int(lengths.max()) if len(lengths) else 0)
+        mask = steps < lengths[:, None]
+        padded = self.vectors.new_zeros(*mask.shape, self.vectors.shape[1])
+        padded[mask] = self.vectors[(self.offsets[sequences][:, None] + steps)[mask]]
+        return padded, mask
 
 
 def in_order(rows: pa.Table, by: str = "idx") -> pa.Table:
@@ -71,8 +98,13 @@ def table_of(column: pa.ChunkedArray, width: int) -> Tensor:
 def encoded(store: GraphStore, use: FeatureUse, dataset: str, idx: NDArray[np.int64]) -> Feature:
     """One feature set's vectors for the visible rows `idx` (ascending).
 
-    They are in the order of the first row that has each, whatever order they were encoded in.
+    They are in the order of the first row that has each, whatever order they were encoded in; sequences in that of
+    their contents.
     """
+    if use.sequences:
+        found, place = read_sequences(store, use, dataset, idx)
+        values = torch.from_numpy(np.require(found.values, requirements=["W"]))  # a copy where Arrow's is read-only
+        return Feature(str(use), values, torch.from_numpy(place), torch.from_numpy(found.offsets))
     held = f"vectors_{use.dimension}"
     pointed = in_order(
         store.sql(

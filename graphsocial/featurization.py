@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from hashlib import blake2b
@@ -67,12 +68,16 @@ def encoder_for(
     """The encoder that `spec` names, for a column of `kind` (`text`, `image`, `audio`, `video`) or a row (`table`).
 
     `vision`, `vision:resnet50` (featurizer, model), or a model alone (`resnet50`, `path/to/folder`) for the kind's
-    default featurizer. None means the default. `settings` are the featurizer's fields.
+    default featurizer. None means the default. `settings` are the featurizer's fields; they may stand in the name as
+    well: `sentence,pooling=tokens`.
 
     Raises:
         InputError: the encoder reads another kind of content, or none was named and the kind has no default.
         UnknownNameError: no featurizer has that name.
     """
+    if isinstance(spec, str):
+        spec, *given = re.split(r",(?=[a-z_]+=)", spec)
+        settings = {**dict(one.split("=", 1) for one in given), **(settings or {})}
     encoder: Featurizer | Learner | None = _named(spec, settings)
     if encoder is None:
         if kind not in DEFAULT_ENCODERS:

@@ -186,6 +186,44 @@ def test_a_modality_that_is_missing_has_no_influence(store: gs.GraphStore) -> No
     assert only.dialogues.names == ("audio",)
 
 
+def test_words_and_vectors_are_read_side_by_side(tmp_path: Path) -> None:
+    """Two encoders of one column: one vector a text, and a sequence of its tokens."""
+    folder = tmp_path / "words"
+    folder.mkdir()
+    phrases = {"good": ("I love it!", "Wonderful."), "bad": ("I hate it.", "Terrible!", "")}
+    rows = ["dialogue,turn,text,sentiment,split"]
+    for dialogue in range(30):
+        for turn, sentiment in enumerate(("good", "bad", "good", "bad")[dialogue % 2 :][:3]):
+            text = phrases[sentiment][(dialogue // 2) % len(phrases[sentiment])]
+            rows.append(
+                f"d{dialogue},{turn},{text},{sentiment},{('train', 'train', 'validation', 'test')[dialogue % 4]}"
+            )
+    (folder / "segments.csv").write_text("\n".join(rows) + "\n")
+    with gs.open(tmp_path / "s.duckdb") as store:
+        gs.ingest(store, "dialogue", folder)
+        run = gs.train(
+            store,
+            "dialogue-emotion",
+            split="column:split",
+            features={"segment.text": "text_style+sentence,pooling=tokens"},
+            settings={**SMALL, "width": 16, "words": 16, "epochs": 4},
+        )
+        assert run.metrics["test"]["sentiment"]["accuracy"] > 0.8
+        kinds = store.sql("select encoder, sequences from feature_sets order by encoder").fetchall()
+        assert kinds == [("sentence:packaged:minilm", True), ("text_style", False)]
+        (used,) = store.sql("select feature_sets ->> 'segment.text' from runs").fetchall()[0]
+        assert len(used.split("+")) == 2
+        assert gs.predict(store, run, ids=["d3/0"]) == 1
+        with pytest.raises(InputError, match=r"Sentence gives sequences; 'features_only' takes one vector"):
+            gs.train(
+                store,
+                "dialogue-emotion",
+                model="features-only",
+                features={"segment.text": "sentence,pooling=tokens"},
+                split="column:split",
+            )
+
+
 def test_one_question_alone(store: gs.GraphStore) -> None:
     run = gs.train(store, "dialogue-emotion", model="majority", split="column:split", settings={"emotion": ""})
     assert set(run.metrics["test"]) == {"sentiment"}

@@ -42,7 +42,7 @@ LAYERS: list[list[set[str]]] = [
         {"nn.products"},
         {"nn.aggregation", "nn.convolution", "nn.dropout", "nn.fusion", "nn.normalisation"},
         {"nn.edge_softmax", "nn.inputs", "nn.temporal", "nn.tree"},
-        {"nn.cross_modal", "nn.dialogues"},
+        {"nn.cross_modal", "nn.dialogues", "nn.words"},
         {"nn.graph_attention"},
         {"nn"},
     ],

@@ -12,6 +12,7 @@ from graphsocial.errors import InputError
 from graphsocial.graph import SocialGraph
 from graphsocial.models.base import Network
 from graphsocial.nn.dialogues import Dialogues, Sequences
+from graphsocial.nn.words import WordEncoder
 from graphsocial.sampling import Batch
 
 
@@ -23,23 +24,40 @@ class DialogueNetwork(Network):
         order: the relation between segments that says which one comes next.
         modalities: which of them; all by default.
         dropout: on inputs and on what the heads read.
+        words: H of what reads sequences of words or frames inside a segment, where features have them.
+        trees: text sequences are dependency trees.
         causal: a segment is answered from itself and the past of its dialogue.
     """
 
     def __init__(
-        self, graph: SocialGraph, order: str, modalities: tuple[str, ...], *, dropout: float, causal: bool
+        self,
+        graph: SocialGraph,
+        order: str,
+        modalities: tuple[str, ...],
+        *,
+        dropout: float,
+        causal: bool,
+        words: int = 200,
+        trees: bool = False,
     ) -> None:
         super().__init__()
         self.dropout, self.causal = dropout, causal
         self.dialogues = Dialogues(graph, order, modalities)
         self.norms = nn.ModuleDict(
-            {name: nn.BatchNorm1d(size, affine=False) for name, size in self.dialogues.features.items()}
+            {name: nn.BatchNorm1d(size, affine=False) for name, size in self.dialogues.features.items() if size}
         )
-
-    @property
-    def widths(self) -> dict[str, int]:
-        """Modality → D of what `read` gives."""
-        return {name: size + self.dialogues.known for name, size in self.dialogues.features.items()}
+        self.words = nn.ModuleDict(
+            {
+                name: nn.ModuleList(
+                    [WordEncoder(size, words, trees=trees and name == "text", dropout=dropout) for size in sizes]
+                )
+                for name, sizes in self.dialogues.words.items()
+            }
+        )
+        self.widths = {  # modality → D of what `read` gives
+            name: size + words * len(self.dialogues.words[name]) + self.dialogues.known
+            for name, size in self.dialogues.features.items()
+        }
 
     def add_heads(self, graph: SocialGraph, width: int) -> None:
         """A fully connected layer for each target (eq. 9 of TMSAM)."""
@@ -62,11 +80,14 @@ class DialogueNetwork(Network):
         given = self.dialogues.read(graph, batch.examples)
         inputs = {}
         for name, x in given.inputs.items():
-            rows = torch.zeros_like(x)
-            there = given.present[name]
-            if int(there.sum()) > 1 or not self.training:  # a single row has no variance
+            rows, there = torch.zeros_like(x), given.present[name]
+            if x.shape[2] and (int(there.sum()) > 1 or not self.training):  # a single row has no variance
                 rows[there] = self.norms[name](x[there])
-            inputs[name] = self.drop(torch.cat([rows, given.known], dim=2))
+            read = [
+                _deal_out(encoder(feature), index)
+                for encoder, (feature, index) in zip(self.words[name], given.words[name], strict=True)  # type: ignore[call-overload]  # a ModuleList
+            ]
+            inputs[name] = torch.cat([self.drop(torch.cat([rows, given.known], dim=2)), *read], dim=2)
         return replace(given, inputs=inputs)
 
     def embed(self, graph: SocialGraph, batch: Batch) -> Tensor:
@@ -82,3 +103,8 @@ class DialogueNetwork(Network):
     def drop(self, x: Tensor) -> Tensor:
         """Dropout, in training."""
         return dropout(x, self.dropout, self.training)
+
+
+def _deal_out(vectors: Tensor, index: Tensor) -> Tensor:
+    """(S, H) to (C, T, H); zeros where `index` is -1."""
+    return torch.cat([vectors, vectors.new_zeros(1, vectors.shape[1])])[index]

@@ -44,6 +44,8 @@ class Model(Protocol):
     Attributes:
         layers: how many message-passing layers it has; 0 for models that look at no edges.
         training: training settings that suit it better than the general defaults.
+
+    One that has `sequences = True` reads sequences of vectors (tokens, frames) of what the task asks about, as well.
     """
 
     layers: int

@@ -37,6 +37,7 @@ class Lstm:
     order: str = "next"
 
     layers: ClassVar[int] = 0
+    sequences: ClassVar[bool] = True
     training: ClassVar[Mapping[str, Any]] = {
         "epochs": 20,
         "batch_size": 320,

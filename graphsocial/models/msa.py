@@ -42,6 +42,7 @@ class Msa:
     order: str = "next"
 
     layers: ClassVar[int] = 0
+    sequences: ClassVar[bool] = True
     training: ClassVar[Mapping[str, Any]] = {
         "epochs": 20,
         "batch_size": 320,

@@ -38,6 +38,8 @@ class Tmsam:
         dropout: on inputs and hidden states.
         modality_dropout: share of each modality's segments that go missing in training; never all of a segment.
         causal: a segment sees itself and the past of its dialogue only.
+        words: width of what reads words or frames, where a modality's features are sequences of them.
+        trees: the text's words are dependency trees (featurizer `dependencies`), which a graph convolution runs over.
         order: the relation between segments that says which one comes next.
         l2: of eq. 10: this times the sum of the squared parameters is added to the loss.
     """
@@ -53,10 +55,13 @@ class Tmsam:
     dropout: float = 0.3
     modality_dropout: float = 0.1
     causal: bool = False
+    words: int = 200
+    trees: bool = False
     order: str = "next"
     l2: float = 1e-5
 
     layers: ClassVar[int] = 0
+    sequences: ClassVar[bool] = True
     training: ClassVar[Mapping[str, Any]] = {
         "epochs": 20,
         "batch_size": 320,  # segments, in whole dialogues: about 32 dialogues

@@ -19,6 +19,8 @@ class Sequences:
 
     Attributes:
         inputs: modality → (C, T, D) its vectors, as they are; zeros where one is missing.
+        words: modality → its sequences, such as a text's words: those of each feature that there are, and (C, T) which
+            of them each segment has, -1 where it has none.
         known: (C, T, D) what is known of the segments beside: numbers, categories, what neighbours lend them.
         present: modality → (C, T) bool, where it is there.
         mask: (C, T) bool, the segments of each dialogue.
@@ -26,6 +28,7 @@ class Sequences:
     """
 
     inputs: Mapping[str, Tensor]
+    words: Mapping[str, list[tuple[Feature, Tensor]]]
     known: Tensor
     present: Mapping[str, Tensor]
     mask: Tensor
@@ -40,7 +43,7 @@ class Dialogues:
     """How to read dialogues out of a graph: its modalities, and what comes after what.
 
     A modality is what the segments' feature columns begin with: `text` and `text_vector` are both of `text`. Its input
-    is their vectors, one beside the other.
+    is their vectors, one beside the other, and their sequences of vectors.
 
     Args:
         graph: its entity is the segments.
@@ -68,7 +71,14 @@ class Dialogues:
         if not found:
             raise DataError(f"'{graph.entity}' has no text, sound or pictures, and no vectors that came along.")
         self.names = modalities or tuple(found)
-        self.features = {name: sum(feature.vectors.shape[1] for feature in found[name]) for name in self.names}
+        self.features = {
+            name: sum(feature.vectors.shape[1] for feature in found[name] if feature.offsets is None)
+            for name in self.names
+        }
+        self.words = {
+            name: [feature.vectors.shape[1] for feature in found[name] if feature.offsets is not None]
+            for name in self.names
+        }
         self.known = sum(feature.vectors.shape[1] for feature in self._lent(graph))
         self.known += graph.tables[self.entity].shape[1] if self.entity in graph.tables else 0
 
@@ -82,17 +92,21 @@ class Dialogues:
         node = graph.ends[0][examples]
         asked, row = torch.unique(chains.chain[node], return_inverse=True)
         nodes, mask = chains.table(asked)
+        nothing = torch.zeros(*nodes.shape, 0)
         beside = [_rows(feature, nodes) for feature in self._lent(graph)]
         if self.entity in graph.tables:
             beside.append(graph.tables[self.entity][nodes])
-        inputs, present = {}, {}
+        inputs, words, present = {}, {}, {}
         modalities = self._modalities(graph)
         for name in self.names:
             parts = modalities[name]
-            inputs[name] = torch.cat([_rows(feature, nodes) for feature in parts], dim=2)
-            present[name] = mask & torch.stack([feature.present[nodes] for feature in parts]).any(0)
-        known = torch.cat(beside, dim=2) if beside else torch.zeros(*nodes.shape, 0)
-        return Sequences(inputs, known, present, mask, row * mask.shape[1] + chains.place[node])
+            plain = [feature for feature in parts if feature.offsets is None]
+            inputs[name] = torch.cat([nothing, *(_rows(feature, nodes) for feature in plain)], dim=2)
+            words[name] = [_sequences(feature, nodes, mask) for feature in parts if feature.offsets is not None]
+            there = [feature.present[nodes] for feature in plain] + [index >= 0 for _, index in words[name]]
+            present[name] = mask & torch.stack(there).any(0)
+        known = torch.cat([nothing, *beside], dim=2)
+        return Sequences(inputs, words, known, present, mask, row * mask.shape[1] + chains.place[node])
 
     def _chains(self, graph: SocialGraph) -> Chains:
         edges = graph.edges[self.kind]
@@ -116,3 +130,13 @@ def _rows(feature: Feature, nodes: Tensor) -> Tensor:
     if not len(feature.vectors):
         return feature.vectors.new_zeros(*nodes.shape, feature.vectors.shape[1])
     return feature.vectors[index.clamp_min(0)] * (index >= 0)[:, :, None]
+
+
+def _sequences(feature: Feature, nodes: Tensor, mask: Tensor) -> tuple[Feature, Tensor]:
+    """The sequences that these segments have, each once, and (C, T) which; an empty one is none."""
+    taken = feature.take(nodes[mask])
+    assert taken.offsets is not None
+    lengths = torch.cat([taken.offsets.diff(), taken.offsets.new_zeros(1)])  # the last stands for -1
+    index = torch.full(mask.shape, -1)
+    index[mask] = torch.where(lengths[taken.index] > 0, taken.index, -1)
+    return taken, index
