@@ -27,6 +27,7 @@ DIALOGUES = 60
 SMALL = {"hidden": 16, "epochs": 12, "batch_size": 40, "learning_rate": 0.01, "dropout": 0.1}
 MODELS = [
     Tmsam(hidden=8, width=8, heads=2, first_heads=2, second_heads=2, window=2),
+    Tmsam(hidden=8, width=8, heads=2, first_heads=2, second_heads=2, layers=2),
     Lstm(hidden=8),
     Absa(hidden=8),
     Msa(hidden=8),
@@ -75,7 +76,8 @@ def prepared_graph(store: gs.GraphStore) -> tuple[SocialGraph, torch.Tensor]:
 
 
 def said(network: Network, store: gs.GraphStore, graph: SocialGraph, examples: torch.Tensor) -> torch.Tensor:
-    experiment = design(store, "dialogue-emotion", split="column:split")
+    layers = len(network.graph_context.convolutions) if getattr(network, "graph_context", None) else 0
+    experiment = design(store, "dialogue-emotion", split="column:split", settings={"layers": layers})
     ready = replace(prepare(store, experiment), graph=graph)
     network.eval()
     with torch.no_grad():
@@ -110,10 +112,10 @@ def test_rivals_learn(store: gs.GraphStore, model: str) -> None:
     assert run.metrics["test"]["emotion"]["accuracy"] > 0.75
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
+@pytest.mark.parametrize("model", MODELS, ids=["tmsam", "graph", "lstm", "absa", "msa"])
 @pytest.mark.parametrize("causal", [False, True])
 def test_what_a_segment_sees_of_its_dialogue(store: gs.GraphStore, model: Tmsam, causal: bool) -> None:
-    """Other dialogues never matter; later segments only where the model is not causal."""
+    """Other dialogues do not matter, but where speakers link them; later segments only where it is not causal."""
     graph, rows = prepared_graph(store)
     if not isinstance(model, Lstm):
         model = replace(model, causal=causal)
@@ -131,12 +133,13 @@ def test_what_a_segment_sees_of_its_dialogue(store: gs.GraphStore, model: Tmsam,
         for feature in graph.node_features["segment"]:
             vectors = feature.vectors.clone()
             touched = feature.index[nodes]
-            vectors[touched[touched >= 0]] += 3
+            vectors[touched[touched >= 0]] *= torch.tensor([3.0, -2.0, 0.5, 1.0, 1.0])[: vectors.shape[1]]
             features.append(replace(feature, vectors=vectors))
         return replace(graph, node_features={**graph.node_features, "segment": tuple(features)})
 
     elsewhere = torch.nonzero(dialogue != dialogue[0]).squeeze(1)
-    assert torch.equal(said(network, store, changed(elsewhere), asked), before)
+    linked = getattr(model, "layers", 0) > 0 and not causal  # by their speakers
+    assert torch.equal(said(network, store, changed(elsewhere), asked), before) != linked
     assert torch.equal(said(network, store, changed(here[2:]), asked), before) == causal
     assert not torch.equal(said(network, store, changed(here[:1]), asked), before)
     together = torch.cat([asked, elsewhere[:30]])

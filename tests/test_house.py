@@ -47,7 +47,7 @@ LAYERS: list[list[set[str]]] = [
         {"nn"},
     ],
     [{"sampling"}, {"loaders"}],
-    [{"models.base"}, {"models._dialogue"}, {"models.*"}],
+    [{"models.base"}, {"models._dialogue", "models._graph_context"}, {"models.*"}],
     [{"fitting"}],
     [{"experiment"}],
     [{"training", "estimation"}],

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from graphsocial.graph import SocialGraph
 from graphsocial.models._dialogue import DialogueNetwork
+from graphsocial.models._graph_context import GraphContext, forward_in_time
 from graphsocial.models.base import Network
 from graphsocial.nn.cross_modal import CrossModalFusion, drop_modalities
 from graphsocial.nn.temporal import MaskedConv1d, Padding, RecurrentContext
@@ -41,6 +42,8 @@ class Tmsam:
         words: width of what reads words or frames, where a modality's features are sequences of them.
         trees: the text's words are dependency trees (featurizer `dependencies`), which a graph convolution runs over.
         order: the relation between segments that says which one comes next.
+        layers: of message passing over `next`, `speaks`, `replies` and their reverses, whose outcome the heads see too
+            (beyond the paper); 0 for none. With `causal`, over the relations that lead from earlier to later alone.
         l2: of eq. 10: this times the sum of the squared parameters is added to the loss.
     """
 
@@ -58,9 +61,9 @@ class Tmsam:
     words: int = 200
     trees: bool = False
     order: str = "next"
+    layers: int = 0
     l2: float = 1e-5
 
-    layers: ClassVar[int] = 0
     sequences: ClassVar[bool] = True
     training: ClassVar[Mapping[str, Any]] = {
         "epochs": 20,
@@ -96,6 +99,13 @@ class TmsamNetwork(DialogueNetwork):
             residual=settings.residual,
         )
         beside = 3 * settings.hidden * len(self.widths) if settings.residual else 0
+        self.graph_context: GraphContext | None = None
+        if settings.layers:
+            past = forward_in_time(graph, self.dialogues.chains(graph)) if settings.causal else None
+            self.graph_context = GraphContext(
+                graph, settings.width, settings.layers, past=past, dropout=settings.dropout
+            )
+            beside += settings.width
         self.add_heads(graph, self.fusion.out_features + beside)
 
     def embed(self, graph: SocialGraph, batch: Batch) -> Tensor:
@@ -111,7 +121,10 @@ class TmsamNetwork(DialogueNetwork):
             found[name] = self.drop(self.contexts[name](x, mask))  # eq. 5: (C, T, 2 * hidden)
             beside += [x, found[name]]
         fused: Tensor = self.fusion(found, present, given.mask, causal=self.settings.causal)
-        return given.pick(torch.cat([fused, *beside], dim=2) if self.settings.residual else fused)
+        said = [given.pick(part) for part in ([fused, *beside] if self.settings.residual else [fused])]
+        if self.graph_context is not None:
+            said.append(self.graph_context(graph, batch))
+        return torch.cat(said, dim=1)
 
     def penalty(self) -> Tensor:
         """The second term of eq. 10."""

@@ -84,11 +84,11 @@ class Dialogues:
 
     def of(self, graph: SocialGraph) -> Tensor:
         """(P,) the dialogue of each example."""
-        return self._chains(graph).chain[graph.ends[0]]
+        return self.chains(graph).chain[graph.ends[0]]
 
     def read(self, graph: SocialGraph, examples: Tensor) -> Sequences:
         """The dialogues that these examples (B,) are in, whole."""
-        chains = self._chains(graph)
+        chains = self.chains(graph)
         node = graph.ends[0][examples]
         asked, row = torch.unique(chains.chain[node], return_inverse=True)
         nodes, mask = chains.table(asked)
@@ -108,7 +108,8 @@ class Dialogues:
         known = torch.cat([nothing, *beside], dim=2)
         return Sequences(inputs, words, known, present, mask, row * mask.shape[1] + chains.place[node])
 
-    def _chains(self, graph: SocialGraph) -> Chains:
+    def chains(self, graph: SocialGraph) -> Chains:
+        """The dialogues of all segments."""
         edges = graph.edges[self.kind]
         return Chains.of(edges.src, edges.dst, graph.num_nodes[self.entity], what=" ".join(self.kind))
 

@@ -41,7 +41,8 @@ class Projection(nn.Module):
 class NodeInputs(nn.Module):
     """The first hidden state of every node: the sum of what is known of it, projected to one width.
 
-    x = Σ_f Θ_f f + Θ_t table + Θ_h history + id embedding, each where it exists; then dropout.
+    x = Σ_f Θ_f f + Θ_t table + Θ_h history + id embedding, each where it exists; then dropout. Features that are
+    sequences are left to networks that read them.
 
     Args:
         graph: node types, their features and sizes.
@@ -59,7 +60,9 @@ class NodeInputs(nn.Module):
         self.width = width
         self.features = nn.ModuleDict(
             {
-                name: nn.ModuleList([Projection(f.vectors.shape[1], width) for f in graph.node_features.get(name, ())])
+                name: nn.ModuleList(
+                    [Projection(f.vectors.shape[1], width) for f in _single(graph.node_features.get(name, ()))]
+                )
                 for name in self.types
             }
         )
@@ -85,7 +88,7 @@ class NodeInputs(nn.Module):
             features = graph.node_features.get(name, ()) if rows is None else rows[name].features
             table = graph.tables.get(name) if rows is None else rows[name].table
             x = self.bias[name].expand(graph.num_nodes[name] if nodes is None else len(nodes), -1)
-            for place, feature in enumerate(features):
+            for place, feature in enumerate(_single(features)):
                 x = x + self.features[name][place](feature)  # type: ignore[index]  # a ModuleList
             if table is not None:
                 x = x + self.tables[name](table)
@@ -137,6 +140,11 @@ def shown_vectors(graph: SocialGraph, kind: Canonical, shown: Tensor, edge_ids: 
         index = _pick(feature.index, edge_ids)
         found.append(index if example is None else torch.where(shown[_pick(example, edge_ids)], index, -1))
     return found
+
+
+def _single(features: tuple[Feature, ...]) -> list[Feature]:
+    """Those that are one vector a row, not a sequence of them."""
+    return [feature for feature in features if feature.offsets is None]
 
 
 def _pick(table: Tensor, rows: Tensor | None) -> Tensor:

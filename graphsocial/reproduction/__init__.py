@@ -242,7 +242,7 @@ def _takes(store: GraphStore, paper: Paper, row: Row, name: str, value: object, 
 
 def _deals(policy: SplitPolicy, seed: int, settings: Mapping[str, object]) -> Iterator[dict[str, object]]:
     """The settings of the splits that one seed trains on."""
-    dealt_by_seed = policy.policy != "time" and not policy.policy.startswith("file:")
+    dealt_by_seed = policy.policy != "time" and not policy.policy.startswith(("file:", "column:"))
     if not dealt_by_seed or {"split.seed", "split.fold", "fold"} & set(settings):
         yield {}
     elif policy.policy == "kfold":
