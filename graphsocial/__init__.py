@@ -7,8 +7,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from graphsocial.auditing import audit
     from graphsocial.alternatives import what_if
+    from graphsocial.auditing import audit
     from graphsocial.comparison import Comparison, compare
     from graphsocial.errors import GraphSocialError
     from graphsocial.featurization import featurize
