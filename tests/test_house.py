@@ -22,7 +22,10 @@ LAYERS: list[list[set[str]]] = [
     [{"tabular"}],
     [
         {"featurizers.base"},
-        {f"featurizers._{name}" for name in ("packed_e5", "images", "classifiers", "hub", "word_vectors")},
+        {
+            f"featurizers._{name}"
+            for name in ("packed_e5", "images", "efficientnet_lite", "classifiers", "hub", "word_vectors")
+        },
         {"featurizers._mtcnn", "featurizers._mini_xception", "featurizers._acoustics"},
         {"featurizers.vision"},
         {"featurizers.*"},

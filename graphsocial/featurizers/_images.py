@@ -17,13 +17,19 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def read_images(items: Sequence[Path], prepare: Callable[[Image.Image], T]) -> list[T | str]:
+def read_images(
+    items: Sequence[Path], prepare: Callable[[Image.Image], T], *, side: int | None = None
+) -> list[T | str]:
     """Each image upright and in RGB as `prepare` makes it ready for a network, or why there is none; in threads.
 
     Orientation (EXIF) is applied, transparency laid on white, the first frame of an animation taken. Images of more
     pixels than `PIL.Image.MAX_IMAGE_PIXELS` (89 million) are refused undecoded.
+
+    Args:
+        side: what `prepare` makes of the shorter side, in px. A JPEG is then decoded at a half, a quarter or an eighth
+            of its size, which takes a fraction of the time, where that leaves at least twice as many.
     """
-    return map_images(items, prepare, list, threads=min(8, os.cpu_count() or 1))
+    return map_images(items, prepare, list, side=side, threads=min(8, os.cpu_count() or 1))
 
 
 def map_images(
@@ -31,6 +37,7 @@ def map_images(
     prepare: Callable[[Image.Image], T],
     run: Callable[[list[T]], Iterable[R]],
     *,
+    side: int | None = None,
     size: int = 1,
     threads: int,
     start: Callable[[], None] = lambda: None,
@@ -43,7 +50,7 @@ def map_images(
     """
 
     def part(first: int) -> list[R | str]:
-        read = [_read(item) for item in items[first : first + size]]
+        read = [_read(item, side) for item in items[first : first + size]]
         found = iter(run(ready) if (ready := [prepare(image) for image in read if not isinstance(image, str)]) else ())
         return [image if isinstance(image, str) else next(found) for image in read]
 
@@ -54,12 +61,14 @@ def map_images(
         return [found for parts in pool.map(part, range(0, len(items), size)) for found in parts]
 
 
-def _read(path: Path) -> Image.Image | str:
-    """The image upright and in RGB, or why there is none."""
+def _read(path: Path, side: int | None) -> Image.Image | str:
+    """The image upright and in RGB, perhaps smaller (see `read_images`), or why there is none."""
     try:
         if not path.is_file():
             return "there is no such file"
         with Image.open(path, formats=FORMATS) as image:
+            if side:
+                image.draft(None, (2 * side, 2 * side))  # other formats than JPEG take no notice
             return _center(_to_rgb(ImageOps.exif_transpose(image)))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return f"the image has more than {Image.MAX_IMAGE_PIXELS:,} pixels"

@@ -24,6 +24,7 @@ from graphsocial.featurizers._classifiers import (
     read_weights,
     weights_file,
 )
+from graphsocial.featurizers._efficientnet_lite import LITE_SIDE, build_lite, fold_lite, prepare_lite
 from graphsocial.featurizers._images import map_images, read_images
 from graphsocial.featurizers.base import (
     NO_EFFECT,
@@ -35,7 +36,7 @@ from graphsocial.featurizers.base import (
 )
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
 Prepare = Callable[[Image.Image], "Tensor"]
 Output = Literal["vector", "map"]
@@ -58,7 +59,8 @@ class Vision:
         device: `cpu`, `cuda`, `cuda:1`, `mps`.
 
     Orientation (EXIF) is applied, transparency laid on white, the first frame of an animation taken. Images are
-    prepared as the weights were trained: resized, center-cropped (224 px for most), normalised.
+    prepared as the weights were trained: resized, center-cropped (224 px for most), normalised. A JPEG of more than
+    four times the size that it is resized to is decoded at a fraction of its own.
     """
 
     model: str = LITE
@@ -97,10 +99,10 @@ class Vision:
             FeatureError: the weights are not here and cannot be fetched, or were not asked for.
         """
         path = weights_file(self.model, self.weights)
+        name = "" if self.model == LITE else entry_of(self.model, self.weights).name
         return digest(
             self,
-            weights=hash_weights(path, path.stat().st_mtime_ns)
-            + ("" if self.model == LITE else entry_of(self.model, self.weights).name),
+            weights=f"vision, 2: {hash_weights(path, path.stat().st_mtime_ns)} {name}",
             packages=("torch", "torchvision", "pillow", "efficientnet-lite-pytorch"),
             leave_out=("weights",),
         )
@@ -132,10 +134,12 @@ class _Loaded:
 
     Attributes:
         forward: (B, 3, 224, 224) → (B, D) vectors, or a map: (B, D, H, W) or (B, T, D).
+        side: what `prepare` makes of an image's shorter side, in px.
     """
 
     forward: Callable[[Tensor], Tensor]
     prepare: Prepare
+    side: int
     device: str
 
     def encode(self, items: Sequence[Path]) -> list[NDArray[np.float32] | str]:
@@ -147,13 +151,19 @@ class _Loaded:
         import torch
 
         if not self.device.startswith("cpu"):
-            read = read_images(items, self.prepare)
+            read = read_images(items, self.prepare, side=self.side)
             good = iter(self.run([image for image in read if not isinstance(image, str)]))
             return [image if isinstance(image, str) else next(good) for image in read]
         threads = torch.get_num_threads()
         try:
             return map_images(
-                items, self.prepare, self.run, size=_AT_ONCE, threads=threads, start=lambda: torch.set_num_threads(1)
+                items,
+                self.prepare,
+                self.run,
+                side=self.side,
+                size=_AT_ONCE,
+                threads=threads,
+                start=lambda: torch.set_num_threads(1),
             )
         finally:
             torch.set_num_threads(threads)  # part of it holds for the whole process
@@ -175,16 +185,6 @@ class _Loaded:
         return found
 
 
-def _prepare_lite(image: Image.Image) -> Tensor:
-    """The middle 7/8 of the shorter side as 224 x 224 px, scaled to about -1..1, as EfficientNet-Lite was trained."""
-    import torch
-
-    side = min(image.size) * 224 / 256
-    left, top = (image.width - side) / 2, (image.height - side) / 2
-    small = image.resize((224, 224), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
-    return torch.from_numpy((np.asarray(small, dtype=np.float32) - 127) / 128).permute(2, 0, 1)
-
-
 @lru_cache(maxsize=2)
 def _load(model: str, name: str | None, output: str, path: Path, changed: int, device: str) -> _Loaded:
     """The network without its last layer; `changed` is the time of the weights' file."""
@@ -192,7 +192,7 @@ def _load(model: str, name: str | None, output: str, path: Path, changed: int, d
     import torch
 
     with torch.random.fork_rng(devices=[]):  # initial weights, soon replaced, must not move anybody's seed
-        network = _build_lite() if model == LITE else build(model, entry_of(model, name))
+        network = build_lite() if model == LITE else build(model, entry_of(model, name))
     state = read_weights(path)
     if model != LITE:
         layer = last_layer(model)[0]
@@ -204,17 +204,13 @@ def _load(model: str, name: str | None, output: str, path: Path, changed: int, d
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise FeatureError(f"The weights in '{path}' do not fit '{model}': {reason}") from error
-    network = network.eval().requires_grad_(False).to(device)
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+    network = network.eval().requires_grad_(False)
+    if model == LITE:
+        fold_lite(network)
+    network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in its stubs
     if model == LITE:
         mapped: Any = network.extract_features  # (B, 1280, 7, 7)
-        return _Loaded(mapped if output == "map" else lambda x: mapped(x).mean((2, 3)), _prepare_lite, device)
+        return _Loaded(mapped if output == "map" else lambda x: mapped(x).mean((2, 3)), prepare_lite, LITE_SIDE, device)
     forward = feature_map(model, network) if output == "map" else lambda x: network(x).flatten(1)
-    return _Loaded(forward, entry_of(model, name).transforms(), device)
-
-
-def _build_lite() -> nn.Module:
-    from efficientnet_lite_pytorch import EfficientNet
-
-    network: nn.Module = EfficientNet.from_name("efficientnet-lite0")
-    return network
+    prepare = entry_of(model, name).transforms()
+    return _Loaded(forward, prepare, min(prepare.resize_size), device)

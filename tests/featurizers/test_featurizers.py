@@ -17,6 +17,7 @@ from PIL import Image
 from graphsocial._torchvision import ensure_torchvision
 from graphsocial.errors import FeatureError, InputError, MissingFileError, UnknownNameError
 from graphsocial.featurizers._classifiers import LITE
+from graphsocial.featurizers._images import read_images
 from graphsocial.featurizers.base import (
     Encoded,
     Requires,
@@ -330,6 +331,34 @@ class TestVision:
         vectors = torch.from_numpy(Vision().encode([folder / "china.jpg", folder / "flower.jpg"]).vectors)
         best = (vectors @ state["_fc.weight"].T + state["_fc.bias"]).argmax(1)
         assert best.tolist() == [698, 985]  # ImageNet's palace, daisy
+
+    def test_the_folded_network_is_the_packaged_one(self):
+        import torch
+
+        from graphsocial.featurizers._classifiers import read_weights, weights_file
+        from graphsocial.featurizers._efficientnet_lite import build_lite, fold_lite
+
+        network = build_lite().eval()
+        network.load_state_dict(read_weights(weights_file(LITE, None)))
+        batch = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+        with torch.inference_mode():
+            plain = network.extract_features(batch)
+            fold_lite(network)
+            folded = network.extract_features(batch)
+        assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in network.modules())
+        assert plain.max() > 1 and (plain - folded).abs().max() < 1e-3
+
+    def test_large_jpegs_are_decoded_smaller_and_look_the_same(self, tmp_path):
+        import sklearn
+
+        with Image.open(Path(sklearn.__file__).parent / "datasets" / "images" / "china.jpg") as file:
+            large = file.resize((3840, 2562), Image.Resampling.BICUBIC)
+        for name in ("large.jpg", "large.png"):
+            large.save(tmp_path / name)
+        read = read_images([tmp_path / "large.jpg", tmp_path / "large.png"], lambda image: image.size, side=256)
+        assert read == [(960, 641), (3840, 2562)]  # a quarter is more than 2 x 256, an eighth would be less
+        jpeg, png = Vision().encode([tmp_path / "large.jpg", tmp_path / "large.png"]).vectors
+        assert jpeg @ png > 0.99 * np.linalg.norm(jpeg) * np.linalg.norm(png)
 
     def test_what_cannot_be_read_is_rejected_with_its_index(self, images, tmp_path, monkeypatch):
         photo = images[1].read_bytes()
