@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from graphsocial import runs
+from graphsocial.encoding_time import estimate_encoding
 from graphsocial.experiment import Experiment, columns_for, make_loader, prepare
 from graphsocial.feature_tensors import Feature
-from graphsocial.featurization import estimate_encoding
 from graphsocial.fitting import score
 from graphsocial.graph import SocialGraph
 from graphsocial.objectives import Objective, objectives, total_loss

@@ -6,20 +6,19 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from hashlib import blake2b
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 from graphsocial import feature_sets
 from graphsocial.contents import Progress as Progress
 from graphsocial.contents import gather
-from graphsocial.errors import DataError, FeatureError, InputError, UnknownNameError
+from graphsocial.errors import FeatureError, InputError
 from graphsocial.feature_sets import WHOLE_ROW
 from graphsocial.feature_sets import FeatureUse as FeatureUse
 from graphsocial.featurizers.base import Featurizer, Learner, set_id
+from graphsocial.learners import learn
 from graphsocial.plugins import configure, names, resolve
-from graphsocial.store import GraphStore, literal, quote
+from graphsocial.store import GraphStore, quote
 from graphsocial.types import FILES, Column, EdgeType, GraphSchema, NodeType
 
 DEFAULT_ENCODERS = {"text": "sentence", "image": "vision", "audio": "audio", "video": "video"}
@@ -192,7 +191,7 @@ def _featurize(
     split: str | None,
     progress: Progress | None,
 ) -> FeatureReport:
-    name = _describe(encoder)
+    name = describe(encoder)
     encoder.requires.check(name)
     if isinstance(encoder, Learner):
         if split is None:
@@ -201,7 +200,7 @@ def _featurize(
                 "select split_id, task, policy from splits"
             )
         gather(store, entry, column, dataset, progress)
-        key, state, ready = _fit(store, entry, encoder, dataset, split)
+        key, state, ready = learn(store, entry, encoder, dataset, split)
     else:
         if split is not None:
             raise InputError(f"'{name}' learns nothing from the data, so it takes no split.")
@@ -220,121 +219,14 @@ def _featurize(
     return _point(store, use, name, dataset, encoded)
 
 
-@dataclass(frozen=True)
-class EncodingEstimate:
-    """What encoding a column would take, from a sample that is thrown away.
-
-    Attributes:
-        use: the column and its feature set.
-        contents: distinct contents that have no vector yet.
-        seconds: how long encoding them would take.
-    """
-
-    use: FeatureUse
-    contents: int
-    seconds: float
-
-
-def estimate_encoding(
-    store: GraphStore, what: str, encoder: str | Featurizer | None = None, *, dataset: str | None = None, probe: int = 2
-) -> EncodingEstimate:
-    """Time a few batches of what `featurize` would encode in one column; nothing is kept.
-
-    Args:
-        what: `image.file`, `user views image.comment`, …
-        probe: so many batches, from evenly spread contents; one more goes ahead, untimed.
-
-    Raises:
-        InputError: an encoder that learns has no speed before it has learnt.
-    """
-    dataset = store.dataset(dataset)
-    ((entry, column),) = columns_of(store.schema, what)
-    chosen = encoder_for(encoder, column.kind)
-    if isinstance(chosen, Learner):
-        raise InputError(f"'{_describe(chosen)}' learns from a split first; its speed cannot be told before.")
-    chosen.requires.check(_describe(chosen))
-    gather(store, entry, column, dataset)
-    use = FeatureUse(entry, column.name, set_id(chosen), chosen.dimension, chosen.sequences)
-    feature_sets.make_table(store, use)
-    missing = _missing(store, use, column.kind)
-    if not missing:
-        return EncodingEstimate(use, 0, 0.0)
-    size = chosen.batch_size
-    sample = missing[:: max(1, len(missing) // ((probe + 1) * size))]
-    items = [Path(item) if column.kind in FILES else item for _, item, _ in sample]
-    chosen.encode(items[:size])
-    timed = items[size : (probe + 1) * size] or items
-    begin = perf_counter()
-    for start in range(0, len(timed), size):
-        chosen.encode(timed[start : start + size])
-    return EncodingEstimate(use, len(missing), (perf_counter() - begin) / len(timed) * len(missing))
-
-
-def _describe(encoder: Featurizer | Learner) -> str:
+def describe(encoder: Featurizer | Learner) -> str:
     """`vision:resnet50`, or the class alone where it has no model."""
     model = getattr(encoder, "model", None)
     name = "".join("_" + c.lower() if c.isupper() else c for c in type(encoder).__name__).lstrip("_")
     return f"{name}:{model}" if model else name
 
 
-def _fit(
-    store: GraphStore, entry: NodeType | EdgeType, learner: Learner, dataset: str, split: str
-) -> tuple[str, str, Featurizer]:
-    """Learn from the split's training rows, or look up what was learnt from them before.
-
-    Returns:
-        The feature set's key, made of the settings, the split and the training rows; what was learnt, as JSON; and
-        what encodes by it.
-    """
-    rows = store.sql(
-        f"select content, item from contents where idx in ({_training_rows(store, entry, dataset, split)}) "
-        "order by content"
-    ).fetchall()
-    if not rows:
-        raise DataError(f"The split '{split}' has no training row of '{entry}' with content to learn from.")
-    seen = blake2b("".join(content for content, _ in rows).encode(), digest_size=16).hexdigest()
-    key = blake2b(json.dumps([set_id(learner), split, seen]).encode(), digest_size=16).hexdigest()
-    known = store.first("select state from feature_sets where set_id = ?", [key])
-    items = [Path(item) if "text" not in learner.modalities and isinstance(item, str) else item for _, item in rows]
-    state: str = known[0] if known else json.dumps(learner.fit(items))
-    return key, state, learner.fitted(json.loads(state))
-
-
-def _training_rows(store: GraphStore, entry: NodeType | EdgeType, dataset: str, split: str) -> str:
-    """SQL of the idx of one type's rows that the split trains on: the ends of its training pairs, or the pairs.
-
-    Raises:
-        UnknownNameError: there is no such split.
-        InputError: the split is of another dataset, or deals out something else.
-    """
-    found = store.first("select task, dataset from splits where split_id = ?", [split])
-    if found is None:
-        raise UnknownNameError.of(
-            "split", split, [name for (name,) in store.sql("select split_id from splits").fetchall()]
-        )
-    task, of = found
-    if of != dataset:
-        raise InputError(f"The split '{split}' is of the dataset '{of}', not of '{dataset}'.")
-    asked = configure(resolve("task", task), {}).entity(store.schema)
-    members = f"from split_members where split_id = {literal(split)} and role = 'train'"
-    if entry == asked and isinstance(entry, EdgeType):
-        ends = [
-            f"(select id from {quote(store.schema.node(name).table)} as n where n.idx = e.{end})"
-            for name, end in ((entry.src, "src"), (entry.dst, "dst"))
-        ]
-        return (
-            f"select e.idx from {quote(entry.table)} as e "
-            f"where ({', '.join(ends)}) in (select (entity_id, other_id) {members})"
-        )
-    names_of = [asked.src, asked.dst] if isinstance(asked, EdgeType) else [asked.name]
-    sides = [side for name, side in zip(names_of, ("entity_id", "other_id"), strict=False) if name == str(entry)]
-    if not sides:
-        raise InputError(f"The split '{split}' deals out '{asked}'; it says nothing of which '{entry}' to train on.")
-    ids = " union ".join(f"select {side} {members}" for side in sides)
-    return f"select idx from {quote(entry.table)} where id in ({ids})"
-
-
-def _missing(store: GraphStore, use: FeatureUse, kind: str) -> list[tuple[Any, ...]]:
+def missing(store: GraphStore, use: FeatureUse, kind: str) -> list[tuple[Any, ...]]:
     """What has no vector yet, as (content, item, first idx).
 
     Long texts come first and texts of one length together, so that a batch holds little padding and memory runs out
@@ -353,12 +245,12 @@ def _encode_missing(
     store: GraphStore, use: FeatureUse, kind: str, encoder: Featurizer, progress: Progress | None
 ) -> int:
     """Encode and commit batch by batch what has not been encoded yet; returns how many contents that were."""
-    missing = _missing(store, use, kind)
+    waiting = missing(store, use, kind)
     encoded = 0
-    for start in range(0, len(missing), encoder.batch_size):
+    for start in range(0, len(waiting), encoder.batch_size):
         if progress:
-            progress(f"encoding {use}", start, len(missing))
-        batch = missing[start : start + encoder.batch_size]
+            progress(f"encoding {use}", start, len(waiting))
+        batch = waiting[start : start + encoder.batch_size]
         answer = encoder.encode([Path(item) if kind in FILES else item for _, item, _ in batch])
         if len(answer) != len(batch) or answer.vectors.shape[1:] != (use.dimension,):
             raise FeatureError(
@@ -369,8 +261,8 @@ def _encode_missing(
             raise FeatureError(f"{type(encoder).__name__} said sequences={use.sequences}, but gave the other.")
         feature_sets.write(store, use, [content for content, *_ in batch], answer)
         encoded += len(batch) - len(answer.rejects)
-    if progress and missing:
-        progress(f"encoding {use}", len(missing), len(missing))
+    if progress and waiting:
+        progress(f"encoding {use}", len(waiting), len(waiting))
     return encoded
 
 

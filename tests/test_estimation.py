@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import graphsocial as gs
+from graphsocial.encoding_time import estimate_encoding
 from graphsocial.estimation import estimate
 from graphsocial.experiment import design
-from graphsocial.featurization import estimate_encoding, featurize
+from graphsocial.featurization import featurize
 from graphsocial.featurizers.hash_text import HashText
 from graphsocial.graph import build
 from graphsocial.tasks.edge_emotion import EdgeEmotion
