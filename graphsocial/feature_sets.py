@@ -51,30 +51,26 @@ def make_table(store: GraphStore, use: FeatureUse) -> None:
 
 
 def write(store: GraphStore, use: FeatureUse, contents: Sequence[str], encoded: Encoded) -> None:
-    """Add one batch: the vectors of what could be encoded, the reasons for what could not; one transaction."""
+    """Add one batch: the vectors of what could be encoded (and captions), the reasons for the rest; one transaction."""
     good = np.array([place for place in range(len(contents)) if place not in encoded.rejects], dtype=np.int64)
     chosen = encoded.sequences.take(good)
     values = pa.FixedSizeListArray.from_arrays(pa.array(chosen.values.reshape(-1), pa.float32()), use.dimension)
     if use.sequences:
         values = pa.LargeListArray.from_arrays(pa.array(chosen.offsets, pa.int64()), values)
+    keys = pa.array([contents[place] for place in good], pa.string())
+    refused = pa.array([contents[place] for place in encoded.rejects], pa.string())
     tables = {
-        "new_vectors": pa.table(
-            {"content": pa.array([contents[place] for place in good], pa.string()), "value": values}
-        ),
-        "new_refusals": pa.table(
-            {
-                "content": pa.array([contents[place] for place in encoded.rejects], pa.string()),
-                "reason": pa.array(list(encoded.rejects.values()), pa.string()),
-            }
-        ),
+        use.table: (keys, values),
+        "unreadable_contents": (refused, pa.array(list(encoded.rejects.values()), pa.string())),
     }
-    into = {"new_vectors": use.table, "new_refusals": "unreadable_contents"}
+    if encoded.captions is not None:
+        tables["captions"] = (keys, pa.array([encoded.captions[place] for place in good], pa.string()))
     with store.transaction():
-        for name, table in tables.items():
-            if table.num_rows:
-                store.connection.register(name, table)
-                store.connection.execute(f"insert into {into[name]} select ?, * from {name}", [use.set_id])
-                store.connection.unregister(name)
+        for name, columns in tables.items():
+            if len(columns[0]):
+                store.connection.register("new", pa.table(columns, names=["content", "value"]))
+                store.connection.execute(f"insert into {name} select ?, * from new", [use.set_id])
+                store.connection.unregister("new")
 
 
 def read_sequences(

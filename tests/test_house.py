@@ -34,7 +34,7 @@ LAYERS: list[list[set[str]]] = [
     [{"tasks.base"}, {"tasks._posts"}, {"tasks.*"}],
     [{"metrics", "splits"}],
     [{"reading"}, {"checks"}, {"staging"}, {"records"}, {"rejection"}, {"ingestion"}],
-    [{"feature_sets", "contents", "learners"}, {"featurization"}, {"captions", "encoding_time"}],
+    [{"feature_sets", "contents", "learners"}, {"featurization"}, {"encoding_time"}],
     [{"feature_tensors", "chains"}],
     [{"graph", "runs"}, {"objectives"}],
     [

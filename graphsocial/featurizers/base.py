@@ -81,11 +81,14 @@ class Encoded:
             of rejected items are zeros, or not there.
         rejects: index of the item → why it has no vector. The caller keeps these rows out of the store.
         offsets: of sequences, (N + 1,) int64: item n has the rows `offsets[n]:offsets[n + 1]`.
+        captions: what was written about each item on the way, one text per item; the store keeps them beside the
+            vectors, in the table `captions`.
     """
 
     vectors: NDArray[np.float32]
     rejects: dict[int, str] = field(default_factory=dict)
     offsets: NDArray[np.int64] | None = None
+    captions: Sequence[str] | None = None
 
     @classmethod
     def of(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -37,7 +37,7 @@ _PRESENT, _COUNT, _FIRST = FACE.index("present"), FACE.index("count"), FACE.inde
 
 @dataclass(frozen=True)
 class Caption:
-    """The sentence vector of each image's caption; `captions` gives the texts, `write_captions` stores them.
+    """The sentence vector of each image's caption; the store keeps the caption itself in the table `captions`.
 
     Attributes:
         model: `templated`, which needs no network: the names of the three classes that EfficientNet-Lite0 finds most
@@ -48,6 +48,9 @@ class Caption:
         most_tokens: where a model's caption ends at the latest.
         batch_size: images at a time.
         device: `cpu`, `cuda`, `cuda:1`, `mps`.
+
+    A caption stands beside the image's content, never in a column of people's texts: `select id, caption from captions
+    join feature_rows using (set_id, content) join node_image using (idx) where table_name = 'node_image'`.
     """
 
     model: str = TEMPLATED
@@ -118,7 +121,8 @@ class Caption:
             FeatureError: a model is not here and cannot be fetched, or its files cannot be read.
         """
         texts, rejects = self.captions(items)
-        return Encoded.of(self._sentence.encode([text.removeprefix(MARK) for text in texts]).vectors, rejects)
+        vectors = self._sentence.encode([text.removeprefix(MARK) for text in texts]).vectors
+        return replace(Encoded.of(vectors, rejects), captions=texts)
 
     def _describe(self, items: Sequence[Path]) -> tuple[list[str], dict[int, str]]:
         seen = Vision(device=self.device).encode(items)

@@ -40,6 +40,13 @@ create table unreadable_contents (
     reason varchar not null
 );
 
+-- What an encoder wrote about a content on the way to its vector.
+create table captions (
+    set_id varchar not null,
+    content varchar not null,
+    caption varchar not null
+);
+
 -- The hashes of files that have not been written since, so that they are not read again.
 create table file_contents (
     path varchar primary key,

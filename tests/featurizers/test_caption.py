@@ -5,14 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from contract import tiny_captioner
 from PIL import Image
 
+import graphsocial as gs
 from graphsocial.errors import FeatureError, InputError, MissingFileError
 from graphsocial.featurizers.caption import MARK, Caption
 from graphsocial.featurizers.faces import Faces
 from graphsocial.featurizers.sentence import Sentence
+from graphsocial.types import Column, GraphSchema, NodeType
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +41,26 @@ def test_the_vector_is_that_of_the_caption_without_its_mark(flower: Path) -> Non
     expected = Sentence().encode([text.removeprefix(MARK)]).vectors
     assert np.allclose(caption.encode([flower]).vectors, expected, atol=1e-6)
     assert caption.dimension == expected.shape[1] == 384
+
+
+def test_captions_are_kept_beside_the_images_they_are_about(flower: Path, tmp_path: Path) -> None:
+    image = NodeType("image", (Column("file", "image"),))
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    (tmp_path / "same.png").write_bytes(flower.read_bytes())
+    files = {"a": flower, "b": tmp_path / "same.png", "c": tmp_path / "broken.png"}
+    with gs.open(tmp_path / "s.duckdb") as store:
+        store.declare(GraphSchema((image,)))
+        store.write(image, pl.DataFrame({"id": [*files], "file": [*map(str, files.values())]}), dataset="some")
+        for encoded in (1, 0):
+            (report,) = gs.featurize(store, "image", Caption())
+            assert (report.rows, report.encoded, report.rejected) == (2, encoded, 1)
+        found = store.sql(
+            "select id, caption from captions join feature_rows using (set_id, content) "
+            "join node_image using (idx) order by id"
+        ).fetchall()
+        assert store.sql("select count(*) from captions").fetchall() == [(1,)]
+    assert [name for name, _ in found] == ["a", "b"]
+    assert found[0][1] == found[1][1] and found[0][1].startswith(MARK) and "daisy" in found[0][1]
 
 
 @pytest.mark.skipif(bool(Faces.requires.missing()), reason=f"needs: {Faces.requires.command}")
