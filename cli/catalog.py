@@ -89,16 +89,19 @@ def _described(name: str, cls: type[Any]) -> dict[str, Any]:
 
 
 def _encoder(cls: type[Any]) -> dict[str, Any]:
-    """What a featurizer gives with its default settings, and what it lacks here; no encoder is loaded for it."""
+    """What a featurizer gives with its default settings, and what it lacks here; nothing is downloaded for it."""
     lacking = list(cls.requires.missing())
     found: dict[str, Any] = {"dimension": None, "sequences": None, "missing": lacking, "install": cls.requires.command}
-    if lacking or hasattr(cls, "fit"):
+    if hasattr(cls, "fit"):
         return found
     try:
         default = cls()
-        return found | {"dimension": default.dimension, "sequences": default.sequences}
-    except GraphSocialError as error:  # its weights are not here; says how to get them
-        return found | {"missing": [str(error)]}
+        found |= {"sequences": default.sequences, "dimension": default.dimension}
+        if not lacking:
+            default.fingerprint()  # which needs the weights
+    except GraphSocialError as error:  # they are not here; says how to get them
+        return found if lacking else found | {"missing": [str(error)], "install": ""}
+    return found
 
 
 def attributes(doc: str) -> dict[str, str]:
@@ -137,14 +140,14 @@ def show_all(out: Output, found: list[dict[str, Any]]) -> None:
     """A line each; of featurizers a table first."""
     if any("modalities" in entry for entry in found):
         out.table(
-            ["name", "encodes", "dimension", "installed", "install with"],
+            ["name", "encodes", "dimension", "ready", "what is missing"],
             [
                 (
                     entry["name"],
                     ", ".join(entry["modalities"]),
                     _dimension(entry),
-                    "no: " + ", ".join(entry["missing"]) if entry["missing"] else "yes",
-                    entry["install"] if entry["missing"] else "",
+                    "no" if entry["missing"] else "yes",
+                    _lacking(entry),
                 )
                 for entry in found
                 if "modalities" in entry
@@ -155,6 +158,11 @@ def show_all(out: Output, found: list[dict[str, Any]]) -> None:
         line(f"{entry['name']}: {entry['summary']}")
         if entry["settings"]:
             line("    " + " ".join(f"{s['name']}={_written(s['default'])}" for s in entry["settings"]))
+
+
+def _lacking(entry: dict[str, Any]) -> str:
+    """What is not here, and how to get it."""
+    return ": ".join(filter(None, [", ".join(entry["missing"]), entry["install"]])) if entry["missing"] else ""
 
 
 def _dimension(entry: dict[str, Any]) -> str:

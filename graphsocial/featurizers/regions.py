@@ -47,7 +47,7 @@ class Regions:
         batch_size: images at a time.
         device: `cpu`, `cuda`, `cuda:1`.
 
-    Torchvision's compiled operators are needed; its build for CUDA does not load beside a torch for CPUs.
+    Torchvision's compiled operators are needed; those of its build for CUDA do not load beside a torch for CPUs.
     """
 
     model: str = MODELS[0]
@@ -58,7 +58,7 @@ class Regions:
     device: str = field(default="cpu", metadata=NO_EFFECT)
 
     modalities: ClassVar[tuple[Modality, ...]] = ("image",)
-    requires: ClassVar[Requires] = Requires()
+    requires: ClassVar[Requires] = Requires(operators=True)
     sequences: ClassVar[bool] = True
     dimension: ClassVar[int] = 1024
 
@@ -94,7 +94,7 @@ class Regions:
         parts: list[NDArray[np.float32]] = []
         rejects: dict[int, str] = {}
         if len(items):
-            _check_operators()
+            self.requires.check("regions")
             path = _weights_file(self.model, self.weights)
             detector = _load(self.model, path, path.stat().st_mtime_ns, self.device)
         for start in range(0, len(items), self.batch_size):
@@ -124,18 +124,6 @@ def _prepare(image: Image.Image) -> Tensor:
     import torch
 
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
-
-
-def _check_operators() -> None:
-    ensure_torchvision()
-    import torchvision
-
-    if not torchvision.extension._has_ops():
-        raise FeatureError(
-            "'regions' needs torchvision's compiled operators (nms, roi_align), which cannot be loaded: torchvision "
-            f"{torchvision.__version__} was built for another torch than this one. Install the two from one place: "
-            "with a GPU both for CUDA, else both for CPUs (https://pytorch.org/get-started/locally)."
-        )
 
 
 @lru_cache(maxsize=1)

@@ -528,7 +528,10 @@ def test_list_says_what_encoders_give_and_need(call: Call, tmp_path: Path, monke
     rows = {row.split()[0]: row for row in call("list", "featurizers")[1].splitlines() if row}
     assert "text" in rows["sentence"] and "384" in rows["sentence"] and "yes" in rows["sentence"]
     assert "table" in rows["metadata"] and "learnt" in rows["metadata"]
-    assert "no: no-such-thing" in rows["hash_text"] and "pip install 'graphsocial[faces]'" in rows["hash_text"]
+    assert "  no  " in rows["hash_text"]
+    assert rows["hash_text"].endswith("no-such-thing: pip install 'graphsocial[faces]'")
+    assert "  no  " in rows["clip"] and "is not on this machine" in rows["clip"]
+    assert "  no  " in rows["regions"]  # neither its weights nor, perhaps, torchvision's operators
     found = {entry["name"]: entry for entry in json.loads(call("list", "featurizers", "--json")[1])}
     assert (found["vision"]["modalities"], found["vision"]["dimension"]) == (["image"], 1280)
     assert (found["vision"]["sequences"], found["vision"]["missing"]) == (False, [])

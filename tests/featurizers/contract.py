@@ -28,7 +28,6 @@ class Case:
         make: builds the featurizer, given its class and a folder that tiny weights can be written to.
         corrupt: writes a file that must be rejected; None where nothing can be wrong with an item.
         reason: what the rejection says, in part.
-        lacking: says why the case cannot be run here, if it cannot though all packages are installed.
         tolerance: how far an item's numbers may be from those it gets in another batch.
     """
 
@@ -36,7 +35,6 @@ class Case:
     make: Callable[[type[Any], Path], Featurizer | Learner] = lambda cls, folder: cls()
     corrupt: Callable[[Path], Path] | None = None
     reason: str = ""
-    lacking: Callable[[], str] = str
     tolerance: float = 1e-5
 
 
@@ -237,16 +235,6 @@ def tiny_detector(folder: Path) -> str:
     return str(folder)
 
 
-def without_operators() -> str:
-    """Whether torchvision's extension lacks."""
-    from graphsocial._torchvision import ensure_torchvision
-
-    ensure_torchvision()
-    from torchvision.extension import _has_ops
-
-    return "" if _has_ops() else "needs torchvision's compiled operators, which cannot be loaded beside this torch"
-
-
 CASES: dict[str, Case] = {
     "audio": Case(sounds, corrupt=broken_sound, reason="not a sound"),
     "audio, frames": Case(
@@ -267,7 +255,6 @@ CASES: dict[str, Case] = {
         lambda cls, folder: cls(DETECTOR, tiny_detector(folder / "detector"), most=4),
         corrupt=broken_image,
         reason="not an image",
-        lacking=without_operators,
         tolerance=1e-4,
     ),
     "sentence": Case(texts),

@@ -16,8 +16,9 @@ from contract import DETECTOR as MODEL
 from contract import broken_image, tiny_detector
 from contract import images as pictures
 
-from graphsocial._torchvision import ensure_torchvision
+from graphsocial._torchvision import ensure_torchvision, operators_load
 from graphsocial.errors import FeatureError, InputError, MissingFileError, UnknownNameError
+from graphsocial.featurizers.base import Requires
 from graphsocial.featurizers.regions import Regions
 
 
@@ -55,7 +56,7 @@ def operators(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         align = sys.modules["torchvision.ops.roi_align"]
         monkeypatch.setattr(align, "_roi_align", inspect.unwrap(align._roi_align))
         monkeypatch.setattr(ops, "nms", nms)
-        monkeypatch.setattr("graphsocial.featurizers.regions._check_operators", lambda: None)
+        monkeypatch.setattr(Regions, "requires", Requires())
     yield
 
 
@@ -118,9 +119,10 @@ def test_without_operators_it_says_so(weights: Path, images: list[Path]) -> None
     ensure_torchvision()
     from torchvision.extension import _has_ops
 
+    assert operators_load() == _has_ops() == (Regions.requires.missing() == ())
     if _has_ops():
         pytest.skip("torchvision's operators can be loaded here")
-    with pytest.raises(FeatureError, match=r"compiled operators \(nms, roi_align\), which cannot be loaded"):
+    with pytest.raises(FeatureError, match=r"needs torchvision's compiled operators \(nms, roi_align\).*get-started"):
         Regions(MODEL, str(weights)).encode(images)
 
 
