@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import polars as pl
@@ -21,12 +25,12 @@ from typer.testing import CliRunner
 import graphsocial as gs
 from graphsocial import contents
 from graphsocial.cli.main import app
-from graphsocial.errors import DataError, FeatureError, InputError, UnknownNameError
+from graphsocial.errors import FeatureError, InputError, UnknownNameError
 from graphsocial.feature_sets import read_sequences
 from graphsocial.featurization import encoder_for, featurize
 from graphsocial.featurizers.base import Encoded, Requires, digest, hash_file
 from graphsocial.featurizers.hash_text import HashText
-from graphsocial.types import Column, EdgeType, GraphSchema, NodeType
+from graphsocial.types import Column, GraphSchema, NodeType
 
 POST = NodeType("post", (Column("text", "text"), Column("picture", "image"), Column("likes", "integer")))
 
@@ -113,36 +117,90 @@ def test_no_readable_image_at_all_is_an_error(posts: gs.GraphStore) -> None:
         featurize(posts, "post.picture", Brightness())  # type: ignore[arg-type]
 
 
-CHILD = """
-import os, signal, sys
-sys.path.insert(0, {tests!r})
-import graphsocial as gs
-from test_featurization import Brightness
-class Killed(Brightness):
+# An encoder in a file of its own, for other processes: it writes down what it is given.
+SLOW = """
+from dataclasses import dataclass
+from pathlib import Path
+from time import sleep
+import numpy as np
+from graphsocial.featurizers.base import Encoded, Requires, digest
+
+@dataclass(frozen=True)
+class Slow:
+    log: str
+    batch_size: int = 1
+    modalities = ("text",)
+    requires = Requires()
+    sequences = False
+    dimension = 1
+
+    def fingerprint(self):
+        return digest(self, leave_out=["log"])
+
     def encode(self, items):
-        if len(done) == 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-        done.append(items)
-        return super().encode(items)
-done = []
-Killed.__name__ = "Brightness"
-from graphsocial.featurization import featurize
-with gs.open({store!r}) as store:
-    featurize(store, "post.picture", Killed())
+        with Path(self.log).open("a") as file:
+            file.writelines(item + "\\n" for item in items)
+        sleep(0.01)
+        return Encoded(np.ones((len(items), 1), np.float32))
 """
+PROGRAM = [sys.executable, "-c", "from graphsocial.cli.main import run; run()"]
 
 
-def test_a_killed_call_goes_on_and_repeats_no_committed_batch(posts: gs.GraphStore) -> None:
-    path = posts.path
-    posts.close()
-    child = CHILD.format(tests=str(Path(__file__).parent), store=str(path))
-    ended = subprocess.run([sys.executable, "-W", "ignore", "-c", child], capture_output=True, text=True)
-    assert ended.returncode == -signal.SIGKILL, ended.stderr
-    with gs.open(path) as store:
-        assert store.sql("select count(*) from vectors_3").fetchall() == [(2,)]
-        assert store.sql("select count(*) from feature_rows").fetchall() == [(0,)]
-        (report,) = featurize(store, "post.picture", Brightness())  # type: ignore[arg-type]
-        assert (report.encoded, report.reused, report.rows) == (1, 2, 4)
+@pytest.fixture
+def slow(tmp_path: Path) -> list[str]:
+    """A store of 120 texts, closed, and the command that encodes them; it writes them down in `log`, one a line."""
+    (tmp_path / "slow.py").write_text(SLOW)
+    (tmp_path / "log").touch()
+    with gs.open(tmp_path / "many.duckdb") as store:
+        store.declare(GraphSchema((NodeType("post", (Column("text", "text"),)),)))
+        rows = pl.DataFrame({"id": [f"p{n}" for n in range(120)], "text": [f"text {n}" for n in range(120)]})
+        store.write(store.schema.node("post"), rows, dataset="posts")
+    options = ["--store", str(tmp_path / "many.duckdb"), "--encoder", str(tmp_path / "slow.py")]
+    return [*PROGRAM, "featurize", "post.text", *options, "--set", f"log={tmp_path / 'log'}"]
+
+
+def test_killed_at_any_moment_it_goes_on_and_repeats_no_committed_batch(slow: list[str], tmp_path: Path) -> None:
+    """kill -9 from outside, wherever the process is then: in the encoder, in a commit, between two batches."""
+
+    def begun() -> list[str]:
+        return (tmp_path / "log").read_text().splitlines()
+
+    for kills, (start, after) in enumerate([(10, 0.0), (40, 0.004), (70, 0.011)], 1):
+        with subprocess.Popen(slow, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            while len(begun()) < start and process.poll() is None:
+                time.sleep(0.001)
+            time.sleep(after)
+            process.kill()
+        assert process.returncode == -signal.SIGKILL
+        with gs.open(tmp_path / "many.duckdb") as store:
+            contents = store.sql("select content from vectors_1").fetchall()
+            assert len(set(contents)) == len(contents) >= start - kills  # only the batch in hand was lost
+            assert set(begun()) >= {
+                text
+                for (text,) in store.sql(
+                    "select text from node_post where sha256(text) in (select content from vectors_1)"
+                ).fetchall()
+            }
+            assert store.sql("select count(*) from feature_rows").fetchall() == [(0,)]
+    done = subprocess.run([*slow, "--json"], capture_output=True, text=True, check=True)
+    (told,) = json.loads(done.stdout)
+    assert told["rows"] == 120 and told["encoded"] + told["reused"] == 120 and told["reused"] >= 67
+    assert len(set(begun())) == 120 and len(begun()) <= 120 + 3  # each kill cost one batch of one text at most
+
+
+def test_a_terminal_shows_how_fast_it_goes_and_how_long_it_takes(slow: list[str]) -> None:
+    ours, theirs = pty.openpty()
+    terminal = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    with subprocess.Popen(slow, stdout=subprocess.DEVNULL, stderr=theirs, env=terminal) as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # the terminal is gone
+            while part := os.read(ours, 4096):
+                shown += part
+    os.close(ours)
+    assert process.returncode == 0
+    assert b"encoding post.text" in shown
+    assert re.search(rb"\d\d%.*0:00:\d\d.*\d/s", shown), shown
 
 
 def test_what_and_encoder_are_checked(posts: gs.GraphStore) -> None:
@@ -237,141 +295,6 @@ def test_a_package_that_is_not_there_is_named_before_anything_runs(posts: gs.Gra
         "'needy' needs no-such-thing, no-weights==2.0. Install with: pip install 'graphsocial[faces]' && "
         "pip install --no-deps numpy==1 no-weights==2.0"
     )
-
-
-# Encoders that learn
-
-
-@dataclass(frozen=True)
-class Words:
-    """Which of the words of the training rows a text has, in the order of the alphabet."""
-
-    batch_size: int = 2
-    modalities: ClassVar[tuple[str, ...]] = ("text",)
-    requires: ClassVar[Requires] = Requires()
-    shown: ClassVar[list[list[str]]] = []
-
-    def fingerprint(self) -> str:
-        return digest(self, leave_out=["batch_size"])
-
-    def fit(self, items: Sequence[str]) -> dict[str, list[str]]:
-        self.shown.append(sorted(items))
-        return {"words": sorted({word for item in items for word in item.split()})}
-
-    def fitted(self, state: dict[str, list[str]]) -> KnownWords:
-        return KnownWords(tuple(state["words"]))
-
-
-@dataclass(frozen=True)
-class KnownWords:
-    words: tuple[str, ...]
-    batch_size: int = 2
-    modalities: ClassVar[tuple[str, ...]] = ("text",)
-    requires: ClassVar[Requires] = Requires()
-    sequences: ClassVar[bool] = False
-
-    @property
-    def dimension(self) -> int:
-        return len(self.words)
-
-    def fingerprint(self) -> str:
-        return digest(self)
-
-    def encode(self, items: Sequence[str]) -> Encoded:
-        rows = [[word in item.split() for word in self.words] for item in items]
-        return Encoded(np.array(rows, np.float32).reshape(-1, self.dimension))
-
-
-@pytest.fixture
-def notes(tmp_path: Path) -> gs.GraphStore:
-    """Users with notes see things; two splits of who saw what. Ids of users and things are the same on purpose."""
-    store = gs.open(tmp_path / "notes.duckdb")
-    user = NodeType("user", (Column("note", "text"), Column("age", "integer")))
-    thing = NodeType("thing", (Column("title", "text"),))
-    sees = EdgeType("user", "sees", "thing", (Column("emotions", "categories", "label"), Column("comment", "text")))
-    group = NodeType("group", (Column("about", "text"),))
-    store.declare(GraphSchema((user, thing, group), (sees,)))
-    ids = list("abcd")
-    titles = ["sun", "moon", "moon", "star"]
-    frame = pl.DataFrame({"id": ids, "note": ["red", "green", "blue", "red"], "age": [1, 2, 3, 1]})
-    store.write(user, frame, dataset="notes")
-    store.write(thing, pl.DataFrame({"id": ids, "title": titles}), dataset="notes")
-    store.write(group, pl.DataFrame({"id": ["a"], "about": ["all"]}), dataset="notes")
-    pairs = {"src": list("aabd"), "dst": list("abcd")}
-    store.write(sees, pl.DataFrame({**pairs, "comment": ["one", "two", "three", "four"]}), dataset="notes")
-    for split, roles in {"first": "train train test validation", "second": "test train test train"}.items():
-        store.connection.execute(
-            "insert into splits values (?, 'edge-emotion', 'notes', 'user sees thing', '', '{}', now())", [split]
-        )
-        for source, target, role in zip(*pairs.values(), roles.split(), strict=True):
-            store.connection.execute("insert into split_members values (?, ?, ?, ?)", [split, source, target, role])
-    Words.shown.clear()
-    return store
-
-
-@pytest.mark.parametrize(
-    ("what", "first", "second"),
-    [
-        ("user.note", ["red"], ["red", "red"]),
-        ("thing.title", ["moon", "sun"], ["moon", "star"]),
-        ("user sees thing.comment", ["one", "two"], ["four", "two"]),
-    ],
-)
-def test_only_training_rows_are_learnt_from(
-    notes: gs.GraphStore, what: str, first: list[str], second: list[str]
-) -> None:
-    made = [featurize(notes, what, Words(), split=split)[0] for split in ("first", "second")]  # type: ignore[arg-type]
-    assert Words.shown == [first, second]
-    assert made[0].use.set_id != made[1].use.set_id  # although both may have learnt the same
-    assert all(report.empty == 0 and report.rejected == 0 for report in made)  # all rows are encoded
-    rows = notes.sql("select set_id, split_id, state->'words' from feature_sets order by split_id").fetchall()
-    assert [row[:2] for row in rows] == [(r.use.set_id, s) for r, s in zip(made, ("first", "second"), strict=True)]
-    assert [json.loads(row[2]) for row in rows] == [sorted(set(first)), sorted(set(second))]
-
-
-def test_it_is_learnt_again_only_when_the_training_rows_change(notes: gs.GraphStore) -> None:
-    def run() -> tuple[str, int]:
-        (report,) = featurize(notes, "thing.title", Words(), split="first")  # type: ignore[arg-type]
-        return report.use.set_id, report.encoded
-
-    key, _ = run()
-    assert run() == (key, 0) and len(Words.shown) == 1
-    notes.connection.execute("update node_thing set title = 'comet' where id = 'd'")  # a validation row
-    assert run() == (key, 1) and len(Words.shown) == 1
-    notes.connection.execute("update node_thing set title = 'sky' where id = 'a'")
-    changed, encoded = run()
-    assert changed != key and encoded == 3 and Words.shown[1] == ["moon", "sky"]
-
-
-def test_rows_are_scaled_by_training_rows(notes: gs.GraphStore) -> None:
-    with pytest.raises(InputError, match="The training rows hold nothing to encode"):  # both are of one age
-        featurize(notes, "user", "metadata", split="second", settings={"log_counts": "false"})
-    notes.connection.execute("update node_user set age = 7 where id = 'd'")
-    (report,) = featurize(notes, "user", "metadata", split="second", settings={"log_counts": "false"})
-    assert str(report.use) == "user.*" and (report.rows, report.encoded) == (4, 4)
-    found, index = read_sequences(notes, report.use, "notes", np.arange(4))
-    assert np.allclose(found.values[index][:, 0], [-1, -2 / 3, -1 / 3, 1])  # users a and d train: mean 4, deviation 3
-
-
-def test_splits_that_do_not_fit_are_refused(notes: gs.GraphStore) -> None:
-    words: Any = Words()
-    with pytest.raises(InputError, match="'words' learns from the training rows of a split: name one"):
-        featurize(notes, "user.note", words)
-    with pytest.raises(InputError, match="'hash_text' learns nothing from the data"):
-        featurize(notes, "user.note", HashText(), split="first")
-    with pytest.raises(UnknownNameError, match="Did you mean 'first'"):
-        featurize(notes, "user.note", words, split="frist")
-    with pytest.raises(InputError, match="deals out 'user sees thing'; it says nothing of which 'group' to train on"):
-        featurize(notes, "group.about", words, split="first")
-    notes.connection.execute("update splits set dataset = 'other' where split_id = 'second'")
-    with pytest.raises(InputError, match="is of the dataset 'other', not of 'notes'"):
-        featurize(notes, "user.note", words, split="second")
-    notes.connection.execute("update node_thing set title = null where id in ('a', 'b')")
-    with pytest.raises(DataError, match="no training row of 'thing' with content"):
-        featurize(notes, "thing.title", words, split="first")
-    with pytest.raises(InputError, match="'group' has no feature columns of numbers, categories or times"):
-        featurize(notes, "group", "metadata", split="first")
-    assert Words.shown == [] and notes.sql("select count(*) from feature_sets").fetchall() == [(0,)]
 
 
 def test_the_example_of_ones_own_featurizer(posts: gs.GraphStore, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from dataclasses import fields, replace
@@ -15,11 +16,11 @@ import pytest
 from contract import CASES
 
 import graphsocial as gs
-from graphsocial.errors import InputError
+from graphsocial.errors import FeatureError, InputError
 from graphsocial.feature_sets import read_sequences
 from graphsocial.featurization import FeatureReport, featurize
 from graphsocial.featurizers.base import Encoded, Learner, Modality, Requires, set_id
-from graphsocial.plugins import names, resolve
+from graphsocial.plugins import configure, names, resolve
 from graphsocial.types import FILES, Column, EdgeType, GraphSchema, NodeType
 
 KINDS = {float: "number", int: "integer", str: "category", bool: "boolean"}
@@ -88,6 +89,42 @@ def test_listing_needs_nothing_that_is_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == f"{len(names('featurizer'))} []\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("sentence", {"model": "nobody/nothing"}),
+        ("clip", {"model": "nobody/nothing"}),
+        ("caption", {"model": "nobody/nothing"}),
+        ("caption", {"text_model": "nobody/nothing"}),
+        ("vision", {"model": "resnet50"}),
+        ("video", {"model": "resnet50"}),
+        ("regions", {}),
+    ],
+)
+def test_offline_nothing_is_asked_of_the_network(
+    name: str, settings: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from huggingface_hub import constants
+
+    asked: list[object] = []
+
+    def no_network(*arguments: object, **options: object) -> None:
+        asked.append(arguments)
+        raise OSError("no network")
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    for function in ("getaddrinfo", "create_connection"):
+        monkeypatch.setattr(socket, function, no_network)
+    monkeypatch.setattr(socket.socket, "connect", no_network)
+    made = configure(resolve("featurizer", name), settings)
+    with pytest.raises(FeatureError, match=r"nobody/nothing|resnet50"):
+        made.fingerprint()
+    assert asked == []
 
 
 class TestDirectly:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -347,6 +348,33 @@ class TestVision:
             folded = network.extract_features(batch)
         assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in network.modules())
         assert plain.max() > 1 and (plain - folded).abs().max() < 1e-3
+
+    def test_images_are_read_in_threads_and_come_in_channels_last(self, images, monkeypatch):
+        import torch
+
+        from graphsocial.featurizers import vision
+
+        together = threading.Barrier(2, timeout=20)  # breaks unless two threads are at it at once
+        seen = []
+
+        def prepare(image):
+            together.wait()
+            return torch.zeros(3, 8, 8)
+
+        def forward(batch):
+            seen.append((batch.is_contiguous(memory_format=torch.channels_last), torch.get_num_threads()))
+            return batch.mean((2, 3))
+
+        monkeypatch.setattr(vision, "_AT_ONCE", 1)
+        before = torch.get_num_threads()
+        torch.set_num_threads(2)
+        try:
+            found = vision._Loaded(forward, prepare, 8, "cpu").encode(images[:2])
+            assert torch.get_num_threads() == 2
+        finally:
+            torch.set_num_threads(before)
+        assert [part.shape for part in found] == [(1, 3)] * 2
+        assert seen == [(True, 1)] * 2  # each of one thread, for they are as many as cores
 
     def test_large_jpegs_are_decoded_smaller_and_look_the_same(self, tmp_path):
         import sklearn
