@@ -6,13 +6,14 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from graphsocial import feature_sets
 from graphsocial.contents import Progress as Progress
 from graphsocial.contents import gather
-from graphsocial.errors import FeatureError, InputError
+from graphsocial.errors import FeatureError, InputError, UnknownNameError
 from graphsocial.feature_sets import WHOLE_ROW
 from graphsocial.feature_sets import FeatureUse as FeatureUse
 from graphsocial.featurizers.base import Featurizer, Learner, set_id
@@ -92,22 +93,22 @@ def encoder_for(
 
 
 def _named(spec: str | Featurizer | Learner | None, settings: Mapping[str, object] | None) -> Any:
-    """The encoder itself, or the one whose name is in front of the colon; None where no featurizer is called so."""
+    """The encoder itself, or the one whose name is in front of the colon; None where `spec` is a model's name.
+
+    Raises:
+        UnknownNameError: it is nearly a featurizer's name.
+    """
     if not isinstance(spec, str):
         if spec is not None and settings:
             raise InputError(f"{type(spec).__name__} is configured already; leave out {', '.join(settings)}.")
         return spec
     name, _, model = spec.partition(":")
-    if name.replace("-", "_") not in names("featurizer") and not name.endswith(".py"):
-        return None
-    return _made(name, model, settings)
-
-
-def _made(name: str, model: str, settings: Mapping[str, object] | None) -> Featurizer | Learner:
-    made: Featurizer | Learner = configure(
-        resolve("featurizer", name), {**(settings or {}), **({"model": model} if model else {})}
-    )
-    return made
+    known = names("featurizer")
+    if name.replace("-", "_") in known or name.endswith(".py"):
+        return configure(resolve("featurizer", name), {**(settings or {}), **({"model": model} if model else {})})
+    if get_close_matches(name, known, cutoff=0.75) and not Path(spec).expanduser().exists():
+        raise UnknownNameError.of("featurizer", name, known)
+    return None
 
 
 def columns_of(schema: GraphSchema, what: str) -> list[tuple[NodeType | EdgeType, Column]]:

@@ -213,6 +213,8 @@ def test_what_and_encoder_are_checked(posts: gs.GraphStore) -> None:
     assert encoder_for("hash-text", "text") == HashText()
     assert type(encoder_for("resnet18", "image")).__name__ == "Vision"
     assert encoder_for("vision:resnet18", "image") == encoder_for("resnet18", "image")
+    with pytest.raises(UnknownNameError, match=r"No featurizer is called 'vison'\. Did you mean 'vision'"):
+        encoder_for("vison:resnet18", "image")
 
 
 def test_an_encoder_that_breaks_its_word_is_an_error(posts: gs.GraphStore) -> None:

@@ -144,6 +144,7 @@ class TestDirectly:
         assert encoded.vectors.shape[1] == ready.dimension and encoded.vectors.dtype == np.float32
         assert (encoded.offsets is not None) == ready.sequences
         assert encoded.sequences.offsets[-1] == len(encoded.vectors)
+        assert encoded.captions is None or len(encoded.captions) == len(subject.items)
         assert encoded.rejects == {} and np.isfinite(encoded.vectors).all() and encoded.vectors.any()
         assert not all(subject.same(Encoded(e), [0]) for e in subject.sequences(encoded)), "they are all the same"
 
