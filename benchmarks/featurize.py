@@ -32,7 +32,7 @@ from graphsocial.featurizers.sentence import Sentence
 from graphsocial.featurizers.vision import Vision
 from graphsocial.types import Column, GraphSchema, NodeType
 
-TEXTS, IMAGES, FINISHED, ROUNDS = 1_000, 256, 100_000, 5
+TEXTS, IMAGES, FINISHED, ROUNDS = 600, 128, 100_000, 5
 POST = NodeType("post", (Column("text", "text"), Column("picture", "image")))
 WORDS = np.array(["the", "a", "light", "sea", "people", "walk", "old", "red", "city", "never", "home", "so", "day"])
 

@@ -140,15 +140,9 @@ def show_all(out: Output, found: list[dict[str, Any]]) -> None:
     """A line each; of featurizers a table first."""
     if any("modalities" in entry for entry in found):
         out.table(
-            ["name", "encodes", "dimension", "ready", "what is missing"],
+            ["name", "encodes", "dimension", "ready"],
             [
-                (
-                    entry["name"],
-                    ", ".join(entry["modalities"]),
-                    _dimension(entry),
-                    "no" if entry["missing"] else "yes",
-                    _lacking(entry),
-                )
+                (entry["name"], ", ".join(entry["modalities"]), _dimension(entry), "no" if entry["missing"] else "yes")
                 for entry in found
                 if "modalities" in entry
             ],
@@ -158,11 +152,8 @@ def show_all(out: Output, found: list[dict[str, Any]]) -> None:
         line(f"{entry['name']}: {entry['summary']}")
         if entry["settings"]:
             line("    " + " ".join(f"{s['name']}={_written(s['default'])}" for s in entry["settings"]))
-
-
-def _lacking(entry: dict[str, Any]) -> str:
-    """What is not here, and how to get it."""
-    return ": ".join(filter(None, [", ".join(entry["missing"]), entry["install"]])) if entry["missing"] else ""
+        if entry.get("missing"):
+            line("    not ready: " + ": ".join(filter(None, [", ".join(entry["missing"]), entry["install"]])))
 
 
 def _dimension(entry: dict[str, Any]) -> str:

@@ -525,17 +525,18 @@ def test_list_says_what_encoders_give_and_need(call: Call, tmp_path: Path, monke
     from graphsocial.featurizers.hash_text import HashText
 
     monkeypatch.setattr(HashText, "requires", Requires(("no-such-thing",), "faces"))
-    rows = {row.split()[0]: row for row in call("list", "featurizers")[1].splitlines() if row}
+    listed = call("list", "featurizers")[1].splitlines()
+    rows = {row.split()[0]: row for row in listed if row}
     assert "text" in rows["sentence"] and "384" in rows["sentence"] and "yes" in rows["sentence"]
     assert "table" in rows["metadata"] and "learnt" in rows["metadata"]
-    assert "  no  " in rows["hash_text"]
-    assert rows["hash_text"].endswith("no-such-thing: pip install 'graphsocial[faces]'")
-    assert "  no  " in rows["clip"] and "is not on this machine" in rows["clip"]
-    assert "  no  " in rows["regions"]  # neither its weights nor, perhaps, torchvision's operators
+    assert rows["hash_text"].endswith("  no")
+    assert "    not ready: no-such-thing: pip install 'graphsocial[faces]'" in listed
+    assert rows["clip"].endswith("  no") and any("'clip-ViT-B-32' is not on this machine" in row for row in listed)
+    assert rows["regions"].endswith("  no")  # neither its weights nor, perhaps, torchvision's operators
     found = {entry["name"]: entry for entry in json.loads(call("list", "featurizers", "--json")[1])}
     assert (found["vision"]["modalities"], found["vision"]["dimension"]) == (["image"], 1280)
     assert (found["vision"]["sequences"], found["vision"]["missing"]) == (False, [])
-    assert (found["hash_text"]["missing"], found["hash_text"]["dimension"]) == (["no-such-thing"], None)
+    assert (found["hash_text"]["missing"], found["hash_text"]["dimension"]) == (["no-such-thing"], 256)
     assert "pip install 'graphsocial[faces]'" in call("list", "featurizers", "hash-text")[1]
 
 
