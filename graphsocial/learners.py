@@ -8,7 +8,6 @@ from pathlib import Path
 
 from graphsocial.errors import DataError, InputError, UnknownNameError
 from graphsocial.featurizers.base import Featurizer, Learner, set_id
-from graphsocial.plugins import configure, resolve
 from graphsocial.store import GraphStore, literal, quote
 from graphsocial.types import EdgeType, NodeType
 
@@ -41,21 +40,21 @@ def learn(
 
 
 def training_rows(store: GraphStore, entry: NodeType | EdgeType, dataset: str, split: str) -> str:
-    """SQL of the idx of one type's rows that the split trains on: the ends of its training pairs, or the pairs.
+    """SQL of the idx of one type's rows that the split trains on: its training rows, or the ends of its training pairs.
 
     Raises:
         UnknownNameError: there is no such split.
         InputError: the split is of another dataset, or deals out something else.
     """
-    found = store.first("select task, dataset from splits where split_id = ?", [split])
+    found = store.first("select entity, dataset from splits where split_id = ?", [split])
     if found is None:
         raise UnknownNameError.of(
             "split", split, [name for (name,) in store.sql("select split_id from splits").fetchall()]
         )
-    task, of = found
+    entity, of = found
     if of != dataset:
         raise InputError(f"The split '{split}' is of the dataset '{of}', not of '{dataset}'.")
-    asked = configure(resolve("task", task), {}).entity(store.schema)
+    asked = store.schema.edge(entity) if " " in entity else store.schema.node(entity)
     members = f"from split_members where split_id = {literal(split)} and role = 'train'"
     if entry == asked and isinstance(entry, EdgeType):
         ends = [
