@@ -85,7 +85,7 @@ def _described(name: str, cls: type[Any]) -> dict[str, Any]:
     for word in ("default_model", "baselines", "modalities"):
         if isinstance(getattr(cls, word, None), str | tuple):
             found[word] = getattr(cls, word)
-    return found | (_encoder(cls) if "modalities" in found else {})
+    return found | (_encoder(cls) if hasattr(cls, "requires") else {})
 
 
 def _encoder(cls: type[Any]) -> dict[str, Any]:
@@ -138,13 +138,13 @@ def _default(entry: Field[Any]) -> Any:
 
 def show_all(out: Output, found: list[dict[str, Any]]) -> None:
     """A line each; of featurizers a table first."""
-    if any("modalities" in entry for entry in found):
+    if any("missing" in entry for entry in found):
         out.table(
             ["name", "encodes", "dimension", "ready"],
             [
                 (entry["name"], ", ".join(entry["modalities"]), _dimension(entry), "no" if entry["missing"] else "yes")
                 for entry in found
-                if "modalities" in entry
+                if "missing" in entry
             ],
         )
         line("")
