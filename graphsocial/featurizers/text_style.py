@@ -61,8 +61,9 @@ class TextStyle:
         return digest(self, weights="text style, 1")  # raise the number when the same text gives another vector
 
     def encode(self, items: Sequence[str]) -> Encoded:
-        """Count; nothing is ever rejected."""
-        counts = [[len(text), *(len(pattern.findall(text)) for pattern in _PATTERNS)] for text in items]
-        ends = [[text.rstrip().endswith(("!", "！")), text.rstrip().endswith(("?", "？"))] for text in items]
-        numbers = np.log1p(np.asarray(counts, np.float32).reshape(len(items), -1))
-        return Encoded(np.concatenate([numbers, np.asarray(ends, np.float32).reshape(len(items), 2)], axis=1))
+        """Count; nothing is ever rejected, and space around a text does not count."""
+        texts = [text.strip() for text in items]
+        counts = [[len(text), *(len(pattern.findall(text)) for pattern in _PATTERNS)] for text in texts]
+        ends = [[text.endswith(("!", "！")), text.endswith(("?", "？"))] for text in texts]
+        numbers = np.log1p(np.array(counts, np.float32).reshape(len(texts), len(COLUMNS) - 2))
+        return Encoded(np.concatenate([numbers, np.array(ends, np.float32).reshape(len(texts), 2)], axis=1))
