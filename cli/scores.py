@@ -59,7 +59,7 @@ def finished(store: GraphStore) -> set[str]:
 def unfinished(store: GraphStore, task: str | None, dataset: str | None) -> list[str]:
     """The ids of runs that were interrupted, or are being trained."""
     found = _only(store.connection.table("runs").pl(), task=task, dataset=dataset)
-    return sorted(found.filter(found["status"] != "done")["run_id"].to_list())
+    return sorted(found.filter(found["status"] == "running")["run_id"].to_list())
 
 
 def closed(store: GraphStore, task: str | None, dataset: str | None) -> list[str]:

@@ -37,7 +37,7 @@ class Run:
         id: `<model>-<hash of configuration, seed, data, split, features>`.
         task, model, dataset: names.
         seed: of the training.
-        status: `running` until its predictions are in the store, then `done`.
+        status: `running` until its predictions are in the store, then `done`; `pruned` when a search gave it up.
         config: everything that was set, as JSON.
         split_id: the split it was trained on.
         metrics: split → target → metric → value.

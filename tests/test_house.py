@@ -94,11 +94,13 @@ def place(name: str) -> tuple[int, int]:
 
 def imports(path: Path) -> list[tuple[str, int]]:
     """The graphsocial modules that a file imports, type-checking imports included."""
-    found = []
+    known, found = modules(), []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "graphsocial":
             inner = node.module.removeprefix("graphsocial").removeprefix(".")
-            found += [(inner, node.lineno)] if inner else [(alias.name, node.lineno) for alias in node.names]
+            for alias in node.names:
+                whole = f"{inner}.{alias.name}".removeprefix(".")
+                found.append((whole if whole in known or not inner else inner, node.lineno))
     return found
 
 

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from graphsocial.analysis._measures import Floats, degrees
 
-WORK = 2e10  # multiplications of all permutations together: a minute, roughly
-
 
 @dataclass(frozen=True)
 class Likeness:
@@ -55,20 +53,19 @@ def likeness(graph: Any, values: Floats, *, shares: bool, permutations: int, ran
         graph: undirected, N nodes.
         values: (N,), NaN where unknown; such nodes and their links are left out.
         shares: the values are shares of 0 to 1.
-        permutations: at most so many; fewer where they would take long.
+        permutations: how many.
     """
     known = np.flatnonzero(~np.isnan(values))
     part, x = graph[known][:, known], values[known]
     mean = float(x.mean()) if len(x) else float("nan")
-    count = min(permutations, max(99, int(WORK / max(part.nnz + 2 * len(x), 1))))
     links = part.nnz // 2
     r, beside = _compare(part, x[:, None])
     if not links or np.isnan(r[0]):  # no links, or all ends alike: nothing can be correlated
         told = float(beside[0]) if shares and links and not np.isnan(beside[0]) else None
         return Likeness(len(x), links, mean, told, None, None, None, None, None, 0)
     drawn = [
-        _compare(part, np.stack([random.permutation(x) for _ in range(min(32, count - start))], axis=1))
-        for start in range(0, count, 32)
+        _compare(part, np.stack([random.permutation(x) for _ in range(min(32, permutations - start))], axis=1))
+        for start in range(0, permutations, 32)
     ]
     chance, beside_chance = (np.concatenate(found) for found in zip(*drawn, strict=True))
     chance = np.nan_to_num(chance)  # an arrangement in which all ends are alike has no correlation

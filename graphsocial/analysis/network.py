@@ -23,7 +23,7 @@ from graphsocial.errors import DataError, InputError
 from graphsocial.store import GraphStore, literal, quote
 from graphsocial.types import EdgeType
 
-WORK = 1.2e10  # multiplications for betweenness: a minute on one core, roughly
+WORK = 3.5e10  # multiplications for betweenness, and for all permutations: a minute each on one core, roughly
 LIKENESS = {
     "source": pl.String,
     "name": pl.String,
@@ -188,12 +188,16 @@ class Network:
         for source, name, shares in asked:
             wide, values = align(names, shares)
             columns += [(source, name, value, wide[:, place]) for place, value in enumerate(values)]
+        each = WORK / max(1, len(columns) * (graph.nnz + 2 * graph.shape[0]))
+        count = min(self.permutations, max(99, int(each)))
+        if count < self.permutations:
+            notes.append(f"Likeness is tested by {count} permutations, not {self.permutations}, to take no longer.")
         rows = []
         for number, (source, name, value, told) in enumerate(columns):
             if progress:
                 progress("likeness", number, len(columns))
             random = np.random.default_rng([self.seed, 2, number])
-            found = likeness(graph, told, shares=value is not None, permutations=self.permutations, random=random)
+            found = likeness(graph, told, shares=value is not None, permutations=count, random=random)
             rows.append({"source": source, "name": name, "value": value, **asdict(found)})
         if not rows:
             notes.append(f"'{node}' nodes and their edges have no labels here, so likeness is not asked.")

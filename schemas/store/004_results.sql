@@ -26,8 +26,9 @@ create table trials (
     settings json not null,
     state varchar not null,
     metric varchar not null,
-    value double not null,
+    value double, -- of the validation part, at the best epoch; null where training failed
     epochs double[] not null,
+    note varchar not null,
     created_at timestamptz not null default now(),
     primary key (study_id, number)
 );

@@ -1,0 +1,81 @@
+"""What people said is all: the comments of the asked edges and nothing else, through HMG-Emo's classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from graphsocial.errors import DataError
+from graphsocial.graph import SocialGraph
+from graphsocial.models.base import Network, only_target
+from graphsocial.nn.fusion import Classifier
+from graphsocial.nn.inputs import Projection, shown_vectors
+from graphsocial.sampling import Batch
+
+
+@dataclass(frozen=True)
+class CommentsOnly:
+    """HMG-Emo's Table III: edge features, projected, averaged over a pair's edges, and classified.
+
+    It reads the very edges that it is asked about, which `visibility.asked=full` has to show; while they are hidden,
+    as they are by default, it knows nothing but that something was said.
+
+    Attributes:
+        width: of the classifier.
+        edge_width: of the projected features.
+        dropout: as in HMG-Emo.
+    """
+
+    width: int = 64
+    edge_width: int = 256
+    dropout: float = 0.2
+
+    layers: ClassVar[int] = 0
+    training: ClassVar[Mapping[str, Any]] = {}
+
+    def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
+        """The untrained network.
+
+        Raises:
+            DataError: the edges have no comments.
+        """
+        return CommentsOnlyNetwork(self, graph)
+
+
+class CommentsOnlyNetwork(Network):
+    """Project, average, classify."""
+
+    def __init__(self, settings: CommentsOnly, graph: SocialGraph) -> None:
+        super().__init__()
+        self.target = only_target(graph, "comments_only")
+        assert not isinstance(graph.entity, str)
+        features = graph.edge_features.get(graph.entity, ())
+        if not features:
+            raise DataError("The edges that are asked about have no text to read; use another model.")
+        self.width = width = settings.edge_width
+        self.features = nn.ModuleList([Projection(f.vectors.shape[1], width) for f in features])
+        self.classifier = Classifier(width, settings.width, len(self.target.classes), dropout=settings.dropout)
+
+    def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
+        """(B, K) logits; a pair without a comment, or without an edge, has the shared missing vector."""
+        assert not isinstance(graph.entity, str)
+        example = graph.edges[graph.entity].example
+        assert example is not None
+        place = torch.full((graph.num_examples,), -1)
+        place[batch.examples] = torch.arange(len(batch.examples))
+        edges = torch.nonzero(place[example] >= 0).squeeze(1)
+        said = shown_vectors(graph, graph.entity, batch.view.features, edges)
+        hidden = torch.zeros(len(batch.examples), self.width)
+        project: Any  # a Projection
+        for project, feature, index in zip(self.features, graph.edge_features[graph.entity], said, strict=True):
+            there = index >= 0
+            rows = place[example[edges[there]]]
+            vectors = project.linear(feature.standard)[index[there]]
+            counts = torch.bincount(rows, minlength=len(hidden))[:, None]
+            mean = torch.zeros_like(hidden).index_add(0, rows, vectors) / counts.clamp_min(1)
+            hidden = hidden + torch.where(counts > 0, mean, project.missing)
+        return {self.target.name: self.classifier(hidden)}
