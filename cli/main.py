@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from . import analysing, comparing, data, judging, learning, looking, render, reproducing, supposing
+from . import analysing, comparing, data, judging, learning, looking, render, reproducing, supposing, tuning
 from .options import Before, JsonOption, QuietOption, StoreOption
 
 INTERRUPTIONS = ("Query interrupted", "INTERRUPT Error: Interrupted!")  # how Ctrl-C looks after passing DuckDB
@@ -118,6 +118,13 @@ app.command(
     )
 )(judging.audit)
 app.command(epilog=_examples("graphsocial runs", "graphsocial runs --task edge-emotion --each"))(learning.runs)
+app.command(
+    epilog=_examples(
+        "graphsocial tune edge-emotion --trials 20 --set-range learning_rate=0.001..0.01:log --choice width=32,64,128",
+        "graphsocial tune edge-emotion --epochs 10 --set-range layers=1..5",
+        then="It tries any setting that 'graphsocial train --set' takes.",
+    )
+)(tuning.tune)
 app.command(
     epilog=_examples(
         "graphsocial reproduce hmg_emo --table 2",

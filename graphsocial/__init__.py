@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from graphsocial.alternatives import what_if
+    from graphsocial.analysis import analyze
     from graphsocial.auditing import audit
     from graphsocial.comparison import Comparison, compare
     from graphsocial.errors import GraphSocialError
     from graphsocial.featurization import featurize
     from graphsocial.ingestion import ingest
     from graphsocial.prediction import evaluate, predict
+    from graphsocial.reproduction import reproduce
     from graphsocial.runs import Run, leaderboard
     from graphsocial.sampling import Visibility
     from graphsocial.splits import SplitPolicy
     from graphsocial.store import GraphStore, open
     from graphsocial.synthesis import synthesize
     from graphsocial.training import train
+    from graphsocial.tuning import tune
     from graphsocial.types import Column, EdgeType, GraphSchema, NodeType, Target
 
 # Read when torch is loaded: threads that wait leave the cores to our own kernels' and to other programs.
@@ -48,6 +51,9 @@ _HOME = {
     "compare": "comparison",
     "Comparison": "comparison",
     "audit": "auditing",
+    "tune": "tuning",
+    "reproduce": "reproduction",
+    "analyze": "analysis",
     "GraphSocialError": "errors",
 }
 __all__ = [  # noqa: RUF022 - the order is the order of data
@@ -72,6 +78,9 @@ __all__ = [  # noqa: RUF022 - the order is the order of data
     "compare",
     "Comparison",
     "audit",
+    "tune",
+    "reproduce",
+    "analyze",
     "GraphSocialError",
 ]
 

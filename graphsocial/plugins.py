@@ -66,11 +66,16 @@ def constant(kind: str, name: str, called: str) -> Any:
     return getattr(found, called)
 
 
+def plain(name: str) -> str:
+    """A name as Python and the store write it: `./my_task.py` and `my-task` are `my_task`."""
+    return Path(name).stem if name.endswith(".py") else name.replace("-", "_")
+
+
 def _find(kind: str, name: str) -> tuple[Any, str, str]:
     """The module (or what an entry point gives) behind a name, the name as Python writes it, and where it is."""
     if name.endswith(".py"):
-        return _load_file(kind, Path(name).expanduser()), Path(name).stem, name
-    inside = name.replace("-", "_")
+        return _load_file(kind, Path(name).expanduser()), plain(name), name
+    inside = plain(name)
     if inside in _modules(kind):
         return importlib.import_module(f"{PACKAGES[kind]}.{inside}"), inside, f"{inside}.py"
     point = _entry_points(kind).get(inside)

@@ -55,6 +55,7 @@ LAYERS: list[list[set[str]]] = [
     [{"experiment"}],
     [{"training", "estimation"}],
     [{"prediction"}, {"alternatives"}],
+    [{"tuning"}],
     [{"reproduction.base"}, {"reproduction.*"}, {"analysis.base"}],
     [
         {"analysis"},

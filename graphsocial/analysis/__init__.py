@@ -13,7 +13,7 @@ import polars as pl
 
 from graphsocial.analysis.base import Analysis, Findings, Progress
 from graphsocial.errors import InputError, StoreError
-from graphsocial.plugins import configure, resolve
+from graphsocial.plugins import configure, plain, resolve
 from graphsocial.store import GraphStore, quote
 
 
@@ -48,7 +48,7 @@ def analyze(
     folder = None if export is None else Path(export)
     if folder is not None and folder.exists() and not folder.is_dir():
         raise InputError(f"'{folder}' is a file; name a folder to export to.")
-    called = Path(name).stem.replace("-", "_") if name.endswith(".py") else name.replace("-", "_")
+    called = plain(name)
     findings: Findings = analyzer.analyze(store, dataset, progress=progress)
     tables = {
         f"{called}_{frame}": rows.select(

@@ -209,7 +209,7 @@ def reproduce(
         for place, row in enumerate(chosen.rows)
         for line in _lines(store, chosen, place, row, runs.get((chosen.number, row.name), []), failed)
     ]
-    result = Reproduction(paper.replace("-", "_"), dataset, same, told, pl.DataFrame(rows, SCHEMA, orient="row"))
+    result = Reproduction(plugins.plain(paper), dataset, same, told, pl.DataFrame(rows, SCHEMA, orient="row"))
     _save(store, result)
     return result
 

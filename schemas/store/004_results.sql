@@ -20,7 +20,7 @@ create table reproductions (
 create table trials (
     study_id varchar not null,
     number integer not null,
-    run_id varchar not null,
+    run_id varchar,
     task varchar not null,
     dataset varchar not null,
     settings json not null,

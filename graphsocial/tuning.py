@@ -1,0 +1,354 @@
+"""A search for settings: validation alone decides, each trial is a run, and the store remembers where it stands."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, Literal
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
+
+from graphsocial import runs
+from graphsocial.errors import DataError, InputError, TrainingError
+from graphsocial.experiment import Experiment, design
+from graphsocial.fitting import Epoch
+from graphsocial.metrics import LOWER_IS_BETTER
+from graphsocial.splits import SplitPolicy
+from graphsocial.store import GraphStore
+from graphsocial.tasks.base import Task
+from graphsocial.training import train
+
+STARTUP = 5  # trials before pruning begins
+State = Literal["complete", "pruned", "failed"]
+_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from `low` to `high`, both included.
+
+    Attributes:
+        log: drawn evenly on a logarithmic scale.
+        whole: whole numbers only.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    whole: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high or (self.log and self.low <= 0):
+            raise InputError(f"{self} is no range: the low end comes first, and is above 0 on a logarithmic scale.")
+
+    def __str__(self) -> str:
+        return f"{self.low:g}..{self.high:g}" + (":log" if self.log else "")
+
+    @classmethod
+    def parse(cls, text: str) -> Range:
+        """`0.001..0.01:log`, or `2..8` for whole numbers.
+
+        Raises:
+            InputError: it is not written so.
+        """
+        ends, _, scale = text.partition(":")
+        low, dots, high = ends.partition("..")
+        try:
+            if not dots or scale not in ("", "log"):
+                raise ValueError
+            whole = all(end.strip().lstrip("-").isdigit() for end in (low, high))
+            return cls(float(low), float(high), scale == "log", whole)
+        except ValueError as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"'{text}' is no range; write it like 0.001..0.01:log, or 2..8.") from None
+
+
+Space = Mapping[str, Range | tuple[Any, ...]]
+"""Setting → a range, or the values to choose from."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training of a search.
+
+    Attributes:
+        number: from 0.
+        run_id: of the run, whose test part the search leaves closed; None where training failed.
+        settings: what was tried.
+        state: `complete`, `pruned` (worse than most others at that epoch), or `failed`.
+        value: the metric on validation at the best epoch.
+        epochs: the same after each epoch; None where it was not seen, as by a search that was interrupted.
+        note: why it failed.
+    """
+
+    number: int
+    run_id: str | None
+    settings: dict[str, Any]
+    state: State
+    value: float | None
+    epochs: tuple[float | None, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A search and its trials, best first: complete ones, then pruned ones, then failed ones.
+
+    Attributes:
+        id: the same for the same task, settings, space, seed and data.
+        metric: on validation.
+    """
+
+    id: str
+    task: str
+    model: str
+    dataset: str
+    metric: str
+    trials: tuple[Trial, ...]
+
+    @property
+    def best(self) -> Trial:
+        """The trial that did best on validation."""
+        return self.trials[0]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {**self.__dict__, "trials": [asdict(trial) for trial in self.trials]}
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is reported: after each epoch with it, and at the end of each trial with it.
+
+    Attributes:
+        number, of: which trial it is, from 1, of how many.
+        settings: what is tried.
+    """
+
+    number: int
+    of: int
+    settings: Mapping[str, Any]
+    epoch: Epoch | None = None
+    trial: Trial | None = None
+
+
+class _Pruned(Exception):
+    """Ends a training from its report."""
+
+
+def tune(
+    store: GraphStore,
+    task: str | Task,
+    *,
+    space: Space,
+    trials: int = 20,
+    model: str | None = None,
+    dataset: str | None = None,
+    split: str | SplitPolicy = "random",
+    seed: int = 0,
+    epochs: int | None = None,
+    features: Mapping[str, str | None] | None = None,
+    settings: Mapping[str, object] | None = None,
+    prune: bool = True,
+    report: Callable[[Step], None] | None = None,
+) -> Study:
+    """Search settings that do best on validation; the test part stays closed.
+
+    Optuna's tree-structured Parzen estimator with a fixed seed proposes, `train(…, test=False)` answers, and the
+    store's table `trials` keeps what came out. The same call asks the same questions again and takes the answers that
+    are there, so that an interrupted search goes on, and a longer one begins where a shorter one ended.
+
+    Args:
+        space: what to search.
+        trials: how many, those of earlier calls included.
+        seed: of the trainings and of the search.
+        settings: fixed ones.
+        prune: give a trial up when it is worse than the median of others at the same epoch.
+        report: called after each epoch and at the end of each trial.
+        task, model, dataset, split, epochs, features: as in `train`.
+
+    Raises:
+        InputError, UnknownNameError: an empty space, or settings that do not exist or cannot have such values.
+        DataError: the data cannot be trained on.
+        TrainingError: every trial failed; the last reason.
+    """
+    if not space or trials < 1:
+        raise InputError("There is nothing to search: name at least one setting with a range or choices, and a trial.")
+    fixed: dict[str, Any] = dict(settings or {})
+    options: dict[str, Any] = {
+        "model": model,
+        "dataset": dataset,
+        "split": split,
+        "seed": seed,
+        "epochs": epochs,
+        "features": features,
+    }
+    base = _check(store, task, space, fixed, options)
+    metric = base.task.selection_metric
+    told = {name: str(part) if isinstance(part, Range) else list(part) for name, part in space.items()}
+    data = store.data_hash(base.dataset)
+    study_id = runs.digest([base.config(), seed, told, prune, data, runs.versions()["graphsocial"]])
+    known = _remembered(store, study_id)
+    found: list[Trial] = []
+    with _quiet():
+        study = optuna.create_study(
+            direction="minimize" if metric in LOWER_IS_BETTER else "maximize",
+            sampler=optuna.samplers.TPESampler(seed=seed),
+            pruner=optuna.pruners.MedianPruner(STARTUP, base.fitting.epochs // 5)
+            if prune
+            else optuna.pruners.NopPruner(),
+        )
+        for number in range(trials):
+            asked = study.ask({name: _distribution(part) for name, part in space.items()})
+            tell = partial(_tell, report, Step(number + 1, trials, asked.params))
+            trial = known.get(number)
+            if trial is None or trial.settings != asked.params:
+                trial = _try(store, task, asked, {**options, "settings": {**fixed, **asked.params}}, tell)
+                _remember(store, study_id, base, metric, trial)
+            else:
+                for step, value in enumerate(trial.epochs, 1):
+                    if value is not None:
+                        asked.report(value, step)
+            study.tell(asked, trial.value if trial.state == "complete" else None, _STATES[trial.state])
+            found.append(trial)
+            tell(trial=trial)
+    ranked = _ranked(found, study.direction == StudyDirection.MINIMIZE)
+    if ranked[0].state == "failed":
+        raise TrainingError(f"Every trial failed; the last one: {found[-1].note}")
+    return Study(study_id, base.task.name, base.model_name, base.dataset, metric, ranked)
+
+
+def _check(
+    store: GraphStore, task: str | Task, space: Space, fixed: Mapping[str, Any], options: Mapping[str, Any]
+) -> Experiment:
+    """The experiment without what is searched; every end and choice of the space is tried on it."""
+    for name, part in space.items():
+        if name in fixed:
+            raise InputError(f"'{name}' is fixed by a setting and searched as well; choose one.")
+        for value in _ends(part):
+            design(store, task, **options, settings={**fixed, name: value})
+    return design(store, task, **options, settings=fixed)
+
+
+def _ends(part: Range | tuple[Any, ...]) -> tuple[Any, ...]:
+    if not isinstance(part, Range):
+        return part
+    return (int(part.low), int(part.high)) if part.whole else (part.low, part.high)
+
+
+def _distribution(part: Range | tuple[Any, ...]) -> BaseDistribution:
+    if not isinstance(part, Range):
+        return CategoricalDistribution(part)
+    if part.whole:
+        return IntDistribution(int(part.low), int(part.high), log=part.log)
+    return FloatDistribution(part.low, part.high, log=part.log)
+
+
+def _tell(report: Callable[[Step], None] | None, step: Step, **more: Any) -> None:
+    if report:
+        report(Step(step.number, step.of, step.settings, **more))
+
+
+def _try(
+    store: GraphStore, task: str | Task, asked: optuna.Trial, options: Mapping[str, Any], tell: Callable[..., None]
+) -> Trial:
+    """Train once; what makes this one combination impossible fails the trial, not the search."""
+    seen: dict[int, float] = {}
+
+    def watch(epoch: Epoch) -> None:
+        seen[epoch.epoch] = epoch.value
+        tell(epoch=epoch)
+        asked.report(epoch.value, epoch.epoch)
+        if asked.should_prune():
+            raise _Pruned
+
+    ended = partial(Trial, asked.number, settings=dict(asked.params))
+    lower = asked.study.direction == StudyDirection.MINIMIZE
+    try:
+        run = train(store, task, test=False, report=watch, **options)
+    except _Pruned:
+        epochs = tuple(seen.get(number) for number in range(1, max(seen) + 1))
+        return ended(_give_up(store), state="pruned", value=_best(epochs, lower), epochs=epochs)
+    except DataError:
+        raise
+    except (InputError, TrainingError) as error:
+        return ended(None, state="failed", value=None, epochs=(), note=str(error))
+    history = store.sql("select value from run_epochs where run_id = ? order by epoch", [run.id]).fetchall()
+    epochs = tuple(value for (value,) in history)
+    value = _best(epochs, lower)
+    if value is None:
+        raise InputError(f"'{run.model}' is not trained in epochs, so that there is nothing to search.")
+    return ended(run.id, state="complete", value=value, epochs=epochs)
+
+
+def _give_up(store: GraphStore) -> str:
+    """Mark the run that was just being trained as pruned; returns its id."""
+    row = store.first("select run_id from runs where status = 'running' order by started_at desc limit 1")
+    assert row is not None
+    store.connection.execute("update runs set status = 'pruned' where run_id = ?", [row[0]]).fetchall()
+    return str(row[0])
+
+
+def _best(epochs: tuple[float | None, ...], lower: bool) -> float | None:
+    seen = [value for value in epochs if value is not None and not math.isnan(value)]
+    return (min(seen) if lower else max(seen)) if seen else None
+
+
+def _remembered(store: GraphStore, study_id: str) -> dict[int, Trial]:
+    rows = store.sql(
+        "select number, run_id, settings, state, value, epochs, note from trials where study_id = ?", [study_id]
+    ).fetchall()
+    return {
+        number: Trial(number, run_id, json.loads(settings), state, value, tuple(epochs), note)
+        for number, run_id, settings, state, value, epochs, note in rows
+    }
+
+
+def _remember(store: GraphStore, study_id: str, base: Experiment, metric: str, trial: Trial) -> None:
+    store.connection.execute(
+        "insert or replace into trials "
+        "(study_id, number, run_id, task, dataset, settings, state, metric, value, epochs, note) "
+        "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            study_id,
+            trial.number,
+            trial.run_id,
+            base.task.name,
+            base.dataset,
+            json.dumps(trial.settings),
+            trial.state,
+            metric,
+            trial.value,
+            list(trial.epochs),
+            trial.note,
+        ],
+    ).fetchall()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Optuna speaks for itself otherwise."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+def _ranked(found: list[Trial], lower: bool) -> tuple[Trial, ...]:
+    order = list(_STATES)
+
+    def key(trial: Trial) -> tuple[int, float, int]:
+        value = math.inf if trial.value is None else trial.value if lower else -trial.value
+        return order.index(trial.state), value, trial.number
+
+    return tuple(sorted(found, key=key))
