@@ -83,6 +83,8 @@ def show(out: Output, found: Reproduction) -> None:
     """A table for each of the paper's; then what a reader must know to compare."""
     notes = []
     for table in found.rows.partition_by("table_number", maintain_order=True):
+        table_number = table["table_number"][0]
+        printed = set(table.filter(table["published"].is_not_null())["metric"])
         lines: dict[tuple[int, str], list[Any]] = {}
         columns = ["row", "runs"]
         for row in table.to_dicts():
@@ -91,8 +93,10 @@ def show(out: Output, found: Reproduction) -> None:
                 lines[key] = [row["row_name"], len(row["run_ids"])]
                 notes += [(row["table_number"], row["row_name"], row["note"])] if row["note"] else []
             if len(lines) == 1:
-                columns += [row["metric"], "in the paper"]
-            lines[key] += [number(row["mean"], row["sd"]), number(row["published"], row["published_sd"])]
-        out.table(columns, lines.values(), title=f"{found.paper}, table {table['table_number'][0]}, on {found.dataset}")
+                columns += [row["metric"], *(["in the paper"] if row["metric"] in printed else [])]
+            lines[key].append(number(row["mean"], row["sd"]))
+            lines[key] += [number(row["published"], row["published_sd"])] if row["metric"] in printed else []
+        title = f"{found.paper}, table {table_number}, on {found.dataset}: {found.titles[table_number]}"
+        out.table(columns, lines.values(), title=title)
     out.table(["table", "row", "note"], notes, title="notes")
     render.line(f"\n{found.data}")

@@ -11,7 +11,8 @@ from .render import Progress
 from .values import number, text
 
 if TYPE_CHECKING:
-    from graphsocial.tuning import Step, Study
+    from graphsocial.trials import Study
+    from graphsocial.tuning import Step
 
 
 def tune(
@@ -50,7 +51,7 @@ def tune(
     twice = sorted(ranges.keys() & choices.keys())
     if twice:
         raise typer.BadParameter(f"'{twice[0]}' has a range too.", param_hint="--choice")
-    from graphsocial.tuning import Range
+    from graphsocial.trials import Range
     from graphsocial.tuning import tune as search
 
     space: dict[str, Any] = {name.replace("-", "_"): Range.parse(value) for name, value in ranges.items()}

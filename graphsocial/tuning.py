@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -24,104 +23,10 @@ from graphsocial.splits import SplitPolicy
 from graphsocial.store import GraphStore
 from graphsocial.tasks.base import Task
 from graphsocial.training import train
+from graphsocial.trials import Range, Space, Study, Trial, ranked, remember, remembered
 
 STARTUP = 5  # trials before pruning begins
-State = Literal["complete", "pruned", "failed"]
 _STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-
-
-@dataclass(frozen=True)
-class Range:
-    """Numbers from `low` to `high`, both included.
-
-    Attributes:
-        log: drawn evenly on a logarithmic scale.
-        whole: whole numbers only.
-    """
-
-    low: float
-    high: float
-    log: bool = False
-    whole: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.low < self.high or (self.log and self.low <= 0):
-            raise InputError(f"{self} is no range: the low end comes first, and is above 0 on a logarithmic scale.")
-
-    def __str__(self) -> str:
-        return f"{self.low:g}..{self.high:g}" + (":log" if self.log else "")
-
-    @classmethod
-    def parse(cls, text: str) -> Range:
-        """`0.001..0.01:log`, or `2..8` for whole numbers.
-
-        Raises:
-            InputError: it is not written so.
-        """
-        ends, _, scale = text.partition(":")
-        low, dots, high = ends.partition("..")
-        try:
-            if not dots or scale not in ("", "log"):
-                raise ValueError
-            whole = all(end.strip().lstrip("-").isdigit() for end in (low, high))
-            return cls(float(low), float(high), scale == "log", whole)
-        except ValueError as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"'{text}' is no range; write it like 0.001..0.01:log, or 2..8.") from None
-
-
-Space = Mapping[str, Range | tuple[Any, ...]]
-"""Setting → a range, or the values to choose from."""
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One training of a search.
-
-    Attributes:
-        number: from 0.
-        run_id: of the run, whose test part the search leaves closed; None where training failed.
-        settings: what was tried.
-        state: `complete`, `pruned` (worse than most others at that epoch), or `failed`.
-        value: the metric on validation at the best epoch.
-        epochs: the same after each epoch; None where it was not seen, as by a search that was interrupted.
-        note: why it failed.
-    """
-
-    number: int
-    run_id: str | None
-    settings: dict[str, Any]
-    state: State
-    value: float | None
-    epochs: tuple[float | None, ...]
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Study:
-    """A search and its trials, best first: complete ones, then pruned ones, then failed ones.
-
-    Attributes:
-        id: the same for the same task, settings, space, seed and data.
-        metric: on validation.
-    """
-
-    id: str
-    task: str
-    model: str
-    dataset: str
-    metric: str
-    trials: tuple[Trial, ...]
-
-    @property
-    def best(self) -> Trial:
-        """The trial that did best on validation."""
-        return self.trials[0]
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON."""
-        return {**self.__dict__, "trials": [asdict(trial) for trial in self.trials]}
 
 
 @dataclass(frozen=True)
@@ -196,8 +101,8 @@ def tune(
     told = {name: str(part) if isinstance(part, Range) else list(part) for name, part in space.items()}
     data = store.data_hash(base.dataset)
     study_id = runs.digest([base.config(), seed, told, prune, data, runs.versions()["graphsocial"]])
-    known = _remembered(store, study_id)
-    found: list[Trial] = []
+    result = Study(study_id, base.task.name, base.model_name, base.dataset, metric, ())
+    known, found = remembered(store, study_id), list[Trial]()
     with _quiet():
         study = optuna.create_study(
             direction="minimize" if metric in LOWER_IS_BETTER else "maximize",
@@ -212,7 +117,7 @@ def tune(
             trial = known.get(number)
             if trial is None or trial.settings != asked.params:
                 trial = _try(store, task, asked, {**options, "settings": {**fixed, **asked.params}}, tell)
-                _remember(store, study_id, base, metric, trial)
+                remember(store, result, trial)
             else:
                 for step, value in enumerate(trial.epochs, 1):
                     if value is not None:
@@ -220,10 +125,10 @@ def tune(
             study.tell(asked, trial.value if trial.state == "complete" else None, _STATES[trial.state])
             found.append(trial)
             tell(trial=trial)
-    ranked = _ranked(found, study.direction == StudyDirection.MINIMIZE)
-    if ranked[0].state == "failed":
+    result = replace(result, trials=ranked(found, lower=metric in LOWER_IS_BETTER))
+    if result.best.state == "failed":
         raise TrainingError(f"Every trial failed; the last one: {found[-1].note}")
-    return Study(study_id, base.task.name, base.model_name, base.dataset, metric, ranked)
+    return result
 
 
 def _check(
@@ -302,37 +207,6 @@ def _best(epochs: tuple[float | None, ...], lower: bool) -> float | None:
     return (min(seen) if lower else max(seen)) if seen else None
 
 
-def _remembered(store: GraphStore, study_id: str) -> dict[int, Trial]:
-    rows = store.sql(
-        "select number, run_id, settings, state, value, epochs, note from trials where study_id = ?", [study_id]
-    ).fetchall()
-    return {
-        number: Trial(number, run_id, json.loads(settings), state, value, tuple(epochs), note)
-        for number, run_id, settings, state, value, epochs, note in rows
-    }
-
-
-def _remember(store: GraphStore, study_id: str, base: Experiment, metric: str, trial: Trial) -> None:
-    store.connection.execute(
-        "insert or replace into trials "
-        "(study_id, number, run_id, task, dataset, settings, state, metric, value, epochs, note) "
-        "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            study_id,
-            trial.number,
-            trial.run_id,
-            base.task.name,
-            base.dataset,
-            json.dumps(trial.settings),
-            trial.state,
-            metric,
-            trial.value,
-            list(trial.epochs),
-            trial.note,
-        ],
-    ).fetchall()
-
-
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Optuna speaks for itself otherwise."""
@@ -342,13 +216,3 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         optuna.logging.set_verbosity(before)
-
-
-def _ranked(found: list[Trial], lower: bool) -> tuple[Trial, ...]:
-    order = list(_STATES)
-
-    def key(trial: Trial) -> tuple[int, float, int]:
-        value = math.inf if trial.value is None else trial.value if lower else -trial.value
-        return order.index(trial.state), value, trial.number
-
-    return tuple(sorted(found, key=key))

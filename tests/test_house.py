@@ -55,8 +55,8 @@ LAYERS: list[list[set[str]]] = [
     [{"experiment"}],
     [{"training", "estimation"}],
     [{"prediction"}, {"alternatives"}],
-    [{"tuning"}],
-    [{"reproduction.base"}, {"reproduction.*"}, {"analysis.base"}],
+    [{"trials"}, {"tuning"}],
+    [{"reproduction.base"}, {"reproduction._plan"}, {"reproduction"}, {"reproduction.*"}, {"analysis.base"}],
     [
         {"analysis"},
         {"analysis._measures"},

@@ -10,7 +10,8 @@ from conftest import write_social
 import graphsocial as gs
 from graphsocial.errors import InputError, TrainingError, UnknownNameError
 from graphsocial.store import GraphStore
-from graphsocial.tuning import Range, Step, Study, tune
+from graphsocial.trials import Range, Study
+from graphsocial.tuning import Step, tune
 
 SPACE = {"learning_rate": Range(1e-4, 0.1, log=True), "batch_size": ("32", "128")}
 PLAIN = {"group.description": None, "user views image.comment": None}

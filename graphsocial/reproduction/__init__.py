@@ -10,36 +10,14 @@ from typing import Any
 import polars as pl
 
 from graphsocial import plugins
-from graphsocial.errors import GraphSocialError, InputError, UnknownNameError
-from graphsocial.experiment import design
+from graphsocial.errors import GraphSocialError, InputError, StoreError
 from graphsocial.fitting import Epoch
+from graphsocial.reproduction._plan import Training as Training
+from graphsocial.reproduction._plan import trainings as trainings
 from graphsocial.reproduction.base import Data, Paper, Row, Table
 from graphsocial.runs import Run
-from graphsocial.splits import SplitPolicy
 from graphsocial.store import GraphStore
 from graphsocial.training import train
-
-
-@dataclass(frozen=True)
-class Training:
-    """One of the trainings that a reproduction takes.
-
-    Attributes:
-        table, row: what it is for.
-        seed: of the training, and of the split where it has one.
-        options: what `train` is called with.
-    """
-
-    table: Table
-    row: Row
-    seed: int
-    options: Mapping[str, Any]
-
-    def __str__(self) -> str:
-        fold = self.options["settings"].get("split.fold")
-        return f"Table {self.table.number}, {self.row.name}, seed {self.seed}" + (
-            "" if fold is None else f", fold {fold}"
-        )
 
 
 @dataclass(frozen=True)
@@ -66,6 +44,7 @@ class Reproduction:
         paper, dataset: names.
         papers_data: whether the data has the paper's counts and is not known to be synthetic.
         data: the same in a sentence.
+        titles: table number → its title, and what holds for the whole table.
         rows: a line for each table, row and metric: `table_number`, `place`, `row_name`, `model`, `metric`,
             `published`, `published_sd`, `mean`, `sd` (sample standard deviation, null for one run), `run_ids`, `note`.
     """
@@ -74,6 +53,7 @@ class Reproduction:
     dataset: str
     papers_data: bool
     data: str
+    titles: dict[str, str]
     rows: pl.DataFrame
 
     def to_dict(self) -> dict[str, Any]:
@@ -106,49 +86,6 @@ def paper_of(name: str) -> Paper:
     found = plugins.constant("paper", name, "PAPER")
     if not isinstance(found, Paper):
         raise InputError(f"The PAPER of '{name}' is a {type(found).__name__}, not a Paper.")
-    return found
-
-
-def trainings(
-    store: GraphStore,
-    paper: Paper,
-    *,
-    table: str | None = None,
-    seeds: Sequence[int] | None = None,
-    dataset: str | None = None,
-    split: str | None = None,
-    settings: Mapping[str, object] | None = None,
-) -> list[Training]:
-    """What `reproduce` would train, with all names and settings checked; equal ones are one run.
-
-    Raises:
-        UnknownNameError: a table or a setting that does not exist.
-        InputError: a setting that no row can take.
-    """
-    tables = paper.tables if table is None else (paper.table(table),)
-    given, found = dict(settings or {}), []
-    used: set[str] = set()
-    for chosen in tables:
-        for row in chosen.rows:
-            if row.model is None:
-                continue
-            own = {name: value for name, value in given.items() if _takes(store, paper, row, name, value, dataset)}
-            used |= own.keys()
-            options: dict[str, Any] = {
-                "model": row.model,
-                "dataset": dataset,
-                "split": split or paper.split,
-                "features": row.features,
-                "edge_types": row.edge_types,
-                "settings": {**row.settings, **own},
-            }
-            policy = design(store, paper.task, **options).split
-            for seed in range(paper.seeds) if seeds is None else seeds:
-                for dealt in _deals(policy, seed, options["settings"]):
-                    own_settings = {**options["settings"], **dealt}
-                    found.append(Training(chosen, row, seed, {**options, "settings": own_settings}))
-    for name in given.keys() - used:
-        raise InputError(f"No row of {'the paper' if table is None else f'table {table}'} has a setting '{name}'.")
     return found
 
 
@@ -187,7 +124,8 @@ def reproduce(
     dataset = store.dataset(dataset)
     planned = trainings(store, declared, table=table, seeds=seeds, dataset=dataset, split=split, settings=settings)
     runs: dict[tuple[str, str], list[Run]] = {}
-    failed: dict[tuple[str, str], GraphSocialError] = {}
+    failed: dict[tuple[str, str], str] = {}
+    first: GraphSocialError | None = None
     for number, training in enumerate(planned, 1):
         key = (training.table.number, training.row.name)
         if key in failed:
@@ -195,12 +133,15 @@ def reproduce(
         step = Step(training, number, len(planned))
         try:
             run = _train(store, declared, step, report)
+        except StoreError:
+            raise
         except GraphSocialError as error:
-            failed[key] = error
+            failed[key] = f"Seed {training.seed} cannot be trained on this data: {error}"
+            first = first or error
             continue
         runs.setdefault(key, []).append(run)
-    if failed and not runs:
-        raise next(iter(failed.values()))
+    if first and not runs:
+        raise first
     tables = declared.tables if table is None else (declared.table(table),)
     same, told = compare_data(store, declared.data, dataset)
     rows = [
@@ -209,7 +150,8 @@ def reproduce(
         for place, row in enumerate(chosen.rows)
         for line in _lines(store, chosen, place, row, runs.get((chosen.number, row.name), []), failed)
     ]
-    result = Reproduction(plugins.plain(paper), dataset, same, told, pl.DataFrame(rows, SCHEMA, orient="row"))
+    titles = {chosen.number: " ".join(filter(None, (f"{chosen.title}.", chosen.note))) for chosen in tables}
+    result = Reproduction(plugins.plain(paper), dataset, same, told, titles, pl.DataFrame(rows, SCHEMA, orient="row"))
     _save(store, result)
     return result
 
@@ -231,27 +173,6 @@ def compare_data(store: GraphStore, data: Data, dataset: str) -> tuple[bool, str
     return False, f"'{dataset}' is not the paper's {data.name}; rows here (in the paper): {counted}."
 
 
-def _takes(store: GraphStore, paper: Paper, row: Row, name: str, value: object, dataset: str | None) -> bool:
-    """Whether a row's model, or the split or training of any row, has this setting; a bad value is an error."""
-    try:
-        design(store, paper.task, model=row.model, dataset=dataset, settings={name: value})
-    except UnknownNameError:
-        return False
-    return True
-
-
-def _deals(policy: SplitPolicy, seed: int, settings: Mapping[str, object]) -> Iterator[dict[str, object]]:
-    """The settings of the splits that one seed trains on."""
-    dealt_by_seed = policy.policy != "time" and not policy.policy.startswith(("file:", "column:"))
-    if not dealt_by_seed or {"split.seed", "split.fold", "fold"} & set(settings):
-        yield {}
-    elif policy.policy == "kfold":
-        for fold in range(policy.folds):
-            yield {"split.fold": fold}
-    else:
-        yield {"split.seed": seed}
-
-
 def _train(store: GraphStore, paper: Paper, step: Step, report: Callable[[Step], None] | None) -> Run:
     def told(epoch: Epoch | None = None, run: Run | None = None) -> None:
         if report:
@@ -268,11 +189,10 @@ def _lines(
     place: int,
     row: Row,
     runs: list[Run],
-    failed: Mapping[tuple[str, str], GraphSocialError],
+    failed: Mapping[tuple[str, str], str],
 ) -> Iterator[tuple[Any, ...]]:
     """A line for each metric."""
-    error = failed.get((table.number, row.name))
-    note = " ".join([*([row.note] if row.note else []), *([f"Not trained on this data: {error}"] if error else [])])
+    note = " ".join(filter(None, (row.note, failed.get((table.number, row.name)))))
     scores = [_scores(store, run) for run in runs]
     for metric in table.metrics:
         published = row.published.get(metric)

@@ -100,7 +100,7 @@ def test_the_same_call_trains_nothing_and_replaces_its_rows(store: GraphStore) -
 def test_rows_that_are_not_trained_say_why(store: GraphStore) -> None:
     found = reproduce(store, "hmg_emo", table="5", seeds=(0,), settings=TINY)
     notes = dict(found.rows.select("row_name", "note").rows())
-    assert "Not trained on this data: There are too few pairs" in notes["W/ Negative Sampling"]
+    assert "Seed 0 cannot be trained on this data: There are too few pairs" in notes["W/ Negative Sampling"]
     lines = found.rows.filter(pl.col("metric") == "weighted_f1").to_dicts()
     assert [line["mean"] is None for line in lines] == [True, False]
     three = reproduce(store, "hmg_emo", table="3", seeds=(0,), settings={"epochs": 1, "width": 8})
