@@ -65,7 +65,7 @@ class Trial:
 
     Attributes:
         number: from 0.
-        run_id: of the run, whose test part the search leaves closed; None where training failed.
+        run_id: of the run, whose test part the search leaves closed; None where it could not begin.
         settings: what was tried.
         state: `complete`, `pruned` (worse than most others at that epoch), or `failed`.
         value: the metric on validation at the best epoch.

@@ -184,8 +184,10 @@ def _try(
         return ended(_give_up(store), state="pruned", value=_best(epochs, lower), epochs=epochs)
     except DataError:
         raise
-    except (InputError, TrainingError) as error:
+    except InputError as error:
         return ended(None, state="failed", value=None, epochs=(), note=str(error))
+    except TrainingError as error:
+        return ended(_give_up(store), state="failed", value=None, epochs=(), note=str(error))
     history = store.sql("select value from run_epochs where run_id = ? order by epoch", [run.id]).fetchall()
     epochs = tuple(value for (value,) in history)
     value = _best(epochs, lower)
