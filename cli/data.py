@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import DatasetOption, JsonOption, QuietOption, SetOption, StoreOption, settings, settle
+from .options import DatasetOption, JsonOption, QuietOption, SetOption, StoreOption, pairs, settings, settle
 
 Count = Annotated[int | None, typer.Option(metavar="N", min=1, show_default=False)]
 
@@ -146,6 +146,12 @@ def featurize(
     session.out.table(columns, [[report[name] for name in columns] for report in found])
     if any(report["rejected"] for report in found):
         session.out.say(f"See each rejected row: {session.command('sql', 'select * from feature_rejects')}")
+
+
+def encoders(given: list[str] | None) -> dict[str, str | None]:
+    """`--features`: column → encoder, None where the column is left out."""
+    found = pairs(given, option="--features")
+    return {column: None if name == "none" else encoder_name(name) for column, name in found.items()}
 
 
 def encoder_name(spec: str | None) -> str | None:

@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from . import scores
-from .options import DatasetOption, JsonOption, QuietOption, Session, SetOption, StoreOption, pairs, settings, settle
+from .options import (
+    DatasetOption,
+    FeaturesOption,
+    JsonOption,
+    QuietOption,
+    Session,
+    SetOption,
+    StoreOption,
+    settings,
+    settle,
+)
 from .values import number
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the start of it, or latest.")]
@@ -39,10 +49,7 @@ def train(
     baselines: Annotated[
         bool, typer.Option("--baselines", metavar="", help="Train the task's baselines too, on the same split.")
     ] = False,
-    features: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN=ENCODER", help="Such as image.file=vision:resnet50; none leaves a column out."),
-    ] = None,
+    features: FeaturesOption = None,
     set_: SetOption = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE.yaml", help="A mapping of the same settings.")] = None,
     dataset: DatasetOption = None,
@@ -78,13 +85,9 @@ def train(
         if value is not None:
             given = {key: old for key, old in given.items() if key not in (name, f"fitting.{name}", f"split.{name}")}
             given[name] = value
-    from .data import encoder_name
+    from .data import encoders
     from .training import Plan, train_all
 
-    chosen = {
-        column: None if name == "none" else encoder_name(name)
-        for column, name in pairs(features, option="--features").items()
-    }
     plan = Plan(
         task=task,
         model=model,
@@ -94,7 +97,7 @@ def train(
         again=again,
         settings=given,
         test=not no_test,
-        shared={"dataset": dataset, "features": chosen, "as_of": as_of},
+        shared={"dataset": dataset, "features": encoders(features), "as_of": as_of},
     )
     if estimate:
         from .training import estimates

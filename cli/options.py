@@ -39,6 +39,14 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="A setting; may be given several times. See 'graphsocial list'."),
 ]
+FeaturesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--features",
+        metavar="COLUMN=ENCODER",
+        help="Such as image.file=vision:resnet50; none leaves a column out.",
+    ),
+]
 
 
 @dataclass(frozen=True)

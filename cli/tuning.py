@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import DatasetOption, JsonOption, QuietOption, Session, SetOption, StoreOption, pairs, settings, settle
+from .options import (
+    DatasetOption,
+    FeaturesOption,
+    JsonOption,
+    QuietOption,
+    Session,
+    SetOption,
+    StoreOption,
+    pairs,
+    settings,
+    settle,
+)
 from .render import Progress
 from .values import number, text
 
@@ -35,6 +46,7 @@ def tune(
     whole: Annotated[
         bool, typer.Option("--no-pruning", metavar="", help="Train every trial to its end, however poor.")
     ] = False,
+    features: FeaturesOption = None,
     set_: SetOption = None,
     dataset: DatasetOption = None,
     store: StoreOption = None,
@@ -54,6 +66,8 @@ def tune(
     from graphsocial.trials import Range
     from graphsocial.tuning import tune as search
 
+    from .data import encoders
+
     space: dict[str, Any] = {name.replace("-", "_"): Range.parse(value) for name, value in ranges.items()}
     space |= {name.replace("-", "_"): tuple(map(str.strip, value.split(","))) for name, value in choices.items()}
     fixed = settings(set_)
@@ -70,6 +84,7 @@ def tune(
                     split=split,
                     seed=seed,
                     epochs=epochs,
+                    features=encoders(features),
                     settings=fixed,
                     prune=not whole,
                     report=_reporter(session, progress),
@@ -82,6 +97,7 @@ def tune(
     chosen = {**fixed, **({"epochs": epochs} if epochs else {}), **found.best.settings}
     words = [task, *(["--model", model] if model else []), *(["--dataset", dataset] if dataset else [])]
     words += [*(["--split", split] if split != "random" else []), *(["--seed", str(seed)] if seed else [])]
+    words += [word for column in features or [] for word in ("--features", column)]
     words += [word for name, value in chosen.items() for word in ("--set", f"{name}={_written(value)}")]
     session.out.say(f"Open the test part for the best one: {session.command('train', *words)}")
 

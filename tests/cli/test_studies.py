@@ -70,6 +70,7 @@ def test_papers_and_analyses_are_listed(call: Call) -> None:
 
 def test_tune_ranks_trials_and_says_how_to_open_the_test_part(call: Call) -> None:
     asked = ("tune", "edge-emotion", "--model", "features-only", "--trials", "2", "--epochs", "1")
+    asked += ("--features", "group.description=none")
     space = ("--set-range", "learning_rate=0.001..0.01:log", "--choice", "width=8,16")
     code, out, err = call(*asked, *space)
     assert code == 0, err
