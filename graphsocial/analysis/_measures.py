@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, csr_matrix, triu
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse.csgraph import breadth_first_order, connected_components
 from sknetwork.clustering import Louvain
 from sknetwork.topology import get_core_decomposition
 
@@ -85,7 +85,7 @@ def _dependencies(graph: Any, sources: Ints) -> Floats:
     """(N,) the sum of the sources' dependencies on each node."""
     width = len(sources)
     columns = np.arange(width)
-    level = np.full((graph.shape[0], width), -1, dtype=np.int16)
+    level = np.full((graph.shape[0], width), -1, dtype=np.int32)
     paths = np.zeros((graph.shape[0], width))  # how many shortest ones lead here
     level[sources, columns], paths[sources, columns] = 0, 1
     front, depth = paths.copy(), 0
@@ -107,16 +107,19 @@ def _dependencies(graph: Any, sources: Ints) -> Floats:
 
 def affordable(graph: Any, work: float, random: np.random.Generator) -> int:
     """How many sources of betweenness `work` multiplications pay for, by the depth of the graph from a few of them."""
-    some = random.choice(graph.shape[0], size=min(COLUMNS, graph.shape[0]), replace=False)
-    seen = np.zeros((graph.shape[0], len(some)), dtype=bool)
-    seen[some, np.arange(len(some))] = True
-    front, depth = seen.astype(np.float64), 0
-    while front.any():
-        front = ((graph @ front) > 0) & ~seen
-        seen |= front
-        front, depth = front.astype(np.float64), depth + 1
-    each = 2 * depth * (graph.nnz + 4 * graph.shape[0])
-    return max(COLUMNS, int(work / each))
+    some = random.choice(graph.shape[0], size=min(4, graph.shape[0]), replace=False)
+    depth = max(_depth(graph, int(source)) for source in some)
+    each = 2 * max(1, depth) * (graph.nnz + 4 * graph.shape[0])
+    return max(1, int(work / each))
+
+
+def _depth(graph: Any, source: int) -> int:
+    """The largest distance from a node."""
+    order, before = breadth_first_order(graph, source)
+    level = [0] * graph.shape[0]
+    for node, parent in zip(order[1:].tolist(), before[order[1:]].tolist(), strict=True):
+        level[node] = level[parent] + 1
+    return max(level)
 
 
 def triangles(graph: Any) -> Ints:
