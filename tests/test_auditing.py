@@ -21,9 +21,10 @@ import graphsocial as gs
 from graphsocial import graph as graphs
 from graphsocial import loaders
 from graphsocial.auditing import Audit, expected
-from graphsocial.audits.columns import look_up
+from graphsocial.audits.columns import _filled, look_up
 from graphsocial.audits.messages import messages
 from graphsocial.errors import InputError
+from graphsocial.feature_tensors import Feature
 from graphsocial.graph import SocialGraph
 from graphsocial.models.image_prior import ImagePriorNetwork
 from graphsocial.prediction import rebuild
@@ -414,6 +415,11 @@ def test_messages_are_followed_through_the_layers(
         for kind, src, dst, ids in found:
             edges = prepared.graph.edges[kind]
             assert torch.equal(src, edges.src[ids]) and torch.equal(dst, edges.dst[ids])
+
+
+def test_a_sequence_counts_as_its_mean() -> None:
+    feature = Feature("x", torch.tensor([[1.0], [3.0], [7.0]]), torch.tensor([1, -1, 0]), torch.tensor([0, 2, 3]))
+    np.testing.assert_array_equal(_filled(feature), [[7.0], [np.nan], [2.0]])
 
 
 def test_a_look_up_tells_all_or_nothing() -> None:

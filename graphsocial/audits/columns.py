@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import torch
 from numpy.typing import NDArray
+from torch.nn.functional import embedding_bag
 
 from graphsocial.audits.base import FEW, Check, Verdict, not_applicable
 from graphsocial.feature_tensors import Feature
@@ -175,8 +176,12 @@ def _tables(graph: SocialGraph, name: str, nodes: torch.Tensor) -> Iterator[tupl
 
 
 def _filled(feature: Feature) -> NDArray[np.float64]:
-    missing = torch.full((1, feature.vectors.shape[1]), float("nan"))
-    return torch.cat([feature.vectors, missing])[feature.index].double().numpy()  # -1 is the last row
+    """(N, D) the vector of each row, or the mean of its sequence; NaN where it has none."""
+    vectors = feature.vectors
+    if feature.offsets is not None:
+        vectors = embedding_bag(torch.arange(len(vectors)), vectors, feature.offsets[:-1], mode="mean")
+    missing = torch.full((1, vectors.shape[1]), float("nan"))
+    return torch.cat([vectors, missing])[feature.index].double().numpy()  # -1 is the last row
 
 
 def _edge_columns(graph: SocialGraph, some: NDArray[np.int64]) -> Iterator[tuple[str, NDArray[np.int64]]]:

@@ -141,11 +141,14 @@ def _edge_features(visibility: Visibility, graph: SocialGraph, roles: Tensor, as
         if graph.entity in (kind, edges.reverse_of):
             src, dst = (edges.src, edges.dst) if kind == graph.entity else (edges.dst, edges.src)
             which = torch.isin(src * size + dst, keys)
-            features[kind] = tuple(
-                replace(part, index=torch.where(which, (part.index + 2) % (len(part.vectors) + 1) - 1, part.index))
-                for part in parts
-            )
+            features[kind] = tuple(_exchanged(part, which) for part in parts)
     return replace(graph, edge_features=features)
+
+
+def _exchanged(feature: Feature, which: Tensor) -> Feature:
+    """These rows have another vector, or sequence, or one where they had none."""
+    count = len(feature.vectors) if feature.offsets is None else len(feature.offsets) - 1
+    return replace(feature, index=torch.where(which, (feature.index + 2) % (count + 1) - 1, feature.index))
 
 
 def _future(graph: SocialGraph, roles: Tensor, asked: Tensor) -> SocialGraph:
