@@ -56,21 +56,21 @@ def audit(
 
 
 def _show(session: Session, found: Audit) -> None:
-    """The checks that apply, the leaks first."""
+    """The checks that apply, the leaks first, and what was found where there is something to say."""
     applying = [check for check in found.checks if check.verdict != "not applicable"]
+    applying.sort(key=lambda check: check.verdict != "leak")
     session.out.table(
-        ["check", "verdict", "examined", "found", "detail"],
-        [
-            [
-                check.name,
-                check.verdict,
-                check.examined,
-                check.found,
-                check.detail + (f" Such as: {', '.join(check.examples)}." if check.examples else ""),
-            ]
-            for check in sorted(applying, key=lambda check: check.verdict != "leak")
-        ],
+        ["check", "verdict", "examined", "found"],
+        [[check.name, check.verdict, check.examined, check.found] for check in applying],
         title=found.run,
+    )
+    session.out.table(
+        ["check", "finding"],
+        [
+            [check.name, check.detail + (f" Such as: {', '.join(check.examples)}." if check.examples else "")]
+            for check in applying
+            if check.verdict != "pass"
+        ],
     )
     others = [check.name for check in found.checks if check.verdict == "not applicable"]
     if others:
