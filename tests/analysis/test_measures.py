@@ -110,10 +110,21 @@ def test_likeness_finds_what_is_planted_and_no_more() -> None:
     assert planted.assortativity is not None and planted.assortativity > 0.5
     assert planted.p == pytest.approx(1 / 200)
     assert planted.z is not None and planted.z > 5
-    assert planted.beside is not None and planted.beside_by_chance is not None
-    assert planted.beside > planted.beside_by_chance + 0.1
+    assert planted.beside is not None and planted.at_ends is not None
+    assert planted.beside > planted.at_ends + 0.1
     ps = [likeness(matrix, random.permutation(sad), shares=True, permutations=99, random=random).p for _ in range(40)]
     assert 0.3 < float(np.mean([p or 0 for p in ps])) < 0.7  # uniform where nothing is planted
     nothing = likeness(matrix, np.full(80, 0.5), shares=True, permutations=99, random=random)
     assert (nothing.assortativity, nothing.p, nothing.permutations) == (None, None, 0)
     assert nothing.beside == pytest.approx(0.5)
+
+
+def test_what_hubs_feel_is_not_taken_for_likeness() -> None:
+    """In a star the centre's value is at half of all ends, whatever links do."""
+    star = measures.undirected(measures.simple(np.zeros(9, dtype=int), np.arange(1, 10), 10))
+    values = np.array([1.0] + [0.5] * 9)
+    found = likeness(star, values, shares=True, permutations=19, random=np.random.default_rng(0))
+    assert found.mean == pytest.approx(0.55)
+    assert found.at_ends == pytest.approx(0.75)
+    assert found.beside == pytest.approx((9 * 0.5 + 9 * 0.5) / (9 + 9 * 0.5))
+    assert found.assortativity == pytest.approx(-1)

@@ -103,7 +103,7 @@ def test_friends_of_the_sad_are_found_sad(tmp_path: Path) -> None:
         sad = next(row for row in found if row["value"] == "sad")
         assert (sad["source"], sad["name"], sad["nodes"]) == ("labels", "person.mood", 53)
         assert sad["p"] == pytest.approx(0.001)
-        assert sad["beside"] > 0.8 > sad["beside_by_chance"]
+        assert sad["beside"] > 0.8 > sad["at_ends"]
 
 
 def test_few_pivots_are_an_estimate_and_say_so(store: gs.GraphStore) -> None:
