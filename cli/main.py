@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from . import analysing, comparing, data, judging, learning, looking, render, reproducing, supposing, tuning
+from . import analysing, comparing, data, explaining, judging, learning, looking, render, reproducing, supposing, tuning
 from .options import Before, JsonOption, QuietOption, StoreOption
 
 INTERRUPTIONS = ("Query interrupted", "INTERRUPT Error: Interrupted!")  # how Ctrl-C looks after passing DuckDB
@@ -117,6 +117,12 @@ app.command(
         then="The findings are rows of the table audits; the exit code is 1 if there is a leak.",
     )
 )(judging.audit)
+app.command(
+    epilog=_examples(
+        "graphsocial explain latest --pair u00001 img00155",
+        "graphsocial explain hmg_emo --split test --limit 200",
+    )
+)(explaining.explain)
 app.command(epilog=_examples("graphsocial runs", "graphsocial runs --task edge-emotion --each"))(learning.runs)
 app.command(
     epilog=_examples(

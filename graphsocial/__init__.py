@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from graphsocial.auditing import audit
     from graphsocial.comparison import Comparison, compare
     from graphsocial.errors import GraphSocialError
+    from graphsocial.explanation import explain
     from graphsocial.featurization import featurize
     from graphsocial.ingestion import ingest
     from graphsocial.prediction import evaluate, predict
@@ -54,6 +55,7 @@ _HOME = {
     "tune": "tuning",
     "reproduce": "reproduction",
     "analyze": "analysis",
+    "explain": "explanation",
     "GraphSocialError": "errors",
 }
 __all__ = [  # noqa: RUF022 - the order is the order of data
@@ -81,6 +83,7 @@ __all__ = [  # noqa: RUF022 - the order is the order of data
     "tune",
     "reproduce",
     "analyze",
+    "explain",
     "GraphSocialError",
 ]
 

@@ -69,21 +69,38 @@ class FullGraph:
         Args:
             together: (P,) int64, examples of one number are dealt out in one batch, where time does not decide.
         """
-        for asked in _deal(self.graph, examples, size, generator, self.temporal, together):
-            view = self.view(asked)
-            ends = Ends.of(self.graph, asked)
-            needed, cut = ends.nodes, list[Layer]()
-            while len(cut) < self.depth and self._few(needed):
-                layer, needed = self.blocks.layer(needed, -1, view)
-                cut.append(layer)
-            whole = Layer(self.relations, edge_mask(self.graph, view)) if len(cut) < self.depth else None
-            if whole is None:
-                yield ends.batch(self.graph, asked, view, cut, needed)
-                continue
-            if cut:
-                cut[-1] = _taking(cut[-1], needed)
-            places = ends.places if cut else tuple(end[asked] for end in self.graph.ends)
-            yield Batch(asked, places, view, (whole,) * (self.depth - len(cut)) + tuple(reversed(cut)))
+        for asked in self.deal(examples, size, generator, together):
+            yield self.batch(asked, self.view(asked))
+
+    def deal(
+        self,
+        examples: Tensor,
+        size: int,
+        generator: torch.Generator | None = None,
+        together: Tensor | None = None,
+    ) -> list[Tensor]:
+        """Which examples come into a batch together; see `batches`."""
+        return _deal(self.graph, examples, size, generator, self.temporal, together)
+
+    def batch(self, asked: Tensor, view: View, *, cut: bool = True) -> Batch:
+        """One batch that sees this much.
+
+        Args:
+            cut: cut the last layers down to what the batch needs; otherwise all layers are the whole graph, and rows
+                are the graph's local node numbers.
+        """
+        ends = Ends.of(self.graph, asked)
+        needed, layers = ends.nodes, list[Layer]()
+        while cut and len(layers) < self.depth and self._few(needed):
+            layer, needed = self.blocks.layer(needed, -1, view)
+            layers.append(layer)
+        if len(layers) == self.depth and cut:
+            return ends.batch(self.graph, asked, view, layers, needed)
+        whole = Layer(self.relations, edge_mask(self.graph, view))
+        if layers:
+            layers[-1] = _taking(layers[-1], needed)
+        places = ends.places if layers else tuple(end[asked] for end in self.graph.ends)
+        return Batch(asked, places, view, (whole,) * (self.depth - len(layers)) + tuple(reversed(layers)))
 
     @cached_property
     def blocks(self) -> Blocks:
@@ -136,7 +153,7 @@ class Neighbours:
     def _batches(
         self, examples: Tensor, size: int, generator: torch.Generator | None, together: Tensor | None
     ) -> Iterator[Batch]:
-        for asked in _deal(self.graph, examples, size, generator, self.exact.temporal, together):
+        for asked in self.exact.deal(examples, size, generator, together):
             view = self.exact.view(asked)
             ends = Ends.of(self.graph, asked)
             needed, layers = ends.nodes, list[Layer]()

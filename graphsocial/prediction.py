@@ -60,7 +60,7 @@ def predict(
     """
     run = runs.load(store, run) if isinstance(run, str) else run
     restored = rebuild(store, run, progress=progress)
-    prepared, asked = _asked(restored.prepared, ids, train)
+    prepared, asked = examples_of(restored.prepared, ids, train=train)
     loader = make_loader(restored.experiment, prepared)
     answers = answer(prepared, restored.network, restored.objectives, loader, asked)
     tested = (prepared.roles[asked] == ROLES.index("test")).any()
@@ -99,7 +99,7 @@ def rebuild(store: GraphStore, run: Run | str, *, progress: Progress | None = No
     rows = torch.nonzero(prepared.roles == ROLES.index("train")).squeeze(1)
     network = _rebuild(experiment, prepared, rows, state, told["classes"], run)
     parts = tuple(Objective(target, *learnt[target.name]) for target in prepared.graph.targets)
-    return Restored(experiment, prepared, network, parts)
+    return Restored(experiment, prepared, network.eval(), parts)
 
 
 def _rebuild(
@@ -119,8 +119,13 @@ def _rebuild(
     return network
 
 
-def _asked(prepared: Prepared, ids: Ids | None, train: bool) -> tuple[Prepared, Tensor]:
-    """The examples to answer; pairs that have no edge are added to the graph's."""
+def examples_of(prepared: Prepared, ids: Ids | None, *, train: bool = False) -> tuple[Prepared, Tensor]:
+    """The examples that these ids name; pairs that have no edge are added to the graph's.
+
+    Args:
+        ids: see `predict`; None for all examples of the data.
+        train: whether the training ones are among all.
+    """
     if ids is None:
         return prepared, torch.nonzero((prepared.roles != ROLES.index("train")) | torch.tensor(train)).squeeze(1)
     graph = prepared.graph

@@ -109,7 +109,7 @@ def start(
     """Write the run's row, or open it again."""
     without_split = {key: value for key, value in config.items() if key != "split"}
     with store.transaction():
-        for table in ("metrics", "predictions", "run_epochs", "audits", "runs"):
+        for table in ("explanations", "metrics", "predictions", "run_epochs", "audits", "runs"):
             store.connection.execute(f"delete from {table} where run_id = ?", [run_id])
         store.connection.execute(
             "insert into runs (run_id, task, model, dataset, seed, status, config, config_id, split_id, split, "

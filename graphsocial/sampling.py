@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -167,4 +167,18 @@ def label_history(graph: SocialGraph, view: View, prior: Tensor, strength: float
         share = (counts + strength * prior) / (total + strength)
         history = torch.cat([torch.log(share / prior), torch.log1p(total)], dim=1)
         found[name] = found[name] + history if name in found else history  # both ends of one type: user → user
+    return found
+
+
+def known_labels(graph: SocialGraph, view: View, layer: Layer, kinds: Sequence[Canonical]) -> dict[Canonical, Tensor]:
+    """The class that each edge of a layer shows, in the layer's order: (E,) int64, -1 where it shows none."""
+    found = {}
+    for kind in kinds:
+        example = graph.edges[kind].example
+        assert example is not None  # only supervised edges have labels
+        if layer.edge_ids is not None:
+            example = example[layer.edge_ids[kind]]
+        label = torch.where(view.label[example], graph.codes[example], -1)
+        mask = layer.mask[kind]
+        found[kind] = label if mask is None else torch.where(mask, label, -1)
     return found

@@ -44,7 +44,7 @@ LAYERS: list[list[set[str]]] = [
         {f"nn.kernels.{name}" for name in ("fused", "csr", "stock", "columns", "neighbours")},
         {"nn.products"},
         {"nn.aggregation", "nn.convolution", "nn.dropout", "nn.fusion", "nn.normalisation"},
-        {"nn.edge_softmax", "nn.inputs", "nn.temporal", "nn.tree"},
+        {"nn.edge_softmax", "nn.inputs", "nn.labelled", "nn.temporal", "nn.tree"},
         {"nn.cross_modal", "nn.dialogues", "nn.words"},
         {"nn.graph_attention"},
         {"nn"},
@@ -57,6 +57,8 @@ LAYERS: list[list[set[str]]] = [
     [{"prediction"}, {"alternatives"}],
     [{"trials"}, {"tuning"}],
     [{"reproduction.base"}, {"reproduction._plan"}, {"reproduction"}, {"reproduction.*"}, {"analysis.base"}],
+    [{"prediction"}, {"alternatives"}, {"ablation"}, {"attribution"}, {"neighbourhoods"}, {"explanation"}],
+    [{"reproduction.base"}, {"reproduction.*"}, {"analysis.base"}],
     [
         {"analysis"},
         {"analysis._measures"},

@@ -11,7 +11,7 @@ import graphsocial as gs
 from graphsocial.errors import InputError
 from graphsocial.graph import Canonical, Edges, SocialGraph, build
 from graphsocial.loaders import FullGraph, Neighbours
-from graphsocial.sampling import Batch, View, Visibility, label_history
+from graphsocial.sampling import Batch, State, View, Visibility, known_labels, label_history
 from graphsocial.tasks.edge_emotion import EdgeEmotion
 from graphsocial.types import Target
 
@@ -165,6 +165,30 @@ def test_label_history_counts_only_what_is_visible(graph: SocialGraph, roles: Te
             share = (counts + 2.0 * prior) / (len(rows) + 2.0)
             expected = torch.cat([torch.log(share / prior), torch.log1p(torch.tensor([float(len(rows))]))])
             torch.testing.assert_close(history[name][node], expected)
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+@pytest.mark.parametrize("state", ["hidden", "structure", "full"])
+def test_edges_show_their_label_only_where_it_is_known(
+    graph: SocialGraph, roles: Tensor, sampled: bool, state: State
+) -> None:
+    """Held against the table of training labels by pair, whatever edges of others may be seen."""
+    graph = shuffled_reverse(graph)
+    loader = FullGraph(graph, roles, Visibility(state, state, state), depth=1)
+    pairs = list(zip(graph.ends[0].tolist(), graph.ends[1].tolist(), strict=True))
+    train = torch.nonzero(roles == 0).squeeze(1)
+    known = {pairs[p]: int(graph.codes[p]) for p in train.tolist()}
+    for batch in (Neighbours(loader, (5,)) if sampled else loader).batches(train, 50):
+        asked = {pairs[p] for p in batch.examples.tolist()}
+        layer = batch.layers[0]
+        for kind, labels in known_labels(graph, batch.view, layer, (VIEWS, BACK)).items():
+            edges = graph.edges[kind]
+            ids = torch.arange(len(edges)) if layer.edge_ids is None else layer.edge_ids[kind]
+            ends = (edges.src, edges.dst) if kind == VIEWS else (edges.dst, edges.src)
+            told = zip(ends[0][ids].tolist(), ends[1][ids].tolist(), labels.tolist(), strict=True)
+            wanted = [-1 if (u, i) in asked else known.get((u, i), -1) for u, i, _ in told]
+            assert labels.tolist() == wanted
+            assert max(wanted) >= 0
 
 
 def test_a_graph_keeps_its_target(graph: SocialGraph) -> None:

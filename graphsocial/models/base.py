@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from graphsocial.errors import InputError
-from graphsocial.graph import SocialGraph
+from graphsocial.graph import Canonical, SocialGraph
 from graphsocial.sampling import Batch
 from graphsocial.types import Target
 
@@ -32,6 +32,14 @@ class Network(nn.Module):
     def together(self, graph: SocialGraph) -> Tensor | None:
         """(P,) int64 where examples of one number are best answered in one batch, as the turns of one dialogue."""
         return None
+
+    def gates(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
+        """How much the parts of each answer weigh, where the network weighs some against others: name → (B,)."""
+        return {}
+
+    def attention(self, graph: SocialGraph, batch: Batch) -> tuple[dict[Canonical, Tensor], ...]:
+        """Layer by layer the weight of each edge, where the network attends to neighbours: (E,), or (E, K heads)."""
+        return ()
 
     def penalty(self) -> Tensor:
         """What is added to the mean loss of a batch, such as a Gaussian prior; nothing by default."""

@@ -19,13 +19,14 @@ from graphsocial.errors import InputError
 from graphsocial.graph import Canonical, SocialGraph
 from graphsocial.models.base import Network, only_target
 from graphsocial.nn.aggregation import GraphConv, SageConv, take_rows
-from graphsocial.nn.fusion import AdaptiveCombination, Classifier
+from graphsocial.nn.fusion import AdaptiveCombination, Classifier, Interaction
 from graphsocial.nn.graph_attention import GraphAttention
 from graphsocial.nn.inputs import EdgeInputs, NodeInputs, shown_vectors
+from graphsocial.nn.labelled import LabelMessages
 from graphsocial.nn.normalisation import BatchNormRelu
 from graphsocial.nn.relation import first_rows
 from graphsocial.objectives import class_shares
-from graphsocial.sampling import Batch, Layer, label_history
+from graphsocial.sampling import Batch, Layer, known_labels, label_history
 
 BACKBONES: dict[str, type[nn.Module]] = {"gat": GraphAttention, "sage": SageConv, "graphconv": GraphConv}
 
@@ -50,8 +51,13 @@ class HmgEmo:
         dropout: in the classifier and on the input features.
         history: the labels of a node's other visible edges are an input feature (beyond the paper).
         residual: each layer adds its input, and the classifier sees the first layer's input too (beyond the paper).
-        identity: learned vectors for each node of `none`, `bare` (types without any features), or `all` types. Beside
-            `history` they let a network that trains long infer a hidden label from what is missing: watch the log loss.
+        label_messages: the first layer adds what neighbours are, seen through the label of the visible edge to them
+            (`nn.labelled`; beyond the paper).
+        interaction: rank of a product of the two ends that is added to the logits; 0 for none (beyond the paper).
+        identity: learned vectors for each node of `none`, `context` (types without any features that nothing is asked
+            about, such as categories and cities), `bare` (all types without any features), or `all` types. For types
+            that are asked about, beside `history`, they let a network that trains long infer a hidden label from what
+            is missing: watch the log loss.
     """
 
     backbone: Literal["gat", "sage", "graphconv"] = "gat"
@@ -67,7 +73,9 @@ class HmgEmo:
     dropout: float = 0.2
     history: bool = True
     residual: bool = True
-    identity: Literal["none", "bare", "all"] = "none"
+    label_messages: bool = True
+    interaction: int = 32
+    identity: Literal["none", "context", "bare", "all"] = "none"
 
     training: ClassVar[Mapping[str, Any]] = {}
 
@@ -76,6 +84,8 @@ class HmgEmo:
             raise InputError(f"'{self.backbone}' is no backbone; use one of {', '.join(BACKBONES)}.")
         if self.layers < 1:
             raise InputError(f"{self.layers} layers pass no messages; use at least 1, or the model 'features-only'.")
+        if self.interaction < 0:
+            raise InputError(f"interaction = {self.interaction} is no rank; use 0 for none, or more.")
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
         """The untrained network for this graph's types, features and classes."""
@@ -94,8 +104,10 @@ class HmgEmoNetwork(Network):
         self.register_buffer("prior", prior)
         types = tuple(graph.num_nodes)
         known = {*graph.node_features, *graph.tables}
-        ids = {"none": (), "bare": tuple(t for t in types if t not in known), "all": types}[settings.identity]
-        self.transductive = bool(ids)
+        bare = tuple(name for name in types if name not in known)
+        around = tuple(name for name in bare if name not in graph.end_types)
+        ids = {"none": (), "context": around, "bare": bare, "all": types}[settings.identity]
+        self.transductive = not {*ids}.isdisjoint(graph.end_types)
         self.inputs = NodeInputs(
             graph, settings.node_width, history=settings.history, ids=ids, dropout=settings.dropout
         )
@@ -119,12 +131,25 @@ class HmgEmoNetwork(Network):
         self.skip = nn.Linear(settings.node_width, settings.width) if settings.residual else None
         ends = settings.width * (2 if settings.residual else 1)
         self.combination = AdaptiveCombination(ends, mode=settings.combine, mechanism=settings.mechanism)
+        labelled = tuple(kind for kind, edges in graph.edges.items() if edges.example is not None)
+        self.labelled = (
+            LabelMessages(labelled, settings.node_width, settings.width, len(prior))
+            if settings.label_messages
+            else None
+        )
+        self.interaction = Interaction(ends, settings.interaction, len(prior)) if settings.interaction else None
         self.classifier = Classifier(
             self.combination.out_features, settings.width, len(prior), dropout=settings.dropout
         )
 
-    def embed(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
-        """The node representations of the batch's last layer: node type → (N, width), or twice that with residuals."""
+    def embed(
+        self, graph: SocialGraph, batch: Batch, attention: list[dict[Canonical, Tensor]] | None = None
+    ) -> dict[str, Tensor]:
+        """The node representations of the batch's last layer: node type → (N, width), or twice that with residuals.
+
+        Args:
+            attention: filled with the weights of each layer's edges, where the layers attend.
+        """
         history = label_history(graph, batch.view, self.prior) if self.settings.history else None
         x: dict[str, Tensor] = self.inputs(graph, batch.rows, history)
         scores = self._edge_scores(graph)
@@ -143,7 +168,13 @@ class HmgEmoNetwork(Network):
             }  # (E, K) each
             mask = {kind: part for kind, part in layer.mask.items() if part is not None}
             options: dict[str, Any] = {"edge_scores": edges} if edges else {}
+            if attention is not None and isinstance(convolution, GraphAttention):
+                found, _ = convolution.attention(x, layer.relations, edge_mask=mask, num_dst=layer.num_dst, **options)
+                attention.append(found)
             out = convolution(x, layer.relations, edge_mask=mask, num_dst=layer.num_dst, **options)
+            if self.labelled is not None and depth == 0:
+                labels = known_labels(graph, batch.view, layer, self.labelled.edge_types)
+                out |= {name: out[name] + part for name, part in self.labelled(x, layer.relations, labels).items()}
             before: dict[str, Tensor] = {}
             if first is not None:
                 first = {name: first_rows(part, len(out[name])) for name, part in first.items()}
@@ -179,7 +210,27 @@ class HmgEmoNetwork(Network):
 
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
         """(B, K) logits of the batch's pairs."""
+        user, image = self._ends(graph, batch)
+        joined, _ = self.combination(user, image)
+        logits = self.classifier(joined)
+        return {graph.target.name: logits if self.interaction is None else logits + self.interaction(user, image)}
+
+    def gates(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
+        """β of the source's end and 1 - β of the destination's (eqs. 5-6); none where the ends are not weighed."""
+        _, beta = self.combination(*self._ends(graph, batch))
+        if beta is None:
+            return {}
+        source, destination = graph.end_types
+        return {f"source {source}": beta, f"destination {destination}": 1 - beta}
+
+    def attention(self, graph: SocialGraph, batch: Batch) -> tuple[dict[Canonical, Tensor], ...]:
+        """α of each layer's edges; none for backbones that do not attend."""
+        found: list[dict[Canonical, Tensor]] = []
+        self.embed(graph, batch, found)
+        return tuple(found)
+
+    def _ends(self, graph: SocialGraph, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(B, H) of either end."""
         x = self.embed(graph, batch)
         user, image = (take_rows(x[name], rows) for name, rows in zip(graph.end_types, batch.ends, strict=True))
-        joined, _ = self.combination(user, image)
-        return {graph.target.name: self.classifier(joined)}
+        return user, image

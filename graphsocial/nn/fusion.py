@@ -108,3 +108,26 @@ class Classifier(nn.Sequential):
             nn.Linear(hidden_features, hidden_features),
             nn.Linear(hidden_features, classes),
         )
+
+
+class Interaction(nn.Module):
+    r"""What the two ends say together and neither says alone, as a product of low rank (Koren et al. 2009, eq. 4).
+
+    .. math:: y = \Theta_o (\Theta_u x_u \odot \Theta_i x_i)
+
+    Args:
+        features: H of both inputs.
+        rank: R, how many products.
+        classes: K.
+    """
+
+    def __init__(self, features: int, rank: int, classes: int) -> None:
+        super().__init__()
+        self.user = nn.Linear(features, rank, bias=False)
+        self.image = nn.Linear(features, rank, bias=False)
+        self.out = nn.Linear(rank, classes, bias=False)
+
+    def forward(self, x_u: Tensor, x_i: Tensor) -> Tensor:
+        """x_u (B, H) and x_i (B, H) to (B, K)."""
+        found: Tensor = self.out(self.user(x_u) * self.image(x_i))
+        return found

@@ -40,6 +40,7 @@ COMMANDS = (
     "tune",
     "reproduce",
     "analyze",
+    "explain",
     "runs",
     "sql",
     "info",
@@ -402,6 +403,23 @@ def test_predict_and_evaluate(call: Call, fresh: Path, tmp_path: Path) -> None:
     assert answer["predictions"] == 2 and answer["run"].startswith("hmg_emo-")
     code, out, _ = call("evaluate", "latest", "--store", fresh)
     assert code == 0 and "weighted_f1" in out and "precision" in out and "awe" in out
+
+
+def test_explain(call: Call, fresh: Path) -> None:
+    assert call("train", "edge-emotion", *TINY, "-q", "--store", fresh)[0] == 0
+    code, out, err = call("explain", "latest", "--pair", "u0", "i0", "--top", "2", "--store", fresh)
+    assert code == 0 and "emotion of u0 and i0: modality" in out and "sql" in err
+    assert "image.vector" in out and "destination image" in out and "image rev_views user" in out
+    code, out, _ = call("explain", "latest", "--limit", "5", "--store", fresh)
+    assert code == 0 and "emotion of 5 examples: neighbour" in out and "mean_size" in out
+    rows = json.loads(call("explain", "latest", "--limit", "3", "--json", "--store", fresh)[1])
+    assert {row["kind"] for row in rows} == {"modality", "gate", "neighbour"}
+    query = "select count(distinct (entity_id, other_id)) as n from explanations"
+    assert json.loads(call("sql", query, "--json", "--store", fresh)[1])[0]["n"] >= 5
+    assert call("explain", "latest", "--pair", "u0", "i0", "--node", "u0", "--store", fresh)[0] == 2
+    code, _, err = call("explain", "latest", "--node", "u0", "--store", fresh)
+    assert code == 1 and "two ids" in err
+    assert call("explain", "nothing", "--store", fresh)[0] == 1
 
 
 def test_runs(call: Call, trained: Path) -> None:

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.functional import leaky_relu
 
 from graphsocial.errors import InputError
-from graphsocial.nn.fusion import AdaptiveCombination, Classifier
+from graphsocial.nn.fusion import AdaptiveCombination, Classifier, Interaction
 
 COMBINE = {"concat": lambda a, b: torch.cat([a, b], 1), "sum": lambda a, b: a + b, "dot": lambda a, b: a * b}
 
@@ -76,3 +76,17 @@ def test_classifier_is_three_hidden_layers_with_relu_and_dropout_but_after_the_l
     assert widths == [(6, 5), (5, 5), (5, 5), (5, 3)]
     assert all(part.p == 0.25 for part in layer if isinstance(part, nn.Dropout))
     assert layer(torch.randn(7, 6)).shape == (7, 3)
+
+
+def test_interaction_is_a_product_of_low_rank():
+    torch.manual_seed(0)
+    layer = Interaction(4, 3, 5)
+    x_u, x_i = torch.randn(7, 4), torch.randn(7, 4)
+    want = torch.stack(
+        [
+            layer.out.weight @ torch.diag(layer.user.weight @ u) @ layer.image.weight @ i
+            for u, i in zip(x_u, x_i, strict=True)
+        ]
+    )
+    torch.testing.assert_close(layer(x_u, x_i), want)
+    torch.testing.assert_close(layer(2 * x_u, x_i), 2 * want)

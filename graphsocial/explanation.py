@@ -1,0 +1,170 @@
+"""Why a run said what it said, as rows in `explanations` that SQL can group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from graphsocial import runs
+from graphsocial.attribution import Question, gates, modality_effects
+from graphsocial.errors import DataError, InputError
+from graphsocial.experiment import Prepared, make_loader
+from graphsocial.featurization import Progress
+from graphsocial.fitting import AT_ONCE
+from graphsocial.neighbourhoods import neighbours
+from graphsocial.prediction import Ids, Restored, examples_of, rebuild
+from graphsocial.runs import Run
+from graphsocial.splits import ROLES
+from graphsocial.store import GraphStore
+
+SCHEMA = {
+    "target": pl.String,
+    "entity_id": pl.String,
+    "other_id": pl.String,
+    "kind": pl.String,
+    "name": pl.String,
+    "end_id": pl.String,
+    "neighbour_type": pl.String,
+    "neighbour_id": pl.String,
+    "value": pl.Float64,
+    "rank": pl.Int32,
+    "fidelity": pl.Float64,
+}
+
+
+def explain(
+    store: GraphStore,
+    run: Run | str,
+    *,
+    ids: Ids | None = None,
+    split: str = "test",
+    limit: int | None = None,
+    top: int = 5,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> pl.DataFrame:
+    """Explain a run's answers and write the rows to `explanations`, in one transaction.
+
+    Three kinds of rows, for each example and target:
+
+    - `modality`: `value` is what the log-probability of the class that is named (or the predicted number) loses when a
+      column, the words on edges, the known labels or an edge type is taken away from the whole graph.
+    - `gate`: how much the parts of an adaptive combination weigh, from networks that have one.
+    - `neighbour`: the `top` neighbours of each end in each relation by attention, from networks that attend.
+
+    `fidelity` says how far the order can be believed: how much more of the support goes with the first ones (the `top`
+    neighbours of each end, the two first modalities) than with as many random ones, the mean of five draws. At or
+    below 0 the order means nothing. See `attribution`.
+
+    Args:
+        run: a run, its id, the start of it, or `latest`.
+        ids: what to explain: ids of nodes or pairs of ids, which need no edge; or a CSV file of them. Examples of the
+            split's part `split` by default.
+        split: `train`, `validation` or `test`.
+        limit: at most so many examples of that part, drawn by `seed`.
+        top: how many neighbours.
+        seed: of the draws.
+        progress: told how many examples are done.
+
+    Returns:
+        The rows that were written.
+
+    Raises:
+        InputError: numbers out of range, no such part, an id that is not in the data.
+        DataError: the part is empty.
+    """
+    if top < 1 or (limit is not None and limit < 1):
+        raise InputError("top and limit are at least 1.")
+    run = runs.load(store, run) if isinstance(run, str) else run
+    restored = rebuild(store, run, progress=progress)
+    prepared, asked = _asked(restored.prepared, ids, split, limit, seed)
+    frames, done = [], 0
+    for question in _questions(restored, prepared, asked):
+        frames.append(_rows(question, top=top, seed=seed))
+        done += len(question.examples)
+        if progress:
+            progress("explaining", done, len(asked))
+    found = pl.concat(frames)
+    with store.transaction():
+        store.connection.register("found", found.to_arrow())
+        store.connection.execute(
+            "delete from explanations where run_id = ? and exists (select 1 from found where "
+            "found.entity_id = explanations.entity_id and found.other_id is not distinct from explanations.other_id)",
+            [run.id],
+        )
+        store.connection.execute("insert into explanations by name select ? as run_id, * from found", [run.id])
+        store.connection.unregister("found")
+    return found
+
+
+def _asked(prepared: Prepared, ids: Ids | None, split: str, limit: int | None, seed: int) -> tuple[Prepared, Tensor]:
+    if ids is not None:
+        return examples_of(prepared, ids)
+    if split not in ROLES:
+        raise InputError(f"'{split}' is no part of a split; use one of {', '.join(ROLES)}.")
+    rows = torch.nonzero(prepared.roles == ROLES.index(split)).squeeze(1)
+    if not len(rows):
+        raise DataError(f"The part '{split}' of the run's split has no examples.")
+    if limit is not None and limit < len(rows):
+        chosen = np.random.default_rng(seed).choice(len(rows), limit, replace=False)
+        rows = rows[torch.from_numpy(np.sort(chosen))]
+    return prepared, rows
+
+
+def _questions(restored: Restored, prepared: Prepared, asked: Tensor) -> Iterator[Question]:
+    """The examples, each in the view in which the run answered it: see `training.answer` and `fitting.score`."""
+    network, loader = restored.network, make_loader(restored.experiment, prepared).exact
+    together = network.together(prepared.graph)
+    for role in torch.unique(prepared.roles[asked]).tolist():
+        members = torch.nonzero(prepared.roles == role).squeeze(1)
+        size = max(1, len(members) if together is None else AT_ONCE)
+        if role == ROLES.index("train"):
+            size = max(1, len(members) // 10)
+        for dealt in loader.deal(members, size, together=together):
+            examples = asked[torch.isin(asked, dealt)]
+            if len(examples):
+                groups = dealt if together is None else together[dealt]
+                whose = examples if together is None else together[examples]
+                answered = dealt[torch.isin(groups, whose)]
+                yield Question(network, restored.objectives, loader, loader.view(dealt), examples, answered)
+
+
+def _rows(question: Question, *, top: int, seed: int) -> pl.DataFrame:
+    rows = [*_modality_rows(question, seed), *_gate_rows(question), *_neighbour_rows(question, top, seed)]
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row").with_columns(pl.col("fidelity").fill_nan(None))
+
+
+def _pairs(question: Question) -> list[tuple[Any, Any]]:
+    """The source's ids of each example; a node has no other one."""
+    ids = question.graph.example_ids(question.examples.numpy())
+    return list(zip(*ids, strict=True)) if len(ids) == 2 else [(one, None) for one in ids[0]]
+
+
+def _modality_rows(question: Question, seed: int) -> Iterator[tuple[Any, ...]]:
+    for target, effects in modality_effects(question, seed=seed).items():
+        for row, pair in enumerate(_pairs(question)):
+            for rank, place in enumerate(np.argsort(-effects.values[row], kind="stable")):
+                value, fidelity = effects.values[row, place], effects.fidelity[row]
+                yield target, *pair, "modality", effects.names[place], None, None, None, value, rank + 1, fidelity
+
+
+def _gate_rows(question: Question) -> Iterator[tuple[Any, ...]]:
+    for name, values in gates(question).items():
+        for target in question.unchanged:
+            for pair, value in zip(_pairs(question), values, strict=True):
+                yield target, *pair, "gate", name, None, None, None, value, None, None
+
+
+def _neighbour_rows(question: Question, top: int, seed: int) -> Iterator[tuple[Any, ...]]:
+    pairs, graph = _pairs(question), question.graph
+    listed, fidelity = neighbours(question, top, seed=seed)
+    for target, known in fidelity.items():
+        for one in listed:
+            pair, relation, lender = pairs[one.example], " ".join(one.kind), one.kind[0]
+            who = (pair[one.end], lender, graph.ids[lender][one.node])
+            yield target, *pair, "neighbour", relation, *who, one.weight, one.rank, known[one.example]

@@ -1,0 +1,75 @@
+"""Messages along labelled edges: what a neighbour is, seen through how the edge to it was labelled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from graphsocial.nn.aggregation import edge_weights, weighted_sum
+from graphsocial.nn.relation import CanonicalEtype, Relation
+
+
+class LabelMessages(nn.Module):
+    r"""The convolution of graph matrix completion, on the edges whose label is known.
+
+    Van den Berg, Kipf & Welling 2017 (https://arxiv.org/abs/1706.02263), eqs. 1-2, with one Θ for each edge type and
+    class:
+
+    .. math:: y_i = \sum_r \frac{1}{\sqrt{1 + n_i^r}} \sum_{j \in N_r(i)} \Theta^r_{c(ij)} x_j
+
+    where c(ij) is the edge's class and n the number of labelled edges into i. It tells *what* a user felt at *which*
+    image, which counts of classes do not. The root keeps both what is usual for a node and how much is known of it.
+
+    Args:
+        edge_types: the relations with labelled edges.
+        in_features: D.
+        out_features: H.
+        classes: K.
+    """
+
+    def __init__(self, edge_types: Sequence[CanonicalEtype], in_features: int, out_features: int, classes: int) -> None:
+        super().__init__()
+        self.edge_types, self.classes = tuple(edge_types), classes
+        shape = (classes, out_features, in_features)
+        self.weight = nn.ParameterDict({"-".join(kind): nn.Parameter(torch.empty(shape)) for kind in edge_types})
+        for parameter in self.weight.values():
+            for part in parameter:
+                nn.init.xavier_uniform_(part)
+
+    def forward(
+        self,
+        x: Mapping[str, Tensor],
+        relations: Mapping[CanonicalEtype, Relation],
+        labels: Mapping[CanonicalEtype, Tensor],
+    ) -> dict[str, Tensor]:
+        """Compute the messages.
+
+        Args:
+            x: {node_type: (N, D)}
+            relations: as for the other layers; those of `edge_types` are used.
+            labels: {edge_type: int64 (E,)} the class of each edge, in the caller's order; -1 where none may be seen.
+
+        Returns:
+            {node_type: (num_dst, H)} for the types that have such edges.
+        """
+        found: dict[str, Tensor] = {}
+        for kind in self.edge_types:
+            relation, label = relations[kind], labels[kind]
+            theta = self.weight["-".join(kind)]
+            values = (x[kind[0]] @ theta.flatten(0, 1).t()).view(-1, theta.shape[1])  # (N K, H)
+            coded = _by_label(relation, label, self.classes)
+            weights = edge_weights(coded, "sum", label >= 0, values.dtype)
+            number = torch.zeros(relation.num_dst).index_add_(0, relation.dst.long(), weights)
+            message = weighted_sum([coded], [weights], [values]) * (1 + number).rsqrt()[:, None]
+            found[kind[2]] = found[kind[2]] + message if kind[2] in found else message
+        return found
+
+
+def _by_label(relation: Relation, label: Tensor, classes: int) -> Relation:
+    """The same edges from one of K sources for each node: row j K + c stands for node j seen through class c."""
+    src = relation.src.long() * classes + relation.sort(label).clamp_min(0)
+    count = relation.num_src * classes
+    return replace(relation, num_src=count, src=src.to(relation.src.dtype if count < 2**31 else torch.int64), back=None)
