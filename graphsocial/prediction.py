@@ -154,7 +154,12 @@ def _key(graph: SocialGraph, ends: Sequence[NDArray[np.int64]]) -> NDArray[np.in
 
 def _read_ids(ids: Ids, columns: int) -> list[tuple[str, ...]]:
     if not isinstance(ids, Path | str):
-        return [(one,) if isinstance(one, str) else tuple(str(part) for part in one) for one in ids]
+        given = [(one,) if isinstance(one, str) else tuple(str(part) for part in one) for one in ids]
+        wrong = next((one for one in given if len(one) != columns), None)
+        if wrong is not None:
+            wanted = "one id, of a node" if columns == 1 else "two ids, of the source and of the destination"
+            raise InputError(f"The task's examples have {wanted}; {' '.join(map(repr, wrong))} is {len(wrong)}.")
+        return given
     path = Path(ids)
     if not path.is_file():
         raise MissingFileError(f"There is no file '{path}'.")

@@ -409,7 +409,7 @@ def test_explain(call: Call, fresh: Path) -> None:
     assert call("train", "edge-emotion", *TINY, "-q", "--store", fresh)[0] == 0
     code, out, err = call("explain", "latest", "--pair", "u0", "i0", "--top", "2", "--store", fresh)
     assert code == 0 and "emotion of u0 and i0: modality" in out and "sql" in err
-    assert "image.vector" in out and "destination image" in out and "image rev_views user" in out
+    assert "image.vector" in out and "destination image" in out and "i0   user views image  u" in out
     code, out, _ = call("explain", "latest", "--limit", "5", "--store", fresh)
     assert code == 0 and "emotion of 5 examples: neighbour" in out and "mean_size" in out
     rows = json.loads(call("explain", "latest", "--limit", "3", "--json", "--store", fresh)[1])
