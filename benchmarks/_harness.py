@@ -63,13 +63,51 @@ def interleave(
     return {name: Timing(min(taken), statistics.median(taken), len(taken)) for name, taken in seconds.items()}
 
 
-def peak_memory(script: Path, *arguments: str) -> dict[str, float]:
-    """Run `script arguments` in a process of its own and return the JSON object that its last line holds."""
-    done = subprocess.run([sys.executable, script, *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{script.name} {' '.join(arguments)} failed:\n{done.stderr}")
-    found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
+class Process:
+    """A side in a process of its own, which works when it is called and waits in between.
+
+    The script is one that calls `serve`. For sides that differ in what a process has only one of, such as malloc.
+
+    Args:
+        script: the file.
+        arguments: for it.
+        environment: what is set for it beside this process's own.
+    """
+
+    def __init__(self, script: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, script, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | dict(environment or {}),
+            text=True,
+        )
+        self.results: list[float] = []
+
+    def __call__(self) -> None:
+        self.results.append(self._ask("work"))
+
+    def finish(self) -> float:
+        """End it; returns its peak memory in GiB."""
+        peak = self._ask("peak")
+        self.process.communicate()
+        return peak
+
+    def _ask(self, word: str) -> float:
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.write(word + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"{self.process.args} ended with {self.process.wait()}.")
+        return float(answer)
+
+
+def serve(call: Callable[[], float]) -> None:
+    """What a `Process` runs: answer each line of stdin with the call's result, or with the peak memory."""
+    for line in sys.stdin:
+        print(peak_gib() if line.strip() == "peak" else call(), flush=True)
+        gc.collect()
 
 
 def peak_gib() -> float:

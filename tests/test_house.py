@@ -40,7 +40,7 @@ LAYERS: list[list[set[str]]] = [
     [
         {"nn.relation"},
         {"nn.kernels"},
-        {"nn.kernels._scatter", "nn.kernels._threads", "nn.kernels._memory"},
+        {f"nn.kernels.{name}" for name in ("_scatter", "_threads", "_memory", "_vectors")},
         {f"nn.kernels.{name}" for name in ("fused", "csr", "stock", "columns", "neighbours")},
         {"nn.products"},
         {"nn.aggregation", "nn.convolution", "nn.dropout", "nn.fusion", "nn.normalisation"},

@@ -34,16 +34,16 @@ def relations(kernel: str) -> list[Relation]:
     ]
 
 
-def attend_all(kernel: str, heads: int, dtype: torch.dtype, apart: bool) -> list[Tensor]:
+def attend_all(kernel: str, heads: int, width: int, dtype: torch.dtype, apart: bool) -> list[Tensor]:
     torch.manual_seed(1)
     shape = (heads,) if heads > 1 else ()
 
     def leaf(*size: int) -> Tensor:
         return torch.randn(*size, dtype=dtype, requires_grad=True)
 
-    values = [leaf(USERS, H), leaf(IMAGES, H)]
+    values = [leaf(USERS, width), leaf(IMAGES, width)]
     sources, destinations = [leaf(USERS, *shape), leaf(IMAGES, *shape)], [leaf(USERS, *shape), leaf(USERS, *shape)]
-    edge, own, own_value = leaf(900, *shape), leaf(USERS, *shape), leaf(USERS, H)
+    edge, own, own_value = leaf(900, *shape), leaf(USERS, *shape), leaf(USERS, width)
     mask = torch.rand(900) > 0.3
     given = relations(kernel)
     weights, own_weight = joint_softmax(
@@ -62,10 +62,10 @@ def attend_all(kernel: str, heads: int, dtype: torch.dtype, apart: bool) -> list
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
 @pytest.mark.parametrize("apart", [False, True], ids=["together", "apart"])
-@pytest.mark.parametrize("heads", [1, 3])
+@pytest.mark.parametrize(("heads", "width"), [(1, H), (3, H), (1, 64), (1, 128), (2, 128)])  # 64: a block of columns
 @pytest.mark.parametrize("kernel", ["csr", "dgl"])
-def test_kernels_agree(kernel: str, heads: int, apart: bool, dtype: torch.dtype, tolerance: float) -> None:
-    got, want = (attend_all(name, heads, dtype, apart) for name in ("fused", kernel))
+def test_kernels_agree(kernel: str, heads: int, width: int, apart: bool, dtype: torch.dtype, tolerance: float) -> None:
+    got, want = (attend_all(name, heads, width, dtype, apart) for name in ("fused", kernel))
     for a, b in zip(got, want, strict=True):
         torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance * max(1.0, float(b.detach().abs().max())))
 

@@ -13,52 +13,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
-from numba.np import arrayobj
 from torch import Tensor
 
 from graphsocial.nn.kernels._memory import keep_freed
 from graphsocial.nn.kernels._threads import compiled, run
+from graphsocial.nn.kernels._vectors import AHEAD, BLOCK, add_block, add_block_back, prefetch
 from graphsocial.nn.relation import Relation
 
 keep_freed()
 
-AHEAD = 16  # edges; between 8 and 32 makes no difference that could be measured
-
-
-def _prefetch(lines: int) -> Any:
-    """A function for kernels that asks for `lines` cache lines of `rows[index]`, from a column on."""
-
-    @intrinsic
-    def fetch(typing: Any, rows: Any, index: Any, column: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            array = arrayobj.make_array(signature.args[0])(context, builder, arguments[0])  # type: ignore[no-untyped-call]
-            at = context.cast(builder, arguments[1], signature.args[1], types.intp)
-            steps = cgutils.unpack_tuple(builder, array.strides)  # type: ignore[no-untyped-call]
-            along = builder.mul(context.cast(builder, arguments[2], signature.args[2], types.intp), steps[-1])
-            start = builder.add(builder.mul(at, steps[0]), along)
-            byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-            base = builder.bitcast(array.data, byte)
-            shape = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-            prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], shape)
-            for line in range(lines):
-                place = builder.gep(base, [builder.add(start, ir.Constant(start.type, 64 * line))])
-                builder.call(prefetch, [place, number(0), number(3), number(1)])  # to read, keep it, data
-            return context.get_dummy_value()
-
-        return types.void(rows, index, column), generate
-
-    return fetch
-
-
-_fetch_row = _prefetch(4)  # the first 64 float32; hardware follows with the rest
-_fetch_one = _prefetch(1)
+_fetch_row = prefetch(4)  # the first 64 float32; hardware follows with the rest
+_fetch_one = prefetch(1)
 
 
 @compiled
@@ -70,6 +38,10 @@ def _add_rows(lo, hi, indptr, index, weights, x, out, fresh, column):  # type: i
         total = out[i, column : column + x.shape[1]]
         if fresh:
             total[:] = 0
+        if heads == 1 and width % BLOCK == 0:
+            for h in range(0, width, BLOCK):
+                add_block(out, i, column + h, x, h, index, weights, indptr[i], indptr[i + 1], last)
+            continue
         for k in range(indptr[i], indptr[i + 1]):
             if k + AHEAD < last:
                 _fetch_row(x, index[k + AHEAD], 0)
@@ -91,7 +63,14 @@ def _add_rows_back(  # type: ignore[no-untyped-def]
     for j in range(lo, hi):
         if fresh and wants_x:
             d_x[j] = 0
-        for k in range(indptr[j], indptr[j + 1]):
+        first, end = indptr[j], indptr[j + 1]
+        if wants_x and wants_weights and heads == 1 and width % BLOCK == 0:
+            for k in range(first, end):
+                d_weights[order[k], 0] = 0
+            for h in range(0, width, BLOCK):
+                add_block_back(d_x, d_weights, j, x, h, grad, column + h, dst, order, weights, first, end, last)
+            continue
+        for k in range(first, end):
             if k + AHEAD < last:
                 _fetch_row(grad, dst[k + AHEAD], column)
                 _fetch_one(weights, order[k + AHEAD], 0)

@@ -1,0 +1,196 @@
+"""Rows as vector registers: the innermost loops over edges, in LLVM's own terms.
+
+A loop over a slice makes numba check, for each edge, bounds and whether the slices overlap, and load and store the sum
+of the row. Here a block of `BLOCK` columns of that sum stays in registers over all of the row's edges. The numbers are
+those of the plain loops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+from numba.np import arrayobj
+
+BLOCK = 64  # columns: 4 registers of 512 bits for float32
+AHEAD = 16  # edges; between 8 and 32 makes no difference that could be measured
+LINE = 64  # bytes of a cache line, and of a vector here
+
+_BYTE, _NUMBER = ir.IntType(8).as_pointer(), ir.IntType(32)
+_FAST = ("contract", "reassoc", "nsz")
+
+
+class _Rows:
+    """An array's memory while code for it is generated: (N, H) by row and column, or (E,) by position."""
+
+    def __init__(self, context: Any, builder: Any, kind: Any, value: Any) -> None:
+        array = arrayobj.make_array(kind)(context, builder, value)  # type: ignore[no-untyped-call]
+        self.builder, self.number = builder, context.get_value_type(kind.dtype)
+        self.start = builder.bitcast(array.data, _BYTE)
+        self.steps = cgutils.unpack_tuple(builder, array.strides)  # type: ignore[no-untyped-call]
+        self.lanes = 8 * LINE // kind.dtype.bitwidth
+
+    def place(self, row: Any, column: Any = None) -> Any:
+        """The address of a number."""
+        offset = self.builder.mul(row, self.steps[0])
+        if column is not None:
+            offset = self.builder.add(offset, self.builder.mul(column, self.steps[-1]))
+        return self.builder.gep(self.start, [offset])
+
+    def one(self, row: Any) -> Any:
+        """A pointer to the first number of a row."""
+        return self.builder.bitcast(self.place(row), self.number.as_pointer())
+
+    def block(self, row: Any, column: Any) -> list[Any]:
+        """Pointers to the vectors of a block of columns."""
+        start, kind = self.place(row, column), ir.VectorType(self.number, self.lanes).as_pointer()
+        steps = (ir.Constant(ir.IntType(64), LINE * step) for step in range(BLOCK // self.lanes))
+        return [self.builder.bitcast(self.builder.gep(start, [step]), kind) for step in steps]
+
+    def load(self, row: Any, column: Any) -> list[Any]:
+        """The vectors of a block of columns."""
+        return [self.builder.load(pointer, align=self.number_bytes) for pointer in self.block(row, column)]
+
+    @property
+    def number_bytes(self) -> int:
+        """What rows are aligned to."""
+        return LINE // self.lanes
+
+    def spread(self, value: Any) -> Any:
+        """A vector with this number in all lanes."""
+        kind, first = ir.VectorType(self.number, self.lanes), ir.VectorType(_NUMBER, self.lanes)
+        none = ir.Constant(kind, ir.Undefined)
+        single = self.builder.insert_element(none, value, _NUMBER(0))
+        return self.builder.shuffle_vector(single, none, ir.Constant(first, [0] * self.lanes))
+
+    def fetch(self, row: Any, column: Any, lines: int) -> None:
+        """Ask for cache lines from a number on."""
+        shape = ir.FunctionType(ir.VoidType(), [_BYTE, _NUMBER, _NUMBER, _NUMBER])
+        prefetch = self.builder.module.declare_intrinsic("llvm.prefetch", [_BYTE], shape)
+        start = self.place(row, column)
+        for line in range(lines):
+            place = self.builder.gep(start, [ir.Constant(ir.IntType(64), LINE * line)])
+            self.builder.call(prefetch, [place, _NUMBER(0), _NUMBER(3), _NUMBER(1)])  # to read, keep it, data
+
+
+def _arguments(context: Any, builder: Any, signature: Any, values: Sequence[Any]) -> list[Any]:
+    """Arrays as `_Rows`, whole numbers as 64 bits."""
+    return [
+        _Rows(context, builder, kind, value)
+        if isinstance(kind, types.Array)
+        else context.cast(builder, value, kind, types.intp)
+        for kind, value in zip(signature.args, values, strict=True)
+    ]
+
+
+def _whole(context: Any, builder: Any, rows: _Rows, k: Any) -> Any:
+    """The node number at a position of an index array, as 64 bits."""
+    number = builder.load(rows.one(k))
+    return number if number.type == k.type else builder.sext(number, k.type)
+
+
+def prefetch(lines: int) -> Any:
+    """A function for kernels that asks for `lines` cache lines of `rows[index]`, from a column on."""
+
+    @intrinsic
+    def fetch(typing: Any, rows: Any, index: Any, column: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            where, at, first = _arguments(context, builder, signature, values)
+            where.fetch(at, first, lines)
+            return context.get_dummy_value()
+
+        return types.void(rows, index, column), generate
+
+    return fetch
+
+
+@intrinsic
+def add_block(
+    typing: Any, out: Any, i: Any, to: Any, x: Any, of: Any, index: Any, weights: Any, first: Any, end: Any, last: Any
+) -> Any:
+    """out[i, to : to + BLOCK] += Σ_k weights[k] x[index[k], of : of + BLOCK] over first ≤ k < end.
+
+    Rows of edges before `last` are fetched ahead.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        out, i, to, x, of, index, weights, first, end, last = _arguments(context, builder, signature, values)
+        sums = [cgutils.alloca_once_value(builder, part) for part in out.load(i, to)]  # type: ignore[no-untyped-call]
+        with cgutils.for_range_slice(builder, first, end, first.type(1), inc=True) as (k, _):  # type: ignore[no-untyped-call]
+            ahead = builder.add(k, k.type(AHEAD))
+            with builder.if_then(builder.icmp_signed("<", ahead, last)):
+                x.fetch(_whole(context, builder, index, ahead), of, BLOCK // x.lanes)
+            weight = x.spread(builder.load(weights.one(k)))
+            for place, part in zip(sums, x.load(_whole(context, builder, index, k), of), strict=True):
+                _add_product(builder, place, weight, part)
+        for pointer, place in zip(out.block(i, to), sums, strict=True):
+            builder.store(builder.load(place), pointer, align=out.number_bytes)
+        return context.get_dummy_value()
+
+    return types.void(out, i, to, x, of, index, weights, first, end, last), generate
+
+
+@intrinsic
+def add_block_back(
+    typing: Any,
+    d_x: Any,
+    d_weights: Any,
+    j: Any,
+    x: Any,
+    of: Any,
+    grad: Any,
+    to: Any,
+    index: Any,
+    order: Any,
+    weights: Any,
+    first: Any,
+    end: Any,
+    last: Any,
+) -> Any:
+    """With g_k = grad[index[k], to : to + BLOCK] and x_j = x[j, of : of + BLOCK], over first ≤ k < end:
+
+    d_x[j, of : of + BLOCK] += Σ_k weights[order[k]] g_k and d_weights[order[k]] += g_k · x_j.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        given = _arguments(context, builder, signature, values)
+        d_x, d_weights, j, x, of, grad, to, index, order, weights, first, end, last = given
+        own = x.load(j, of)
+        sums = [cgutils.alloca_once_value(builder, part) for part in d_x.load(j, of)]  # type: ignore[no-untyped-call]
+        kind = own[0].type
+        reduce = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
+            builder.module,
+            ir.FunctionType(x.number, [x.number, kind]),
+            f"llvm.vector.reduce.fadd.v{x.lanes}{x.number.intrinsic_name}",
+        )
+        with cgutils.for_range_slice(builder, first, end, first.type(1), inc=True) as (k, _):  # type: ignore[no-untyped-call]
+            ahead = builder.add(k, k.type(AHEAD))
+            with builder.if_then(builder.icmp_signed("<", ahead, last)):
+                grad.fetch(_whole(context, builder, index, ahead), to, BLOCK // x.lanes)
+                edge = _whole(context, builder, order, ahead)
+                weights.fetch(edge, None, 1)
+                d_weights.fetch(edge, None, 1)
+            edge = _whole(context, builder, order, k)
+            weight = x.spread(builder.load(weights.one(edge)))
+            dot = cgutils.alloca_once_value(builder, ir.Constant(kind, None))  # type: ignore[no-untyped-call]
+            builder.store(ir.Constant(kind, None), dot)
+            for place, mine, part in zip(sums, own, grad.load(_whole(context, builder, index, k), to), strict=True):
+                _add_product(builder, dot, mine, part)
+                _add_product(builder, place, weight, part)
+            pointer = d_weights.one(edge)
+            found = builder.call(reduce, [builder.load(pointer), builder.load(dot)], fastmath=_FAST)
+            builder.store(found, pointer)
+        for pointer, place in zip(d_x.block(j, of), sums, strict=True):
+            builder.store(builder.load(place), pointer, align=d_x.number_bytes)
+        return context.get_dummy_value()
+
+    return types.void(d_x, d_weights, j, x, of, grad, to, index, order, weights, first, end, last), generate
+
+
+def _add_product(builder: Any, place: Any, left: Any, right: Any) -> None:
+    """Add left · right to what is kept at a place."""
+    product = builder.fmul(left, right, flags=_FAST)
+    builder.store(builder.fadd(builder.load(place), product, flags=_FAST), place)
