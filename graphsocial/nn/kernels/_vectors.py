@@ -7,7 +7,7 @@ those of the plain loops.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -23,6 +23,11 @@ _BYTE, _NUMBER = ir.IntType(8).as_pointer(), ir.IntType(32)
 _FAST = ("contract", "reassoc", "nsz")
 
 
+def _inlined(function: Callable[..., Any]) -> Any:
+    """Make a function that writes LLVM code callable in kernels; its first argument is numba's own."""
+    return intrinsic(function)
+
+
 class _Rows:
     """An array's memory while code for it is generated: (N, H) by row and column, or (E,) by position."""
 
@@ -31,7 +36,8 @@ class _Rows:
         self.builder, self.number = builder, context.get_value_type(kind.dtype)
         self.start = builder.bitcast(array.data, _BYTE)
         self.steps = cgutils.unpack_tuple(builder, array.strides)  # type: ignore[no-untyped-call]
-        self.lanes = 8 * LINE // kind.dtype.bitwidth
+        self.bytes = int(kind.dtype.bitwidth) // 8
+        self.lanes = LINE // self.bytes
 
     def place(self, row: Any, column: Any = None) -> Any:
         """The address of a number."""
@@ -52,12 +58,7 @@ class _Rows:
 
     def load(self, row: Any, column: Any) -> list[Any]:
         """The vectors of a block of columns."""
-        return [self.builder.load(pointer, align=self.number_bytes) for pointer in self.block(row, column)]
-
-    @property
-    def number_bytes(self) -> int:
-        """What rows are aligned to."""
-        return LINE // self.lanes
+        return [self.builder.load(pointer, align=self.bytes) for pointer in self.block(row, column)]
 
     def spread(self, value: Any) -> Any:
         """A vector with this number in all lanes."""
@@ -95,7 +96,7 @@ def _whole(context: Any, builder: Any, rows: _Rows, k: Any) -> Any:
 def prefetch(lines: int) -> Any:
     """A function for kernels that asks for `lines` cache lines of `rows[index]`, from a column on."""
 
-    @intrinsic
+    @_inlined
     def fetch(typing: Any, rows: Any, index: Any, column: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             where, at, first = _arguments(context, builder, signature, values)
@@ -107,7 +108,7 @@ def prefetch(lines: int) -> Any:
     return fetch
 
 
-@intrinsic
+@_inlined
 def add_block(
     typing: Any, out: Any, i: Any, to: Any, x: Any, of: Any, index: Any, weights: Any, first: Any, end: Any, last: Any
 ) -> Any:
@@ -119,7 +120,7 @@ def add_block(
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         out, i, to, x, of, index, weights, first, end, last = _arguments(context, builder, signature, values)
         sums = [cgutils.alloca_once_value(builder, part) for part in out.load(i, to)]  # type: ignore[no-untyped-call]
-        with cgutils.for_range_slice(builder, first, end, first.type(1), inc=True) as (k, _):  # type: ignore[no-untyped-call]
+        with cgutils.for_range_slice(builder, first, end, first.type(1), inc=True) as (k, _):
             ahead = builder.add(k, k.type(AHEAD))
             with builder.if_then(builder.icmp_signed("<", ahead, last)):
                 x.fetch(_whole(context, builder, index, ahead), of, BLOCK // x.lanes)
@@ -127,13 +128,13 @@ def add_block(
             for place, part in zip(sums, x.load(_whole(context, builder, index, k), of), strict=True):
                 _add_product(builder, place, weight, part)
         for pointer, place in zip(out.block(i, to), sums, strict=True):
-            builder.store(builder.load(place), pointer, align=out.number_bytes)
+            builder.store(builder.load(place), pointer, align=out.bytes)
         return context.get_dummy_value()
 
     return types.void(out, i, to, x, of, index, weights, first, end, last), generate
 
 
-@intrinsic
+@_inlined
 def add_block_back(
     typing: Any,
     d_x: Any,
@@ -166,7 +167,7 @@ def add_block_back(
             ir.FunctionType(x.number, [x.number, kind]),
             f"llvm.vector.reduce.fadd.v{x.lanes}{x.number.intrinsic_name}",
         )
-        with cgutils.for_range_slice(builder, first, end, first.type(1), inc=True) as (k, _):  # type: ignore[no-untyped-call]
+        with cgutils.for_range_slice(builder, first, end, first.type(1), inc=True) as (k, _):
             ahead = builder.add(k, k.type(AHEAD))
             with builder.if_then(builder.icmp_signed("<", ahead, last)):
                 grad.fetch(_whole(context, builder, index, ahead), to, BLOCK // x.lanes)
@@ -184,7 +185,7 @@ def add_block_back(
             found = builder.call(reduce, [builder.load(pointer), builder.load(dot)], fastmath=_FAST)
             builder.store(found, pointer)
         for pointer, place in zip(d_x.block(j, of), sums, strict=True):
-            builder.store(builder.load(place), pointer, align=d_x.number_bytes)
+            builder.store(builder.load(place), pointer, align=d_x.bytes)
         return context.get_dummy_value()
 
     return types.void(d_x, d_weights, j, x, of, grad, to, index, order, weights, first, end, last), generate
