@@ -3,6 +3,8 @@
 A loop over a slice makes numba check, for each edge, bounds and whether the slices overlap, and load and store the sum
 of the row. Here a block of `BLOCK` columns of that sum stays in registers over all of the row's edges. The numbers are
 those of the plain loops.
+
+numba's cache of compiled kernels looks at the kernel's own file only: whoever edits this one empties `__pycache__`.
 """
 
 from __future__ import annotations
@@ -153,13 +155,14 @@ def add_block_back(
 ) -> Any:
     """With g_k = grad[index[k], to : to + BLOCK] and x_j = x[j, of : of + BLOCK], over first ≤ k < end:
 
-    d_x[j, of : of + BLOCK] += Σ_k weights[order[k]] g_k and d_weights[order[k]] += g_k · x_j.
+    d_x[j, of : of + BLOCK] += Σ_k weights[order[k]] g_k and d_weights[order[k]] += g_k · x_j, the first block's = for +=.
     """
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         given = _arguments(context, builder, signature, values)
         d_x, d_weights, j, x, of, grad, to, index, order, weights, first, end, last = given
         own = x.load(j, of)
+        initial = builder.icmp_signed("==", of, of.type(0))
         sums = [cgutils.alloca_once_value(builder, part) for part in d_x.load(j, of)]  # type: ignore[no-untyped-call]
         kind = own[0].type
         reduce = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
@@ -182,8 +185,8 @@ def add_block_back(
                 _add_product(builder, dot, mine, part)
                 _add_product(builder, place, weight, part)
             pointer = d_weights.one(edge)
-            found = builder.call(reduce, [builder.load(pointer), builder.load(dot)], fastmath=_FAST)
-            builder.store(found, pointer)
+            before = builder.select(initial, ir.Constant(x.number, 0.0), builder.load(pointer))
+            builder.store(builder.call(reduce, [before, builder.load(dot)], fastmath=_FAST), pointer)
         for pointer, place in zip(d_x.block(j, of), sums, strict=True):
             builder.store(builder.load(place), pointer, align=d_x.bytes)
         return context.get_dummy_value()

@@ -65,8 +65,6 @@ def _add_rows_back(  # type: ignore[no-untyped-def]
             d_x[j] = 0
         first, end = indptr[j], indptr[j + 1]
         if wants_x and wants_weights and heads == 1 and width % BLOCK == 0:
-            for k in range(first, end):
-                d_weights[order[k], 0] = 0
             for h in range(0, width, BLOCK):
                 add_block_back(d_x, d_weights, j, x, h, grad, column + h, dst, order, weights, first, end, last)
             continue
