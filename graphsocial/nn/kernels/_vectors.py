@@ -155,7 +155,7 @@ def add_block_back(
 ) -> Any:
     """With g_k = grad[index[k], to : to + BLOCK] and x_j = x[j, of : of + BLOCK], over first ≤ k < end:
 
-    d_x[j, of : of + BLOCK] += Σ_k weights[order[k]] g_k and d_weights[order[k]] += g_k · x_j, the first block's = for +=.
+    d_x[j, of : of + BLOCK] += Σ_k weights[order[k]] g_k and d_weights[order[k]] += g_k · x_j, = for += where of is 0.
     """
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
