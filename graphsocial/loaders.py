@@ -50,12 +50,17 @@ class FullGraph:
 
     @cached_property
     def relations(self) -> dict[Canonical, Relation]:
-        """The whole graph's relations, sorted once."""
-        sizes = self.graph.num_nodes
-        return {
-            kind: Relation.from_edges(edges.src, edges.dst, sizes[kind[0]], sizes[kind[2]], kernel=self.kernel)
-            for kind, edges in self.graph.edges.items()
-        }
+        """The whole graph's relations, sorted once; those that turn another around come from it."""
+        sizes, found = self.graph.num_nodes, dict[Canonical, Relation]()
+        for kind, edges in self.graph.edges.items():
+            other = self.graph.edges.get(edges.reverse_of) if edges.reverse_of in found else None
+            if edges.reverse_of and other and edges.src is other.dst and edges.dst is other.src:
+                found[kind] = found[edges.reverse_of].reversed()
+            else:
+                found[kind] = Relation.from_edges(
+                    edges.src, edges.dst, sizes[kind[0]], sizes[kind[2]], kernel=self.kernel
+                )
+        return found
 
     def batches(
         self,

@@ -110,6 +110,21 @@ class Relation:
         index = self.src.dtype
         return Transpose(_starts(self.src, self.num_src).to(index), self.dst[order], order.to(index))
 
+    def reversed(self) -> Relation:
+        """The same edges from destination to source, with the caller's numbers; nothing is sorted again."""
+        back = self.transpose
+        place = torch.empty_like(back.order)
+        place[back.order.long()] = torch.arange(self.num_edges, dtype=place.dtype, device=place.device)
+        return replace(
+            self,
+            num_src=self.num_dst,
+            num_dst=self.num_src,
+            indptr=back.indptr,
+            src=back.dst,
+            order=back.order if self.order is None else self.order.index_select(0, back.order),
+            back=Transpose(self.indptr, self.src, place),
+        )
+
     @cached_property
     def parts(self) -> list[tuple[int, int]]:
         """Ranges of destinations with about equally many edges."""

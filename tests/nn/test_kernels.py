@@ -141,3 +141,17 @@ def test_what_a_kernel_cannot_do_is_said() -> None:
     with pytest.raises(InputError, match="on 'meta' use"):
         kernel_of(relation, torch.zeros(1, device="meta"))
     assert set(NAMES) == {"auto", "fused", "csr", "dgl"}
+
+
+@pytest.mark.parametrize("count", [0, 900])
+def test_a_relation_turned_round_is_that_of_its_edges_turned_round(count: int) -> None:
+    src, dst = torch.randint(IMAGES, (count,)), torch.randint(30, (count,))  # some edges twice
+    turned = Relation.from_edges(src, dst, IMAGES, USERS, kernel="csr").reversed()
+    want = Relation.from_edges(dst, src, USERS, IMAGES, kernel="csr")
+    assert (turned.num_src, turned.num_dst, turned.kernel) == (want.num_src, want.num_dst, want.kernel)
+    for a, b in zip(
+        (turned.indptr, turned.src, turned.order, *turned.transpose),
+        (want.indptr, want.src, want.order, *want.transpose),
+        strict=True,
+    ):
+        assert torch.equal(a, b)

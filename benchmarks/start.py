@@ -1,0 +1,76 @@
+"""What a run does before its first step at IESN's size, in parts, and what keeping the sorted relations would spare.
+
+    python benchmarks/start.py
+
+`read`: from the store to labels, split, graph and features in tensors, all vectors being there. `sort`: the relations
+sorted by destination, and their transposes. `load`: the sorted arrays from files instead, which a cache keyed by the
+data's hash would do; writing them is no part of the time. `import`: a new process that imports what `train` needs.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from _harness import interleave, keep
+from _iesn import store
+
+from graphsocial.experiment import design, prepare
+from graphsocial.graph import SocialGraph
+from graphsocial.loaders import FullGraph
+from graphsocial.nn.relation import Relation
+from graphsocial.sampling import Visibility
+
+
+def sort(graph: SocialGraph) -> list[Relation]:
+    """All relations and their transposes, as the first batch needs them."""
+    roles = torch.zeros(graph.num_examples, dtype=torch.int64)
+    relations = list(FullGraph(graph, roles, Visibility(), depth=1).relations.values())
+    for relation in relations:
+        assert len(relation.transpose.order) == relation.num_edges
+    return relations
+
+
+def arrays(relations: list[Relation]) -> list[np.ndarray]:
+    """What a cache would hold."""
+    held = [(r.indptr, r.src, r.order, *r.transpose) for r in relations]
+    return [part.numpy() for parts in held for part in parts if part is not None]
+
+
+def main() -> None:
+    """Time the parts in turn."""
+    with store() as opened, tempfile.TemporaryDirectory() as folder:
+        experiment = design(opened, "edge-emotion")
+        graph = prepare(opened, experiment).graph
+        kept = arrays(sort(graph))
+        files = [Path(folder, f"{place}.npy") for place in range(len(kept))]
+        for file, array in zip(files, kept, strict=True):
+            np.save(file, array)
+        program = "import graphsocial.training, graphsocial.models.hmg_emo, graphsocial.nn.kernels.fused"
+        taken = interleave(
+            {
+                "import": lambda: subprocess.run([sys.executable, "-c", program], check=True),
+                "read": lambda: prepare(opened, design(opened, "edge-emotion")),
+                "sort": lambda: sort(graph),
+                "load": lambda: [torch.from_numpy(np.load(file)) for file in files],
+            }
+        )
+    spared = taken["sort"].median - taken["load"].median
+    keep(
+        "start",
+        {
+            "edges": sum(len(edges) for edges in graph.edges.values()),
+            "megabytes": sum(array.nbytes for array in kept) / 1e6,
+            "seconds": taken,
+            "spared_of_start": spared / sum(taken[part].median for part in ("import", "read", "sort")),
+            "spared_of_read_and_sort": spared / (taken["read"].median + taken["sort"].median),
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
