@@ -5,23 +5,15 @@
 1,649,058 edges, 64 numbers a node, float32. Counted is what a pass must touch: for each edge a row of the other end,
 its index and its weight; for each node its own rows. Rows that several edges fetch count each time, so a pass whose
 rows stay in the cache can beat a copy from memory.
-
-    python benchmarks/kernel.py --locality
-
-The first two passes, which fetch rows, at 1, 2 and 4 times the size: with neighbours where they are, and with nine in
-ten of them within 1,000 numbers of the destination. Counts of edges are the same, only the locality differs. Other
-memory is written before each call, as in a step.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 
 import torch
 from _harness import bandwidth, interleave, keep
 from _iesn import CONNECTS, WIDTH, edges
-from torch import Tensor
 
 from graphsocial.nn.kernels import csr, fused, stock
 from graphsocial.nn.relation import Relation
@@ -60,8 +52,7 @@ def passes(relation: Relation) -> dict[str, tuple[int, Callable[..., Callable[[]
     }
 
 
-def measure() -> None:
-    """All passes and kernels, against a copy."""
+if __name__ == "__main__":
     graph = edges()
     size = graph.num_nodes["user"]
     copy, found = bandwidth(), {}
@@ -75,36 +66,3 @@ def measure() -> None:
             "share_of_copy": moved / taken["fused"].minimum / 1e9 / copy,
         }
     keep("kernel", {"copy_bandwidth_gb_per_s": copy, "passes": found})
-
-
-def near(dst: Tensor, src: Tensor, nodes: int) -> Tensor:
-    """Sources of which nine in ten are within 1,000 numbers of the destination."""
-    there = (dst + torch.randint(-1000, 1001, dst.shape)) % nodes
-    return torch.where(torch.rand(dst.shape) < 0.9, there, src)
-
-
-def locality() -> None:
-    """What it costs that rows are fetched from anywhere."""
-    other, found = torch.zeros(24_000_000), {}
-    for factor in (1, 2, 4):
-        torch.manual_seed(0)
-        graph = edges(factor)
-        nodes, (src, dst) = graph.num_nodes["user"], graph.ends[CONNECTS]
-        where = {"as is": src, "near": near(dst, src, nodes)}
-        relations = {name: Relation.from_edges(ends, dst, nodes, nodes) for name, ends in where.items()}
-        for name in ("sum of neighbours", "its gradients"):
-            calls = {place: passes(relation)[name][1](fused) for place, relation in relations.items()}
-            print(f"{name}, {factor} times")
-            taken = interleave(calls, rounds=7, before=dict.fromkeys(calls, lambda: other.add_(1)))
-            each = {place: 1e9 * timing.cpu / len(src) for place, timing in taken.items()}
-            found[f"{name}, {factor} times"] = {
-                "megabytes_of_rows": 4e-6 * WIDTH * nodes,
-                "cpu_nanoseconds_per_edge": each,
-            }
-    keep("locality", {"passes": found})
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--locality", action="store_true", help="only what it costs to fetch rows from anywhere")
-    locality() if parser.parse_args().locality else measure()

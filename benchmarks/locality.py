@@ -1,0 +1,118 @@
+"""What it costs that an edge's row is fetched from anywhere in memory, and what an order of nodes would spare.
+
+    python benchmarks/locality.py [--largest 4]
+
+The two passes over the contacts that fetch rows, at 1, 2 and 4 times IESN's size, with as many edges into each node
+and these neighbours:
+
+- `as is`: those of the synthetic IESN, which has four communities;
+- `near`: nine in ten within 1,000 numbers of the node;
+- `communities`: four in five from the node's own of some hundred communities of 100 to 5,000, numbered at random;
+- `communities in order`: the same, numbered by what label propagation (Raghavan et al. 2007,
+  https://arxiv.org/abs/0709.2938) finds in five rounds; `as is in order` likewise.
+
+Counted are seconds of CPU. Other memory is written before each call, as in a step.
+"""
+
+from __future__ import annotations
+
+import argparse
+from time import process_time
+
+import numpy as np
+import torch
+from _harness import interleave, keep
+from _iesn import CONNECTS, WIDTH, edges
+from kernel import passes
+from numpy.typing import NDArray
+
+from graphsocial.nn.kernels import fused
+from graphsocial.nn.kernels._threads import compiled
+from graphsocial.nn.relation import Relation
+
+Ends = NDArray[np.int64]
+
+
+@compiled
+def _propagate(indptr, src, nodes, label, count, seen):  # type: ignore[no-untyped-def]
+    """Each node in turn takes the label that most of its neighbours have, the smallest of several."""
+    for i in nodes:
+        number, best, most = 0, label[i], 0
+        for k in range(indptr[i], indptr[i + 1]):
+            other = label[src[k]]
+            if count[other] == 0:
+                seen[number] = other
+                number += 1
+            count[other] += 1
+            if count[other] > most or (count[other] == most and other < best):
+                best, most = other, count[other]
+        for place in range(number):
+            count[seen[place]] = 0
+        label[i] = best
+
+
+def in_order(src: Ends, dst: Ends, nodes: int, rng: np.random.Generator) -> tuple[Ends, Ends]:
+    """The same edges, nodes numbered by label."""
+    both = np.append(src, dst), np.append(dst, src)
+    relation = Relation.from_edges(*(torch.from_numpy(ends) for ends in both), nodes, nodes)
+    label, count, seen = np.arange(nodes), np.zeros(nodes, np.int64), np.empty(nodes, np.int64)
+    order = rng.permutation(nodes)
+    for _ in range(5):
+        _propagate(relation.indptr.numpy(), relation.src.numpy(), order, label, count, seen)
+    number = np.empty(nodes, np.int64)
+    number[np.argsort(label, kind="stable")] = np.arange(nodes)
+    return number[src], number[dst]
+
+
+def planted(src: Ends, dst: Ends, nodes: int, rng: np.random.Generator) -> tuple[Ends, Ends]:
+    """Other sources: four in five from the destination's own community; all numbered at random."""
+    sizes = np.minimum(5000, 100 * (1 + rng.pareto(1.2, nodes // 100))).astype(np.int64)
+    ends = np.minimum(np.cumsum(sizes), nodes)
+    home = np.searchsorted(ends, dst, side="right")
+    first = np.append(0, ends)[home]
+    own = first + (rng.random(len(dst)) * (ends[home] - first)).astype(np.int64)
+    number = rng.permutation(nodes)
+    return number[np.where(rng.random(len(dst)) < 0.8, own, src)], number[dst]
+
+
+def measure(largest: float) -> None:
+    """Both passes at all sizes up to `largest`."""
+    other, found = torch.zeros(24_000_000), {}
+    for factor in (factor for factor in (1, 2, 4) if factor <= largest):
+        rng = np.random.default_rng(0)
+        graph = edges(factor)
+        nodes, (src, dst) = graph.num_nodes["user"], (ends.numpy() for ends in graph.ends[CONNECTS])
+        close = (dst + rng.integers(-1000, 1001, len(dst))) % nodes
+        communities = planted(src, dst, nodes, rng)
+        begin = process_time()
+        ordered = in_order(*communities, nodes, rng)
+        ordering = process_time() - begin
+        where = {
+            "as is": (src, dst),
+            "as is in order": in_order(src, dst, nodes, rng),
+            "near": (np.where(rng.random(len(dst)) < 0.9, close, src), dst),
+            "communities": communities,
+            "communities in order": ordered,
+        }
+        relations = {
+            name: Relation.from_edges(*(torch.from_numpy(end) for end in ends), nodes, nodes)
+            for name, ends in where.items()
+        }
+        each = {}
+        for name in ("sum of neighbours", "its gradients"):
+            calls = {place: passes(relation)[name][1](fused) for place, relation in relations.items()}
+            print(f"{name}, {factor} times")
+            taken = interleave(calls, before=dict.fromkeys(calls, lambda: other.add_(1)))
+            each[name] = {place: 1e9 * timing.cpu / len(src) for place, timing in taken.items()}
+        found[f"{factor:g}"] = {
+            "megabytes_of_rows": 4e-6 * WIDTH * nodes,
+            "cpu_seconds_of_ordering": ordering,
+            "cpu_nanoseconds_per_edge": each,
+        }
+    keep("locality", {"factors": found})
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--largest", type=float, default=4)
+    measure(parser.parse_args().largest)
