@@ -109,7 +109,10 @@ def featurize(
     ],
     encoder: Annotated[
         str | None,
-        typer.Option(metavar="NAME[:MODEL]", help="See 'graphsocial list featurizers'; the kind's default by default."),
+        typer.Option(
+            metavar="NAME[:MODEL]",
+            help="See 'graphsocial list featurizers'; the kind's default by default. Or tmsam:RUN, a trained model.",
+        ),
     ] = None,
     set_: SetOption = None,
     dataset: DatasetOption = None,
@@ -125,21 +128,18 @@ def featurize(
 ) -> None:
     """Turn texts, images, sounds and rows into vectors; only content that has none yet is encoded."""
     session = settle(ctx, store, json, quiet)
+    from graphsocial.embedding import embed, run_named
     from graphsocial.featurization import featurize as encode
 
+    given = settings(set_)
     with session.write() as opened, session.out.progress() as progress:
-        found = [
-            report.to_dict()
-            for report in encode(
-                opened,
-                what,
-                encoder_name(encoder),
-                settings=settings(set_),
-                dataset=dataset,
-                split=split,
-                progress=progress,
-            )
-        ]
+        run = run_named(opened, what, encoder)
+        if run is not None:
+            reports = [embed(opened, run, progress=progress)]
+        else:
+            name = encoder_name(encoder)
+            reports = encode(opened, what, name, settings=given, dataset=dataset, split=split, progress=progress)
+    found = [report.to_dict() for report in reports]
     if session.out.json:
         return session.out.value(found)
     columns = ["column", "encoder", "dimension", "rows", "encoded", "reused", "rejected", "empty"]

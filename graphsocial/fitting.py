@@ -30,8 +30,6 @@ from graphsocial.objectives import Objective, class_shares, objectives, total_lo
 
 AT_ONCE = 4096  # examples in a batch of whole groups, whose answers do not depend on what else is in it
 
-AT_ONCE = 4096  # examples in a batch of whole groups, whose answers do not depend on what else is in it
-
 
 @dataclass(frozen=True)
 class Fitting:

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import graphsocial as gs
+from graphsocial.embedding import embed, run_named
 from graphsocial.errors import DataError, InputError, UnknownNameError
 from graphsocial.experiment import design, make_loader, prepare
 from graphsocial.graph import SocialGraph
@@ -187,6 +188,30 @@ def test_a_modality_that_is_missing_has_no_influence(store: gs.GraphStore) -> No
     assert not torch.equal(said(network, store, without, asked), said(network, store, graph, asked))
     only = replace(MODELS[0], modalities=("audio",)).build(graph, rows, seed=0)
     assert only.dialogues.names == ("audio",)
+
+
+def test_a_run_is_an_encoder_of_its_segments(store: gs.GraphStore) -> None:
+    run = train(store, "tmsam", width=16)
+    found = run_named(store, "segment", f"tmsam:{run.id}")
+    assert found is not None and run_named(store, "segment.text", "sentence:packaged:minilm") is None
+    report = embed(store, found)
+    segments = store.sql("select count(*) from node_segment").fetchall()[0][0]
+    assert (report.rows, report.encoded, report.encoder) == (segments, segments, f"tmsam:{run.id}")
+    assert embed(store, run.id).encoded == 0  # they are there
+    rows = store.sql(
+        f"select n.id, emotion, vector from feature_rows join vectors_{report.use.dimension} using (set_id, content) "
+        "join node_segment as n using (idx) where set_id = ? and split = 'test' and emotion is not null",
+        [report.use.set_id],
+    ).pl()
+    upset = np.stack(rows.filter(emotion="upset")["vector"].to_list()).mean(0)
+    calm = np.stack(rows.filter(emotion="calm")["vector"].to_list()).mean(0)
+    said = np.stack(rows["vector"].to_list()) @ (upset - calm) > (upset + calm) @ (upset - calm) / 2
+    assert (said == (rows["emotion"] == "upset").to_numpy()).mean() > 0.85  # what is told apart lies apart
+    majority = gs.train(store, "dialogue-emotion", model="majority", split="column:split")
+    with pytest.raises(InputError, match="majority' makes no vector"):
+        embed(store, majority)
+    with pytest.raises(InputError, match="is a run of majority about segment, not one of tmsam about 'user'"):
+        run_named(store, "user", f"tmsam:{majority.id}")
 
 
 def test_words_and_vectors_are_read_side_by_side(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ LAYERS: list[list[set[str]]] = [
     [{"fitting"}],
     [{"experiment"}],
     [{"training", "estimation"}],
-    [{"prediction"}, {"alternatives"}],
+    [{"prediction"}, {"alternatives", "embedding"}],
     [{"trials"}, {"tuning"}],
     [{"reproduction.base"}, {"reproduction._plan"}, {"reproduction"}, {"reproduction.*"}, {"analysis.base"}],
     [{"prediction"}, {"alternatives"}, {"ablation"}, {"attribution"}, {"neighbourhoods"}, {"explanation"}],
