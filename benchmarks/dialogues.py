@@ -1,0 +1,208 @@
+"""An epoch over dialogues: TMSAM against plain PyTorch layers of its widths, and each model on one thread and all.
+
+    python benchmarks/dialogues.py                    (examples a second, padding)
+    python benchmarks/dialogues.py --acceleration     (TMSAM's Fig. 10: S of eq. 14)
+
+Random vectors of three modalities for as many dialogues and segments as MELD's training part has. The peer is what one
+writes first: batches of 32 random dialogues, padded to the longest; `nn.Conv1d`, `nn.GRU` and `nn.MultiheadAttention`
+of the same widths, with key-padding masks. Both take Adam's steps on the same targets; ours stops to deal dialogues of
+one length together and to look after what is missing. The paper's acceleration is that of a GPU over a CPU; where
+there is none, it is that of all threads over one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from _harness import against, interleave, keep
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from graphsocial.feature_tensors import Feature
+from graphsocial.graph import Edges, SocialGraph
+from graphsocial.loaders import FullGraph
+from graphsocial.models.absa import Absa
+from graphsocial.models.base import Model
+from graphsocial.models.lstm import Lstm
+from graphsocial.models.msa import Msa
+from graphsocial.models.tmsam import Tmsam
+from graphsocial.sampling import Visibility
+from graphsocial.types import Target
+
+DIALOGUES, SEGMENTS, LONGEST = 1038, 9989, 24
+SIZES = {"text": 300, "audio": 74, "video": 35}
+TARGETS = {"emotion": 7, "sentiment": 3}
+HIDDEN, WIDTH, AT_ONCE = 200, 200, 32
+PRINTED = {"msa": 0.73, "absa": 0.94, "lstm": 1.17, "tmsam": 1.61}
+
+
+def dialogues() -> SocialGraph:
+    """As many dialogues and segments as MELD trains on, of 1 to 24 segments."""
+    random = np.random.default_rng(0)
+    lengths = random.integers(1, LONGEST + 1, DIALOGUES)
+    while lengths.sum() != SEGMENTS:
+        place = random.integers(DIALOGUES)
+        lengths[place] = np.clip(lengths[place] + np.sign(SEGMENTS - lengths.sum()), 1, LONGEST)
+    last = np.zeros(SEGMENTS, dtype=bool)
+    last[lengths.cumsum() - 1] = True
+    src = torch.from_numpy(np.flatnonzero(~last))
+    torch.manual_seed(0)
+    every = torch.arange(SEGMENTS)
+    return SocialGraph(
+        ids={"segment": np.arange(SEGMENTS).astype(object)},
+        edges={("segment", "next", "segment"): Edges(src, src + 1)},
+        entity="segment",
+        ends=(every,),
+        targets=tuple(Target(name, classes=tuple(map(str, range(k)))) for name, k in TARGETS.items()),
+        answers={name: torch.randint(0, k, (SEGMENTS,)) for name, k in TARGETS.items()},
+        example_time=None,
+        known_time=None,
+        node_features={
+            "segment": tuple(Feature(f"segment.{name}", torch.randn(SEGMENTS, d), every) for name, d in SIZES.items())
+        },
+        edge_features={},
+        plain={},
+        tabular={},
+    )
+
+
+class Plain(nn.Module):
+    """The same layers from `torch.nn`, over padded batches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        names = list(SIZES)
+        self.pairs = [(a, b) for a in names for b in names if a != b]
+        self.conv = nn.ModuleDict({name: nn.Conv1d(size, HIDDEN, 1) for name, size in SIZES.items()})
+        self.gru = nn.ModuleDict({name: nn.GRU(HIDDEN, HIDDEN, batch_first=True, bidirectional=True) for name in names})
+        self.cross = nn.ModuleDict(
+            {f"{a}-{b}": nn.MultiheadAttention(WIDTH, 4, batch_first=True) for a, b in self.pairs}
+        )
+        self.down = nn.ModuleDict({f"{a}-{b}": nn.Linear(2 * HIDDEN, WIDTH) for a, b in self.pairs})
+        self.first = nn.ModuleDict({name: nn.MultiheadAttention(2 * WIDTH, 8, batch_first=True) for name in names})
+        self.second = nn.MultiheadAttention(6 * WIDTH, 8, batch_first=True)
+        self.heads = nn.ModuleDict({name: nn.Linear(6 * WIDTH, k) for name, k in TARGETS.items()})
+
+    def forward(self, x: dict[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
+        """(B, T, K) of each target."""
+        h = {name: self.gru[name](torch.relu(self.conv[name](part.mT)).mT)[0] for name, part in x.items()}
+        told: dict[str, list[Tensor]] = {name: [] for name in x}
+        for a, b in self.pairs:
+            down, cross = self.down[f"{a}-{b}"], self.cross[f"{a}-{b}"]
+            k = down(h[b])
+            told[a].append(cross(down(h[a]), k, k, key_padding_mask=~mask, need_weights=False)[0])
+        first = []
+        for name, parts in told.items():
+            z = torch.cat(parts, 2)
+            first.append(self.first[name](z, z, z, key_padding_mask=~mask, need_weights=False)[0])
+        z = torch.cat(first, 2)
+        y = self.second(z, z, z, key_padding_mask=~mask, need_weights=False)[0]
+        return {name: head(y) for name, head in self.heads.items()}
+
+
+def plain_epoch(graph: SocialGraph, model: Plain, optimizer: torch.optim.Optimizer) -> None:
+    """One epoch of the peer."""
+    edges = graph.edges["segment", "next", "segment"]
+    starts = torch.ones(SEGMENTS, dtype=torch.bool)
+    starts[edges.dst] = False
+    parts = torch.arange(SEGMENTS).split(
+        torch.nonzero(starts).squeeze(1).diff(append=torch.tensor([SEGMENTS])).tolist()
+    )
+    vectors = {f.name.partition(".")[2]: f.vectors for f in graph.node_features["segment"]}
+    for chosen in torch.randperm(DIALOGUES).split(AT_ONCE):
+        rows = nn.utils.rnn.pad_sequence([parts[n] for n in chosen.tolist()], batch_first=True, padding_value=-1)
+        mask = rows >= 0
+        said = model({name: part[rows.clamp_min(0)] for name, part in vectors.items()}, mask)
+        loss = torch.stack([cross_entropy(said[n][mask], graph.answers[n][rows[mask]]) for n in TARGETS]).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+def our_epoch(graph: SocialGraph, network: Any, loader: FullGraph, optimizer: torch.optim.Optimizer) -> float:
+    """One epoch of a model of graphsocial's; returns the share of padded places."""
+    places, generator = 0, torch.Generator().manual_seed(0)
+    together = network.together(graph)
+    for batch in loader.batches(torch.arange(SEGMENTS), 320, generator, together):
+        said = network(graph, batch)
+        lengths = torch.unique(together[batch.examples], return_counts=True)[1]
+        places += int(lengths.max()) * len(lengths)
+        loss = torch.stack([cross_entropy(said[n], graph.answers[n][batch.examples]) for n in TARGETS]).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return 1 - SEGMENTS / places
+
+
+def made(graph: SocialGraph, model: Model) -> tuple[Any, FullGraph, torch.optim.Optimizer]:
+    """A network with its loader and optimizer."""
+    every = torch.arange(SEGMENTS)
+    network = model.build(graph, every, seed=0)
+    loader = FullGraph(graph, torch.zeros(SEGMENTS, dtype=torch.int64), Visibility(), 0)
+    return network, loader, torch.optim.Adam(network.parameters(), lr=1e-3)
+
+
+def compare(rounds: int) -> None:
+    """Examples a second of both sides."""
+    graph = dialogues()
+    ours = made(graph, Tmsam(residual=False, dropout=0.0, modality_dropout=0.0, l2=0.0))
+    plain = Plain()
+    optimizer = torch.optim.Adam(plain.parameters(), lr=1e-3)
+    waste: list[float] = []
+    seconds = interleave(
+        {
+            "graphsocial": lambda: waste.append(our_epoch(graph, *ours)),
+            "plain torch": lambda: plain_epoch(graph, plain, optimizer),
+        },
+        rounds=rounds,
+    )
+    keep(
+        "dialogues",
+        {
+            "seconds": seconds,
+            "ratio": against(seconds["graphsocial"], seconds["plain torch"]),
+            "examples_a_second": {name: SEGMENTS / timing.median for name, timing in seconds.items()},
+            "padded": max(waste),
+            "parameters": {
+                "graphsocial": sum(p.numel() for p in ours[0].parameters()),
+                "plain torch": sum(p.numel() for p in plain.parameters()),
+            },
+            "row": {
+                "what": f"training epoch of TMSAM, {SEGMENTS:,} segments of three modalities",
+                "peer": "torch.nn, padded batches",
+                "ours": "graphsocial",
+                "theirs": "plain torch",
+                "most": 1,
+            },
+        },
+    )
+
+
+def acceleration() -> None:
+    """S = T_cpu / T_gpu an epoch, or one thread over all."""
+    threads = os.cpu_count() or 1
+    for name, model in {"msa": Msa(), "absa": Absa(), "lstm": Lstm(), "tmsam": Tmsam()}.items():
+        taken = {}
+        for count in (1, threads):
+            torch.set_num_threads(count)
+            graph = dialogues()
+            network, loader, optimizer = made(graph, model)
+            our_epoch(graph, network, loader, optimizer)
+            begin = perf_counter()
+            our_epoch(graph, network, loader, optimizer)
+            taken[count] = perf_counter() - begin
+        shown = ", ".join(f"{count} threads {seconds:.2f} s" for count, seconds in taken.items())
+        print(f"{name}: {shown}, S = {taken[1] / taken[threads]:.2f} (printed, GPU over CPU: {PRINTED[name]})")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--acceleration", action="store_true")
+    asked = parser.parse_args()
+    acceleration() if asked.acceleration else compare(asked.rounds)
