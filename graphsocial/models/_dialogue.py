@@ -44,7 +44,11 @@ class DialogueNetwork(Network):
         self.dropout, self.causal = dropout, causal
         self.dialogues = Dialogues(graph, order, modalities)
         self.norms = nn.ModuleDict(
-            {name: nn.BatchNorm1d(size, affine=False) for name, size in self.dialogues.features.items() if size}
+            {
+                name: nn.BatchNorm1d(size, affine=False, momentum=None)
+                for name, size in self.dialogues.features.items()
+                if size
+            }
         )
         self.words = nn.ModuleDict(
             {

@@ -1,0 +1,49 @@
+"""Dialogues from the command line: in, trained, out as vectors, analysed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from test_cli import Call, call  # noqa: F401 - fixtures
+
+import graphsocial as gs
+
+TINY = ("--set", "hidden=8", "--set", "width=8", "--set", "batch_size=20", "--epochs", "2", "--split", "column:split")
+
+
+@pytest.fixture
+def talks(tmp_path: Path) -> Path:
+    folder = tmp_path / "talks"
+    folder.mkdir()
+    rows = ["dialogue,turn,speaker,emotion,sentiment,split,text_vector,audio_vector"]
+    for n in range(80):
+        mood, part = n % 3 % 2, ("train", "train", "validation", "test")[n // 5 % 4]
+        rows.append(
+            f"d{n // 5},{n % 5},{'ab'[n % 2]},{('joy', 'anger')[mood]},{('good', 'bad')[mood]},{part},"
+            f"{mood}|{1 - mood}|0.5,{n % 7}|1"
+        )
+    (folder / "segments.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def test_from_files_to_answers_vectors_and_analyses(call: Call, talks: Path, tmp_path: Path) -> None:  # noqa: F811
+    store = ("--store", tmp_path / "talks.duckdb")
+    code, out, _ = call("ingest", "dialogue", talks, *store)
+    assert code == 0 and "segment replies segment" in out
+    code, out, err = call("train", "dialogue-emotion", *TINY, *store)
+    assert code == 0 and "emotion of the test part" in out and "sentiment of the test part" in out
+    assert "dialogue_emotion_predictions" in err
+    (told,) = json.loads(call("featurize", "segment", "--encoder", "tmsam:latest", "--json", *store)[1])
+    assert told["rows"] == told["encoded"] == 80 and told["encoder"].startswith("tmsam:tmsam-")
+    code, out, _ = call("analyze", "emotion", "--set", "permutations=19", *store)
+    assert code == 0 and "emotion_transitions" in out and "emotion_contagion" in out
+    code, out, _ = call("analyze", "robustness", "--run", "latest", "--set", "shares=0.5", *store)
+    assert code == 0 and "segment.audio" in out and "50% of each" in out
+    with gs.open(store[1], read_only=True) as opened:
+        assert opened.sql("select count(*) from dialogue_emotion_predictions where split = 'test'").fetchall() == [
+            (20,)
+        ]
+    code, _, err = call("featurize", "segment", "--encoder", "msa:latest", *store)
+    assert code == 1 and "is a run of tmsam about segment, not one of msa" in err
