@@ -218,6 +218,7 @@ def prepare(
         edge_types=experiment.edge_types,
         both_ways=experiment.both_ways,
         as_of=experiment.as_of,
+        leave_out={name for name, spec in experiment.features.items() if spec is None},
     )
     ids = graph.example_ids()
     if split_id is None:
@@ -302,9 +303,13 @@ def columns_for(store: GraphStore, experiment: Experiment, entity: NodeType | Ed
     entries: list[NodeType | EdgeType] = [node for node in schema.nodes if node.name in names or node == entity]
     entries += [entity] if isinstance(entity, EdgeType) else []
     columns = {f"{e}.{c.name}": (e, c) for e in entries for c in e.columns if c.kind in DEFAULT_ENCODERS}
-    unknown = sorted(set(experiment.features) - set(columns))
-    if unknown:
-        raise InputError(f"There is no text or image column '{unknown[0]}'; known: {', '.join(sorted(columns))}.")
+    ready = {f"{e}.{c.name}" for e in entries for c in e.columns if c.kind == "vector"}
+    for name, spec in experiment.features.items():
+        if name not in {*columns, *ready}:
+            known = ", ".join(sorted({*columns, *ready}))
+            raise InputError(f"There is no text or image column '{name}'; known: {known}.")
+        if name in ready and spec is not None:
+            raise InputError(f"'{name}' is a vector already; it takes no encoder, but none, which leaves it out.")
     found: list[tuple[str, Featurizer]] = []
     for name, (entry, column) in columns.items():
         asked = name in experiment.features

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -247,6 +247,7 @@ def build(
     edge_types: Sequence[str] = (),
     both_ways: bool = True,
     as_of: datetime | None = None,
+    leave_out: Collection[str] = (),
 ) -> SocialGraph:
     """Read a dataset's graph for one question.
 
@@ -260,6 +261,7 @@ def build(
         both_ways: give edges between nodes of one type (contacts) a reverse relation as well, unless they already run
             both ways. Edges between different types always have one.
         as_of: only what had happened by then.
+        leave_out: columns of vectors that are not used, such as `image.vector`.
 
     Raises:
         DataError: a node type has no rows as of then.
@@ -287,7 +289,7 @@ def build(
         ids[name] = rows["id"].to_numpy()
         node_features[name] = [encoded(store, use, dataset, idx[name]) for use in uses.get(node.table, ())]
         if name not in lending:
-            node_features[name] += came_along(node, rows)
+            node_features[name] += [part for part in came_along(node, rows) if part.name not in leave_out]
             plain[name] = (node, pl.DataFrame(rows.select(["idx", *_inputs(node, *KINDS)])))
     edges: dict[Canonical, Edges] = {}
     edge_features: dict[Canonical, tuple[Feature, ...]] = {}

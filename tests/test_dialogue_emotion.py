@@ -186,6 +186,12 @@ def test_a_modality_that_is_missing_has_no_influence(store: gs.GraphStore) -> No
     asked = rows[:20]
     assert torch.equal(said(network, store, without, asked), said(network, store, other, asked))
     assert not torch.equal(said(network, store, without, asked), said(network, store, graph, asked))
+    silent = prepare(
+        store, design(store, "dialogue-emotion", split="column:split", features={"segment.audio_vector": None})
+    )
+    assert [feature.name for feature in silent.graph.node_features["segment"]] == ["segment.text_vector"]
+    with pytest.raises(InputError, match=r"'segment.audio_vector' is a vector already"):
+        prepare(store, design(store, "dialogue-emotion", features={"segment.audio_vector": "audio"}))
     only = replace(MODELS[0], modalities=("audio",)).build(graph, rows, seed=0)
     assert only.dialogues.names == ("audio",)
 
