@@ -43,13 +43,7 @@ class DialogueNetwork(Network):
         super().__init__()
         self.dropout, self.causal = dropout, causal
         self.dialogues = Dialogues(graph, order, modalities)
-        self.norms = nn.ModuleDict(
-            {
-                name: nn.BatchNorm1d(size, affine=False, momentum=None)
-                for name, size in self.dialogues.features.items()
-                if size
-            }
-        )
+        self.vectors = nn.ModuleDict({name: UnitVectors(sizes) for name, sizes in self.dialogues.features.items()})
         self.words = nn.ModuleDict(
             {
                 name: nn.ModuleList(
@@ -59,8 +53,8 @@ class DialogueNetwork(Network):
             }
         )
         self.widths = {  # modality → D of what `read` gives
-            name: size + words * len(self.dialogues.words[name]) + self.dialogues.known
-            for name, size in self.dialogues.features.items()
+            name: sum(sizes) + words * len(self.dialogues.words[name]) + self.dialogues.known
+            for name, sizes in self.dialogues.features.items()
         }
 
     def add_heads(self, graph: SocialGraph, width: int) -> None:
@@ -84,9 +78,7 @@ class DialogueNetwork(Network):
         given = self.dialogues.read(graph, batch.examples)
         inputs = {}
         for name, x in given.inputs.items():
-            rows, there = torch.zeros_like(x), given.present[name]
-            if x.shape[2] and (int(there.sum()) > 1 or not self.training):  # a single row has no variance
-                rows[there] = self.norms[name](x[there])
+            rows = self.vectors[name](x, given.present[name])
             read = [
                 _deal_out(encoder(feature), index)
                 for encoder, (feature, index) in zip(self.words[name], given.words[name], strict=True)  # type: ignore[call-overload]  # a ModuleList
@@ -107,6 +99,31 @@ class DialogueNetwork(Network):
     def drop(self, x: Tensor) -> Tensor:
         """Dropout, in training."""
         return dropout(x, self.dropout, self.training)
+
+
+class UnitVectors(nn.Module):
+    """Vectors of several encoders, one beside the other: standardised by the training segments, then of length 1 each.
+
+    Of length 1, and not each number of variance 1: a step of Adam then moves long vectors as little as short ones, and
+    a small network on a few thousand segments does not learn them by heart.
+
+    Args:
+        sizes: D of each encoder's vectors.
+    """
+
+    length: Tensor
+
+    def __init__(self, sizes: list[int]) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(sum(sizes), affine=False, momentum=None) if sizes else None
+        self.register_buffer("length", torch.cat([torch.full((size,), size**-0.5) for size in sizes or [0]]))
+
+    def forward(self, x: Tensor, present: Tensor) -> Tensor:
+        """(C, T, ΣD) where `present` (C, T) is True; zeros elsewhere."""
+        rows = torch.zeros_like(x)
+        if self.norm is not None and (int(present.sum()) > 1 or not self.training):  # a single row has no variance
+            rows[present] = self.norm(x[present]) * self.length
+        return rows
 
 
 def _deal_out(vectors: Tensor, index: Tensor) -> Tensor:

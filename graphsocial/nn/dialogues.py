@@ -72,7 +72,7 @@ class Dialogues:
             raise DataError(f"'{graph.entity}' has no text, sound or pictures, and no vectors that came along.")
         self.names = modalities or tuple(found)
         self.features = {
-            name: sum(feature.vectors.shape[1] for feature in found[name] if feature.offsets is None)
+            name: [feature.vectors.shape[1] for feature in found[name] if feature.offsets is None]
             for name in self.names
         }
         self.words = {
