@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from time import perf_counter
@@ -44,7 +44,8 @@ class Fitting:
             which unbalances the gradients less. Either is taken out of the predicted probabilities again, so that
             these stay honest. `none` is the setting of HMG-Emo's authors.
         naming: which class is named: the `likeliest`, or by argmax p / share^τ with the τ that is best on validation
-            (`validated`), which may name rare classes more often. Probabilities are the same.
+            (`validated`), which may name rare classes more often, or the likeliest one by the class weights of the loss
+            (`weighted`), which does so without a choice. Probabilities are the same.
         patience: stop after so many epochs without a better validation score.
         loader: `full` passes messages over the whole graph, `sampled` over sampled neighbourhoods.
         fanouts: for `sampled`, neighbours per relation, the layer nearest to the examples first; the last number is
@@ -60,7 +61,7 @@ class Fitting:
     learning_rate: float = 0.005
     weight_decay: float = 1.0
     class_weights: Literal["sqrt", "balanced", "none"] = "sqrt"
-    naming: Literal["validated", "likeliest"] = "validated"
+    naming: Literal["validated", "likeliest", "weighted"] = "validated"
     patience: int = 15
     loader: Literal["full", "sampled"] = "full"
     fanouts: tuple[int, ...] = (10, 10, 5, 5, 5)
@@ -73,8 +74,8 @@ class Fitting:
             raise InputError("epochs and patience are at least 1, learning_rate is above 0, batch_size is 0 or more.")
         if self.class_weights not in ("sqrt", "balanced", "none"):
             raise InputError(f"class_weights is 'sqrt', 'balanced' or 'none', not '{self.class_weights}'.")
-        if self.naming not in ("validated", "likeliest"):
-            raise InputError(f"naming is 'validated' or 'likeliest', not '{self.naming}'.")
+        if self.naming not in ("validated", "likeliest", "weighted"):
+            raise InputError(f"naming is 'validated', 'likeliest' or 'weighted', not '{self.naming}'.")
         if self.loader not in ("full", "sampled"):
             raise InputError(f"loader is 'full' or 'sampled', not '{self.loader}'.")
         if self.kernel not in KERNELS:
@@ -138,6 +139,8 @@ def fit(
     graph = loader.graph
     trained = any(True for _ in network.parameters())
     parts = objectives(graph, train, class_weights=settings.class_weights if trained else "none")
+    if settings.naming == "weighted":
+        parts = tuple(replace(part, naming=part.scale) if part.target.classes else part for part in parts)
     state = _State(network, settings, steps=settings.epochs * math.ceil(len(train) / settings.step_size(len(train))))
     if not trained:
         return Fitted(network.eval(), _chosen(network, loader, train, validation, parts, settings, metric), (), 0)
@@ -187,7 +190,7 @@ def _chosen(
     metric: str,
 ) -> tuple[Objective, ...]:
     """The objectives with what validation chooses: how classes are named, and how wide intervals are."""
-    if settings.naming == "likeliest" and all(part.target.classes for part in parts):
+    if settings.naming != "validated" and all(part.target.classes for part in parts):
         return parts
     said, found = score(network, loader.exact, validation, parts), []
     for part in parts:
@@ -195,7 +198,7 @@ def _chosen(
         known = is_known(answers).numpy()
         if part.target.kind == "regression":
             part = part.calibrated(said[part.target.name], answers)
-        elif settings.naming != "likeliest":
+        elif settings.naming == "validated":
             shares = class_shares(loader.graph, train, part.target)
             part = part.named_best(said[part.target.name][known], answers.numpy()[known], shares, metric)
         found.append(part)

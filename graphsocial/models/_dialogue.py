@@ -15,6 +15,8 @@ from graphsocial.nn.dialogues import Dialogues, Sequences
 from graphsocial.nn.words import WordEncoder
 from graphsocial.sampling import Batch
 
+LENGTH = 2.0  # of vectors that go in; chosen among 1, 2 and 4 on MELD's validation part
+
 
 class DialogueNetwork(Network):
     """A network over whole dialogues; `embed` is what its kinds differ in.
@@ -43,7 +45,7 @@ class DialogueNetwork(Network):
         super().__init__()
         self.dropout, self.causal = dropout, causal
         self.dialogues = Dialogues(graph, order, modalities)
-        self.vectors = nn.ModuleDict({name: UnitVectors(sizes) for name, sizes in self.dialogues.features.items()})
+        self.vectors = nn.ModuleDict({name: LevelVectors(sizes) for name, sizes in self.dialogues.features.items()})
         self.words = nn.ModuleDict(
             {
                 name: nn.ModuleList(
@@ -101,11 +103,11 @@ class DialogueNetwork(Network):
         return dropout(x, self.dropout, self.training)
 
 
-class UnitVectors(nn.Module):
-    """Vectors of several encoders, one beside the other: standardised by the training segments, then of length 1 each.
+class LevelVectors(nn.Module):
+    """Vectors of several encoders, one beside the other: standardised by the training segments, then of one length.
 
-    Of length 1, and not each number of variance 1: a step of Adam then moves long vectors as little as short ones, and
-    a small network on a few thousand segments does not learn them by heart.
+    Each encoder's are about `LENGTH` long, however many numbers they have. With a variance of 1 in every number, long
+    ones would drown short ones, and a network on a few thousand segments would learn them by heart in a few epochs.
 
     Args:
         sizes: D of each encoder's vectors.
@@ -116,7 +118,7 @@ class UnitVectors(nn.Module):
     def __init__(self, sizes: list[int]) -> None:
         super().__init__()
         self.norm = nn.BatchNorm1d(sum(sizes), affine=False, momentum=None) if sizes else None
-        self.register_buffer("length", torch.cat([torch.full((size,), size**-0.5) for size in sizes or [0]]))
+        self.register_buffer("length", torch.cat([torch.full((size,), LENGTH * size**-0.5) for size in sizes or [0]]))
 
     def forward(self, x: Tensor, present: Tensor) -> Tensor:
         """(C, T, ΣD) where `present` (C, T) is True; zeros elsewhere."""

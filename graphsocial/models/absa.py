@@ -49,6 +49,7 @@ class Absa:
         "learning_rate": 0.001,
         "weight_decay": 0.01,
         "patience": 5,
+        "naming": "weighted",
     }
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:

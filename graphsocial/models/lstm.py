@@ -44,6 +44,7 @@ class Lstm:
         "learning_rate": 0.001,
         "weight_decay": 0.01,
         "patience": 5,
+        "naming": "weighted",
     }
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:

@@ -49,6 +49,7 @@ class Msa:
         "learning_rate": 0.001,
         "weight_decay": 0.01,
         "patience": 5,
+        "naming": "weighted",
     }
 
     def __post_init__(self) -> None:

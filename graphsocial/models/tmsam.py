@@ -71,6 +71,7 @@ class Tmsam:
         "learning_rate": 0.001,
         "weight_decay": 0.0,
         "patience": 5,
+        "naming": "weighted",
     }
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
