@@ -106,6 +106,25 @@ def test_context_decides_and_both_answers_become_rows(store: gs.GraphStore) -> N
     assert after["confidence"].to_numpy() == pytest.approx(before["confidence"].to_numpy(), abs=1e-5)
 
 
+def test_classes_are_named_by_the_weights_of_the_loss(store: gs.GraphStore) -> None:
+    run = train(store, "msa", epochs=1, class_weights="balanced")
+    shares = dict(
+        store.sql(
+            "select emotion, count(*) / sum(count(*)) over () from node_segment "
+            "where split = 'train' and emotion is not null group by emotion"
+        ).fetchall()
+    )
+    rows = store.sql(
+        "select label, probabilities, confidence from predictions where run_id = ? and target = 'emotion'", [run.id]
+    ).fetchall()
+    likeliest = 0
+    for label, probabilities, _ in rows:
+        weighed = {name: p / shares[name] for name, p in probabilities.items()}
+        assert label == max(weighed, key=weighed.__getitem__)
+        likeliest += label == max(probabilities, key=probabilities.__getitem__)
+    assert likeliest < len(rows)  # it makes a difference
+
+
 @pytest.mark.parametrize("model", ["lstm", "absa", "msa"])
 def test_rivals_learn(store: gs.GraphStore, model: str) -> None:
     run = train(store, model)
