@@ -10,7 +10,7 @@ from torch import Tensor
 
 from graphsocial.chains import Chains
 from graphsocial.errors import DataError, InputError, UnknownNameError
-from graphsocial.graph import Feature, SocialGraph
+from graphsocial.graph import Edges, Feature, SocialGraph
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ class Dialogues:
             raise InputError("This model reads nodes in their order, so it takes a task about nodes.")
         self.entity = graph.entity
         self.kind = (graph.entity, order, graph.entity)
+        self._found: tuple[Edges, Chains] | None = None
         if self.kind not in graph.edges:
             there = ", ".join(" ".join(kind) for kind in graph.edges if kind[0] == kind[2] == graph.entity) or "none"
             raise DataError(f"There are no '{' '.join(self.kind)}' edges to say what comes next; there: {there}.")
@@ -109,9 +110,12 @@ class Dialogues:
         return Sequences(inputs, words, known, present, mask, row * mask.shape[1] + chains.place[node])
 
     def chains(self, graph: SocialGraph) -> Chains:
-        """The dialogues of all segments."""
+        """The dialogues of all segments; found once for a graph's edges."""
         edges = graph.edges[self.kind]
-        return Chains.of(edges.src, edges.dst, graph.num_nodes[self.entity], what=" ".join(self.kind))
+        if self._found is None or self._found[0] is not edges:
+            count = graph.num_nodes[self.entity]
+            self._found = edges, Chains.of(edges.src, edges.dst, count, what=" ".join(self.kind))
+        return self._found[1]
 
     def _modalities(self, graph: SocialGraph) -> dict[str, list[Feature]]:
         found: dict[str, list[Feature]] = {}
