@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import groupby
 from pathlib import Path
 
 import duckdb
@@ -18,7 +19,9 @@ from graphsocial.store import literal, quote
 from graphsocial.types import SQL_TYPES
 
 PLACE = "__place"  # the row's number in the table, from 0 in the order of the files
-Types = dict[tuple[tuple[str, str], ...], list[str]]  # columns of a file with their types → types of a raw table's
+FEW = 3
+"""More files alike than these are gathered before they are checked: DuckDB takes longer to plan the checks than to read
+a small file."""
 WORDS = {  # how DuckDB calls what is wrong with a record of a CSV file, and how we do
     "UNQUOTED VALUE": "a quote is not closed, or text follows a closing quote",
     "LINE SIZE OVER MAXIMUM": "the row is too long: over 8 MB",
@@ -104,19 +107,24 @@ def stage(
     connection.execute(f"create or replace temp table {quote(name)} (place bigint, {types}reason varchar)")
     others = _reachable(table, opened)
     parts: list[Part] = []
-    known: Types = {}
-    for file in files:
-        first = sum(part.count for part in parts)
-        try:
-            count = _insert(connection, table, file, first, others, known)
-        except duckdb.InvalidInputException as error:
-            if "invalid state" not in str(error) or file_format(file.file) != "csv":
-                raise _sql_error(table, file, error) from error
-            file = open_file(connection, table, file.file, scratch=scratch, mixed=True)
-            count = _insert(connection, table, file, first, others, known)
-        except duckdb.Error as error:
-            raise _sql_error(table, file, error) from error
-        parts.append(Part(file, first, count, _unparsed(connection)))
+    for _, group in groupby(files, key=lambda file: (file.checks_itself, tuple(file.types.items()))):
+        alike, gathered = list(group), f"{name}_text"
+        many = len(alike) > FEW
+        if many:
+            fields = "".join(f"{quote(column)} {kind}, " for column, kind in _shape(alike[0]).items())
+            connection.execute(f"create or replace temp table {quote(gathered)} ({fields}{PLACE} bigint)")
+        for file in alike:
+            first = sum(part.count for part in parts)
+            parts.append(_insert(connection, table, file, first, others, scratch, gathered if many else None))
+        if many:
+            rows = f"select * from {quote(gathered)}"
+            try:
+                connection.execute(
+                    f"insert into {quote(name)} {_checked(connection, table, alike[0], rows, others)}"
+                ).fetchall()
+            except duckdb.Error as error:
+                raise _sql_error(table, alike[0], error) from error
+            connection.execute(f"drop table {quote(gathered)}")
     _check_lengths(connection, table, name)
     _check_unique(connection, table, name)
     counted = connection.execute(
@@ -130,12 +138,37 @@ def stage(
 
 
 def _insert(
-    connection: duckdb.DuckDBPyConnection, table: RawTable, file: Opened, first: int, others: str, known: Types
-) -> int:
-    forget_errors(connection)
-    select = _checked(connection, table, file, first, others, known)
-    row = connection.execute(f"insert into {quote(staged_name(table))} {select}").fetchone()
-    return int(row[0]) if row else 0
+    connection: duckdb.DuckDBPyConnection,
+    table: RawTable,
+    file: Opened,
+    first: int,
+    others: str,
+    scratch: Path,
+    gathered: str | None,
+) -> Part:
+    """Read one file into the staged table, or as it is into the temporary table `gathered`."""
+
+    def insert(file: Opened) -> Part:
+        forget_errors(connection)
+        rows = f"select *, {first} - 1 + row_number() over () as {PLACE} from ({file.relation})"
+        select = rows if gathered else _checked(connection, table, file, rows, others)
+        into = f"{quote(gathered)} by name" if gathered else quote(staged_name(table))
+        row = connection.execute(f"insert into {into} {select}").fetchone()
+        return Part(file, first, int(row[0]) if row else 0, _unparsed(connection))
+
+    try:
+        return insert(file)
+    except duckdb.InvalidInputException as error:
+        if "invalid state" not in str(error) or file_format(file.file) != "csv":
+            raise _sql_error(table, file, error) from error
+        return insert(open_file(connection, table, file.file, scratch=scratch, mixed=True))
+    except duckdb.Error as error:
+        raise _sql_error(table, file, error) from error
+
+
+def _shape(file: Opened) -> dict[str, str]:
+    """The columns of a file's relation with their types."""
+    return {**({MALFORMED: "varchar"} if file.checks_itself else {}), **file.types}
 
 
 def _ignored(table: RawTable, files: tuple[Opened, ...]) -> tuple[str, ...]:
@@ -173,30 +206,24 @@ def _reachable(table: RawTable, opened: Mapping[str, tuple[Opened, ...]]) -> str
     return f"with {', '.join(ctes)} " if ctes else ""
 
 
-def _checked(
-    connection: duckdb.DuckDBPyConnection, table: RawTable, file: Opened, first: int, others: str, known: Types
-) -> str:
+def _checked(connection: duckdb.DuckDBPyConnection, table: RawTable, file: Opened, rows: str, others: str) -> str:
     """The select of typed values and a reason: raw values, then their text, then values, then what is wrong.
 
     Rows are numbered where they leave the file. Later is too late: DuckDB makes a join of `in (…)` with many values,
     and joins move rows.
 
     Args:
-        known: the types that the columns have in files with the same columns; DuckDB takes as long to tell them as to
-            read a small file.
+        file: the file, or one like it.
+        rows: SQL of the file's columns and each row's number, `PLACE`.
     """
     columns = list(enumerate(table.columns))
     raw = [_raw(column, file) for column in table.columns]
     types = ["VARCHAR"] * len(raw)
     malformed = MALFORMED if file.checks_itself else "null"
-    numbered = f"select *, {first} - 1 + row_number() over () as {PLACE} from ({file.relation})"
     picked = ", ".join(f"{sql} as r{n}" for n, sql in enumerate(raw))
-    picked = f"select {PLACE} as place, {malformed} as malformed, {picked} from ({numbered})"
+    picked = f"select {PLACE} as place, {malformed} as malformed, {picked} from ({rows})"
     if any(column.sql for column in table.columns) or set(file.types.values()) - {"VARCHAR"}:
-        shape = tuple(file.types.items())
-        if shape not in known:
-            known[shape] = [kind for _, kind, *_ in connection.execute(f"describe {others}{picked}").fetchall()[2:]]
-        types = known[shape]
+        types = [kind for _, kind, *_ in connection.execute(f"describe {others}{picked}").fetchall()[2:]]
     texts = ", ".join(f"{checks.raw_text(column, f'r{n}', types[n])} as t{n}" for n, column in columns)
     kept = "".join(f", r{n}" for n, column in columns if types[n] != "VARCHAR")
     values = ", ".join(f"{checks.value(column, f't{n}', f'r{n}', types[n])} as v{n}" for n, column in columns)

@@ -172,6 +172,26 @@ def test_the_schema_of_the_mapping_is_that_of_the_models() -> None:
         jsonschema.validate(yaml.safe_load(MAPPING.replace("nulls:", "nuls:")), stored)
 
 
+def test_many_files_are_one_table_and_rejects_still_name_file_and_line(store: GraphStore, tmp_path: Path) -> None:
+    for number in range(6):
+        odd = "x" if number == 4 else "2"
+        ends = "\r\n" if number == 2 else "\n"
+        rows = ["id,likes", f"a{number},{number}", f"b{number},{odd}", *(["c,1,7"] if number == 5 else [])]
+        (tmp_path / f"{number}.csv").write_text(ends.join(rows) + ends, newline="")
+    (tmp_path / "6.csv").write_text("likes,id\n9,z\n")
+    (tmp_path / "posts.yaml").write_text(
+        'dataset: posts\nfiles: {posts: "*.csv"}\nnodes: {post: {file: posts, id: id, columns: {likes: integer}}}\n'
+    )
+    report = ingest(store, "table", tmp_path / "posts.yaml")
+    assert report.read == {"posts": 14} and report.rows == {"post": 12}
+    assert store.sql("select id, likes from node_post order by idx").fetchall() == [
+        *((name, value) for n in range(6) for name, value in ((f"a{n}", n), (f"b{n}", 2)) if name != "b4"),
+        ("z", 9),
+    ]
+    rejects = store.sql("select file, line, reason from rejects order by file").fetchall()
+    assert [(Path(file).name, line) for file, line, _ in rejects] == [("4.csv", 3), ("5.csv", 4)]
+
+
 def test_rows_with_one_key_may_be_one_node_or_one_edge(store: GraphStore, tmp_path: Path) -> None:
     (tmp_path / "posts.csv").write_text("id,page,likes\np1,a,3\np2,a,4\np1,a,9\n,b,1\n")
     mapping = """
