@@ -2,8 +2,8 @@
 
     GRAPHSOCIAL_DATA=FOLDER python benchmarks/ingest_pages.py
 
-Ours is the mapping `examples/facebook_pages.yaml`: typed and checked values, second copies and late posts left out, three
-node types and two edge types from one table. DuckDB's side is one `create table … from read_csv('*.csv.gz')`.
+Ours is the mapping `examples/facebook_pages.yaml`: typed and checked values, second copies and late posts left out,
+three node types and two edge types from one table. DuckDB's side is one `create table … from read_csv('*.csv.gz')`.
 """
 
 from __future__ import annotations

@@ -114,12 +114,14 @@ def test_content_of_texts_and_times(tmp_path: Path) -> None:
     with write(tmp_path / "s.duckdb", posts()) as store:
         found = context(store)
         columns = Popularity(likability=True).labels(store, "posts").context
+        forecast = Popularity().labels(store, "posts").context
     first, second = found.row(0, named=True), found.row(2, named=True)
     assert first["message_length"] is None and second["message_length"] == pytest.approx(np.log1p(38))
     assert second["message_exclamations"] == pytest.approx(np.log1p(2)) == second["message_hashtags"]
     assert second["message_capitals"] == pytest.approx(10 / 39)
     assert second["hour"] == str(posts()["published"][2].hour)
-    assert columns is not None and [c.role for c in columns.columns if c.name == "likes"] == ["label"]
+    for known, role in ((columns, "reference"), (forecast, "label")):
+        assert known is not None and [c.role for c in known.columns if c.name == "likes"] == [role]
 
 
 def test_answers_are_counts_and_their_log_classes(tmp_path: Path) -> None:
@@ -214,8 +216,8 @@ def test_a_note_without_any_vector_is_answered(notes: gs.GraphStore) -> None:
 
 
 def test_baselines_say_what_they_need(notes: gs.GraphStore) -> None:
-    with pytest.raises(InputError, match="needs the likes of each node: --set likability=true"):
-        train(notes, "likes_only", **{"task.likability": False})
+    with pytest.raises(InputError, match="needs to know the likes of each node"):
+        train(notes, "likes_only", **{"task.likability": False, "likes": "hearts"})
     with pytest.raises(InputError, match="known: 'author posts note', 'note promotes brand'"):
         train(notes, "neighbour_median", edge="note of page")
 

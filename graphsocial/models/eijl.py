@@ -187,8 +187,8 @@ class EmotionalInteraction(nn.Module):
 
     def __init__(self, graph: SocialGraph, train: Tensor, width: int) -> None:
         super().__init__()
-        likes = graph.context_numbers.get("likes")
-        seen = torch.zeros(0) if likes is None else likes[train]
+        self.names = tuple(name for name in ("text_emotion", "image_emotion", "likes") if _may_see(graph, name))
+        seen = graph.context_numbers["likes"][train] if "likes" in self.names else torch.zeros(0)
         seen = seen[~torch.isnan(seen)]
         cuts = torch.quantile(seen.double(), torch.tensor([1 / 3, 2 / 3]).double()) if len(seen) else torch.zeros(2)
         self.register_buffer("cuts", cuts.float())
@@ -196,15 +196,20 @@ class EmotionalInteraction(nn.Module):
 
     def forward(self, graph: SocialGraph, examples: Tensor) -> Tensor:
         """(B, H)."""
-        found = graph.context_numbers
         nothing = torch.full((len(examples),), torch.nan)
         text, image, likes = (
-            found[name][examples] if name in found else nothing for name in ("text_emotion", "image_emotion", "likes")
+            graph.context_numbers[name][examples] if name in self.names else nothing
+            for name in ("text_emotion", "image_emotion", "likes")
         )
         level = torch.where(likes.isnan(), likes, (likes[:, None] > self.cuts).sum(1) - 1.0)
         felt = torch.stack([(text - 3) / 2, image, level], dim=1).nan_to_num(0.0)  # (B, 3)
         added: Tensor = self.weights(felt)
         return added
+
+
+def _may_see(graph: SocialGraph, name: str) -> bool:
+    """Whether the context has a number of that name that is no answer."""
+    return graph.context is not None and any(c.name == name and c.role != "label" for c in graph.context.columns)
 
 
 def _everything(graph: SocialGraph, name: str) -> NodeRows:

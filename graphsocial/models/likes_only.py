@@ -20,8 +20,8 @@ from graphsocial.sampling import Batch
 class LikesOnly:
     """Of numbers the mean, of classes the shares, among the training nodes with about as many likes.
 
-    The likes' quantiles cut the training nodes into equal parts. It needs the context `likes` (a task's
-    `likability=true`), which was counted together with the shares: it explains and does not forecast.
+    The likes' quantiles cut the training nodes into equal parts. Likes are counted together with the shares: this
+    explains how popular a post has become and does not forecast it.
 
     Attributes:
         parts: at most so many.
@@ -39,7 +39,7 @@ class LikesOnly:
             InputError: the task does not say how much its nodes were liked.
         """
         if "likes" not in graph.context_numbers:
-            raise InputError("'likes_only' needs the likes of each node: --set likability=true.")
+            raise InputError("'likes_only' needs to know the likes of each node; this data or task does not say them.")
         likes = graph.context_numbers["likes"][train].double()
         cuts = torch.unique(torch.quantile(likes[~likes.isnan()], torch.linspace(0, 1, self.parts + 1).double()[1:-1]))
         place = torch.bucketize(likes.nan_to_num(-1.0), cuts)

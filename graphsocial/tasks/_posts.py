@@ -7,7 +7,7 @@ from datetime import datetime
 
 from graphsocial.errors import DataError, InputError
 from graphsocial.store import GraphStore, literal, quote
-from graphsocial.types import Column, GraphSchema, NodeType
+from graphsocial.types import Column, GraphSchema, NodeType, Role
 
 SPANS = ("7 days", "30 days", "1000 days")
 MARKS = {"exclamations": "!", "questions": "?", "hashtags": "#", "mentions": "@", "links": "http"}
@@ -115,16 +115,19 @@ def content(node: NodeType) -> Known:
     return Known(tuple(chosen), f"select idx{fields} from $posts")
 
 
-def liked(node: NodeType, likes: str) -> Known:
-    """`likes`, for models that ask for it by name.
+def liked(node: NodeType, likes: str, *, known: bool) -> Known:
+    """`likes`: a reference that models may ask for where likes are `known`, else an answer like the shares.
 
     Raises:
-        InputError: the node type has no such column.
+        InputError: likes are to be known, and the node type has no such column.
     """
+    if not known and likes not in {column.name for column in node.columns}:
+        return Known()
     if likes not in {column.name for column in node.columns}:
         names = [column.name for column in node.columns]
         raise InputError(f"'{node}' has no column '{likes}' to tell likability by; it has {names}. --set likes=COLUMN.")
-    return Known((Column("likes", "number", "label"),), f"select idx, {quote(likes)}::double as likes from $posts")
+    role: Role = "reference" if known else "label"
+    return Known((Column("likes", "number", role),), f"select idx, {quote(likes)}::double as likes from $posts")
 
 
 def history(

@@ -112,8 +112,7 @@ class Popularity:
         parts = [content(node), emotions(store, node, dataset)]
         if self.history:
             parts += history(store, node, dataset, label=self.shares, hours=self.hours, as_of=as_of)
-        if self.likability:
-            parts.append(liked(node, self.likes))
+        parts.append(liked(node, self.likes, known=self.likability))
         return joined(store, f"({store.visible(node, dataset=dataset, as_of=as_of)})", parts)
 
 
