@@ -119,3 +119,31 @@ def test_targets_check_themselves() -> None:
         Target("mood", transform="log1p")
     with pytest.raises(InputError, match="multiclass or regression"):
         Target("mood", "ordinal")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("transform", ["none", "log1p"])
+def test_intervals_hold_nine_of_ten_new_numbers(transform: str) -> None:
+    random = np.random.default_rng(0)
+    target = Target("shares", "regression", transform=transform)  # type: ignore[arg-type]
+    part = Objective(target, torch.tensor([3.0, 1.5], dtype=torch.float64), torch.zeros(0))
+    held = []
+    for _ in range(60):
+        truth = random.lognormal(3, 1, 400)
+        said = truth * random.lognormal(0, 0.5, 400)
+        calibrated = part.calibrated(said[:200], torch.from_numpy(truth[:200]))
+        bounds = calibrated.interval(said[200:])
+        assert bounds is not None and (bounds[0] <= bounds[1]).all()
+        held.append(((bounds[0] <= truth[200:]) & (truth[200:] <= bounds[1])).mean())
+    assert np.mean(held) == pytest.approx(0.9, abs=0.01)
+
+
+def test_an_interval_needs_answers_and_enough_of_them() -> None:
+    part = Objective(SHARES, torch.tensor([0.0, 1.0], dtype=torch.float64), torch.zeros(0))
+    unknown = torch.full((3,), float("nan"), dtype=torch.float64)
+    assert part.calibrated(np.ones(3), unknown).interval(np.ones(3)) is None
+    few = part.calibrated(np.ones(3), torch.tensor([1.0, 2.0, float("nan")], dtype=torch.float64))
+    assert few.margin == float("inf")  # of two examples no finite interval holds nine tenths
+    lower, upper = few.interval(np.ones(1)) or (None, None)
+    assert lower is not None and upper is not None and lower[0] == 0 and upper[0] == float("inf")
+    known = part.calibrated(np.array([1.0, 2.0]), torch.tensor([float("nan"), 2.0], dtype=torch.float64))
+    assert known.margin == float("inf") and part.margin is None

@@ -40,9 +40,7 @@ class FusedConvolutions(nn.Module):
         branches = 1 if joint else len(self.sizes)
         self.filters = nn.ModuleList([nn.Conv1d(1, channels, 5, padding=2) for _ in range(branches)])
         self.pool = nn.AdaptiveMaxPool1d(tokens)
-        self.anyone = nn.Parameter(torch.randn(1, 1, channels) * 0.1)  # to attend to where all is missing
-        self.attention = nn.MultiheadAttention(channels, 1, batch_first=True) if attention else None
-        self.norm = nn.LayerNorm(channels)
+        self.attention = MaskedAttention(channels) if attention else None
         self.out = nn.Linear(branches * tokens * channels, out_features)
 
     def forward(self, features: Sequence[Feature]) -> Tensor:
@@ -58,12 +56,27 @@ class FusedConvolutions(nn.Module):
         x = torch.cat(places, dim=1)  # (N, places, C)
         there = present.repeat_interleave(self.tokens, dim=1)  # (N, places)
         if self.attention is not None:
-            shown = torch.cat([self.anyone.expand(len(x), -1, -1), x], dim=1)
-            masked = torch.cat([there.new_zeros(len(x), 1), ~there], dim=1)
-            heard, _ = self.attention(x, shown, shown, key_padding_mask=masked, need_weights=False)
-            x = self.norm(x + heard)
+            x = self.attention(x, there)
         fused: Tensor = self.out((x * there[..., None]).flatten(1))
         return fused
+
+
+class MaskedAttention(nn.Module):
+    """Self-attention over the places that are there and one learned place that always is; added to what was there."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.anyone = nn.Parameter(torch.randn(1, 1, channels) * 0.1)
+        self.attention = nn.MultiheadAttention(channels, 1, batch_first=True)
+        self.norm = nn.LayerNorm(channels)
+
+    def forward(self, x: Tensor, there: Tensor) -> Tensor:
+        """(N, T, C) and (N, T) bool → (N, T, C)."""
+        shown = torch.cat([self.anyone.expand(len(x), -1, -1), x], dim=1)
+        masked = torch.cat([there.new_zeros(len(x), 1), ~there], dim=1)
+        heard, _ = self.attention(x, shown, shown, key_padding_mask=masked, need_weights=False)
+        normed: Tensor = self.norm(x + heard)
+        return normed
 
 
 def _rows(feature: Feature) -> Tensor:
