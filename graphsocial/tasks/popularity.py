@@ -31,9 +31,11 @@ class Popularity:
     logarithm, and not which.
 
     What is known of a post when it is asked about (its context) beside its own text and images: how the text looks from
-    outside, hour and weekday, its emotions where they are known (see `graphsocial.tasks._posts.emotions`), and what its
-    page, author or brand had published at least `hours` before, with the shares of those posts. Nothing of it comes
-    from later than that.
+    outside, hour and weekday, and what its page, author or brand had published at least `hours` before, with the shares
+    of those posts, whatever part of the split they are in: by then they were known. Nothing of it comes from later.
+
+    Text and image emotion are the columns `text_emotion` (1 to 5) and `image_emotion` (0 to 1) where the data has them,
+    else what the encoders `sentiment` and `faces` say: `graphsocial featurize post.message --encoder sentiment` first.
 
     Attributes:
         node: the node type; by default the only one with the column of shares.
