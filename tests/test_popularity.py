@@ -216,7 +216,7 @@ def test_a_note_without_any_vector_is_answered(notes: gs.GraphStore) -> None:
 
 
 def test_baselines_say_what_they_need(notes: gs.GraphStore) -> None:
-    with pytest.raises(InputError, match="needs to know the likes of each node"):
+    with pytest.raises(InputError, match="needs the likes of the nodes"):
         train(notes, "likes_only", **{"task.likability": False, "likes": "hearts"})
     with pytest.raises(InputError, match="known: 'author posts note', 'note promotes brand'"):
         train(notes, "neighbour_median", edge="note of page")
