@@ -39,7 +39,7 @@ class LikesOnly:
             InputError: the task does not say how much its nodes were liked.
         """
         if "likes" not in graph.context_numbers:
-            raise InputError("'likes_only' needs the likes of the nodes that are asked about; this task does not say them.")
+            raise InputError("'likes_only' needs the likes of the nodes that are asked about.")
         likes = graph.context_numbers["likes"][train].double()
         cuts = torch.unique(torch.quantile(likes[~likes.isnan()], torch.linspace(0, 1, self.parts + 1).double()[1:-1]))
         place = torch.bucketize(likes.nan_to_num(-1.0), cuts)
