@@ -365,9 +365,9 @@ def _add_negatives(graph: SocialGraph, roles: np.ndarray, experiment: Experiment
 
 
 def make_loader(experiment: Experiment, prepared: Prepared) -> Loader:
-    """Full-graph or sampled batches, temporal where the split is by time."""
-    temporal = experiment.split.policy == "time"
+    """Full-graph or sampled batches, temporal where the split is by time or the task says when answers became known."""
     depth = experiment.model.layers
+    temporal = experiment.split.policy == "time" or (prepared.graph.known_time is not None and depth > 0)
     whole = FullGraph(prepared.graph, prepared.roles, experiment.visibility, depth, temporal, experiment.fitting.kernel)
     if experiment.fitting.loader == "full" or not depth:
         return whole

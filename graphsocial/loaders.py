@@ -32,7 +32,8 @@ class FullGraph:
         roles: (P,) the split's roles.
         visibility: what may be seen of supervised edges.
         depth: the number of message-passing layers.
-        temporal: a batch sees only what came before its earliest example; batches are then contiguous in time.
+        temporal: a batch sees only what came before its earliest example, and of the nodes that it asks about only
+            edges that came before each.
         kernel: what works on the edges; see `nn.kernels`.
     """
 
@@ -85,7 +86,7 @@ class FullGraph:
         together: Tensor | None = None,
     ) -> list[Tensor]:
         """Which examples come into a batch together; see `batches`."""
-        return _deal(self.graph, examples, size, generator, self.temporal, together)
+        return _deal(self.graph, examples, size, generator, self.in_turn, together)
 
     def batch(self, asked: Tensor, view: View, *, cut: bool = True) -> Batch:
         """One batch that sees this much.
@@ -106,6 +107,14 @@ class FullGraph:
             layers[-1] = _taking(layers[-1], needed)
         places = ends.places if layers else tuple(end[asked] for end in self.graph.ends)
         return Batch(asked, places, view, (whole,) * (self.depth - len(layers)) + tuple(reversed(layers)))
+
+    @property
+    def in_turn(self) -> bool:
+        """Batches are contiguous in time, since all but the nodes asked about are seen as of the earliest example.
+
+        One layer only looks at edges into the nodes asked about, each of which has its own time.
+        """
+        return self.temporal and not (self.depth == 1 and isinstance(self.graph.entity, str))
 
     @cached_property
     def blocks(self) -> Blocks:

@@ -202,3 +202,36 @@ def test_nodes_in_time_see_the_past_and_their_own_edges(posts: gs.GraphStore, sa
         assert (time[batch.view.label] < first).all()
         seen += len(ids)
     assert seen
+
+
+def test_one_layer_deals_nodes_out_in_any_order_and_still_sees_only_the_past(posts: gs.GraphStore) -> None:
+    """A link between posts that comes after a post is not seen by it, whatever else is in its batch."""
+    links = EdgeType("post", "cites", "post", (Column("time", "timestamp"),), time="time")
+    rows = posts.sql("select id, time from node_post order by idx").pl()
+    pairs = [(n, (n + 7) % POSTS) for n in range(POSTS)]
+    later = [max(rows["time"][a], rows["time"][b]) for a, b in pairs]
+    posts.declare(GraphSchema((POST,), (links,)))
+    edges = {"src": [rows["id"][a] for a, _ in pairs], "dst": [rows["id"][b] for _, b in pairs], "time": later}
+    posts.write(links, pl.DataFrame(edges), dataset="posts")
+    task = Reception()
+    graph = build(posts, "posts", task.entity(posts.schema), task.labels(posts, "posts"))
+    roles = torch.where(graph.answered, 0, -1)
+    loader = FullGraph(graph, roles, Visibility(), depth=1, temporal=True)
+    time, kind = graph.example_time, ("post", "cites", "post")
+    assert time is not None and not loader.in_turn and FullGraph(graph, roles, Visibility(), 2, True).in_turn
+    mixed = seen = 0
+    train = torch.nonzero(roles == 0).squeeze(1)
+    for batch in loader.batches(train, 20, torch.Generator().manual_seed(0)):
+        (layer,) = batch.layers
+        mixed += bool(
+            (time[batch.examples].max() > time[train].median()) and time[batch.examples].min() < time[train].median()
+        )
+        found = graph.edges[kind]
+        ids = torch.arange(len(found)) if layer.edge_ids is None else layer.edge_ids[kind]
+        ids = ids if layer.mask[kind] is None else ids[layer.mask[kind]]
+        asked = set(graph.ends[0][batch.examples].tolist())
+        into = [n for n in ids.tolist() if int(found.dst[n]) in asked]
+        assert found.time is not None
+        assert all(found.time[n] <= time[found.dst[n]] for n in into)
+        seen += len(into)
+    assert mixed > 3 and seen > 20
