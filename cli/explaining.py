@@ -92,5 +92,5 @@ def _show_means(out: Output, found: pl.DataFrame) -> None:
 
 
 def _fidelity(part: pl.DataFrame) -> str:
-    each = part.unique(["entity_id", "other_id"])["fidelity"].drop_nulls()
-    return f", fidelity {number(each.mean())}" if len(each) else ""
+    each = part.unique(["entity_id", "other_id"])["fidelity"].drop_nulls().to_list()
+    return f", fidelity {number(sum(each) / len(each))}" if each else ""

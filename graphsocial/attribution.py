@@ -160,7 +160,7 @@ def _order_fidelity(
         return found
     first = np.argsort(-values, axis=1, kind="stable")[:, :TOGETHER]
     for row, generator in enumerate(question.generators(seed)):
-        random = [drop(generator.choice(width, TOGETHER, replace=False))[name][row] for _ in range(DRAWS)]
+        random = [drop(generator.choice(width, TOGETHER, replace=False).tolist())[name][row] for _ in range(DRAWS)]
         found[row] = float(drop(first[row])[name][row] - torch.stack(random).mean())
     return found
 

@@ -120,7 +120,7 @@ def _heard(question: Question, whole: Batch, kind: Canonical, node: Tensor, weig
     if mask is not None:
         edges = edges[mask[edges]]
     nodes, owner = np.unique(question.graph.edges[kind].src[edges].numpy(), return_inverse=True)
-    shares = np.bincount(owner, weights=weights[edges.numpy()], minlength=len(nodes))
+    shares = np.bincount(owner, weights=weights[edges.numpy()], minlength=len(nodes)).astype(np.float64)
     return _Heard(nodes, shares, edges.numpy(), owner)
 
 

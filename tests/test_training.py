@@ -18,7 +18,6 @@ from conftest import IMAGE, USER, VIEWS
 import graphsocial as gs
 from graphsocial import runs
 from graphsocial.errors import DataError, InputError, TrainingError, UnknownNameError
-from graphsocial.featurizers.sentence import Sentence
 from graphsocial.fitting import Fitting, fit
 from graphsocial.plugins import names
 from graphsocial.tasks.edge_emotion import EdgeEmotion
@@ -140,7 +139,8 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_numbers(social: gs.GraphSto
 
 @pytest.mark.parametrize("model", [name for name in names("model") if name != "bayes_optimal"])
 def test_every_model_trains_and_predicts_through_the_same_calls(social: gs.GraphStore, model: str) -> None:
-    if model not in {name.replace("-", "_") for name in (EdgeEmotion.default_model, *EdgeEmotion.baselines)}:
+    for_edges = (EdgeEmotion.default_model, *EdgeEmotion.baselines, "comments_only")
+    if model not in {name.replace("-", "_") for name in for_edges}:
         with pytest.raises(InputError, match="nodes"):
             gs.train(social, "edge-emotion", model=model, epochs=1, features=HASHED)
         return
@@ -273,9 +273,8 @@ def test_bad_questions_get_clear_answers(social: gs.GraphStore) -> None:
         train(social, settings={"widht": 3})
     with pytest.raises(InputError, match="no text or image column"):
         gs.train(social, "edge-emotion", features={"user.voice": "sentence"})
-    tokens = Sentence(pooling="tokens")
     with pytest.raises(InputError, match=r"Sentence gives sequences; .*one vector for each row of 'group.description'"):
-        gs.train(social, "edge-emotion", features={"group.description": tokens})  # type: ignore[dict-item]
+        gs.train(social, "edge-emotion", features={"group.description": "sentence,pooling=tokens"})
     with pytest.raises(UnknownNameError, match="dataset"):
         train(social, dataset="large")
     with pytest.raises(UnknownNameError, match="edge type"):

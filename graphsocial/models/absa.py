@@ -66,7 +66,7 @@ class AbsaNetwork(DialogueNetwork):
         (size,) = self.widths.values()
         self.aspect = nn.Linear(size, width)
         self.context = RecurrentContext(size + width, settings.hidden, causal=settings.causal)
-        self.attention = CrossAttention(width, width, width, settings.heads)
+        self.to_aspect = CrossAttention(width, width, width, settings.heads)
         self.read_out, self.own = nn.Linear(width, width), nn.Linear(width, width)
         self.add_heads(graph, width)
 
@@ -79,5 +79,5 @@ class AbsaNetwork(DialogueNetwork):
         seen = given.mask[:, None, :].expand(-1, x.shape[1], -1)
         if self.causal:
             seen = seen & torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril()
-        told = self.attention(aspect, h, seen)
+        told = self.to_aspect(aspect, h, seen)
         return given.pick(torch.tanh(self.read_out(told) + self.own(h)))
