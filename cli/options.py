@@ -44,7 +44,7 @@ FeaturesOption = Annotated[
     typer.Option(
         "--features",
         metavar="COLUMN=ENCODER",
-        help="Such as image.file=vision:resnet50; none leaves a column out.",
+        help="Such as image.file=vision:resnet50; several joined by +; none leaves a column out.",
     ),
 ]
 
