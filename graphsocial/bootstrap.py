@@ -123,7 +123,7 @@ def paired_t(a: Sequence[float], b: Sequence[float]) -> tuple[float | None, floa
     (17.32..., 0.003...)
     """
     differences = np.subtract(a, b)
-    if len(differences) < 2 or np.ptp(differences) < 1e-12:
+    if len(differences) < 2 or not np.ptp(differences) > 1e-12:
         return None, None
     found = stats.ttest_rel(a, b)
     return float(found.statistic), float(found.pvalue)

@@ -177,8 +177,8 @@ def _scores(panel: Panel, scores: Scores, metrics: Sequence[str]) -> pl.DataFram
                     "config": one.config_id,
                     "runs": len(values),
                     "metric": metric,
-                    "mean": float(np.mean(values)),
-                    "sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+                    "mean": float(np.mean(values)) if np.isfinite(values).all() else None,
+                    "sd": float(np.std(values, ddof=1)) if len(values) > 1 and np.isfinite(values).all() else None,
                     "low": interval["low"],
                     "high": interval["high"],
                 }

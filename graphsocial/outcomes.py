@@ -123,20 +123,24 @@ class ValueOutcomes:
         return ValueOutcomes(self.target[rows], self.value[rows])
 
     def scores(self, weights: Array) -> dict[str, Array]:
-        """Mean absolute error, root mean squared error, Spearman's rank correlation, for each row of weights.
+        """Mean absolute error, root mean squared (logarithmic) error, Spearman's correlation, for each row of weights.
 
         Args:
             weights: (B, N), how often each row counts.
 
         Returns:
-            Metric → (B,); NaN where all weights are 0 or, for the correlation, nothing varies.
+            Metric → (B,); NaN where all weights are 0, for RMSLE where a number is negative, and for the correlation
+            where nothing varies.
         """
         error = self.value - self.target
+        positive = min(self.value.min(), self.target.min()) >= 0
+        ratio = np.log1p(self.value) - np.log1p(self.target) if positive else np.full(len(error), np.nan)
         total = weights.sum(1)
         with np.errstate(invalid="ignore", divide="ignore"):
             return {
                 "mae": weights @ np.abs(error) / total,
                 "rmse": np.sqrt(weights @ error**2 / total),
+                "rmsle": np.sqrt(weights @ ratio**2 / total),
                 "spearman": _correlation(_ranks(self.value, weights), _ranks(self.target, weights), weights),
             }
 
@@ -158,7 +162,7 @@ def is_classes(outcomes: Outcomes) -> TypeGuard[ClassOutcomes]:
 KEYS = ["split_id", "entity_id", "other_id"]
 METRICS = {
     ClassOutcomes: ("weighted_f1", "macro_f1", "accuracy", "log_loss"),
-    ValueOutcomes: ("mae", "rmse", "spearman"),
+    ValueOutcomes: ("mae", "rmse", "rmsle", "spearman"),
 }
 LOWER_IS_BETTER = frozenset({"log_loss", "mae", "rmse"})
 

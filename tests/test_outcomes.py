@@ -10,7 +10,7 @@ from scipy import stats
 import graphsocial as gs
 from graphsocial import runs
 from graphsocial.errors import DataError, InputError, UnknownNameError
-from graphsocial.metrics import multiclass
+from graphsocial.metrics import multiclass, regression
 from graphsocial.outcomes import ClassOutcomes, ValueOutcomes, one_target, read
 
 
@@ -54,6 +54,9 @@ def test_scores_of_numbers_are_scipy_s_with_ties_and_repeats() -> None:
     a, b = (np.repeat(x, times[0]) for x in (value, target))
     assert found["mae"][0] == pytest.approx(np.abs(a - b).mean())
     assert found["rmse"][0] == pytest.approx(np.sqrt(((a - b) ** 2).mean()))
+    assert np.isnan(found["rmsle"][0])  # a number is negative
+    positive = ValueOutcomes(target, np.abs(value)).scores(times.astype(float))
+    assert positive["rmsle"][0] == pytest.approx(regression(np.abs(a), b)["rmsle"])
     assert found["spearman"][0] == pytest.approx(stats.spearmanr(a, b).statistic)
 
 
