@@ -11,7 +11,20 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from . import analysing, comparing, data, explaining, judging, learning, looking, render, reproducing, supposing, tuning
+from . import (
+    analysing,
+    comparing,
+    data,
+    explaining,
+    judging,
+    learning,
+    looking,
+    render,
+    reporting,
+    reproducing,
+    supposing,
+    tuning,
+)
 from .options import Before, JsonOption, QuietOption, StoreOption
 
 INTERRUPTIONS = ("Query interrupted", "INTERRUPT Error: Interrupted!")  # how Ctrl-C looks after passing DuckDB
@@ -123,6 +136,12 @@ app.command(
         "graphsocial explain hmg_emo --split test --limit 200",
     )
 )(explaining.explain)
+app.command(
+    epilog=_examples(
+        "graphsocial report hmg_emo-1a2b",
+        "graphsocial report latest --output report.html --against user-image-bias --by user.gender",
+    )
+)(reporting.report)
 app.command(epilog=_examples("graphsocial runs", "graphsocial runs --task edge-emotion --each"))(learning.runs)
 app.command(
     epilog=_examples(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from graphsocial.featurization import featurize
     from graphsocial.ingestion import ingest
     from graphsocial.prediction import evaluate, predict
+    from graphsocial.reporting.writing import report
     from graphsocial.reproduction import reproduce
     from graphsocial.runs import Run, leaderboard
     from graphsocial.sampling import Visibility
@@ -56,6 +57,7 @@ _HOME = {
     "reproduce": "reproduction",
     "analyze": "analysis",
     "explain": "explanation",
+    "report": "reporting.writing",
     "GraphSocialError": "errors",
 }
 __all__ = [  # noqa: RUF022 - the order is the order of data
@@ -84,6 +86,7 @@ __all__ = [  # noqa: RUF022 - the order is the order of data
     "reproduce",
     "analyze",
     "explain",
+    "report",
     "GraphSocialError",
 ]
 

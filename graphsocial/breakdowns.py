@@ -104,7 +104,7 @@ def _named(values: pl.Series) -> Groups:
     else:
         counts = known.value_counts(sort=True)[known.name].to_list()
         kept = sorted(counts[:MOST_GROUPS])
-        names = [str(value) for value in kept]
+        names = [str(value).lower() if isinstance(value, bool) else str(value) for value in kept]
         rest = f"{len(counts) - len(kept):,} others"
         words = dict(zip(kept, names, strict=True))
         named = pl.Series([None if value is None else words.get(value, rest) for value in values])

@@ -50,3 +50,7 @@ class FeatureError(GraphSocialError, RuntimeError):
 
 class TrainingError(GraphSocialError, RuntimeError):
     """Training went wrong: a loss that is not finite, a checkpoint that does not fit."""
+
+
+class PackageError(GraphSocialError, ImportError):
+    """An optional package that this needs is not installed."""

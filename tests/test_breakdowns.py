@@ -51,7 +51,7 @@ def test_groups_are_what_sql_says(answered: tuple[gs.GraphStore, Examples, Outco
     expression = "case when age < 23 then 'young' else 'older' end"
     assert breakdowns.grouped_by(store, examples, "small", expression).to_list() == ["young"] * 3 + ["older"] * 2
     assert breakdowns.grouped_by(store, examples, "small", "image.id = 'i1'").to_list() == [
-        *("True", "False", "True", "False", "False")
+        *("true", "false", "true", "false", "false")
     ]
     assert breakdowns.grouped_by(store, examples, "elsewhere", "city").to_list() == ["not known"] * 5
 

@@ -41,6 +41,7 @@ COMMANDS = (
     "reproduce",
     "analyze",
     "explain",
+    "report",
     "runs",
     "sql",
     "info",

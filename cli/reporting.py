@@ -1,0 +1,56 @@
+"""The command that writes a page about a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import JsonOption, QuietOption, StoreOption, settle
+
+
+def report(
+    ctx: typer.Context,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the start of it, or latest.")],
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="RUN.html by default.", show_default=False)
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(metavar="RUN", help="A run, configuration or model beside it; may be given several times."),
+    ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SQL", help="Scores by group as well, such as user.age < 30; may be given several times."),
+    ] = None,
+    inside: Annotated[
+        bool, typer.Option("--inside/--no-inside", help="Rebuild the network to show its embeddings and gates.")
+    ] = True,
+    samples: Annotated[int, typer.Option(metavar="N", help="Of the bootstrap.")] = 1000,
+    store: StoreOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Write one HTML file about a run, which opens without a network: charts, tables and the model card.
+
+    It needs the packages of the extra 'report'.
+    """
+    session = settle(ctx, store, json, quiet)
+    with session.write() as opened:
+        from graphsocial.reporting.writing import report as write
+
+        with session.out.progress() as progress:
+            path = write(
+                opened,
+                run,
+                output=output,
+                against=against or (),
+                by=by or (),
+                inside=inside,
+                samples=samples,
+                progress=progress,
+            )
+    if session.out.json:
+        return session.out.value({"file": str(path), "bytes": path.stat().st_size})
+    session.out.table(["file", "MiB"], [(str(path), path.stat().st_size / 2**20)])

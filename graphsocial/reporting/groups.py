@@ -1,0 +1,96 @@
+"""Sections about whom the scores hide: those that training hardly knew, and groups of people and things."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from graphsocial.reporting import charts
+from graphsocial.reporting.page import Chart, Section, Table, interval, words
+from graphsocial.reporting.subject import LEAST_ROWS, Subject
+
+
+def cold_start(subject: Subject) -> Section | None:
+    """Scores by what training knew of the ends; nothing where rows are single nodes."""
+    found, metric = subject.comparison.groups, subject.comparison.metric
+    known = (
+        [name for name in found["by"].unique(maintain_order=True) if name not in subject.groupings]
+        if found.height
+        else []
+    )
+    if not known:
+        return None
+    frame = found.filter(pl.col("by").is_in(known)).with_columns(value=pl.col(metric))
+    shown = frame.filter(pl.col("rows") >= LEAST_ROWS).filter(pl.col("group").n_unique().over("by") > 1)
+    chart = Chart(
+        "Scores by what training knew",
+        charts.dodged(shown.with_columns(pl.col("group").cast(pl.String)), metric),
+        "The training degree of a node is the number of training rows that it is an end of; 0 is new. "
+        f"Groups of fewer than {LEAST_ROWS} rows, and groups without another beside them, are left out here.",
+    )
+    rows = [
+        [
+            row["by"],
+            row["group"],
+            row["rows"],
+            interval(row["value"], row["low"], row["high"]),
+            "few rows" * row["small"],
+        ]
+        for row in frame.filter(model=subject.label).to_dicts()
+    ]
+    columns = ["by", "group", "rows", words(metric), ""]
+    return Section(
+        "Cold start",
+        "How the scores depend on how much training knew about both ends of a pair.",
+        [*([chart] if shown.height else []), Table(f"{subject.label}, in numbers", columns, rows)],
+    )
+
+
+def groups(subject: Subject) -> Section | None:
+    """Scores by groups of people and things, and their differences; nothing where no column makes groups."""
+    found, metric = subject.comparison.groups, subject.comparison.metric
+    if not found.height:
+        return None
+    frame = found.filter(pl.col("by").is_in(subject.groupings), pl.col("model") == subject.label)
+    several = frame.group_by("by").len().filter(pl.col("len") > 1)["by"]
+    frame = frame.filter(pl.col("by").is_in(several.to_list())).with_columns(
+        by=pl.col("by").str.replace_all('"', "", literal=True), value=pl.col(metric)
+    )
+    if not frame.height:
+        return None
+    overall = subject.comparison.scores.filter(model=subject.label, metric=metric)["mean"][0]
+    rows = [
+        [
+            *(row["by"], row["group"], row["rows"], row["clusters"], interval(row["value"], row["low"], row["high"])),
+            interval(row["difference"], row["difference_low"], row["difference_high"], signed=True),
+            _remark(row),
+        ]
+        for row in frame.to_dicts()
+    ]
+    drawn = subject.comparison.cluster
+    columns = ["by", "group", "rows", "draws" if drawn == "row" else f"{drawn}s", words(metric), "group − others", ""]
+    return Section(
+        "Groups",
+        "Whether the model serves some people, or works on some things, worse than on others.",
+        [
+            Chart(
+                "Scores by group",
+                charts.ranges(frame, words(metric), reference=overall),
+                "The dashed line is the score of all rows; lines are 95 % intervals. Numbers are cut into quarters.",
+            ),
+            Table(
+                "In numbers",
+                columns,
+                rows,
+                "The difference is paired on the same bootstrap samples; ‘differs’ marks intervals that leave out 0. "
+                "Of many groups, one in twenty does so by chance.",
+            ),
+        ],
+    )
+
+
+def _remark(row: dict[str, Any]) -> str:
+    low, high = row["difference_low"], row["difference_high"]
+    differs = low is not None and (low > 0 or high < 0)
+    return "few rows" if row["small"] else "differs" if differs else ""

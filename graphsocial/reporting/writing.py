@@ -1,0 +1,123 @@
+"""From a run in the store to a page in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from graphsocial import runs
+from graphsocial.errors import InputError, MissingFileError
+from graphsocial.reporting import card, groups, inner, network, results
+from graphsocial.reporting.embeddings import look
+from graphsocial.reporting.page import Page, Section, package, words, written
+from graphsocial.reporting.subject import Subject, subjects
+from graphsocial.runs import Run
+from graphsocial.store import GraphStore
+
+Progress = Callable[[str, int, int], None]
+SECTIONS: tuple[Callable[[Subject], Section | None], ...] = (
+    results.scores,
+    results.learning,
+    results.classes,
+    results.numbers,
+    results.calibration,
+    groups.cold_start,
+    groups.groups,
+    network.graph,
+)
+
+
+def report(
+    store: GraphStore,
+    run: Run | str,
+    *,
+    output: Path | str | None = None,
+    against: Sequence[Run | str] = (),
+    by: Sequence[str] = (),
+    inside: bool = True,
+    samples: int = 1000,
+    progress: Progress | None = None,
+) -> Path:
+    """Write one HTML file about a run, which opens without a network: charts, tables, model card.
+
+    Args:
+        run: a run, its id, the start of it, or `latest`; the seeds of its configuration are taken together.
+        output: the file; `<run>.html` in the current folder by default.
+        against: other runs, configurations or models of the same question, as in `compare`.
+        by: further SQL expressions to group by, as in `compare`.
+        inside: rebuild the network to show embeddings and gates; it reads the run's weights and the whole graph.
+        samples: of the bootstrap.
+        progress: told (what, done, of how many).
+
+    Returns:
+        The file.
+
+    Raises:
+        PackageError: the packages of the extra `report` are not installed.
+        DataError: the run has no labelled test predictions.
+        InputError: the run is not done, or `against` answers another question.
+    """
+    for name in ("altair", "vl_convert"):
+        package(name)
+    run = runs.load(store, run) if isinstance(run, str) else run
+    if run.status != "done":
+        raise InputError(f"The run '{run.id}' is not done; finish it with the `train` command that began it.")
+    path = Path(f"{run.id}.html" if output is None else output)
+    if not path.parent.is_dir():
+        raise MissingFileError(f"There is no folder '{path.parent}' for the report.")
+    tell = progress or (lambda what, done, of: None)
+    tell("comparing", 0, 3)
+    found = subjects(store, run, against=against, by=by, samples=samples)
+    tell("looking inside", 1, 3)
+    sections: list[Section] = []
+    seen = look(store, run) if inside else None
+    for subject in found:
+        own = [section for make in SECTIONS if (section := make(subject))]
+        if seen is not None:
+            own += [section for make in (inner.embeddings, inner.gates) if (section := make(subject, seen))]
+        sections += own if len(found) == 1 else [_titled(section, subject) for section in own]
+    sections.append(card.card(found[0]))
+    tell("writing", 2, 3)
+    text = _page(found, sections).html()
+    partly = path.with_name(f".{path.name}.part")
+    partly.write_text(text, encoding="utf-8")
+    partly.replace(path)
+    return path
+
+
+def _titled(section: Section, subject: Subject) -> Section:
+    return replace(section, title=f"{section.title}: {subject.examples.target}")
+
+
+def _page(found: Sequence[Subject], sections: Sequence[Section]) -> Page:
+    first = found[0]
+    record = first.record
+    numbers = [number for subject in found for number in _numbers(subject, several=len(found) > 1)]
+    finished = f", trained {record['finished_at']:%-d %B %Y}" if record["finished_at"] else ""
+    return Page(
+        title=f"{first.run.model} on {first.run.dataset}",
+        subtitle=f"{first.run.task}, split {record['split']}, run {first.run.id}{finished}",
+        numbers=numbers,
+        notes=list(dict.fromkeys(note for subject in found for note in subject.comparison.notes)),
+        sections=sections,
+    )
+
+
+def _numbers(subject: Subject, *, several: bool) -> list[tuple[str, str, str]]:
+    """The few that matter: scores with their intervals, what the graph is worth, calibration."""
+    found = subject.comparison
+    before = f"{subject.examples.target}: " if several else ""
+    numbers = []
+    for row in found.scores.filter(model=subject.label).to_dicts()[: 1 if several else 4]:
+        if row["mean"] is not None:
+            told = f"{row['low']:.3f} to {row['high']:.3f}" if row["low"] is not None else ""
+            numbers.append((before + words(row["metric"]), written(row["mean"]), told))
+    for row in found.lift.filter(model=subject.label, metric=found.metric).to_dicts() if found.lift.height else []:
+        if row["difference"] is not None and row["low"] is not None:
+            told = f"{row['low']:+.3f} to {row['high']:+.3f}"
+            numbers.append((f"{before}graph lift", f"{row['difference']:+.3f}", told))
+    for row in found.calibration.filter(model=subject.label).to_dicts() if found.calibration.height else []:
+        told = f"temperature {row['temperature']:.2f}" if row["temperature"] is not None else ""
+        numbers.append((f"{before}calibration error", written(row["calibration_error"]), told))
+    return numbers
