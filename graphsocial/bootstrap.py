@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -52,23 +52,32 @@ class Resamples:
         return int(self.clusters.max()) + 1
 
     def weights(self) -> Iterator[Array]:
-        """The samples in chunks: (b, N), how often each row was drawn."""
+        """The samples in chunks: (b, C), how often each cluster was drawn."""
         generator = np.random.default_rng(self.seed)
-        size = max(1, CHUNK // max(self.count, len(self.clusters)))
+        size = max(1, CHUNK // len(self.clusters))
         for start in range(0, self.samples, size):
             chunk = min(size, self.samples - start)
             drawn = generator.integers(0, self.count, (chunk, self.count)) + np.arange(chunk)[:, None] * self.count
             times = np.bincount(drawn.reshape(-1), minlength=chunk * self.count).reshape(chunk, self.count)
-            yield times[:, self.clusters].astype(np.float64)
+            yield times.astype(np.float64)
 
-    def scores(self, parts: Mapping[Hashable, Part]) -> Scores:
-        """The mean scores of each part, over all its rows and over each sample."""
+    def scores(self, parts: Mapping[Hashable, Part], metrics: Collection[str] | None = None) -> Scores:
+        """The mean scores of each part, over all its rows and over each sample.
+
+        Args:
+            parts: what is scored.
+            metrics: the ones that samples are scored by; all by default.
+        """
         sampled: dict[Hashable, list[dict[str, Array]]] = {name: [] for name in parts}
         taken = {name: [one.take(part.rows) for one in part.outcomes] for name, part in parts.items()}
+        used = {name: np.unique(self.clusters[part.rows], return_inverse=True) for name, part in parts.items()}
         for weights in self.weights():
-            for name, part in parts.items():
-                sampled[name].append(mean_scores(taken[name], weights[:, part.rows]))
-        whole = {name: mean_scores(one, np.ones((1, len(parts[name].rows)))) for name, one in taken.items()}
+            for name, (clusters, place) in used.items():
+                drawn = weights[:, clusters]
+                sampled[name].append(_mean([one.scores(drawn, place, metrics) for one in taken[name]]))
+        whole = {
+            name: _mean([one.scores(np.ones((1, len(parts[name].rows)))) for one in taken[name]]) for name in parts
+        }
         return Scores(
             {name: {metric: float(value[0]) for metric, value in found.items()} for name, found in whole.items()},
             {
@@ -102,9 +111,7 @@ class Scores:
         )
 
 
-def mean_scores(outcomes: Sequence[Outcomes], weights: Array) -> dict[str, Array]:
-    """Metric → (B,) the mean over outcomes of their scores under weights (B, N)."""
-    each = [one.scores(weights) for one in outcomes]
+def _mean(each: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
     return {metric: np.mean([found[metric] for found in each], axis=0) for metric in each[0]}
 
 

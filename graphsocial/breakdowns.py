@@ -135,7 +135,7 @@ def by_group(
                 for side, mask in ((True, inside), (False, ~inside)):
                     if mask.any():
                         parts[by, group, model, side] = Part(seeds, np.flatnonzero(mask))
-    scores = resamples.scores(parts)
+    scores = resamples.scores(parts, [metric])
     rows: list[dict[str, Any]] = []
     for by, groups in groupings.items():
         for group in groups.unique().sort():

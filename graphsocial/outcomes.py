@@ -6,7 +6,7 @@ of resamples at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from typing import TypeGuard
 
@@ -20,6 +20,7 @@ from graphsocial.splits import ROLES
 from graphsocial.store import GraphStore, literal
 
 Array = NDArray[np.float64]
+Clusters = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -69,32 +70,37 @@ class ClassOutcomes:
         """Some rows."""
         return ClassOutcomes(*(getattr(self, field.name)[rows] for field in fields(self)))
 
-    def scores(self, weights: Array) -> dict[str, Array]:
+    def scores(
+        self, weights: Array, clusters: Clusters | None = None, metrics: Collection[str] | None = None
+    ) -> dict[str, Array]:
         """Weighted F1, macro F1, accuracy, log loss (nats), as in `metrics.multiclass`, for each row of weights.
 
         Args:
-            weights: (B, N), how often each row counts.
+            weights: (B, C), how often each cluster of rows counts.
+            clusters: (N,) the cluster of each row; each row is one by default.
+            metrics: the ones that are wanted; all by default.
 
         Returns:
             Metric → (B,); NaN where all weights are 0.
         """
         classes = self.probabilities.shape[1]
-        cells = np.zeros((len(self.target), classes * classes + 1), dtype=np.float32)
+        cells = np.zeros((len(self.target), classes * classes + 1))
         cells[np.arange(len(self.target)), self.target * classes + self.chosen] = 1
         cells[:, -1] = self.losses
-        sums = (weights.astype(np.float32) @ cells).astype(np.float64)
+        sums = _weighted(cells, weights, clusters)
         confusion = sums[:, :-1].reshape(-1, classes, classes)  # (B, true, chosen)
         support, named = confusion.sum(2), confusion.sum(1)
         right = np.diagonal(confusion, axis1=1, axis2=2)
         with np.errstate(invalid="ignore", divide="ignore"):
             f1 = np.nan_to_num(2 * right / (support + named))
             total = support.sum(1)
-            return {
+            found = {
                 "weighted_f1": (f1 * support).sum(1) / total,
                 "macro_f1": f1.sum(1) / ((support + named) > 0).sum(1),
                 "accuracy": right.sum(1) / total,
                 "log_loss": sums[:, -1] / total,
             }
+        return {name: values for name, values in found.items() if metrics is None or name in metrics}
 
     @property
     def losses(self) -> Array:
@@ -122,11 +128,15 @@ class ValueOutcomes:
         """Some rows."""
         return ValueOutcomes(self.target[rows], self.value[rows])
 
-    def scores(self, weights: Array) -> dict[str, Array]:
+    def scores(
+        self, weights: Array, clusters: Clusters | None = None, metrics: Collection[str] | None = None
+    ) -> dict[str, Array]:
         """Mean absolute error, root mean squared (logarithmic) error, Spearman's correlation, for each row of weights.
 
         Args:
-            weights: (B, N), how often each row counts.
+            weights: (B, C), how often each cluster of rows counts.
+            clusters: (N,) the cluster of each row; each row is one by default.
+            metrics: the ones that are wanted; all by default. The correlation takes far longer than the others.
 
         Returns:
             Metric → (B,); NaN where all weights are 0, for RMSLE where a number is negative, and for the correlation
@@ -135,14 +145,18 @@ class ValueOutcomes:
         error = self.value - self.target
         positive = min(self.value.min(), self.target.min()) >= 0
         ratio = np.log1p(self.value) - np.log1p(self.target) if positive else np.full(len(error), np.nan)
-        total = weights.sum(1)
+        cells = np.stack([np.ones(len(error)), np.abs(error), error**2, ratio**2], axis=1)
+        total, absolute, squared, logarithmic = _weighted(cells, weights, clusters).T
         with np.errstate(invalid="ignore", divide="ignore"):
-            return {
-                "mae": weights @ np.abs(error) / total,
-                "rmse": np.sqrt(weights @ error**2 / total),
-                "rmsle": np.sqrt(weights @ ratio**2 / total),
-                "spearman": _correlation(_ranks(self.value, weights), _ranks(self.target, weights), weights),
+            found = {
+                "mae": absolute / total,
+                "rmse": np.sqrt(squared / total),
+                "rmsle": np.sqrt(logarithmic / total),
             }
+            if metrics is None or "spearman" in metrics:
+                each = weights if clusters is None else weights[:, clusters]  # (B, N)
+                found["spearman"] = _correlation(_ranks(self.value, each), _ranks(self.target, each), each)
+        return {name: values for name, values in found.items() if metrics is None or name in metrics}
 
     @property
     def errors(self) -> Array:
@@ -165,6 +179,16 @@ METRICS = {
     ValueOutcomes: ("mae", "rmse", "rmsle", "spearman"),
 }
 LOWER_IS_BETTER = frozenset({"log_loss", "mae", "rmse"})
+
+
+def _weighted(cells: Array, weights: Array, clusters: Clusters | None) -> Array:
+    """(B, M) the weighted sums of (N, M) cells; the rows of a cluster are added first."""
+    if clusters is not None:
+        sums = np.zeros((weights.shape[1], cells.shape[1]))
+        np.add.at(sums, clusters, cells)
+        cells = sums
+    found: Array = weights @ cells
+    return found
 
 
 def _ranks(values: Array, weights: Array) -> Array:

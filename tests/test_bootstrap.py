@@ -40,13 +40,23 @@ def test_rows_that_share_a_user_are_worth_less() -> None:
 
 
 def test_clusters_bring_all_their_rows_and_samples_have_their_number() -> None:
-    clusters = np.array([0, 0, 0, 1, 2, 2])
-    weights = np.concatenate(list(Resamples(clusters, 50).weights()))
-    assert weights.shape == (50, 6)
-    assert (weights[:, 0] == weights[:, 1]).all()
-    assert (weights[:, [0, 3, 4]].sum(1) == 3).all()
-    again = np.concatenate(list(Resamples(clusters, 50).weights()))
-    assert (weights == again).all()
+    resamples = Resamples(np.array([0, 0, 0, 1, 2, 2]), 50)
+    weights = np.concatenate(list(resamples.weights()))
+    assert weights.shape == (50, 3)
+    assert (weights.sum(1) == 3).all()
+    assert (weights == np.concatenate(list(resamples.weights()))).all()
+    outcomes = ValueOutcomes(np.zeros(6), np.arange(6.0))
+    found = resamples.scores({"a": Part([outcomes], np.arange(6))}).sampled["a"]
+    by_rows = outcomes.scores(weights[:, resamples.clusters])
+    for metric in ("mae", "rmse", "rmsle"):
+        assert found[metric] == pytest.approx(by_rows[metric])
+
+
+def test_only_what_is_wanted_is_sampled() -> None:
+    outcomes = ValueOutcomes(np.arange(9.0), np.arange(9.0)[::-1])
+    found = Resamples(np.arange(9), 100).scores({"a": Part([outcomes], np.arange(9))}, ["mae"])
+    assert list(found.sampled["a"]) == ["mae"]
+    assert found.value["a"]["spearman"] == pytest.approx(-1)
 
 
 def test_differences_are_paired_and_narrower_than_their_parts() -> None:

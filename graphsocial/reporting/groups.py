@@ -14,37 +14,34 @@ from graphsocial.reporting.subject import LEAST_ROWS, Subject
 def cold_start(subject: Subject) -> Section | None:
     """Scores by what training knew of the ends; nothing where rows are single nodes."""
     found, metric = subject.comparison.groups, subject.comparison.metric
-    known = (
-        [name for name in found["by"].unique(maintain_order=True) if name not in subject.groupings]
-        if found.height
-        else []
-    )
-    if not known:
+    if not found.height:
         return None
-    frame = found.filter(pl.col("by").is_in(known)).with_columns(value=pl.col(metric))
+    frame = found.filter(~pl.col("by").is_in(subject.groupings)).with_columns(value=pl.col(metric))
+    if not frame.height:
+        return None
     shown = frame.filter(pl.col("rows") >= LEAST_ROWS).filter(pl.col("group").n_unique().over("by") > 1)
-    chart = Chart(
-        "Scores by what training knew",
-        charts.dodged(shown.with_columns(pl.col("group").cast(pl.String)), metric),
-        "The training degree of a node is the number of training rows that it is an end of; 0 is new. "
-        f"Groups of fewer than {LEAST_ROWS} rows, and groups without another beside them, are left out here.",
-    )
+    parts: list[Chart | Table] = []
+    if shown.height:
+        parts.append(
+            Chart(
+                "Scores by what training knew",
+                charts.dodged(shown, metric),
+                "The training degree of a node is the number of training rows that it is an end of; 0 is new. Groups "
+                f"of fewer than {LEAST_ROWS} rows, and groups without another beside them, are left out here.",
+            )
+        )
     rows = [
         [
             row["by"],
             row["group"],
             row["rows"],
             interval(row["value"], row["low"], row["high"]),
-            "few rows" * row["small"],
+            "few rows" if row["small"] else "",
         ]
         for row in frame.filter(model=subject.label).to_dicts()
     ]
-    columns = ["by", "group", "rows", words(metric), ""]
-    return Section(
-        "Cold start",
-        "How the scores depend on how much training knew about both ends of a pair.",
-        [*([chart] if shown.height else []), Table(f"{subject.label}, in numbers", columns, rows)],
-    )
+    parts.append(Table(f"{subject.label}, in numbers", ["by", "group", "rows", words(metric), ""], rows))
+    return Section("Cold start", "How the scores depend on how much training knew about both ends of a pair.", parts)
 
 
 def groups(subject: Subject) -> Section | None:

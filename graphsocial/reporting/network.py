@@ -83,7 +83,7 @@ def _survival(degrees: NDArray[np.int64], of: str) -> pl.DataFrame:
 
 def _error_by_degree(subject: Subject, place: int, degree: pl.DataFrame, by: str) -> list[dict[str, Any]]:
     ids = subject.examples.ids[place]
-    found = pl.DataFrame({"id": ids, "error": subject.errors}).join(degree, on="id", how="left")
+    found = pl.DataFrame({"id": ids}).join(degree, on="id", how="left", maintain_order="left")
     bands = np.searchsorted(list(BANDS.values()), found["degree"].fill_null(0).to_numpy(), side="right") - 1
     rows = _means(subject.errors, np.asarray(list(BANDS))[bands], list(BANDS), by, ids)
     return rows if len(rows) > 1 else []
