@@ -68,10 +68,10 @@ LAYERS: list[list[set[str]]] = [
     [{"outcomes"}, {"bootstrap", "calibration", "configurations"}, {"breakdowns"}, {"comparison"}],
     [{"audits", "audits.base"}, {"audits.messages"}, {"audits.*"}, {"auditing"}],
     [
-        {"reporting.page", "reporting.subject"},
+        {"reporting", "reporting.page", "reporting.subject"},
         {"reporting.charts", "reporting.embeddings"},
         {"reporting.results", "reporting.groups", "reporting.network", "reporting.inner", "reporting.card"},
-        {"reporting", "reporting.writing"},
+        {"reporting.writing"},
     ],
     [{"doctor"}],
     [{"cli.*"}],

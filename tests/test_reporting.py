@@ -96,9 +96,8 @@ def test_a_browser_draws_it_whole(written: Path, tmp_path: Path) -> None:
     pixels = np.asarray(Image.open(shot).convert("RGB"))
     assert pixels.shape[1] == 1280
     coloured = (pixels.max(axis=2).astype(int) - pixels.min(axis=2)) > 60
-    assert coloured.mean() > 0.002  # more than black text on white
-    blue = np.abs(pixels.astype(int) - (0x00, 0x72, 0xB2)).sum(axis=2) < 30
-    assert blue.any(axis=1).mean() > 0.1  # charts all along the page
+    for part in np.array_split(coloured, 3):  # more than black text on white, all along the page
+        assert part.any(axis=1).mean() > 0.05
 
 
 def test_answers_that_are_numbers_have_their_own_sections(social: gs.GraphStore, tmp_path: Path) -> None:
