@@ -83,7 +83,7 @@ def show(out: Output, found: Comparison) -> None:
     out.table(*_calibration(found), title="calibration, and wrong answers among the surest")
     out.say(
         f"Intervals: {found.level:.0%}, bootstrap of test rows {drawn}; p: paired t test over seeds. "
-        "* fewer than 30 rows."
+        f"* fewer than 30 rows{'' if found.cluster == 'row' else f' or 10 {found.cluster}s'}."
     )
     for note in found.notes:
         out.say(note)

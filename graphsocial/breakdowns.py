@@ -17,6 +17,7 @@ from graphsocial.store import GraphStore, literal, quote
 
 DEGREES = {"0": 0, "1–2": 1, "3–9": 3, "10+": 10}  # label → the least degree
 SMALL = 30  # rows, below which a group's score says little
+FEW = 10  # clusters, below which its interval does
 BANDS = 4
 MOST_GROUPS = 20
 Groups = pl.Series
@@ -125,7 +126,8 @@ def by_group(
 
     Returns:
         `by`, `group`, `model`, `rows`, `clusters`, every metric, `low` and `high` of `metric`, `difference` from the
-        other rows with `difference_low` and `difference_high`, `small` (fewer than 30 rows: do not build on it).
+        other rows with `difference_low` and `difference_high`, `small` (fewer than 30 rows or 10 clusters: do not build
+        on it).
     """
     parts: dict[Hashable, Part] = {}
     for by, groups in groupings.items():
@@ -142,6 +144,7 @@ def by_group(
             for model in outcomes:
                 here, there = (by, group, model, True), (by, group, model, False)
                 own = parts[here].rows
+                clusters = len(np.unique(resamples.clusters[own]))
                 interval = scores.interval(here, metric)
                 gap = scores.difference(here, there, metric) if there in parts else dict.fromkeys(interval)
                 rows.append(
@@ -150,14 +153,14 @@ def by_group(
                         "group": group,
                         "model": model,
                         "rows": len(own),
-                        "clusters": len(np.unique(resamples.clusters[own])),
+                        "clusters": clusters,
                         **scores.value[here],
                         "low": interval["low"],
                         "high": interval["high"],
                         "difference": gap["value"],
                         "difference_low": gap["low"],
                         "difference_high": gap["high"],
-                        "small": len(own) < SMALL,
+                        "small": len(own) < SMALL or clusters < FEW,
                     }
                 )
     return pl.DataFrame(rows, infer_schema_length=None)

@@ -18,6 +18,7 @@ from graphsocial.runs import Run
 from graphsocial.store import GraphStore
 
 LEAST_SAMPLES = 100
+LEAST_CLUSTERS = 30  # below which the bootstrap is too narrow
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,8 @@ def compare(
     curves, notes = _calibration(store, panel, split)
     if panel.left_out:
         notes.append(f"{panel.left_out:,} rows are left out, since not all runs answered them.")
+    if resamples.count < LEAST_CLUSTERS:
+        notes.append(f"Only {resamples.count} clusters of rows ({panel.drawn(cluster)}): the intervals are rough.")
     if without is None:
         notes.append("There are no runs of features_only with these features on this split, so no graph lift.")
     lifted = [label for label in (first, *others) if label != without] if without else []

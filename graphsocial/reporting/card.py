@@ -130,7 +130,7 @@ def _limits(subject: Subject) -> list[str]:
             points.append("No test row has an end that is new to training: nothing is known about new users or things.")
         small = by.filter(by["small"], by["model"] == subject.label).height
         if small:
-            points.append(f"{small} of the groups above have fewer than 30 test rows; their scores say little.")
+            points.append(f"{small} of the groups above are too small for their scores to say much.")
     weak = found.classes.filter(found.classes["model"] == subject.label) if found.classes.height else found.classes
     if weak.height:
         worst = weak.filter(weak["support"] > 0).sort("f1").row(0, named=True)

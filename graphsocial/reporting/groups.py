@@ -36,7 +36,7 @@ def cold_start(subject: Subject) -> Section | None:
             row["group"],
             row["rows"],
             interval(row["value"], row["low"], row["high"]),
-            "few rows" if row["small"] else "",
+            "too small" if row["small"] else "",
         ]
         for row in frame.filter(model=subject.label).to_dicts()
     ]
@@ -81,7 +81,7 @@ def groups(subject: Subject) -> Section | None:
                 columns,
                 rows,
                 "The difference is paired on the same bootstrap samples; ‘differs’ marks intervals that leave out 0. "
-                "Of many groups, one in twenty does so by chance.",
+                "Of many groups, one in twenty does so by chance. Too small: fewer than 30 rows or 10 draws.",
             ),
         ],
     )
@@ -90,4 +90,4 @@ def groups(subject: Subject) -> Section | None:
 def _remark(row: dict[str, Any]) -> str:
     low, high = row["difference_low"], row["difference_high"]
     differs = low is not None and (low > 0 or high < 0)
-    return "few rows" if row["small"] else "differs" if differs else ""
+    return "too small" if row["small"] else "differs" if differs else ""
