@@ -95,7 +95,8 @@ def compare(
             each of the others.
         by: SQL expressions over the ends' columns to group by; see `breakdowns.grouped_by`.
         target: needed where a task has several.
-        metric: the one that groups have intervals for; by default weighted_f1, of numbers mae.
+        metric: the one that groups have intervals for; by default the one that chose the epochs, where such answers
+            have it, else weighted_f1 or mae.
         split: the part that is scored.
         cluster: what the bootstrap draws: all rows of a `source` (a user) or of a `destination` (an image) together,
             or every `row` by itself.
@@ -116,7 +117,7 @@ def compare(
     first, *others = [one.label for one in panel.configurations[: len(named)]]
     without = next((one.label for one in panel.configurations if bare and one.config_id == bare.config_id), None)
     metrics = METRICS[type(panel.outcomes[first][0])]
-    metric = metric or metrics[0]
+    metric = metric or _selected_by(store, named[0].runs[0], metrics) or metrics[0]
     if metric not in metrics:
         raise UnknownNameError.of("metric of such answers", metric, metrics)
     resamples = Resamples(panel.clusters(cluster), samples, seed)
@@ -155,6 +156,11 @@ def compare(
         abstention=curves["abstention"],
         notes=tuple(notes),
     )
+
+
+def _selected_by(store: GraphStore, run: Run, metrics: Sequence[str]) -> str | None:
+    row = store.first("select metric from run_epochs where run_id = ? limit 1", [run.id])
+    return row[0] if row and row[0] in metrics else None
 
 
 def _each_run(panel: Panel, label: str) -> dict[tuple[str, int], dict[str, float]]:

@@ -104,6 +104,8 @@ def test_numbers_have_errors_and_no_calibration(social: gs.GraphStore) -> None:
         write_run(social, model, rows, model=model, config_id=model, entity_type="user", task="user-age")
     found = gs.compare(social, ["good", "poor"], by="city", samples=300)
     assert (found.metric, found.cluster) == ("mae", "row")
+    social.connection.execute("insert into run_epochs values ('good', 1, 0.1, 'rmse', 2.0, 0.01, 1.0)")
+    assert gs.compare(social, ["good"], samples=100).metric == "rmse"
     assert found.differences["metric"].to_list() == ["mae", "rmse", "rmsle", "spearman"]
     assert (found.differences["high"][:2] < 0).all()
     assert found.differences["low"][3] > 0
