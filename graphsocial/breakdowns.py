@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -104,13 +105,18 @@ def _named(values: pl.Series) -> Groups:
         named = pl.Series([None if value is None else names[at] for value, at in zip(values, place, strict=True)])
     else:
         counts = known.value_counts(sort=True)[known.name].to_list()
-        kept = sorted(counts[:MOST_GROUPS])
+        kept = sorted(counts[:MOST_GROUPS], key=_natural)
         names = [str(value).lower() if isinstance(value, bool) else str(value) for value in kept]
         rest = f"{len(counts) - len(kept):,} others"
         words = dict(zip(kept, names, strict=True))
         named = pl.Series([None if value is None else words.get(value, rest) for value in values])
         names += [rest] if len(counts) > len(kept) else []
     return named.fill_null("not known").cast(pl.Enum([*dict.fromkeys([*names, "not known"])]))
+
+
+def _natural(value: object) -> list[int | str]:
+    """A key that sorts `9` before `10`."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", str(value))]
 
 
 def by_group(

@@ -32,6 +32,11 @@ def _order(frame: pl.DataFrame, column: str) -> list[str]:
     return [str(value) for value in (values.sort() if isinstance(values.dtype, pl.Enum) else values)]
 
 
+def _paler(where: str, otherwise: float) -> Any:
+    alt = package("altair")
+    return alt.condition(where, alt.value(0.25), alt.value(otherwise))
+
+
 def forest(frame: pl.DataFrame) -> Spec:
     """Scores with intervals, a panel for each metric: `model`, `metric`, `mean`, `low`, `high`."""
     alt = package("altair")
@@ -207,7 +212,7 @@ def dodged(frame: pl.DataFrame, metric: str) -> Spec:
 
 
 def ranges(frame: pl.DataFrame, title: str, *, reference: float | None = None) -> Spec:
-    """`by`, `group`, `value`, `low`, `high`, `rows`: a panel for each grouping, groups below each other."""
+    """`by`, `group`, `value`, `low`, `high`, `rows`, maybe `small`: a panel for each grouping, groups in lines."""
     alt = package("altair")
     panels = []
     low, high = frame["low"].min(), frame["high"].max()
@@ -217,8 +222,10 @@ def ranges(frame: pl.DataFrame, title: str, *, reference: float | None = None) -
         base = _data(part).encode(y=alt.Y("group:N", sort=_order(part, "group"), title=None))
         told = ["group:N", alt.Tooltip("rows:Q", format=","), alt.Tooltip("value:Q", format=".3f")]
         layers = [
-            base.mark_rule(color=PALETTE[0], opacity=0.55).encode(x=across, x2="high:Q"),
-            base.mark_point(color=PALETTE[0], size=60).encode(x="value:Q", tooltip=told),
+            base.mark_rule(color=PALETTE[0]).encode(x=across, x2="high:Q", opacity=_paler("datum.small", 0.55)),
+            base.mark_point(color=PALETTE[0], size=60).encode(
+                x="value:Q", tooltip=told, opacity=_paler("datum.small", 0.9)
+            ),
         ]
         if reference is not None:
             line = _data(pl.DataFrame({"at": [reference]})).mark_rule(color=SOFT, strokeDash=[4, 4], strokeWidth=1.2)

@@ -59,11 +59,12 @@ def groups(subject: Subject) -> Section | None:
     overall = subject.comparison.scores.filter(model=subject.label, metric=metric)["mean"][0]
     rows = [
         [
-            *(row["by"], row["group"], row["rows"], row["clusters"], interval(row["value"], row["low"], row["high"])),
+            *("" if row["by"] == before else row["by"], row["group"], row["rows"], row["clusters"]),
+            interval(row["value"], row["low"], row["high"]),
             interval(row["difference"], row["difference_low"], row["difference_high"], signed=True),
             _remark(row),
         ]
-        for row in frame.to_dicts()
+        for before, row in zip([None, *frame["by"]], frame.to_dicts(), strict=False)
     ]
     drawn = subject.comparison.cluster
     columns = ["by", "group", "rows", "draws" if drawn == "row" else f"{drawn}s", words(metric), "group − others", ""]
@@ -74,7 +75,8 @@ def groups(subject: Subject) -> Section | None:
             Chart(
                 "Scores by group",
                 charts.ranges(frame, words(metric), reference=overall),
-                "The dashed line is the score of all rows; lines are 95 % intervals. Numbers are cut into quarters.",
+                "The dashed line is the score of all rows; lines are 95 % intervals, pale where a group is too "
+                "small. Numbers are cut into quarters.",
             ),
             Table(
                 "In numbers",

@@ -12,6 +12,7 @@ from typing import Any
 
 from graphsocial.errors import PackageError
 
+FOLDED = 15  # rows, above which a table is shown on a click
 RUNTIME = "window.draw = (where, spec, config) => vegaEmbed(where, spec, {config, actions: false, renderer: 'svg'});"
 
 
@@ -105,6 +106,7 @@ class Page:
         charts = [part for section in self.sections for part in section.parts if isinstance(part, Chart)]
         text: str = template.render(
             page=self,
+            folded=FOLDED,
             style=(folder / "page.css").read_text("utf-8"),
             runtime=convert.javascript_bundle(RUNTIME).replace("</script", "<\\/script"),
             specs=_json([chart.spec for chart in charts]),
