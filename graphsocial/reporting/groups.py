@@ -76,7 +76,7 @@ def groups(subject: Subject) -> Section | None:
                 "Scores by group",
                 charts.ranges(frame, words(metric), reference=overall),
                 "The dashed line is the score of all rows; lines are 95 % intervals, pale where a group is too "
-                "small. Numbers are cut into quarters.",
+                "small. Numbers with many values are cut into quarters.",
             ),
             Table(
                 "In numbers",
