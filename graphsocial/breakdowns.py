@@ -106,12 +106,18 @@ def _named(values: pl.Series) -> Groups:
     else:
         counts = known.value_counts(sort=True)[known.name].to_list()
         kept = sorted(counts[:MOST_GROUPS], key=_natural)
-        names = [str(value).lower() if isinstance(value, bool) else str(value) for value in kept]
+        names = [_word(value) for value in kept]
         rest = f"{len(counts) - len(kept):,} others"
         words = dict(zip(kept, names, strict=True))
         named = pl.Series([None if value is None else words.get(value, rest) for value in values])
         names += [rest] if len(counts) > len(kept) else []
     return named.fill_null("not known").cast(pl.Enum([*dict.fromkeys([*names, "not known"])]))
+
+
+def _word(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _natural(value: object) -> list[int | str]:

@@ -176,3 +176,23 @@ def test_neighbours_that_agree_are_counted() -> None:
     assert embeddings.agreement(vectors, pl.Series(["a", "b"] * 20)) == pytest.approx(0.5, abs=0.15)
     assert embeddings.agreement(vectors, pl.Series([1.0] * 20 + [2.0] * 20)) == pytest.approx(1)
     assert embeddings.picture(vectors).shape == (40, 2)
+
+
+def test_several_targets_share_what_they_have_in_common(social: gs.GraphStore, tmp_path: Path) -> None:
+    rows = []
+    for n in range(40):
+        truth = "awe" if n % 2 else "fear"
+        rows.append({"entity_id": f"u{n}", "target": "age", "value": 30.0 + n % 3, "true_value": 20.0 + n})
+        rows.append({**answer(f"u{n}", "", truth, [0.6, 0.3, 0.1], target="mood"), "other_id": None})
+    config = {"task": {"name": "user-age"}, "model": {"name": "m"}, "fitting": {}, "visibility": {}, "as_of": None}
+    write_run(social, "a", rows, model="m", task="user-age", entity_type="user", config=config)
+    social.connection.executemany(
+        "insert into run_epochs values ('a', ?, 0.5, 'rmse', 2.0, 0.01, 1.0)", [[epoch] for epoch in (1, 2)]
+    )
+    path = gs.report(social, "a", output=tmp_path / "a.html", inside=False, samples=100)
+    assert headings(path) == [
+        *("Scores: age", "Learning curves", "Predicted and true: age", "Groups: age", "Errors in the graph: age"),
+        *("Scores: mood", "Classes: mood", "Calibration: mood", "Groups: mood", "Errors in the graph: mood"),
+        "Model card",
+    ]
+    assert "<dt>age: RMSE</dt>" in path.read_text("utf-8")

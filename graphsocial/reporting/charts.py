@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
+import polars.selectors as cs
 
 from graphsocial.reporting.page import INK, PALE, PALETTE, package, words
 
@@ -16,7 +17,7 @@ SOFT = "#8a929a"
 
 def _data(frame: pl.DataFrame) -> Any:
     alt = package("altair")
-    plain = frame.with_columns(pl.col(pl.Enum, pl.Categorical).cast(pl.String)) if frame.width else frame
+    plain = frame.with_columns(cs.float().fill_nan(None), cs.enum().cast(pl.String)) if frame.width else frame
     return alt.Chart(alt.InlineData(values=plain.to_dicts()))
 
 
@@ -41,13 +42,13 @@ def forest(frame: pl.DataFrame) -> Spec:
     """Scores with intervals, a panel for each metric: `model`, `metric`, `mean`, `low`, `high`."""
     alt = package("altair")
     models, metrics = _order(frame, "model"), _order(frame, "metric")
-    panels = []
+    panels, axis = [], alt.Axis(tickCount=4, labelOverlap=True)
     for place, metric in enumerate(metrics):
         base = _data(frame.filter(pl.col("metric") == metric)).encode(
             y=alt.Y("model:N", sort=models, title=None, axis=alt.Axis(labels=place == 0, ticks=False, domain=False)),
             color=alt.Color("model:N", scale=_colours(models), legend=None),
         )
-        across = alt.X("low:Q", title=words(metric), scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=4))
+        across = alt.X("low:Q", title=words(metric), scale=alt.Scale(zero=False), axis=axis)
         told = [alt.Tooltip("model:N"), *(alt.Tooltip(f"{name}:Q", format=".4f") for name in ("mean", "low", "high"))]
         layers = alt.layer(
             base.mark_rule().encode(x=across, x2="high:Q"), base.mark_point(size=70).encode(x="mean:Q", tooltip=told)

@@ -50,24 +50,25 @@ def groups(subject: Subject) -> Section | None:
     if not found.height:
         return None
     frame = found.filter(pl.col("by").is_in(subject.groupings), pl.col("model") == subject.label)
-    several = frame.group_by("by").len().filter(pl.col("len") > 1)["by"]
-    frame = frame.filter(pl.col("by").is_in(several.to_list())).with_columns(
+    frame = frame.filter(pl.len().over("by") > 1).with_columns(
         by=pl.col("by").str.replace_all('"', "", literal=True), value=pl.col(metric)
     )
     if not frame.height:
         return None
     overall = subject.comparison.scores.filter(model=subject.label, metric=metric)["mean"][0]
+    drawn = subject.comparison.cluster
+    several = drawn != "row"
     rows = [
         [
-            *("" if row["by"] == before else row["by"], row["group"], row["rows"], row["clusters"]),
+            *("" if row["by"] == before else row["by"], row["group"], row["rows"]),
+            *([row["clusters"]] if several else []),
             interval(row["value"], row["low"], row["high"]),
             interval(row["difference"], row["difference_low"], row["difference_high"], signed=True),
             _remark(row),
         ]
         for before, row in zip([None, *frame["by"]], frame.to_dicts(), strict=False)
     ]
-    drawn = subject.comparison.cluster
-    columns = ["by", "group", "rows", "draws" if drawn == "row" else f"{drawn}s", words(metric), "group − others", ""]
+    columns = ["by", "group", "rows", *([f"{drawn}s"] if several else []), words(metric), "group − others", ""]
     return Section(
         "Groups",
         "Whether the model serves some people, or works on some things, worse than on others.",
@@ -83,7 +84,8 @@ def groups(subject: Subject) -> Section | None:
                 columns,
                 rows,
                 "The difference is paired on the same bootstrap samples; ‘differs’ marks intervals that leave out 0. "
-                "Of many groups, one in twenty does so by chance. Too small: fewer than 30 rows or 10 draws.",
+                "Of many groups, one in twenty does so by chance. Too small: fewer than 30 rows"
+                + (f" or 10 {drawn}s." if several else "."),
             ),
         ],
     )

@@ -151,6 +151,7 @@ WORDS = {
     "mae": "MAE",
     "rmse": "RMSE",
     "rmsle": "RMSLE",
+    "spearman": "Spearman's ρ",
     "weighted_f1": "weighted F1",
     "macro_f1": "macro F1",
     "f1": "F1",

@@ -102,7 +102,7 @@ def classes(subject: Subject) -> Section | None:
     tables = [breakdowns.confusion(one, len(names)) for one in subject.answers if is_classes(one)]
     cells = np.mean(tables, axis=0)
     support, answered = cells.sum(1), cells.sum(0)
-    order = [place for place in np.argsort(-support, kind="stable").tolist() if support[place] + answered[place]]
+    order = [place for place in range(len(names)) if support[place] + answered[place]]
     pairs = [(names[t], names[a], cells[t, a], cells[t, a] / max(support[t], 1)) for t in order for a in order]
     confused = pl.DataFrame(pairs, schema=["true", "answered", "rows", "share"], orient="row")
     own = {row["class"]: row for row in subject.comparison.classes.filter(model=subject.label).to_dicts()}
@@ -119,8 +119,7 @@ def classes(subject: Subject) -> Section | None:
     ]
     return Section(
         "Classes",
-        "Classes stand in the order of how often they are true; those that are neither true nor answered in the test "
-        "rows are left out. Means over the seeds.",
+        "Means over the seeds; classes that are neither true nor answered in the test rows are left out.",
         [
             Chart(
                 "What each class is taken for",
@@ -213,4 +212,4 @@ def numbers(subject: Subject) -> Section | None:
 
 def _skewed(found: ValueOutcomes) -> bool:
     low, middle, high = np.quantile(found.target, [0.0, 0.5, 0.99])
-    return bool(low >= 0 and high > 20 * max(middle, 1))
+    return bool(low >= 0 and high > 10 * max(middle, 1))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from graphsocial import runs
 from graphsocial.errors import InputError, MissingFileError
+from graphsocial.metrics import LOWER_IS_BETTER
 from graphsocial.reporting import card, groups, inner, network, results
 from graphsocial.reporting.embeddings import look
 from graphsocial.reporting.page import Page, Section, package, words, written
@@ -15,10 +16,10 @@ from graphsocial.reporting.subject import Subject, subjects
 from graphsocial.runs import Run
 from graphsocial.store import GraphStore
 
+LESS = "; less is better"
 Progress = Callable[[str, int, int], None]
 SECTIONS: tuple[Callable[[Subject], Section | None], ...] = (
     results.scores,
-    results.learning,
     results.classes,
     results.numbers,
     results.calibration,
@@ -77,6 +78,8 @@ def report(
         if seen is not None:
             own += [section for make in (inner.embeddings, inner.gates) if (section := make(subject, seen))]
         sections += own if len(found) == 1 else [_titled(section, subject) for section in own]
+    learning = results.learning(found[0])  # of all targets together
+    sections[1:1] = [learning] if learning else []
     sections.append(card.card(found[0]))
     tell("writing", 2, 3)
     text = _page(found, sections).html()
@@ -109,14 +112,16 @@ def _numbers(subject: Subject, *, several: bool) -> list[tuple[str, str, str]]:
     found = subject.comparison
     before = f"{subject.examples.target}: " if several else ""
     numbers = []
-    for row in found.scores.filter(model=subject.label).to_dicts()[: 1 if several else 4]:
+    scores = found.scores.filter(model=subject.label)
+    for row in (scores.filter(metric=found.metric) if several else scores).to_dicts():
         if row["mean"] is not None:
             told = f"{row['low']:.3f} to {row['high']:.3f}" if row["low"] is not None else ""
             numbers.append((before + words(row["metric"]), written(row["mean"]), told))
     for row in found.lift.filter(model=subject.label, metric=found.metric).to_dicts() if found.lift.height else []:
         if row["difference"] is not None and row["low"] is not None:
             told = f"{row['low']:+.3f} to {row['high']:+.3f}"
-            numbers.append((f"{before}graph lift", f"{row['difference']:+.3f}", told))
+            name = f"{before}graph lift in {words(found.metric)}"
+            numbers.append((name, f"{row['difference']:+.3f}", told + LESS * (found.metric in LOWER_IS_BETTER)))
     for row in found.calibration.filter(model=subject.label).to_dicts() if found.calibration.height else []:
         told = f"temperature {row['temperature']:.2f}" if row["temperature"] is not None else ""
         numbers.append((f"{before}calibration error", written(row["calibration_error"]), told))
