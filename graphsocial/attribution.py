@@ -130,7 +130,7 @@ def modality_effects(question: Question, *, seed: int) -> dict[str, Effects]:
     taken: dict[frozenset[int], dict[str, Tensor]] = {}
 
     def drop(chosen: Sequence[int]) -> dict[str, Tensor]:
-        key = frozenset(int(place) for place in chosen)
+        key = frozenset(chosen)
         if key not in taken:
             missing = [parts[place] for place in sorted(key)]
             left = question.support(*without(question.graph, question.batch, missing))
@@ -161,7 +161,7 @@ def _order_fidelity(
     first = np.argsort(-values, axis=1, kind="stable")[:, :TOGETHER]
     for row, generator in enumerate(question.generators(seed)):
         random = [drop(generator.choice(width, TOGETHER, replace=False).tolist())[name][row] for _ in range(DRAWS)]
-        found[row] = float(drop(first[row])[name][row] - torch.stack(random).mean())
+        found[row] = float(drop(first[row].tolist())[name][row] - torch.stack(random).mean())
     return found
 
 
