@@ -92,7 +92,7 @@ def _kinds(of: str | tuple[Canonical, ...]) -> tuple[Canonical, ...]:
 
 def _blanked(features: tuple[Feature, ...], place: int | str) -> tuple[Feature, ...]:
     return tuple(
-        Feature(feature.name, feature.vectors[:1], torch.full_like(feature.index, -1)) if at == place else feature
+        replace(feature, index=torch.full_like(feature.index, -1)) if at == place else feature
         for at, feature in enumerate(features)
     )
 
