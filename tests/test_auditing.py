@@ -21,8 +21,8 @@ import graphsocial as gs
 from graphsocial import graph as graphs
 from graphsocial import loaders
 from graphsocial.auditing import Audit, expected
-from graphsocial.audits.columns import _filled, look_up
-from graphsocial.audits.messages import messages
+from graphsocial.auditing.columns import _filled, look_up
+from graphsocial.auditing.messages import messages
 from graphsocial.errors import InputError
 from graphsocial.feature_tensors import Feature
 from graphsocial.graph import SocialGraph

@@ -57,7 +57,8 @@ LAYERS: list[list[set[str]]] = [
     [{"prediction"}, {"alternatives", "embedding"}],
     [{"trials"}, {"tuning"}],
     [{"reproduction.base"}, {"reproduction._plan"}, {"reproduction"}, {"reproduction.*"}, {"analysis.base"}],
-    [{"prediction"}, {"alternatives"}, {"ablation"}, {"attribution"}, {"neighbourhoods"}, {"explanation"}],
+    [{"prediction"}, {"alternatives"}],
+    [{f"explanation.{name}"} for name in ("ablation", "attribution", "neighbourhoods")] + [{"explanation"}],
     [{"reproduction.base"}, {"reproduction.*"}, {"analysis.base"}],
     [
         {"analysis"},
@@ -65,8 +66,13 @@ LAYERS: list[list[set[str]]] = [
         {"analysis._assortativity", "analysis._averages", "analysis._files"},
         {"analysis.*"},
     ],
-    [{"outcomes"}, {"bootstrap", "calibration", "configurations"}, {"breakdowns"}, {"comparison"}],
-    [{"audits", "audits.base"}, {"audits.messages"}, {"audits.*"}, {"auditing"}],
+    [
+        {"comparison.outcomes"},
+        {f"comparison.{name}" for name in ("bootstrap", "calibration", "configurations")},
+        {"comparison.breakdowns"},
+        {"comparison"},
+    ],
+    [{"auditing.base"}, {"auditing.messages"}, {"auditing.*"}, {"auditing"}],
     [
         {"reporting", "reporting.page", "reporting.subject"},
         {"reporting.charts", "reporting.embeddings"},

@@ -14,11 +14,11 @@ from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
+from graphsocial.comparison.outcomes import Array
 from graphsocial.experiment import make_loader
 from graphsocial.models.base import Network
 from graphsocial.nn.fusion import AdaptiveCombination
 from graphsocial.nn.inputs import NodeInputs
-from graphsocial.outcomes import Array
 from graphsocial.prediction import Restored, rebuild
 from graphsocial.runs import Run
 from graphsocial.sampling import Batch

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from graphsocial import breakdowns
-from graphsocial.outcomes import is_classes
+from graphsocial.comparison import breakdowns
+from graphsocial.comparison.outcomes import is_classes
 from graphsocial.reporting import charts
 from graphsocial.reporting.embeddings import NEIGHBOURS, Insight, agreement, picture
 from graphsocial.reporting.page import Chart, Section

@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from graphsocial.analysis import _measures as measures
-from graphsocial.outcomes import Array
+from graphsocial.comparison.outcomes import Array
 from graphsocial.reporting import charts
 from graphsocial.reporting.page import Chart, Section
 from graphsocial.reporting.subject import LEAST_ROWS, Subject, frame_of

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from graphsocial import breakdowns
-from graphsocial.comparison import Comparison
-from graphsocial.outcomes import ClassOutcomes, ValueOutcomes, is_classes
+from graphsocial.comparison import Comparison, breakdowns
+from graphsocial.comparison.outcomes import ClassOutcomes, ValueOutcomes, is_classes
 from graphsocial.reporting import charts
 from graphsocial.reporting.page import Chart, Section, Table, interval, words
 from graphsocial.reporting.subject import Subject, frame_of

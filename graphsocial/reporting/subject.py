@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from graphsocial import breakdowns, configurations
-from graphsocial.comparison import Comparison, compare
-from graphsocial.configurations import Panel
+from graphsocial.comparison import Comparison, breakdowns, compare, configurations
+from graphsocial.comparison.configurations import Panel
+from graphsocial.comparison.outcomes import Array, Examples, Outcomes
 from graphsocial.errors import DataError
-from graphsocial.outcomes import Array, Examples, Outcomes
 from graphsocial.runs import Run
 from graphsocial.store import GraphStore, quote
 

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 
 from graphsocial import runs
-from graphsocial.audits.base import Check
-from graphsocial.audits.columns import check_columns
-from graphsocial.audits.controls import MOST_EPOCHS, check_look_up, check_shuffled_training
-from graphsocial.audits.messages import check_messages
-from graphsocial.audits.parts import check_apart, check_rows
-from graphsocial.audits.perturbation import check_perturbation
+from graphsocial.auditing.base import Check
+from graphsocial.auditing.columns import check_columns
+from graphsocial.auditing.controls import MOST_EPOCHS, check_look_up, check_shuffled_training
+from graphsocial.auditing.messages import check_messages
+from graphsocial.auditing.parts import check_apart, check_rows
+from graphsocial.auditing.perturbation import check_perturbation
 from graphsocial.errors import InputError
 from graphsocial.experiment import make_loader
 from graphsocial.featurization import Progress

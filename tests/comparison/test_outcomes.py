@@ -9,9 +9,9 @@ from scipy import stats
 
 import graphsocial as gs
 from graphsocial import runs
+from graphsocial.comparison.outcomes import ClassOutcomes, ValueOutcomes, one_target, read
 from graphsocial.errors import DataError, InputError, UnknownNameError
 from graphsocial.metrics import multiclass, regression
-from graphsocial.outcomes import ClassOutcomes, ValueOutcomes, one_target, read
 
 
 def random_classes(rows: int = 200, classes: int = 4, seed: int = 0) -> ClassOutcomes:

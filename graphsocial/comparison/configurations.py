@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from graphsocial import outcomes, runs
+from graphsocial import runs
+from graphsocial.comparison import outcomes
+from graphsocial.comparison.outcomes import Examples, Outcomes
 from graphsocial.errors import DataError, InputError, UnknownNameError
-from graphsocial.outcomes import Examples, Outcomes
 from graphsocial.runs import Run
 from graphsocial.store import GraphStore
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from graphsocial import breakdowns, calibration, configurations
-from graphsocial.bootstrap import LEVEL, Part, Resamples, Scores, paired_t
-from graphsocial.configurations import Panel
+from graphsocial.comparison import breakdowns, calibration, configurations
+from graphsocial.comparison.bootstrap import LEVEL, Part, Resamples, Scores, paired_t
+from graphsocial.comparison.configurations import Panel
+from graphsocial.comparison.outcomes import METRICS, Outcomes, is_classes
 from graphsocial.errors import DataError, InputError, UnknownNameError
-from graphsocial.outcomes import METRICS, Outcomes, is_classes
 from graphsocial.runs import Run
 from graphsocial.store import GraphStore
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from graphsocial.bootstrap import Part, Resamples, paired_t
-from graphsocial.outcomes import ClassOutcomes, ValueOutcomes
+from graphsocial.comparison.bootstrap import Part, Resamples, paired_t
+from graphsocial.comparison.outcomes import ClassOutcomes, ValueOutcomes
 
 
 def of(right: np.ndarray) -> ClassOutcomes:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import embedding_bag
 
-from graphsocial.audits.base import FEW, Check, Verdict, not_applicable
+from graphsocial.auditing.base import FEW, Check, Verdict, not_applicable
 from graphsocial.feature_tensors import Feature
 from graphsocial.graph import SocialGraph, is_known
 from graphsocial.sampling import Visibility

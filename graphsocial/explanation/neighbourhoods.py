@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from graphsocial.ablation import Copies, edges_into, with_copies
-from graphsocial.attribution import DRAWS, Question
+from graphsocial.explanation.ablation import Copies, edges_into, with_copies
+from graphsocial.explanation.attribution import DRAWS, Question
 from graphsocial.graph import Canonical
 from graphsocial.sampling import Batch
 

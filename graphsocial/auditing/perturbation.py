@@ -9,8 +9,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from graphsocial.audits.base import Check, names, not_applicable
-from graphsocial.audits.messages import used_batches
+from graphsocial.auditing.base import Check, names, not_applicable
+from graphsocial.auditing.messages import used_batches
 from graphsocial.experiment import Experiment
 from graphsocial.feature_tensors import Feature
 from graphsocial.graph import Canonical, SocialGraph, is_known

@@ -5,9 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from graphsocial.calibration import calibration_error, fit_temperature, reliability, risk_coverage, scaled, tables
+from graphsocial.comparison.calibration import (
+    calibration_error,
+    fit_temperature,
+    reliability,
+    risk_coverage,
+    scaled,
+    tables,
+)
+from graphsocial.comparison.outcomes import ClassOutcomes
 from graphsocial.metrics import multiclass
-from graphsocial.outcomes import ClassOutcomes
 
 
 @pytest.fixture(scope="module")

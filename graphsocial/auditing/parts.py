@@ -7,7 +7,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from graphsocial import splits
-from graphsocial.audits.base import FEW, Check, not_applicable
+from graphsocial.auditing.base import FEW, Check, not_applicable
 from graphsocial.experiment import Experiment, Prepared
 from graphsocial.graph import NEVER
 from graphsocial.splits import ROLES

@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from graphsocial.bootstrap import Part, Resamples
+from graphsocial.comparison.bootstrap import Part, Resamples
+from graphsocial.comparison.outcomes import ClassOutcomes, Examples, Outcomes, is_classes
 from graphsocial.errors import InputError
-from graphsocial.outcomes import ClassOutcomes, Examples, Outcomes, is_classes
 from graphsocial.store import GraphStore, literal, quote
 
 DEGREES = {"0": 0, "1–2": 1, "3–9": 3, "10+": 10}  # label → the least degree

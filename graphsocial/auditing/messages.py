@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from graphsocial.audits.base import Check, Verdict, names, not_applicable
+from graphsocial.auditing.base import Check, Verdict, names, not_applicable
 from graphsocial.experiment import Experiment
 from graphsocial.fitting import AT_ONCE
 from graphsocial.graph import NEVER, Canonical, SocialGraph

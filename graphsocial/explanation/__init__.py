@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from graphsocial import runs
-from graphsocial.attribution import Question, gates, modality_effects
 from graphsocial.errors import DataError, InputError
 from graphsocial.experiment import Prepared, make_loader
+from graphsocial.explanation.attribution import Question, gates, modality_effects
+from graphsocial.explanation.neighbourhoods import neighbours
 from graphsocial.featurization import Progress
 from graphsocial.fitting import AT_ONCE
-from graphsocial.neighbourhoods import neighbours
 from graphsocial.prediction import Ids, Restored, examples_of, rebuild
 from graphsocial.runs import Run
 from graphsocial.splits import ROLES

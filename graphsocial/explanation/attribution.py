@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from graphsocial.ablation import modalities, without
+from graphsocial.explanation.ablation import modalities, without
 from graphsocial.graph import SocialGraph
 from graphsocial.loaders import FullGraph
 from graphsocial.models.base import Network

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from graphsocial.outcomes import Array, Outcomes
+from graphsocial.comparison.outcomes import Array, Outcomes
 
 CHUNK = 4_000_000  # weights that are held at once
 LEVEL = 0.95

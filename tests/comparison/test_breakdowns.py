@@ -11,10 +11,11 @@ from conftest import write_social
 from predicted import SPLIT, answer, write_run, write_training
 
 import graphsocial as gs
-from graphsocial import breakdowns, runs
-from graphsocial.bootstrap import Resamples
+from graphsocial import runs
+from graphsocial.comparison import breakdowns
+from graphsocial.comparison.bootstrap import Resamples
+from graphsocial.comparison.outcomes import Examples, Outcomes, read
 from graphsocial.errors import InputError
-from graphsocial.outcomes import Examples, Outcomes, read
 
 PAIRS = [("u1", "i1"), ("u1", "i2"), ("u2", "i1"), ("u3", "i3"), ("u4", "i9")]
 

@@ -9,7 +9,7 @@ import pytest
 from predicted import CLASSES, Row, answer, write_run, write_training
 
 import graphsocial as gs
-from graphsocial import configurations
+from graphsocial.comparison import configurations
 from graphsocial.errors import DataError, InputError, UnknownNameError
 
 

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from graphsocial.audits.base import Check, Verdict, not_applicable
-from graphsocial.audits.messages import used_batches
+from graphsocial.auditing.base import Check, Verdict, not_applicable
+from graphsocial.auditing.messages import used_batches
 from graphsocial.experiment import Experiment, Prepared, make_loader
 from graphsocial.fitting import Epoch, fit, score
 from graphsocial.graph import SocialGraph, is_known
