@@ -7,6 +7,9 @@ Joint Learning", Data Intelligence, 2025, section 3.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +36,8 @@ class Popularity:
 
     `shares`: the distribution of shares, with the log-normal fitted to those above zero and how well it fits.
     `emotions`: how many texts have which grade of emotion, and how many covers a face that shows one.
-    `correlations`: Spearman's ρ and Pearson's r of likes, favourites, comments and shares, pair by pair.
+    `correlations`: Spearman's ρ and Pearson's r of likes, favourites, comments and shares, pair by pair; on `--export`
+    as a heat map too.
     `regression`: EIJL's eq. 1 three times, with coefficients, standard errors, p values and 95 % intervals:
 
         Y = β0 + β1 text + β2 image + β3 likability + β4 text·image + β5 text·image·likability + ε
@@ -79,7 +83,10 @@ class Popularity:
         steps("regression", len(parts), len(parts) + 1)
         frames["regression"], told = regress(rows, self.popular)
         return Findings(
-            {name: frame for name, frame in frames.items() if frame.height}, {"node": str(node)}, (*notes, *told)
+            {name: frame for name, frame in frames.items() if frame.height},
+            {"node": str(node)},
+            (*notes, *told),
+            {"popularity_correlations.html": partial(_write_heat_map, frames["correlations"], f"{dataset}, {node}")},
         )
 
     def _rows(self, store: GraphStore, node: NodeType, dataset: str) -> tuple[pl.DataFrame, tuple[str, ...]]:
@@ -177,6 +184,28 @@ def _correlations(rows: pl.DataFrame) -> pl.DataFrame:
                     }
                 )
     return pl.DataFrame(found)
+
+
+def _write_heat_map(correlations: pl.DataFrame, what: str, path: Path) -> None:
+    """Spearman's ρ of each pair as a coloured cell of one HTML table, which opens without a network."""
+    names = correlations["one"].unique(maintain_order=True).to_list() if correlations.height else []
+    values = {(row["one"], row["other"]): row["spearman"] for row in correlations.to_dicts()}
+
+    def cell(value: float | None) -> str:
+        if value is None:
+            return "<td></td>"
+        red, blue = (round(255 * (1 - 0.6 * max(0.0, side))) for side in (value, -value))  # blue above 0, red below
+        return f'<td style="background:rgb({red},{min(red, blue)},{blue})">{value:.2f}</td>'
+
+    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    lines = [f"<tr><th>{escape(a)}</th>{''.join(cell(values.get((a, b))) for b in names)}</tr>" for a in names]
+    path.write_text(
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Correlations</title>'
+        "<style>body{font-family:sans-serif}td,th{padding:.6em 1em;text-align:right}</style>"
+        f"<h1>Correlations of {escape(what)}</h1><p>Spearman's ρ.</p>"
+        f"<table><tr><th></th>{head}</tr>{''.join(lines)}</table></html>\n",
+        encoding="utf-8",
+    )
 
 
 def regress(rows: pl.DataFrame, popular: float = 0.2) -> tuple[pl.DataFrame, tuple[str, ...]]:

@@ -57,6 +57,17 @@ def test_the_tables_are_in_the_store(store: gs.GraphStore) -> None:
     )
 
 
+def test_the_heat_map_shows_every_pair(store: gs.GraphStore, tmp_path: Path) -> None:
+    found = analyze(store, "popularity", export=tmp_path / "out")
+    text = (tmp_path / "out" / "popularity_correlations.html").read_text(encoding="utf-8")
+    assert tmp_path / "out" / "popularity_correlations.html" in found.files
+    rows = found.tables["popularity_correlations"]
+    assert text.count("<td style") == rows.height == 16
+    assert text.count("rgb(102,102,255)") == 4  # each count with itself
+    for name in ("likes", "favourites", "comments", "shares"):
+        assert text.count(f"<th>{name}</th>") == 2
+
+
 def test_least_squares_is_that_of_the_normal_equations() -> None:
     random = np.random.default_rng(0)
     rows = pl.DataFrame(
