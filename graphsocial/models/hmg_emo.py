@@ -73,8 +73,8 @@ class HmgEmo:
     dropout: float = 0.2
     history: bool = True
     residual: bool = True
-    label_messages: bool = True
-    interaction: int = 32
+    label_messages: bool = False
+    interaction: int = 0
     identity: Literal["none", "context", "bare", "all"] = "none"
 
     training: ClassVar[Mapping[str, Any]] = {}

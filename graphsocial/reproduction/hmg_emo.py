@@ -28,6 +28,8 @@ FORM = {
     "mechanism": "concat",
     "history": False,
     "residual": False,
+    "label_messages": False,
+    "interaction": 0,
     "identity": "none",
     "combine": "paper",
 }
