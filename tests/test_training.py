@@ -183,6 +183,17 @@ def test_the_paper_s_own_form_runs(social: gs.GraphStore) -> None:
 
 
 @pytest.mark.parametrize("loader", ["full", "sampled"])
+def test_what_goes_beyond_the_paper_trains_and_predicts(social: gs.GraphStore, loader: str) -> None:
+    beyond = {"label_messages": True, "interaction": 4, "identity": "context", "loader": loader, "fanouts": "5,5"}
+    run = train(social, settings=beyond)
+    bare = train(social, settings={"loader": loader, "fanouts": "5,5"})
+    assert probabilities(social, run) != probabilities(social, bare)
+    told = probabilities(social, run)
+    assert gs.predict(social, run) == len(told)
+    assert probabilities(social, run) == told
+
+
+@pytest.mark.parametrize("loader", ["full", "sampled"])
 def test_negative_samples_are_one_more_class(social: gs.GraphStore, loader: str) -> None:
     run = train(social, settings={"negatives": 0.5, "loader": loader})
     rows = social.sql(
