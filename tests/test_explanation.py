@@ -42,7 +42,7 @@ def train(store: gs.GraphStore, model: str, **settings: object) -> runs.Run:
 
 @pytest.fixture(scope="module")
 def run(store: gs.GraphStore) -> runs.Run:
-    return train(store, "hmg_emo", **SMALL)
+    return train(store, "hmg_emo", **SMALL, label_messages=True, interaction=4)
 
 
 @pytest.fixture(scope="module")
