@@ -178,7 +178,6 @@ METRICS = {
     ClassOutcomes: ("weighted_f1", "macro_f1", "accuracy", "log_loss"),
     ValueOutcomes: ("mae", "rmse", "rmsle", "spearman"),
 }
-LOWER_IS_BETTER = frozenset({"log_loss", "mae", "rmse"})
 
 
 def _weighted(cells: Array, weights: Array, clusters: Clusters | None) -> Array:

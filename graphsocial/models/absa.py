@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from graphsocial.graph import SocialGraph
-from graphsocial.models._dialogue import DialogueNetwork
+from graphsocial.models._dialogue import TRAINING, DialogueNetwork
 from graphsocial.models.base import Network
 from graphsocial.nn.cross_modal import CrossAttention
 from graphsocial.nn.temporal import RecurrentContext
@@ -43,14 +43,7 @@ class Absa:
 
     layers: ClassVar[int] = 0
     sequences: ClassVar[bool] = True
-    training: ClassVar[Mapping[str, Any]] = {
-        "epochs": 20,
-        "batch_size": 320,
-        "learning_rate": 0.001,
-        "weight_decay": 0.01,
-        "patience": 5,
-        "naming": "weighted",
-    }
+    training: ClassVar[Mapping[str, Any]] = TRAINING
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
         """The untrained network."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from graphsocial.graph import SocialGraph
-from graphsocial.models._dialogue import DialogueNetwork
+from graphsocial.models._dialogue import TRAINING, DialogueNetwork
 from graphsocial.models.base import Network
 from graphsocial.sampling import Batch
 
@@ -38,14 +38,7 @@ class Lstm:
 
     layers: ClassVar[int] = 0
     sequences: ClassVar[bool] = True
-    training: ClassVar[Mapping[str, Any]] = {
-        "epochs": 20,
-        "batch_size": 320,
-        "learning_rate": 0.001,
-        "weight_decay": 0.01,
-        "patience": 5,
-        "naming": "weighted",
-    }
+    training: ClassVar[Mapping[str, Any]] = TRAINING
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
         """The untrained network."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from graphsocial.errors import InputError
 from graphsocial.graph import SocialGraph
-from graphsocial.models._dialogue import DialogueNetwork
+from graphsocial.models._dialogue import TRAINING, DialogueNetwork
 from graphsocial.models.base import Network
 from graphsocial.nn.temporal import AttentivePooling, MaskedConv1d, Padding
 from graphsocial.sampling import Batch
@@ -43,14 +43,7 @@ class Msa:
 
     layers: ClassVar[int] = 0
     sequences: ClassVar[bool] = True
-    training: ClassVar[Mapping[str, Any]] = {
-        "epochs": 20,
-        "batch_size": 320,
-        "learning_rate": 0.001,
-        "weight_decay": 0.01,
-        "patience": 5,
-        "naming": "weighted",
-    }
+    training: ClassVar[Mapping[str, Any]] = TRAINING
 
     def __post_init__(self) -> None:
         if not self.windows:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from graphsocial.graph import SocialGraph
-from graphsocial.models._dialogue import DialogueNetwork
+from graphsocial.models._dialogue import TRAINING, DialogueNetwork
 from graphsocial.models._graph_context import GraphContext, forward_in_time
 from graphsocial.models.base import Network
 from graphsocial.nn.cross_modal import CrossModalFusion, drop_modalities
@@ -65,14 +65,7 @@ class Tmsam:
     l2: float = 1e-5
 
     sequences: ClassVar[bool] = True
-    training: ClassVar[Mapping[str, Any]] = {
-        "epochs": 20,
-        "batch_size": 320,  # segments, in whole dialogues: about 32 dialogues
-        "learning_rate": 0.001,
-        "weight_decay": 0.0,
-        "patience": 5,
-        "naming": "weighted",
-    }
+    training: ClassVar[Mapping[str, Any]] = {**TRAINING, "weight_decay": 0.0}  # `l2` is the paper's
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
         """The untrained network for this graph's modalities and targets."""
