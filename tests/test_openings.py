@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import graphsocial as gs
-from graphsocial.errors import StoreError
+from graphsocial.errors import DataError, StoreError
 from graphsocial.runs import Run
 
 
@@ -47,6 +47,8 @@ def test_a_closed_test_part_is_neither_predicted_nor_scored(social: gs.GraphStor
     assert social.sql("select 1 from predictions where split = 'test'").fetchall() == []
     assert openings(social) == looks(social) == []
     assert train(social, test=False) == run
+    with pytest.raises(DataError, match=f"closed to {run.id}.*--split validation"):
+        gs.compare(social, [run.id])
 
 
 @pytest.mark.parametrize("how", ["evaluate", "train"])

@@ -253,8 +253,15 @@ def read(
     for frame in frames[1:]:
         shared = shared.join(frame.select(KEYS), on=KEYS, how="semi", nulls_equal=True)
     if not shared.height:
+        everyone = [run for answerer in answerers for run in answerer]
+        closed = [run.id for run in everyone if split == "test" and "test" not in run.metrics]
+        if closed:
+            raise DataError(
+                f"The test part is still closed to {', '.join(closed)}: `evaluate RUN` opens it; or look at the "
+                "validation part (--split validation)."
+            )
         hint = "; write them with `predict RUN --train`" if split == "train" else ""
-        names = ", ".join(run.id for answerer in answerers for run in answerer)
+        names = ", ".join(run.id for run in everyone)
         raise DataError(f"No labelled '{split}' rows of '{target}' were answered by all of {names}{hint}.")
     left_out = max(frame.height for frame in frames) - shared.height
     shared = shared.sort(KEYS)
