@@ -22,7 +22,8 @@ from _iesn import store
 
 from graphsocial.featurization import FeatureUse, featurize
 from graphsocial.graph import SocialGraph, build
-from graphsocial.store import GraphStore, quote
+from graphsocial.sql import quote
+from graphsocial.store import GraphStore
 from graphsocial.tasks.edge_emotion import EdgeEmotion
 
 ENCODED = ("group.description", "user views image.comment")

@@ -17,7 +17,8 @@ from graphsocial.runs import Run
 from graphsocial.sampling import Visibility
 from graphsocial.schemas import names
 from graphsocial.splits import SplitPolicy
-from graphsocial.store import GraphStore, quote
+from graphsocial.sql import quote
+from graphsocial.store import GraphStore
 from graphsocial.training import train
 from graphsocial.types import EdgeType, NodeType
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from graphsocial.errors import InputError, MissingFileError
 from graphsocial.schemas import text
 from graphsocial.sources.base import RawColumn, RawTable
-from graphsocial.store import literal
+from graphsocial.sql import literal
 
 NORMS = {"valence": "V.Mean.Sum", "arousal": "A.Mean.Sum", "dominance": "D.Mean.Sum"}
 MIDDLE = 5  # of the scale from 1 to 9

@@ -20,7 +20,8 @@ from graphsocial.experiment import make_loader
 from graphsocial.featurization import ENCODABLE, encoder_for, featurize
 from graphsocial.prediction import rebuild
 from graphsocial.runs import Answers, Run
-from graphsocial.store import GraphStore, quote
+from graphsocial.sql import quote
+from graphsocial.store import GraphStore
 from graphsocial.training import answer
 from graphsocial.types import Column, NodeType
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graphsocial.sources.base import RawColumn
-from graphsocial.store import literal
+from graphsocial.sql import literal
 
 SHOWN = 60  # characters of a bad value in the reason
 LARGEST_FLOAT = "3.4e38"  # vectors are float32

@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from graphsocial.errors import InputError
 from graphsocial.featurizers.base import hash_file
-from graphsocial.store import GraphStore, literal, quote
+from graphsocial.sql import literal, quote
+from graphsocial.store import GraphStore
 from graphsocial.tabular import KINDS
 from graphsocial.types import FILES, Column, EdgeType, NodeType
 

@@ -19,7 +19,8 @@ from graphsocial.fitting import AT_ONCE
 from graphsocial.plugins import names
 from graphsocial.prediction import rebuild
 from graphsocial.runs import Run
-from graphsocial.store import GraphStore, quote
+from graphsocial.sql import quote
+from graphsocial.store import GraphStore
 from graphsocial.types import NodeType
 
 

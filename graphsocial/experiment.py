@@ -25,7 +25,8 @@ from graphsocial.plugins import configure, resolve
 from graphsocial.runs import Run
 from graphsocial.sampling import Visibility
 from graphsocial.splits import ROLES, SplitPolicy
-from graphsocial.store import GraphStore, quote, utc
+from graphsocial.sql import quote, utc
+from graphsocial.store import GraphStore
 from graphsocial.tabular import Tabular
 from graphsocial.tasks.base import Labels, Task
 from graphsocial.types import EdgeType, NodeType

@@ -19,7 +19,8 @@ from graphsocial.feature_sets import FeatureUse as FeatureUse
 from graphsocial.featurizers.base import Featurizer, Learner, set_id
 from graphsocial.learners import learn
 from graphsocial.plugins import configure, names, resolve
-from graphsocial.store import GraphStore, quote
+from graphsocial.sql import quote
+from graphsocial.store import GraphStore
 from graphsocial.types import FILES, Column, EdgeType, GraphSchema, NodeType
 
 DEFAULT_ENCODERS = {"text": "sentence", "image": "vision", "audio": "audio", "video": "video"}

@@ -21,7 +21,8 @@ from graphsocial.errors import DataError
 from graphsocial.feature_tensors import Feature as Feature  # it is part of the graph
 from graphsocial.feature_tensors import came_along, encoded, in_order, mean_over, table_of, tensor
 from graphsocial.featurization import FeatureUse
-from graphsocial.store import GraphStore, quote
+from graphsocial.sql import quote
+from graphsocial.store import GraphStore
 from graphsocial.tabular import KINDS, Tabular
 from graphsocial.tasks.base import Context, Labels
 from graphsocial.types import EdgeType, NodeType, Target

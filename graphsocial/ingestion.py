@@ -21,8 +21,9 @@ from graphsocial.plugins import configure, resolve
 from graphsocial.reading import open_file
 from graphsocial.rejection import Rejects
 from graphsocial.sources.base import Plan, Rows, Source
+from graphsocial.sql import quote
 from graphsocial.staging import Staged, stage, staged_name
-from graphsocial.store import GraphStore, quote
+from graphsocial.store import GraphStore
 from graphsocial.types import NodeType
 
 Progress = Callable[[str, int, int], None]

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from graphsocial.errors import DataError, InputError, UnknownNameError
 from graphsocial.featurizers.base import Featurizer, Learner, set_id
-from graphsocial.store import GraphStore, literal, quote
+from graphsocial.sql import literal, quote
+from graphsocial.store import GraphStore
 from graphsocial.types import EdgeType, NodeType
 
 

@@ -14,7 +14,7 @@ import duckdb
 
 from graphsocial.errors import InputError
 from graphsocial.sources.base import RawTable
-from graphsocial.store import literal, quote
+from graphsocial.sql import literal, quote
 
 DELIMITERS = (",", "\t", ";")  # not |, which separates the entries of a list
 MALFORMED = "__malformed"  # a column with the reason why DuckDB's row is not a row; '' for a blank line

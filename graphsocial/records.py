@@ -10,8 +10,8 @@ import duckdb
 
 from graphsocial.reading import file_format, open_text, plain
 from graphsocial.sources.base import RawTable
+from graphsocial.sql import literal
 from graphsocial.staging import Part
-from graphsocial.store import literal
 
 SHOWN = 200  # characters of a record
 

@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from graphsocial.errors import InputError
 from graphsocial.records import Record, locate
+from graphsocial.sql import quote
 from graphsocial.staging import Part, Staged
-from graphsocial.store import quote
 
 EXAMPLES = 3  # rejects that an error shows
 

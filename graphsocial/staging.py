@@ -15,7 +15,7 @@ from graphsocial import checks
 from graphsocial.errors import InputError
 from graphsocial.reading import ERRORS, MALFORMED, Opened, file_format, forget_errors, open_file, unreadable
 from graphsocial.sources.base import RawColumn, RawTable
-from graphsocial.store import literal, quote
+from graphsocial.sql import literal, quote
 from graphsocial.types import SQL_TYPES
 
 PLACE = "__place"  # the row's number in the table, from 0 in the order of the files

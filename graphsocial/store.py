@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +16,9 @@ from typing import Any
 import duckdb
 
 from graphsocial.errors import DataError, InputError, StoreError, UnknownNameError
+from graphsocial.incoming import incoming
 from graphsocial.schemas import names, text
+from graphsocial.sql import literal, quote, utc
 from graphsocial.types import Column, EdgeType, GraphSchema, NodeType
 
 SESSION = (
@@ -25,30 +27,6 @@ SESSION = (
     "set autoinstall_known_extensions = false",  # nothing is downloaded
     "set enable_progress_bar = false",
 )
-
-
-def quote(name: str) -> str:
-    """An SQL identifier, safe for any name."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(value: str) -> str:
-    """An SQL string literal, for the few places where DuckDB takes no parameter."""
-    return "'" + value.replace("'", "''") + "'"
-
-
-def utc(time: datetime | str) -> datetime:
-    """A time as an aware UTC datetime; text is ISO 8601, and what has no zone is UTC.
-
-    Raises:
-        InputError: the text is not ISO 8601.
-    """
-    if isinstance(time, str):
-        try:
-            time = datetime.fromisoformat(time.replace("Z", "+00:00"))
-        except ValueError as error:
-            raise InputError(f"'{time}' is not a time; write it like 2016-05-20 or 2016-05-20T12:00:00Z.") from error
-    return time.replace(tzinfo=timezone.utc) if time.tzinfo is None else time.astimezone(timezone.utc)
 
 
 @dataclass(frozen=True)
@@ -68,6 +46,9 @@ class Span:
 
     def __len__(self) -> int:
         return self.last - self.first
+
+    def __str__(self) -> str:
+        return f"idx >= {self.first} and idx < {self.last}"
 
 
 class GraphStore:
@@ -277,18 +258,19 @@ class GraphStore:
             DataError: a row was refused and `strict` is true. Nothing is written then.
             InputError: a column that is not the type's, or a key that is missing.
         """
-        keys = ("id",) if isinstance(entry, NodeType) else ("src", "dst")
-        with self.transaction(), self._incoming(entry, rows, keys) as given:
+        named = {"id": entry.name} if isinstance(entry, NodeType) else {"src": entry.src, "dst": entry.dst}
+        known = {key: self.visible(self.schema.node(name), dataset=dataset) for key, name in named.items()}
+        with self.transaction(), incoming(self.connection, entry, rows, known) as coming:
             first = self._append_at(entry, dataset)
-            source, rejected = self._check(entry, given, dataset)
+            source, rejected = coming.check()
             if rejected and strict:
                 examples = self.connection.execute("select row, reason from refused order by row limit 3").fetchall()
                 told = "; ".join(f"row {number}: {reason}" for number, reason in examples)
                 raise DataError(f"{rejected:,} rows of '{entry}' cannot be written: {told}")
-            columns = "".join(f", {quote(name)}" for name in given)
+            columns = "".join(f", {quote(name)}" for name in coming.columns)
             inserted = self.connection.execute(
-                f"insert into {quote(entry.table)} (idx, {', '.join(keys)}, dataset{columns}) "
-                f"select {first} + place, {', '.join(keys)}, ?{columns} from ({source})",
+                f"insert into {quote(entry.table)} (idx, {', '.join(known)}, dataset{columns}) "
+                f"select {first} + place, {', '.join(known)}, ?{columns} from ({source})",
                 [dataset],
             ).fetchone()
             added = int(inserted[0]) if inserted else 0
@@ -304,111 +286,6 @@ class GraphStore:
                 [dataset],
             )
         return Written(rows=added, rejected=rejected)
-
-    def _check(self, entry: NodeType | EdgeType, given: list[str], dataset: str) -> tuple[str, int]:
-        """Find the rows of `incoming` to refuse.
-
-        Only the keys are kept in between: the other columns, which may be wide, are read again for the insert, unless
-        rows have to be left out.
-
-        Returns:
-            SQL of the rows to write, with `place`, their number from 0 in the order of `row`; how many were refused.
-        """
-        self._resolve(entry, "", dataset)
-        rejected = self._count("refused")
-        columns = "".join(f", {quote(name)}" for name in given)
-        if rejected and given:
-            self._resolve(entry, columns, dataset)
-        source = f"({self._again(entry, columns, dataset)})" if given and not rejected else "checked"
-        ascending = "select row, coalesce(row > lag(row) over (), true) as after from checked"  # so none is there twice
-        dense = self.connection.execute(
-            f"select min(row) from ({ascending}) having bool_and(after) and count(*) = max(row) - min(row) + 1"
-        ).fetchone()
-        place = f"row - {dense[0]}" if dense and not rejected else "row_number() over (order by row) - 1"
-        return f"select *, {place} as place from {source} where reason is null", rejected
-
-    def _resolve(self, entry: NodeType | EdgeType, columns: str, dataset: str) -> None:
-        """Make the temporary tables `checked`, with the ends' idx, and `refused`, both in the order of `row`."""
-        checks = self._checks(entry, columns, dataset)
-        self.connection.execute(f"create or replace temp table checked as {checks} order by row")
-        self.connection.execute(
-            "create or replace temp table refused as select row, reason from checked where reason is not null"
-        )
-
-    def _again(self, entry: NodeType | EdgeType, columns: str, dataset: str) -> str:
-        """SQL of rows that were all found good, with their other columns; edges look up their ends anew."""
-        if isinstance(entry, NodeType):
-            return f"select row, trim(id::varchar) as id{columns}, null as reason from incoming"
-        return self._edge_checks(entry, columns, dataset)
-
-    def _checks(self, entry: NodeType | EdgeType, columns: str, dataset: str) -> str:
-        if isinstance(entry, NodeType):
-            return self._node_checks(entry, columns, dataset)
-        return self._edge_checks(entry, columns, dataset)
-
-    @contextmanager
-    def _incoming(self, entry: NodeType | EdgeType, rows: Any, keys: tuple[str, ...]) -> Iterator[list[str]]:
-        """Show `rows` as the view `incoming`, numbered; yields the names of the type's columns that are in it."""
-        registered = not isinstance(rows, str)
-        if registered:
-            self.connection.register("given", rows)
-        source = "given" if registered else f"({rows})"
-        try:
-            given = [name for name, *_ in self.connection.execute(f"describe select * from {source}").fetchall()]
-            known = {column.name for column in entry.columns}
-            unknown = sorted(set(given) - known - {*keys, "row"})
-            if unknown:
-                raise InputError(f"'{entry}' has no column '{unknown[0]}'; it has {sorted({*keys} | known)}.")
-            missing = [key for key in keys if key not in given]
-            if missing:
-                raise InputError(f"Rows of '{entry}' need a column '{missing[0]}'; given: {given}.")
-            numbered = "*" if "row" in given else "*, row_number() over () as row"
-            self.connection.execute(f"create or replace temp view incoming as select {numbered} from {source}")
-            yield [name for name in given if name in known]
-        except (duckdb.ProgrammingError, duckdb.DataError) as error:  # SQL that does not run, values that do not fit
-            raise InputError(f"The rows of '{entry}' cannot be read: {error}") from error
-        finally:
-            with suppress(duckdb.Error):  # after an error the transaction is void, and the view with it
-                self.connection.execute("drop view if exists incoming")
-                if registered:
-                    self.connection.unregister("given")
-
-    def _node_checks(self, entry: NodeType, columns: str, dataset: str) -> str:
-        span = self.span(entry, dataset)
-        present = (
-            f"when id in (select id from {quote(entry.table)} where idx >= {span.first} and idx < {span.last}) "
-            "then 'duplicate id: ' || id"
-            if span
-            else ""
-        )
-        return f"""
-            select row, id{columns},
-                case
-                    when id is null or id = '' then 'the id is missing'
-                    when row_number() over (partition by id order by row) > 1 then 'duplicate id: ' || id
-                    {present}
-                end as reason
-            from (select * replace (trim(id::varchar) as id) from incoming)
-        """
-
-    def _edge_checks(self, entry: EdgeType, columns: str, dataset: str) -> str:
-        def ends(name: str) -> str:
-            node = self.schema.node(name)
-            span = self.span(node, dataset)
-            return f"(select idx, id from {quote(node.table)} where idx >= {span.first} and idx < {span.last})"
-
-        return f"""
-            select given.row, s.idx as src, d.idx as dst{columns},
-                case
-                    when given.src is null or given.src = '' then 'the {entry.src} is missing'
-                    when given.dst is null or given.dst = '' then 'the {entry.dst} is missing'
-                    when s.idx is null then 'no {entry.src} has the id: ' || given.src
-                    when d.idx is null then 'no {entry.dst} has the id: ' || given.dst
-                end as reason
-            from (select * replace (trim(src::varchar) as src, trim(dst::varchar) as dst) from incoming) as given
-            left join {ends(entry.src)} as s on s.id = given.src
-            left join {ends(entry.dst)} as d on d.id = given.dst
-        """
 
     def _append_at(self, entry: NodeType | EdgeType, dataset: str) -> int:
         """The first idx of the rows to come; the dataset's rows must stay contiguous."""
@@ -482,8 +359,7 @@ class GraphStore:
         """The SQL behind `read`, unordered, to build on."""
         clauses = []
         if dataset is not None:
-            span = self.span(entry, dataset)
-            clauses.append(f"idx >= {span.first} and idx < {span.last}")
+            clauses.append(str(self.span(entry, dataset)))
         if as_of is not None:
             moment = f"timestamptz {literal(utc(as_of).isoformat())}"
             if entry.time is not None:

@@ -14,10 +14,10 @@ ROOT = Path(__file__).resolve().parents[1]
 # Imports point left only. A layer is a row; its parts, where it has several, are in order too, and the modules of one
 # part do not import one another.
 LAYERS: list[list[set[str]]] = [
-    [{"errors"}, {"types", "schemas", "_torchvision"}],
+    [{"errors"}, {"types", "schemas", "_torchvision", "sql"}],
     [{"synthetic_content"}, {"synthetic_world", "synthetic_notes"}, {"synthesis"}],
     [{"plugins"}],
-    [{"store"}],
+    [{"incoming"}, {"store"}],
     [{"sources.base"}, {"affect"}, {"sources._mapping", "sources._iesn_layout"}, {"sources.*"}],
     [{"tabular"}],
     [

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 import graphsocial as gs
 from graphsocial.errors import DataError, InputError, StoreError, UnknownNameError
 from graphsocial.schemas import text
-from graphsocial.store import GraphStore, utc
+from graphsocial.sql import utc
+from graphsocial.store import GraphStore
 from graphsocial.types import Column, EdgeType, GraphSchema, NodeType
 
 USER = NodeType("user", (Column("name", "text"), Column("age", "number")))

@@ -14,7 +14,8 @@ import polars as pl
 from graphsocial.analysis.base import Analysis, Findings, Progress
 from graphsocial.errors import InputError, StoreError
 from graphsocial.plugins import configure, plain, resolve
-from graphsocial.store import GraphStore, quote
+from graphsocial.sql import quote
+from graphsocial.store import GraphStore
 
 
 def analyze(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from graphsocial import runs
 from graphsocial.analysis.base import Findings, Progress
 from graphsocial.errors import DataError, InputError
-from graphsocial.store import literal, quote
+from graphsocial.sql import literal, quote
 
 if TYPE_CHECKING:
     from graphsocial.store import GraphStore

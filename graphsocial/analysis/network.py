@@ -20,7 +20,8 @@ from graphsocial.analysis._files import write_graphml
 from graphsocial.analysis._measures import Floats, Ints
 from graphsocial.analysis.base import Findings, Progress
 from graphsocial.errors import DataError, InputError
-from graphsocial.store import GraphStore, literal, quote
+from graphsocial.sql import literal, quote
+from graphsocial.store import GraphStore
 from graphsocial.types import EdgeType
 
 WORK = 3.5e10  # multiplications for betweenness, and for all permutations: a minute each on one core, roughly

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from graphsocial.analysis.base import Findings, Progress
 from graphsocial.errors import DataError, InputError
-from graphsocial.store import quote
+from graphsocial.sql import quote
 from graphsocial.tasks._posts import EMOTIONS, counted_node, emotions
 from graphsocial.types import NodeType
 

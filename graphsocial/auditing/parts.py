@@ -11,7 +11,8 @@ from graphsocial.auditing.base import FEW, Check, not_applicable
 from graphsocial.experiment import Experiment, Prepared
 from graphsocial.graph import NEVER
 from graphsocial.splits import ROLES
-from graphsocial.store import GraphStore, quote
+from graphsocial.sql import quote
+from graphsocial.store import GraphStore
 
 
 def check_rows(store: GraphStore, split_id: str) -> list[Check]:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from graphsocial.errors import DataError, InputError, UnknownNameError
 from graphsocial.runs import Run
 from graphsocial.splits import ROLES
-from graphsocial.store import GraphStore, literal
+from graphsocial.sql import literal
+from graphsocial.store import GraphStore
 
 Array = NDArray[np.float64]
 Clusters = NDArray[np.int64]

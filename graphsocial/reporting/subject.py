@@ -15,7 +15,8 @@ from graphsocial.comparison.configurations import Panel
 from graphsocial.comparison.outcomes import Array, Examples, Outcomes
 from graphsocial.errors import DataError
 from graphsocial.runs import Run
-from graphsocial.store import GraphStore, quote
+from graphsocial.sql import quote
+from graphsocial.store import GraphStore
 
 JSON = ("config", "feature_sets", "versions", "notes")
 GROUPING = ("category", "boolean", "integer", "number")  # kinds of columns that people and things are grouped by

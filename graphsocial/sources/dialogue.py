@@ -21,7 +21,7 @@ from graphsocial.sources.base import (
     require_folder,
     stored_columns,
 )
-from graphsocial.store import literal, quote
+from graphsocial.sql import literal, quote
 from graphsocial.types import EdgeType, NodeType
 
 TIME = "said_at"

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from graphsocial.errors import DataError, InputError
-from graphsocial.store import GraphStore, literal, quote
+from graphsocial.sql import literal, quote
+from graphsocial.store import GraphStore
 from graphsocial.types import Column, GraphSchema, NodeType, Role
 
 SPANS = ("7 days", "30 days", "1000 days")

@@ -11,7 +11,8 @@ import numpy as np
 
 from graphsocial.errors import DataError, InputError, UnknownNameError
 from graphsocial.schemas import text
-from graphsocial.store import GraphStore, quote
+from graphsocial.sql import quote
+from graphsocial.store import GraphStore
 from graphsocial.tasks.base import Labels, Level
 from graphsocial.types import GraphSchema, NodeType, Target
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from graphsocial.errors import DataError, InputError
 from graphsocial.schemas import text
-from graphsocial.store import GraphStore, quote
+from graphsocial.sql import quote
+from graphsocial.store import GraphStore
 from graphsocial.tasks._posts import Known, content, counted_node, emotions, history, liked
 from graphsocial.tasks.base import Context, Labels, Level
 from graphsocial.types import GraphSchema, NodeType, Target
