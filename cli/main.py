@@ -18,6 +18,7 @@ from . import (
     explaining,
     judging,
     learning,
+    linking,
     looking,
     render,
     reporting,
@@ -93,6 +94,13 @@ app.command(
         then="Encoders and their settings: graphsocial list featurizers",
     )
 )(data.featurize)
+app.command(
+    epilog=_examples(
+        "graphsocial link post --by message=sentence --k 10",
+        "graphsocial link note --by text --by cover=clip --minimum 0.5",
+        then="Encoders and their settings: graphsocial list featurizers",
+    )
+)(linking.link)
 app.command(
     epilog=_examples(
         "graphsocial train edge-emotion",

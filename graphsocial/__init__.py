@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from graphsocial.explanation import explain
     from graphsocial.featurization import featurize
     from graphsocial.ingestion import ingest
+    from graphsocial.linking import link
     from graphsocial.prediction import evaluate, predict
     from graphsocial.reporting.writing import report
     from graphsocial.reproduction import reproduce
@@ -42,6 +43,7 @@ _HOME = {
     "Target": "types",
     "ingest": "ingestion",
     "featurize": "featurization",
+    "link": "linking",
     "SplitPolicy": "splits",
     "Visibility": "sampling",
     "train": "training",
@@ -71,6 +73,7 @@ __all__ = [  # noqa: RUF022 - the order is the order of data
     "Target",
     "ingest",
     "featurize",
+    "link",
     "SplitPolicy",
     "Visibility",
     "train",

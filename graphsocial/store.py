@@ -305,33 +305,42 @@ class GraphStore:
         """
         with self.transaction():
             for entry in reversed(self.schema.types):
-                span = self.span(entry, dataset)
-                if not span:
-                    continue
-                gone = len(span)
+                self.clear(entry, dataset)
+            for table, key in (("rejects", "dataset"), ("datasets", "name")):
+                self.connection.execute(f"delete from {table} where {key} = ?", [dataset])
+
+    def clear(self, entry: NodeType | EdgeType, dataset: str) -> None:
+        """Take a dataset's rows of one type out; of a node type, after the edges that end in it."""
+        span = self.span(entry, dataset)
+        with self.transaction():
+            for table in ("dataset_rows", "links"):
                 self.connection.execute(
-                    f"delete from {quote(entry.table)} where idx >= ? and idx < ?", [span.first, span.last]
+                    f"delete from {table} where dataset = ? and table_name = ?", [dataset, entry.table]
                 )
-                self._move_up(entry.table, "idx", span.last, gone)
-                if isinstance(entry, NodeType):
-                    for edge in self.schema.edges:
-                        for key, end in (("src", edge.src), ("dst", edge.dst)):
-                            if end == entry.name:
-                                self._move_up(edge.table, key, span.last, gone)
-                for table in ("feature_rows", "feature_rejects"):
-                    self.connection.execute(
-                        f"delete from {table} where dataset = ? and table_name = ?", [dataset, entry.table]
-                    )
-                    self.connection.execute(
-                        f"update {table} set idx = idx - ? where table_name = ? and idx >= ?",
-                        [gone, entry.table, span.last],
-                    )
+            if not span:
+                return
+            gone = len(span)
+            self.connection.execute(
+                f"delete from {quote(entry.table)} where idx >= ? and idx < ?", [span.first, span.last]
+            )
+            self._move_up(entry.table, "idx", span.last, gone)
+            if isinstance(entry, NodeType):
+                for edge in self.schema.edges:
+                    for key, end in (("src", edge.src), ("dst", edge.dst)):
+                        if end == entry.name:
+                            self._move_up(edge.table, key, span.last, gone)
+            for table in ("feature_rows", "feature_rejects"):
                 self.connection.execute(
-                    "update dataset_rows set first_idx = first_idx - ? where table_name = ? and first_idx >= ?",
+                    f"delete from {table} where dataset = ? and table_name = ?", [dataset, entry.table]
+                )
+                self.connection.execute(
+                    f"update {table} set idx = idx - ? where table_name = ? and idx >= ?",
                     [gone, entry.table, span.last],
                 )
-            for table, key in (("dataset_rows", "dataset"), ("rejects", "dataset"), ("datasets", "name")):
-                self.connection.execute(f"delete from {table} where {key} = ?", [dataset])
+            self.connection.execute(
+                "update dataset_rows set first_idx = first_idx - ? where table_name = ? and first_idx >= ?",
+                [gone, entry.table, span.last],
+            )
 
     def _move_up(self, table: str, column: str, start: int, by: int) -> None:
         self.connection.execute(f"update {quote(table)} set {column} = {column} - ? where {column} >= ?", [by, start])

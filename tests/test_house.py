@@ -35,7 +35,8 @@ LAYERS: list[list[set[str]]] = [
     [{"metrics", "splits"}],
     [{"reading"}, {"checks"}, {"staging"}, {"records"}, {"rejection"}, {"ingestion"}],
     [{"feature_sets", "contents", "learners"}, {"featurization"}, {"encoding_time"}],
-    [{"feature_tensors", "chains"}],
+    [{"feature_tensors", "chains", "similarity"}],
+    [{"linking"}],
     [{"graph", "runs"}, {"objectives"}],
     [
         {"nn.relation"},

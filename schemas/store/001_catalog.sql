@@ -32,6 +32,19 @@ create table dataset_rows (
     primary key (dataset, table_name)
 );
 
+-- Edges that `link` made of what the nodes hold, and what decides them.
+create table links (
+    dataset varchar not null,
+    table_name varchar not null,
+    key varchar not null, -- a hash of the settings, vectors and times that they follow from
+    settings json not null,
+    recall double not null, -- the share of the true neighbours among them
+    probed integer, -- lists that each node looked into, of how many; null where all nodes were compared
+    lists integer,
+    linked_at timestamptz not null default now(),
+    primary key (dataset, table_name)
+);
+
 create table rejects (
     dataset varchar not null,
     table_name varchar not null,
