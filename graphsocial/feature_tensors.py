@@ -62,6 +62,10 @@ class Feature:
         places = torch.arange(int(offsets[-1])) + torch.repeat_interleave(self.offsets[used] - offsets[:-1], lengths)
         return Feature(self.name, self.vectors[places], index - missing, offsets)
 
+    def first(self, count: int) -> Feature:
+        """The same for the first rows only."""
+        return Feature(self.name, self.vectors, self.index[:count], self.offsets)
+
     def padded(self, sequences: Tensor) -> tuple[Tensor, Tensor]:
         """These sequences (n,) side by side: (n, T, D), zeros behind the end of each, and (n, T) bool, the mask.
 

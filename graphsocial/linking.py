@@ -1,4 +1,4 @@
-"""Edges between nodes that are alike: each hears from the k others of the nearest vectors, and from earlier ones only."""
+"""Edges between nodes that are alike: each is joined to the k others, all of them earlier, with the nearest vectors."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def _compare(
 ) -> tuple[Tensor, Tensor]:
     """The k nearest of these vectors among all: cosines (n, k), -inf where there are fewer, and places (n, k)."""
     best = []
-    for rows in asked.split(ROWS):
+    for rows in torch.split(asked, ROWS):
         end = len(vectors) if before is None else int(before[rows].max())
         tiles = [
             _best(vectors, rows, torch.arange(left, min(left + COLUMNS, end)), k, before)
@@ -144,7 +144,7 @@ class _Lists:
         sample = torch.randperm(len(vectors), generator=torch.Generator().manual_seed(seed))[: LEARN * count]
         means = MiniBatchKMeans(count, batch_size=4096, n_init=1, max_iter=10, random_state=seed)
         centres = torch.from_numpy(means.fit(vectors[sample].numpy()).cluster_centers_)
-        lists = torch.cat([(part @ centres.T).argmax(1) for part in vectors.split(ROWS)])
+        lists = torch.cat([(part @ centres.T).argmax(1) for part in torch.split(vectors, ROWS)])
         sizes = torch.bincount(lists, minlength=count).tolist()
         return cls(vectors, before, centres, torch.argsort(lists, stable=True), sizes)
 
@@ -163,7 +163,7 @@ class _Lists:
     def search(self, asked: Tensor, k: int, probes: int, progress: Progress | None = None) -> tuple[Tensor, Tensor]:
         """As `_compare`, in the lists of the nearest `probes` centres."""
         best = []
-        for rows in asked.split(AT_ONCE):
+        for rows in torch.split(asked, AT_ONCE):
             best.append(self._search(rows, k, probes))
             if progress:
                 progress(min(len(best) * AT_ONCE, len(asked)), len(asked))
@@ -171,14 +171,14 @@ class _Lists:
 
     def _search(self, asked: Tensor, k: int, probes: int) -> tuple[Tensor, Tensor]:
         chosen = torch.cat(
-            [(self.vectors[part] @ self.centres.T).topk(probes, dim=1).indices for part in asked.split(ROWS)]
+            [(self.vectors[part] @ self.centres.T).topk(probes, dim=1).indices for part in torch.split(asked, ROWS)]
         )  # (n, probes)
         values = torch.full((len(asked) * probes, k), -math.inf)  # of each row, the nearest in each of its lists
         places = torch.zeros(len(asked) * probes, k, dtype=torch.int64)
         lists, order = torch.sort(chosen.flatten(), stable=True)
         counts = torch.bincount(lists, minlength=len(self.centres)).tolist()
-        for members, at in zip(self.members.split(self.sizes), order.split(counts), strict=True):
-            for part in at.split(ROWS):
+        for members, at in zip(torch.split(self.members, self.sizes), torch.split(order, counts), strict=True):
+            for part in torch.split(at, ROWS):
                 rows = asked[part // probes]
                 earlier = members if self.before is None else members[members < self.before[rows].max()]
                 if len(earlier):

@@ -6,7 +6,7 @@ Joint Learning", Data Intelligence, 2025.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from graphsocial.errors import InputError
-from graphsocial.graph import NodeRows, SocialGraph
+from graphsocial.graph import Feature, NodeRows, SocialGraph
 from graphsocial.models.base import Network
 from graphsocial.nn.convolution import FusedConvolutions
 from graphsocial.nn.graph_attention import GraphAttention
@@ -35,7 +35,7 @@ class Eijl:
         attention: the fused places attend to each other.
         emotion: the emotional interaction layer (eq. 2), with what is known of text emotion, image emotion and likes.
         joint: the loss of the classes teaches the whole network; else only their own head.
-        graph: messages along edges (author, brand, page, site), where there are some; beyond the paper.
+        graph: messages along edges (author, brand, page, site, similar posts), where there are some; beyond the paper.
         projection: the vectors and the node's own columns also enter by a linear map; beyond the paper.
         context: the context of each post enters, where the task gives one; beyond the paper.
         identity: learned vectors for the nodes of types without any features (pages, authors, brands).
@@ -111,6 +111,7 @@ class EijlNetwork(Network):
                 tokens=settings.tokens,
                 attention=settings.attention,
             )
+        self.peers = any(kind[0] == kind[2] == self.entity for kind in graph.edges)  # posts hear from posts
         self.messages = None
         if settings.graph and graph.edges:
             self.messages = GraphAttention(
@@ -164,15 +165,19 @@ class EijlNetwork(Network):
         x = self.inputs(graph, rows)
         if not self.settings.projection:
             x[self.entity] = self.inputs.bias[self.entity].expand(len(own.nodes), -1)
-        if self.convolutions is not None:
-            x[self.entity] = x[self.entity] + self.convolutions(own.features)
-        phi: Tensor = x[self.entity]
         if self.messages is None or not batch.layers:
-            return phi
+            return self._with_convolutions(x[self.entity], own.features)
         (layer,) = batch.layers
+        count = len(own.nodes) if layer.num_dst is None else layer.num_dst[self.entity]
+        asked = self._with_convolutions(x[self.entity][:count], [part.first(count) for part in own.features])
+        if not self.peers:  # else posts speak by their projections: there may be many, and convolutions cost most
+            x[self.entity] = asked
         mask = {kind: part for kind, part in layer.mask.items() if part is not None}
         heard: Tensor = self.messages(x, layer.relations, edge_mask=mask, num_dst=layer.num_dst)[self.entity]
-        return phi[: len(heard)] + heard
+        return asked + heard
+
+    def _with_convolutions(self, x: Tensor, features: Sequence[Feature]) -> Tensor:
+        return x if self.convolutions is None else x + self.convolutions(features)
 
 
 class EmotionalInteraction(nn.Module):

@@ -155,10 +155,11 @@ class GraphAttention(nn.Module):
         weights, self_weights = self._weights(x, relations, counts, edge_features, edge_scores, edge_mask)
         carried = edge_features if self.edge_values and edge_features else {}
         first = self._transforms_first(relations, counts)
-        values = self._values(x, first)
+        there = [etype for etype in self.edge_types if relations[etype].num_edges]  # the others add nothing
+        values = self._values(x, first, there)
         result = {}
         for name in self.node_types:
-            count, etypes = counts[name], [etype for etype in self.edge_types if etype[2] == name]
+            count, etypes = counts[name], [etype for etype in there if etype[2] == name]
             bias = self.bias[self._node_key(name)]
             y = None
             if self._node_key(name) in self.self_weight:
@@ -194,11 +195,13 @@ class GraphAttention(nn.Module):
         rows = sum(relation.num_src - counts[etype[2]] for etype, relation in relations.items())
         return rows * wide * narrow < EDGE_COST * edges * (wide - narrow)
 
-    def _values(self, x: Mapping[str, Tensor], first: bool) -> dict[tuple[str, str], Tensor]:
+    def _values(
+        self, x: Mapping[str, Tensor], first: bool, etypes: Sequence[CanonicalEtype]
+    ) -> dict[tuple[str, str], Tensor]:
         """What is summed, by source type and set of weights: Θ x, or x itself."""
         if not first:
             return {(name, ALL): part for name, part in x.items()}
-        needed = {(etype[0], self._key(etype)) for etype in self.edge_types}
+        needed = {(etype[0], self._key(etype)) for etype in etypes}
         if self.share == ALL and self.self_loops:
             needed |= {(name, ALL) for name in self.node_types}
         return {(name, key): linear(x[name], self.weight[key]) for name, key in sorted(needed)}  # (N, H)
