@@ -45,7 +45,8 @@ class Experiment:
         split, fitting, visibility: how pairs are dealt out, how it is trained, what it may see.
         features: `type.column` → encoder, or several joined by `+`, or None to leave the column out; others get their
             kind's default.
-        edge_types: message edge types; all by default.
+        edge_types: message edge types; by default all that the dataset had when the run was designed, by name, so that
+            edges which come later (`link`) leave the run as it is.
         both_ways: see `graph.build`.
         as_of: only what had happened by then.
         seed: of weights, batches and dropout.
@@ -160,17 +161,18 @@ def design(
     else:
         chosen_split = configure(SplitPolicy, {"policy": split, **own["split"]})
     chosen_task: Task = configure(kinds["task"], own["task"]) if isinstance(task, str) else task
+    dataset = store.dataset(dataset)
     return Experiment(
         task=chosen_task,
         task_name=task if isinstance(task, str) and task.endswith(".py") else chosen_task.name,
         model=configure(kinds["model"], own["model"]),
         model_name=name,
-        dataset=store.dataset(dataset),
+        dataset=dataset,
         split=chosen_split,
         fitting=configure(Fitting, own["fitting"]),
         visibility=visibility or configure(Visibility, own["visibility"]),
         features=dict(features or {}),
-        edge_types=tuple(edge_types),
+        edge_types=tuple(edge_types) or tuple(str(edge) for edge in store.schema.edges if store.span(edge, dataset)),
         both_ways=both_ways,
         as_of=None if as_of is None else utc(as_of),
         seed=seed,

@@ -56,8 +56,8 @@ def store(tmp_path: Path) -> Iterator[gs.GraphStore]:
 def edges(store: gs.GraphStore, relation: str = "similar") -> pl.DataFrame:
     return store.sql(
         "select s.id as src, d.id as dst, similarity, e.published, s.published as earlier, d.published as later, "
-        f"e.dataset from edge_post_{relation}_post as e join node_post as s on s.idx = e.src join node_post as d on d.idx = e.dst "
-        "order by e.idx"
+        f"e.dataset from edge_post_{relation}_post as e join node_post as s on s.idx = e.src "
+        "join node_post as d on d.idx = e.dst order by e.idx"
     ).pl()
 
 

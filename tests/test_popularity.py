@@ -238,3 +238,48 @@ def test_the_emotional_interaction_layer_helps_where_emotions_count(tmp_path: Pa
                 errors.setdefault(name, []).append(run.metrics["test"]["shares"]["rmsle"])
     assert errors["effects"][1] < 0.93 * errors["effects"][0]
     assert errors["none"][1] == pytest.approx(errors["none"][0], rel=0.03)
+
+
+def test_similar_posts_say_how_they_were_shared_two_days_before(tmp_path: Path) -> None:
+    frame = posts()
+    vectors = np.random.default_rng(1).normal(size=(len(frame), 3))
+    with write(tmp_path / "s.duckdb", frame) as store:
+        store.declare(GraphSchema((NodeType("post", (Column("vector", "vector"),)),)))
+        store.connection.register("v", pl.DataFrame({"n": range(len(frame)), "vector": vectors.tolist()}).to_arrow())
+        store.connection.execute("update node_post set vector = v.vector from v where v.n = idx")
+        before = context(store)
+        gs.link(store, "post", "vector", k=6, minimum=-1)
+        found = {row["id"]: row for row in context(store).to_dicts()}
+        assert context(store).select(before.columns).equals(before)
+        edges: dict[str, list[tuple[str, float]]] = {}
+        for src, dst, cosine in store.sql(
+            "select s.id, d.id, similarity from edge_post_similar_post as e join node_post as s on s.idx = e.src "
+            "join node_post as d on d.idx = e.dst"
+        ).fetchall():
+            edges.setdefault(dst, []).append((src, cosine))
+        moment = frame["published"][40]
+        early = Popularity().labels(store, "posts", as_of=moment).context
+    assert early is not None
+    rows = {row["id"]: row for row in frame.to_dicts()}
+    both = 0
+    for name, post in rows.items():
+        known = [
+            (np.log1p(rows[src]["shares"]), np.exp(20 * (cosine - 1)), cosine, rows[src]["page"] == post["page"])
+            for src, cosine in edges.get(name, [])
+            if rows[src]["shares"] is not None and rows[src]["published"] <= post["published"] - timedelta(hours=48)
+        ]
+        got = found[name]
+        if not known:
+            assert got["similar_mean"] is None and got["similar_nearest"] is None
+            continue
+        logged, weight, cosine, same = (np.array(part) for part in zip(*known, strict=True))
+        assert got["similar_mean"] == pytest.approx((logged * weight).sum() / weight.sum())
+        assert got["similar_posts"] == pytest.approx(np.log1p(weight.sum()))
+        assert got["similar_nearest"] == pytest.approx(cosine.max())
+        assert got["similar_page_posts"] == pytest.approx(np.log1p((weight * same).sum()))
+        mean = (logged * weight * same).sum() / (weight * same).sum() if same.any() else None
+        assert got["similar_page_mean"] == (pytest.approx(mean) if same.any() else None)
+        both += bool(same.any() and not same.all())
+    assert both > 10
+    whole = [found[name]["similar_mean"] for name in frame["id"]]
+    assert early.rows["similar_mean"].to_list() == pytest.approx(whole[: early.rows.height])

@@ -1,4 +1,4 @@
-"""Nearest vectors are those of a whole matrix of cosines, earlier ones where there are times; lists find most of them."""
+"""Nearest vectors are those of a matrix of all cosines, earlier ones where there are times; lists find most of them."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from graphsocial.errors import DataError, InputError
 from graphsocial.schemas import text
 from graphsocial.sql import quote
 from graphsocial.store import GraphStore
-from graphsocial.tasks._posts import Known, content, counted_node, emotions, history, liked
+from graphsocial.tasks._posts import Known, alike, content, counted_node, emotions, history, liked
 from graphsocial.tasks.base import Context, Labels, Level
 from graphsocial.types import GraphSchema, NodeType, Target
 
@@ -33,7 +33,8 @@ class Popularity:
 
     What is known of a post when it is asked about (its context) beside its own text and images: how the text looks from
     outside, hour and weekday, and what its page, author or brand had published at least `hours` before, with the shares
-    of those posts, whatever part of the split they are in: by then they were known. Nothing of it comes from later.
+    of those posts, whatever part of the split they are in: by then they were known; and, where `graphsocial link` has
+    joined posts that are alike, how the earlier ones were shared. Nothing of it comes from later.
 
     Text and image emotion are the columns `text_emotion` (1 to 5) and `image_emotion` (0 to 1) where the data has them,
     else what the encoders `sentiment` and `faces` say: `graphsocial featurize post.message --encoder sentiment` first.
@@ -44,7 +45,7 @@ class Popularity:
         likes: the column with likes, used with `likability`.
         likability: the likes of the post itself are known. They were counted with the shares, so this explains how
             popular a post has become and does not forecast it; the paper's emotional interaction layer has it.
-        history: what neighbours published before is known.
+        history: what neighbours published before, and how similar posts were shared, is known.
         hours: how long after a post its shares are taken to be known.
         class_loss: the weight of the loss of the classes beside that of the count.
     """
@@ -115,6 +116,7 @@ class Popularity:
         parts = [content(node), emotions(store, node, dataset)]
         if self.history:
             parts += history(store, node, dataset, label=self.shares, hours=self.hours, as_of=as_of)
+            parts += alike(store, node, dataset, label=self.shares, hours=self.hours, as_of=as_of)
         parts.append(liked(node, self.likes, known=self.likability))
         return joined(store, f"({store.visible(node, dataset=dataset, as_of=as_of)})", parts)
 

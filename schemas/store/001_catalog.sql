@@ -39,7 +39,7 @@ create table links (
     key varchar not null, -- a hash of the settings, vectors and times that they follow from
     settings json not null,
     recall double not null, -- the share of the true neighbours among them
-    probed integer, -- lists that each node looked into, of how many; null where all nodes were compared
+    probed integer, -- lists that each node looked into, of how many, null where all nodes were compared
     lists integer,
     linked_at timestamptz not null default now(),
     primary key (dataset, table_name)
