@@ -19,7 +19,8 @@ from graphsocial.errors import DataError, InputError, StoreError, UnknownNameErr
 from graphsocial.feature_tensors import Feature, came_along, encoded, in_order
 from graphsocial.featurization import ENCODABLE, Progress, featurize
 from graphsocial.similarity import nearest
-from graphsocial.store import GraphStore, quote
+from graphsocial.sql import quote
+from graphsocial.store import GraphStore
 from graphsocial.types import Column, EdgeType, GraphSchema, NodeType
 
 

@@ -283,3 +283,14 @@ def test_similar_posts_say_how_they_were_shared_two_days_before(tmp_path: Path) 
     assert both > 10
     whole = [found[name]["similar_mean"] for name in frame["id"]]
     assert early.rows["similar_mean"].to_list() == pytest.approx(whole[: early.rows.height])
+
+
+def test_runs_with_context_are_audited_and_explained(notes: gs.GraphStore) -> None:
+    run = train(notes, epochs=2)
+    found = gs.audit(notes, run, quick=True)
+    verdicts = {check.name: check.verdict for check in found.checks}
+    assert verdicts["later edges"] == verdicts["later answers"] == "pass" and not found.leaks
+    rows = gs.explain(notes, run, split="test", limit=6).filter(pl.col("kind") == "modality")
+    effects = {name: part["value"].abs().max() for (name,), part in rows.partition_by("name", as_dict=True).items()}
+    assert {"context.form", "context.emotion", "context.author", "context.likes", "author posts note"} <= set(effects)
+    assert all(effects[f"context.{part}"] > 0 for part in ("form", "author", "emotion", "likes"))  # type: ignore[operator]

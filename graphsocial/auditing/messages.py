@@ -31,7 +31,7 @@ def check_messages(experiment: Experiment, loader: Loader, roles: Tensor, networ
         network: says which examples are answered together.
     """
     watch = _Watch(loader.graph, roles, experiment.visibility)
-    temporal = experiment.split.policy == "time"
+    temporal = loader.exact.temporal
     for batch in used_batches(experiment, loader, roles, network):
         watch.edges(batch)
         watch.answers(batch)
@@ -40,7 +40,7 @@ def check_messages(experiment: Experiment, loader: Loader, roles: Tensor, networ
     found = [*watch.edge_checks(), watch.answer_check()]
     if temporal:
         return [*found, *watch.time_checks()]
-    why = f"The split '{experiment.split}' makes no promise about time."
+    why = f"Neither the split '{experiment.split}' nor the task makes a promise about time."
     return [*found, not_applicable("later edges", why), not_applicable("later answers", why)]
 
 

@@ -10,7 +10,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from graphsocial.graph import Canonical, Feature, SocialGraph
+from graphsocial.graph import CONTEXT, Canonical, Feature, SocialGraph
 from graphsocial.nn.relation import Relation
 from graphsocial.sampling import Batch, Layer
 
@@ -20,14 +20,16 @@ class Modality:
     """One kind of information that a graph offers.
 
     Attributes:
-        name: `image.file:vision`, `user.age`, `user views image.comment:sentence`, `user connects user`, `labels`.
-        kind: `vectors` of nodes, a `column` of numbers or categories, `words` on edges, known `labels`, `edges`.
+        name: `image.file:vision`, `user.age`, `user views image.comment:sentence`, `user connects user`, `labels`,
+            `context.page`.
+        kind: `vectors` of nodes, a `column` of numbers or categories, `words` on edges, known `labels`, `edges`, a part
+            of the examples' `context`.
         of: the node type, or the edge types (a relation and its reverse), that it belongs to.
         place: which of the type's features it is, or the column's name.
     """
 
     name: str
-    kind: Literal["vectors", "column", "words", "labels", "edges"]
+    kind: Literal["vectors", "column", "words", "labels", "edges", "context"]
     of: str | tuple[Canonical, ...] = ()
     place: int | str = 0
 
@@ -42,8 +44,18 @@ def modalities(graph: SocialGraph, batch: Batch) -> tuple[Modality, ...]:
     found += [
         Modality(f"{name}.{part.column}", "column", name, part.column)
         for name, fitted in graph.tabular.items()
+        if name != CONTEXT
         for part in fitted.parts
     ]
+    if graph.context is not None:
+        answers = {column.name for column in graph.context.columns if column.role == "label"}
+        grouped = {name for names in graph.context.parts.values() for name in names}
+        single = {column.name: (column.name,) for column in graph.context.columns if column.name not in grouped}
+        found += [
+            Modality(f"context.{part}", "context", CONTEXT, part)
+            for part, names in {**graph.context.parts, **single}.items()
+            if set(names) - answers
+        ]
     if batch.layers:
         both = {
             kind: (kind, *(back for back, edges in graph.edges.items() if edges.reverse_of == kind))
@@ -72,6 +84,10 @@ def without(graph: SocialGraph, batch: Batch, parts: Sequence[Modality]) -> tupl
         elif part.kind == "vectors":
             features = _blanked(changed.node_features[str(part.of)], part.place)
             changed = replace(changed, node_features={**changed.node_features, str(part.of): features})
+        elif part.kind == "context":
+            assert changed.context is not None
+            names = changed.context.parts.get(str(part.place), (str(part.place),))
+            changed = replace(changed, context=changed.context.without(names))
         elif part.kind == "words":
             blank = {kind: _blanked(changed.edge_features[kind], part.place) for kind in _kinds(part.of)}
             changed = replace(changed, edge_features={**changed.edge_features, **blank})

@@ -46,11 +46,13 @@ class Known:
     """Something that is known of posts: SQL of `idx` and these columns, over a relation of posts.
 
     Attributes:
+        name: what it tells of.
         columns: those that the SQL selects.
         sql: `$posts` stands for the posts, a table or a select in brackets.
         note: where it comes from, in words.
     """
 
+    name: str = ""
     columns: tuple[Column, ...] = ()
     sql: str = ""
     note: str = ""
@@ -90,7 +92,9 @@ def emotions(store: GraphStore, node: NodeType, dataset: str) -> Known:
             chosen.append(f"of_{name}.{name}")
             notes.append(f"The {name.replace('_', ' ')} is what the encoder '{encoder}' said.")
         found.append(Column(name, "number", "reference"))
-    return Known(tuple(found), f"select {', '.join(chosen)} from $posts as n {' '.join(joins)}", " ".join(notes))
+    return Known(
+        "emotion", tuple(found), f"select {', '.join(chosen)} from $posts as n {' '.join(joins)}", " ".join(notes)
+    )
 
 
 def content(node: NodeType) -> Known:
@@ -115,7 +119,7 @@ def content(node: NodeType) -> Known:
         chosen[Column("hour", "category")] = f"hour({quote(node.time)})::varchar"
         chosen[Column("weekday", "category")] = f"isodow({quote(node.time)})::varchar"
     fields = "".join(f", {sql} as {quote(column.name)}" for column, sql in chosen.items())
-    return Known(tuple(chosen), f"select idx{fields} from $posts")
+    return Known("form", tuple(chosen), f"select idx{fields} from $posts")
 
 
 def liked(node: NodeType, likes: str, *, known: bool) -> Known:
@@ -130,7 +134,9 @@ def liked(node: NodeType, likes: str, *, known: bool) -> Known:
         names = [column.name for column in node.columns]
         raise InputError(f"'{node}' has no column '{likes}' to tell likability by; it has {names}. --set likes=COLUMN.")
     role: Role = "reference" if known else "label"
-    return Known((Column("likes", "number", role),), f"select idx, {quote(likes)}::double as likes from $posts")
+    return Known(
+        "likes", (Column("likes", "number", role),), f"select idx, {quote(likes)}::double as likes from $posts"
+    )
 
 
 def history(
@@ -182,7 +188,7 @@ def history(
             f"avg({quote(name)}) as {quote(name)}" for name in chosen
         )  # over several neighbours of a post
         sql = f"select idx, {means} from (select idx, {fields} from ({posts}) window {named}) group by idx"
-        found.append(Known(tuple(Column(name, "number") for name in chosen), sql))
+        found.append(Known(prefix, tuple(Column(name, "number") for name in chosen), sql))
     return found
 
 
@@ -235,7 +241,7 @@ def alike(
         sql = (
             f"with pairs as ({pairs}) select idx, {fields} from (select pairs.*{flags} from pairs{joins}) group by idx"
         )
-        found.append(Known(tuple(Column(name, "number") for name in named), sql))
+        found.append(Known(edge.relation, tuple(Column(name, "number") for name in named), sql))
     return found
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
@@ -30,10 +30,18 @@ class Context:
         columns: numbers, categories and times; those with the role `feature` are encoded by what the training examples
             show, the others are there for models that ask for them by name.
         rows: (P,) one row an example, in the order of the labels.
+        parts: what several columns tell together → their names, such as what is known of the page; explanations take
+            each away as one.
     """
 
     columns: tuple[Column, ...]
     rows: pl.DataFrame
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def without(self, names: Collection[str]) -> Context:
+        """The same as if these columns were not known of any example."""
+        blank = [pl.lit(None, dtype=self.rows.schema[name]).alias(name) for name in names]
+        return replace(self, rows=self.rows.with_columns(blank))
 
 
 @dataclass(frozen=True)

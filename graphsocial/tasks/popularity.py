@@ -128,7 +128,8 @@ def joined(store: GraphStore, posts: str, parts: list[Known]) -> Context:
     for part in parts:
         if part.columns:
             frame = frame.join(store.sql(part.over(posts)).pl(), on="idx", how="left", maintain_order="left")
-    return Context(columns, frame.select([pl.col(column.name) for column in columns]))
+    told = {part.name: tuple(column.name for column in part.columns) for part in parts if part.columns}
+    return Context(columns, frame.select([pl.col(column.name) for column in columns]), told)
 
 
 def log_classes(shares: NDArray[np.float64]) -> NDArray[np.int64]:
