@@ -31,6 +31,7 @@ COMMANDS = (
     "synthesize",
     "ingest",
     "featurize",
+    "link",
     "train",
     "predict",
     "evaluate",
