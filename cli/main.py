@@ -148,6 +148,7 @@ app.command(
     epilog=_examples(
         "graphsocial report hmg_emo-1a2b",
         "graphsocial report latest --output report.html --against user-image-bias --by user.gender",
+        "graphsocial report --dataset iesn",
     )
 )(reporting.report)
 app.command(epilog=_examples("graphsocial runs", "graphsocial runs --task edge-emotion --each"))(learning.runs)

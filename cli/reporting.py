@@ -1,4 +1,4 @@
-"""The command that writes a page about a run."""
+"""The command that writes a page about a run or a dataset."""
 
 from __future__ import annotations
 
@@ -7,15 +7,21 @@ from typing import Annotated
 
 import typer
 
-from .options import JsonOption, QuietOption, StoreOption, settle
+from .options import DatasetOption, JsonOption, QuietOption, StoreOption, settle
 
 
 def report(
     ctx: typer.Context,
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the start of it, or latest.")],
-    output: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="RUN.html by default.", show_default=False)
+    run: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RUN]", help="A run's id, the start of it, or latest; without it, the page is about the dataset."
+        ),
     ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="RUN.html or DATASET.html by default.", show_default=False)
+    ] = None,
+    dataset: DatasetOption = None,
     against: Annotated[
         list[str] | None,
         typer.Option(metavar="RUN", help="A run, configuration or model beside it; may be given several times."),
@@ -25,16 +31,16 @@ def report(
         typer.Option(metavar="SQL", help="Scores by group as well, such as user.age < 30; may be given several times."),
     ] = None,
     inside: Annotated[
-        bool, typer.Option("--inside/--no-inside", help="Rebuild the network to show its embeddings and gates.")
+        bool, typer.Option("--inside/--no-inside", help="Rebuild the network to show embeddings, gates and attention.")
     ] = True,
     samples: Annotated[int, typer.Option(metavar="N", help="Of the bootstrap.")] = 1000,
     store: StoreOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Write one HTML file about a run, which opens without a network: charts, tables and the model card.
+    """Write one HTML file about a run or a dataset, which opens without a network: charts, tables, the model card.
 
-    It needs the packages of the extra 'report'.
+    Analyses of the dataset that stand in the store are part of it. It needs the packages of the extra 'report'.
     """
     session = settle(ctx, store, json, quiet)
     with session.write() as opened:
@@ -44,6 +50,7 @@ def report(
             path = write(
                 opened,
                 run,
+                dataset=dataset,
                 output=output,
                 against=against or (),
                 by=by or (),

@@ -48,6 +48,23 @@ def operators_load() -> bool:
     return any(_loads(extension) for extension in sorted([*folder.glob("_C*.so"), *folder.glob("_C*.pyd")]))
 
 
+@lru_cache(maxsize=1)
+def operators_fit() -> bool:
+    """Whether torchvision's operators were built for libraries that torch has here; nothing is imported to find out.
+
+    It may say yes where `operators_load` finds another mismatch, and says no only where that would, too.
+    """
+    folders = []
+    for name in ("torchvision", "torch"):
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            return False
+        folders.append(Path(spec.origin).parent)
+    extensions = sorted([*folders[0].glob("_C*.so"), *folders[0].glob("_C*.pyd")])
+    cuda = any((folders[1] / "lib").glob("*torch_cuda.*"))
+    return any(cuda or b"libtorch_cuda.so" not in extension.read_bytes() for extension in extensions)
+
+
 def _loads(extension: Path) -> bool:
     import torch
 

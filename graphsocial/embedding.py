@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from hashlib import blake2b
-from typing import Any
 
 import numpy as np
 import torch
@@ -59,14 +58,16 @@ def embed(store: GraphStore, run: Run | str, *, progress: Progress | None = None
     run = runs.load(store, run) if isinstance(run, str) else run
     restored = rebuild(store, run, progress=progress)
     graph, entry = restored.prepared.graph, restored.prepared.entity
-    network: Any = restored.network
-    if not isinstance(entry, NodeType) or not hasattr(network, "embed"):
-        raise InputError(f"'{run.model}' makes no vector of each node; take a run of a model of nodes, such as tmsam.")
-    network.eval()
+    network = restored.network.eval()
+    wrong = InputError(f"'{run.model}' makes no vector of each node; take a run of a model of nodes, such as tmsam.")
+    if not isinstance(entry, NodeType):
+        raise wrong
     loader, examples = make_loader(restored.experiment, restored.prepared).exact, torch.arange(graph.num_examples)
     found = torch.zeros(0)
     for batch in loader.batches(examples, AT_ONCE, together=network.together(graph)):
-        vectors = network.embed(graph, batch)
+        vectors = network.look(graph, batch).after
+        if vectors is None:
+            raise wrong
         found = found if len(found) else vectors.new_zeros(len(examples), vectors.shape[1])
         found[batch.examples] = vectors
     (checkpoint,) = store.first("select checkpoint_hash from runs where run_id = ?", [run.id]) or (None,)

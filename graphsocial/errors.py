@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+SHORT = 12  # names, up to which an error lists all
+NEAREST = 3  # names that it proposes where they are more
+
 
 class GraphSocialError(Exception):
     """The root of every error that graphsocial raises on purpose."""
@@ -25,12 +28,24 @@ class UnknownNameError(GraphSocialError, LookupError):
     """A name that nothing answers to; says what was meant, perhaps, and what is known."""
 
     @classmethod
-    def of(cls, kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
-        """Build the sentence: `No source is called 'iens'. Did you mean 'iesn'? Known: …`."""
+    def of(cls, kind: str, name: str, known: Iterable[str], *, listing: str = "") -> UnknownNameError:
+        """Build the sentence: `No source is called 'iens'. Did you mean 'iesn'? Known: …`.
+
+        Args:
+            kind: what was looked for, such as `source`.
+            name: what was given.
+            known: all names; where they are many, the nearest or the first are named.
+            listing: the command that lists them.
+        """
         known = sorted(known)
-        close = get_close_matches(name, known, n=1)
-        hint = f" Did you mean '{close[0]}'?" if close else ""
-        return cls(f"No {kind} is called '{name}'.{hint} Known: {', '.join(known) or 'none yet'}.")
+        many = len(known) > SHORT
+        close = get_close_matches(name, known, n=NEAREST if many else 1)
+        hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+        if not many:
+            return cls(f"No {kind} is called '{name}'.{hint} Known: {', '.join(known) or 'none yet'}.")
+        some = "" if close else f", such as {', '.join(known[:NEAREST])}"
+        shown = f"; '{listing}' lists them" if listing else ""
+        return cls(f"No {kind} is called '{name}'.{hint} {len(known):,} are known{some}{shown}.")
 
 
 class StoreError(GraphSocialError, OSError):

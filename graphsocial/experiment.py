@@ -82,28 +82,40 @@ class Experiment:
 
     @classmethod
     def from_run(cls, run: Run) -> Experiment:
-        """The experiment that a run recorded."""
+        """The experiment that a run recorded.
+
+        Raises:
+            InputError: another version recorded it, with other settings than there are now.
+        """
         config = run.config
-        task = dict(config["task"])
-        model = dict(config["model"])
-        fitting = dict(config["fitting"])
-        fitting["fanouts"] = tuple(fitting["fanouts"])
+        task, model = dict(config["task"]), dict(config["model"])
         task_name, model_name = task.pop("name"), model.pop("name")
         return cls(
-            task=resolve("task", task_name)(**{k: tuple(v) if isinstance(v, list) else v for k, v in task.items()}),
+            task=_recorded(run, resolve("task", task_name), task),
             task_name=task_name,
-            model=resolve("model", model_name)(**{k: tuple(v) if isinstance(v, list) else v for k, v in model.items()}),
+            model=_recorded(run, resolve("model", model_name), model),
             model_name=model_name,
             dataset=run.dataset,
-            split=SplitPolicy(**config["split"]),
-            fitting=Fitting(**fitting),
-            visibility=Visibility(**config["visibility"]),
+            split=_recorded(run, SplitPolicy, config["split"]),
+            fitting=_recorded(run, Fitting, config["fitting"]),
+            visibility=_recorded(run, Visibility, config["visibility"]),
             features=config["features"],
             edge_types=tuple(config["edge_types"]),
             both_ways=config["both_ways"],
             as_of=None if config["as_of"] is None else utc(config["as_of"]),
             seed=run.seed,
         )
+
+
+def _recorded(run: Run, kind: Any, values: Mapping[str, Any]) -> Any:
+    """A part of an experiment as a run recorded it: JSON's lists are tuples again."""
+    known = {field.name for field in plugins.settings(kind)}
+    if other := values.keys() ^ known:
+        raise InputError(
+            f"The run '{run.id}' was made by another version of graphsocial: {kind.__name__} had other settings then "
+            f"({', '.join(sorted(other))}). Train it again."
+        )
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
 def design(
@@ -150,7 +162,9 @@ def design(
         part, _, setting = key.rpartition(".")
         having = [p for p, names in known.items() if setting in names and part in ("", p)]
         if not having:
-            raise UnknownNameError.of("setting", key, set().union(*known.values()))
+            raise UnknownNameError.of(
+                "setting", key, set().union(*known.values()), listing=f"graphsocial list models {name}"
+            )
         if len(having) > 1:
             raise InputError(f"'{key}' is a setting of {' and '.join(having)}; write {having[0]}.{setting}.")
         if fixed.get(having[0]):
@@ -205,7 +219,8 @@ def prepare(
     """Featurize, label, split and build; the same for training and for predicting again.
 
     Args:
-        features: the vectors to use, which are there; all columns are encoded where they are not when not given.
+        features: the vectors to use, which are there; when not given, all that the model reads, which are encoded where
+            they are not.
         tabular: the fitted encodings of a run; fitted on the training pairs when not given.
         split_id: a split that was made before; made now by the experiment's policy when not given.
     """
@@ -281,7 +296,9 @@ def _split_column(
     if isinstance(entity, EdgeType):
         raise InputError(f"The split '{experiment.split}' is for nodes; split edges by source or destination.")
     if name not in {column.name for column in entity.columns}:
-        raise UnknownNameError.of(f"column of '{entity}'", name, [column.name for column in entity.columns])
+        raise UnknownNameError.of(
+            f"column of '{entity}'", name, [column.name for column in entity.columns], listing="graphsocial info"
+        )
     rows = store.read(entity, dataset=experiment.dataset).select(f"idx, {quote(name)}::varchar as told").pl()
     found: np.ndarray = (
         pl.DataFrame({"idx": labels.src}).join(rows, on="idx", how="left", maintain_order="left")["told"].to_numpy()
@@ -299,7 +316,7 @@ def _encode_all(
 
 
 def columns_for(store: GraphStore, experiment: Experiment, entity: NodeType | EdgeType) -> list[tuple[str, Featurizer]]:
-    """Every feature column of text or images in the graph that holds something, with its encoder."""
+    """Every feature column of text, images or sound that the model reads and that holds something, with its encoder."""
     schema = store.schema
     wanted = [schema.edge(name) for name in experiment.edge_types] or list(schema.edges)
     names = {end for edge in wanted if len(store.span(edge, experiment.dataset)) for end in (edge.src, edge.dst)}
@@ -314,7 +331,10 @@ def columns_for(store: GraphStore, experiment: Experiment, entity: NodeType | Ed
         if name in ready and spec is not None:
             raise InputError(f"'{name}' is a vector already; it takes no encoder, but none, which leaves it out.")
     found: list[tuple[str, Featurizer]] = []
+    read = getattr(experiment.model, "reads", ("nodes", "edges"))
     for name, (entry, column) in columns.items():
+        if ("nodes" if isinstance(entry, NodeType) else "edges") not in read:
+            continue
         asked = name in experiment.features
         if (asked and experiment.features[name] is None) or (not asked and column.role != "feature"):
             continue

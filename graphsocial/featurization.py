@@ -108,7 +108,7 @@ def _named(spec: str | Featurizer | Learner | None, settings: Mapping[str, objec
     if name.replace("-", "_") in known or name.endswith(".py"):
         return configure(resolve("featurizer", name), {**(settings or {}), **({"model": model} if model else {})})
     if get_close_matches(name, known, cutoff=0.75) and not Path(spec).expanduser().exists():
-        raise UnknownNameError.of("featurizer", name, known)
+        raise UnknownNameError.of("featurizer", name, known, listing="graphsocial list featurizers")
     return None
 
 

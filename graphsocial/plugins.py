@@ -80,7 +80,7 @@ def _find(kind: str, name: str) -> tuple[Any, str, str]:
         return importlib.import_module(f"{PACKAGES[kind]}.{inside}"), inside, f"{inside}.py"
     point = _entry_points(kind).get(inside)
     if point is None:
-        raise UnknownNameError.of(kind, name, names(kind))
+        raise UnknownNameError.of(kind, name, names(kind), listing=f"graphsocial list {_plural(kind)}")
     try:
         return point.load(), inside, point.value
     except Exception as error:  # other people's code may raise anything
@@ -120,6 +120,10 @@ def configure(cls: type[T], values: Mapping[str, object]) -> T:
     if missing:
         raise InputError(f"{cls.__name__} needs the setting '{missing[0]}'. Give it with --set {missing[0]}=VALUE.")
     return cls(**ready)
+
+
+def _plural(kind: str) -> str:
+    return "analyses" if kind == "analysis" else f"{kind}s"
 
 
 def _package(kind: str) -> str:

@@ -21,7 +21,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from graphsocial.errors import InputError, StoreError, UnknownNameError
+from graphsocial.errors import SHORT, InputError, StoreError, UnknownNameError
 from graphsocial.metrics import multiclass, regression
 from graphsocial.store import GraphStore
 from graphsocial.types import Target
@@ -288,11 +288,10 @@ def load(store: GraphStore, run_id: str) -> Run:
         rows = exact or rows
     if len(rows) != 1:
         if rows:
-            raise InputError(
-                f"Several runs begin with '{run_id}': {', '.join(name for (name,) in rows)}. Write more of it."
-            )
+            some = ", ".join(name for (name,) in rows[:SHORT]) + ", …" * (len(rows) > SHORT)
+            raise InputError(f"Several runs begin with '{run_id}': {some}. Write more of it.")
         known = [name for (name,) in store.sql("select run_id from runs").fetchall()]
-        raise UnknownNameError.of("run", run_id, known)
+        raise UnknownNameError.of("run", run_id, known, listing="graphsocial runs")
     (found,) = rows[0]
     row = store.first("select task, model, dataset, seed, status, config, split_id from runs where run_id = ?", [found])
     assert row is not None

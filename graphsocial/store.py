@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import lru_cache
 from hashlib import blake2b
+from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -51,6 +53,13 @@ class Span:
         return f"idx >= {self.first} and idx < {self.last}"
 
 
+@lru_cache(maxsize=1)
+def fingerprint() -> str:
+    """What tells the tables of this version from those of others: their SQL, without comments and spaces."""
+    written = " ".join(text("store", name) for name in names("store", ".sql"))
+    return blake2b(" ".join(re.sub(r"--.*", "", written).split()).encode(), digest_size=6).hexdigest()
+
+
 class GraphStore:
     """One DuckDB file: typed node and edge tables, a catalog, features, splits, runs, predictions.
 
@@ -69,7 +78,7 @@ class GraphStore:
         try:
             for setting in SESSION:
                 self.connection.execute(setting)
-            self._check_and_migrate()
+            self._check_and_make()
         except BaseException:
             self.connection.close()
             raise
@@ -86,39 +95,37 @@ class GraphStore:
     ) -> None:
         self.close()
 
-    def _check_and_migrate(self) -> None:
-        known = [(int(name.split("_")[0]), name) for name in names("store", ".sql")]
+    def _check_and_make(self) -> None:
         tables = {name for (name,) in self.connection.execute("select table_name from duckdb_tables()").fetchall()}
-        if "migrations" not in tables:
-            if tables:
-                raise StoreError(
-                    f"'{self.path}' is a DuckDB file, but not a graphsocial store; choose another --store."
-                )
-            if self.read_only:
-                raise StoreError(f"'{self.path}' is empty; ingest a dataset first.")
-        else:
-            row = self.first("select coalesce(max(number), 0) from migrations")
-            applied = int(row[0]) if row else 0
-            if applied > known[-1][0]:
-                raise StoreError(
-                    f"'{self.path}' is from a newer graphsocial (store version {applied}, this one reads up to "
-                    f"{known[-1][0]}); upgrade graphsocial."
-                )
-            known = [entry for entry in known if entry[0] > applied]
-            if known and self.read_only:
-                raise StoreError(f"'{self.path}' is from an older graphsocial; open it for writing once to upgrade it.")
+        if tables:
+            self._check_version(tables)
+        elif self.read_only:
+            raise StoreError(f"'{self.path}' is empty; ingest a dataset first.")
         if self.read_only:
             return
         with self.transaction():
-            self.connection.execute(
-                "create table if not exists migrations "
-                "(number integer primary key, name varchar not null, applied_at timestamptz not null default now())"
-            )
-            for number, name in known:
-                self.connection.execute(text("store", name))
-                self.connection.execute("insert into migrations (number, name) values (?, ?)", [number, name])
+            if not tables:
+                for name in names("store", ".sql"):
+                    self.connection.execute(text("store", name))
+                self.connection.execute(
+                    "insert into store_version (fingerprint, version) values (?, ?)",
+                    [fingerprint(), version("graphsocial")],
+                )
             for name in names("tasks", "_predictions.sql"):
                 self.connection.execute(text("tasks", name))
+
+    def _check_version(self, tables: set[str]) -> None:
+        """Raise `StoreError` where another program, or another version of this one, has made the tables."""
+        if not {"node_types", "edge_types", "datasets"} <= tables:
+            raise StoreError(f"'{self.path}' is a DuckDB file, but not a graphsocial store; choose another --store.")
+        made = self.first("select fingerprint, version from store_version") if "store_version" in tables else None
+        if made is None or made[0] != fingerprint():
+            by = f"graphsocial {made[1]}" if made else "an earlier graphsocial"
+            raise StoreError(
+                f"'{self.path}' was written by {by} with other tables than this one has ({version('graphsocial')}, "
+                f"tables {fingerprint()}). Ingest and train again into a new --store, or open it with the version that "
+                "wrote it."
+            )
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -222,7 +229,7 @@ class GraphStore:
         known = self.datasets()
         if name is not None:
             if name not in known:
-                raise UnknownNameError.of("dataset", name, known)
+                raise UnknownNameError.of("dataset", name, known, listing="graphsocial info")
             return name
         if not known:
             raise DataError(f"'{self.path}' holds no dataset yet; ingest one first.")

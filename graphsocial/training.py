@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from graphsocial import runs
+from graphsocial.errors import TrainingError
 from graphsocial.experiment import Experiment, Prepared, design, make_loader, prepare
 from graphsocial.featurization import Progress
 from graphsocial.fitting import Epoch, Fitted, below, fit, read_tensors, score, write_tensors
@@ -263,9 +264,19 @@ def save_weights(store: GraphStore, run_id: str, fitted: Fitted, graph: SocialGr
 def load_weights(
     store: GraphStore, run_id: str
 ) -> tuple[dict[str, Tensor], dict[str, tuple[Tensor, Tensor, float | None]], dict[str, Any]]:
-    """Read it back: the network's state, each target's scale, naming and margin, and the rest as JSON."""
+    """Read it back: the network's state, each target's scale, naming and margin, and the rest as JSON.
+
+    Raises:
+        TrainingError: another version wrote it.
+    """
     tensors, texts = read_tensors(runs.folder(store, run_id) / "weights.safetensors")
     told = {name: json.loads(value) for name, value in texts.items()}
+    lacking = {"classes", "tabular", "margins"} - told.keys()
+    if lacking:
+        raise TrainingError(
+            f"The weights of '{run_id}' were written by another version of graphsocial: they do not say "
+            f"{' and '.join(sorted(lacking))}. Train the run again, with --again."
+        )
     naming = below(tensors, "naming/")
     parts = {name: (scale, naming[name], told["margins"][name]) for name, scale in below(tensors, "scale/").items()}
     return below(tensors, "network/"), parts, told

@@ -159,14 +159,14 @@ class GraphSchema:
         for node in self.nodes:
             if node.name == name:
                 return node
-        raise UnknownNameError.of("node type", name, [node.name for node in self.nodes])
+        raise UnknownNameError.of("node type", name, [node.name for node in self.nodes], listing="graphsocial info")
 
     def edge(self, name: str) -> EdgeType:
         """The edge type that prints as `name` (`user views image`), or an `UnknownNameError`."""
         for edge in self.edges:
             if str(edge) == name:
                 return edge
-        raise UnknownNameError.of("edge type", name, [str(edge) for edge in self.edges])
+        raise UnknownNameError.of("edge type", name, [str(edge) for edge in self.edges], listing="graphsocial info")
 
     def __bool__(self) -> bool:
         return bool(self.nodes)

@@ -1,4 +1,4 @@
-"""Package data: numbered migrations of the store, label SQL of the tasks, contracts of the datasets."""
+"""Package data: the tables of the store, file by file, label SQL of the tasks, contracts of the datasets."""
 
 from importlib.resources import files
 

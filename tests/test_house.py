@@ -59,7 +59,8 @@ LAYERS: list[list[set[str]]] = [
     [{"trials"}, {"tuning"}],
     [{"reproduction.base"}, {"reproduction._plan"}, {"reproduction"}, {"reproduction.*"}, {"analysis.base"}],
     [{"prediction"}, {"alternatives"}],
-    [{f"explanation.{name}"} for name in ("ablation", "attribution", "neighbourhoods")] + [{"explanation"}],
+    [{f"explanation.{name}"} for name in ("ablation", "attribution", "neighbourhoods", "sequences")]
+    + [{"explanation"}],
     [{"reproduction.base"}, {"reproduction.*"}, {"analysis.base"}],
     [
         {"analysis"},
@@ -76,8 +77,13 @@ LAYERS: list[list[set[str]]] = [
     [{"auditing.base"}, {"auditing.messages"}, {"auditing.*"}, {"auditing"}],
     [
         {"reporting", "reporting.page", "reporting.subject"},
-        {"reporting.charts", "reporting.embeddings"},
+        {"reporting.charts", "reporting.embeddings", "reporting.analyses.base"},
+        {"reporting.matrices", "reporting.analyses.charts"},
+        {f"reporting.analyses.{name}" for name in ("network", "popularity", "emotion", "robustness")},
+        {"reporting.analyses"},
+        {"reporting.data"},
         {"reporting.results", "reporting.groups", "reporting.network", "reporting.inner", "reporting.card"},
+        {"reporting.explained"},
         {"reporting.writing"},
     ],
     [{"doctor"}],
@@ -159,6 +165,17 @@ def test_packages_are_the_folders() -> None:
 def test_import_loads_neither_torch_nor_dgl(command: str) -> None:
     code = f"{command}\nimport sys\nprint([m for m in ('torch', 'dgl', 'transformers', 'sklearn') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_listing_encoders_loads_no_heavy_package() -> None:
+    """Whether an encoder's packages are there is told without them."""
+    code = (
+        "import io, sys\nfrom contextlib import redirect_stdout\nfrom graphsocial.cli.main import main\n"
+        "with redirect_stdout(io.StringIO()):\n    main(['--quiet', 'list', 'featurizers'])\n"
+        "print([m for m in ('torch', 'spacy', 'transformers', 'pandas', 'scipy', 'cv2') if m in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"
 
 
 def test_nothing_is_unpickled() -> None:

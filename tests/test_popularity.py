@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 import graphsocial as gs
+from graphsocial.embedding import embed
 from graphsocial.errors import DataError, InputError
 from graphsocial.synthesis import SyntheticNotes, synthesize
 from graphsocial.tasks.popularity import Popularity, class_names, log_classes
@@ -190,6 +191,23 @@ def test_eijl_beats_its_baselines_and_its_intervals_hold(notes: gs.GraphStore) -
     gs.predict(notes, run)
     after = notes.sql("select * from popularity_predictions where run_id = ? order by post_id", [run.id]).pl()
     assert after.drop("created_at").equals(before.drop("created_at"))
+
+
+def test_a_run_says_what_its_answers_owe_to_what(notes: gs.GraphStore) -> None:
+    run = train(notes, epochs=2)
+    found = gs.explain(notes, run, limit=8, top=2)
+    assert set(found["kind"]) == {"modality", "gate", "neighbour"} and set(found["target"]) == {"popularity", "shares"}
+    context = found.filter(kind="modality", target="shares").filter(pl.col("name").str.starts_with("context."))
+    assert "context.likes" in set(context["name"])
+    assert context.filter(name="context.likes")["value"].abs().max() > 0
+    gates = found.filter(kind="gate")
+    assert set(gates["name"]) == {"learned place", "note.text_vector", "note.cover_vector"}
+    sums = gates.group_by("target", "entity_id").agg(pl.col("value").sum())["value"].to_numpy()
+    np.testing.assert_allclose(sums, 1, atol=1e-5)
+    heard = found.filter(kind="neighbour")
+    assert set(heard["neighbour_type"]) == {"author", "brand"} and heard["value"].max() == 1  # one of each relation
+    vectors = embed(notes, run)
+    assert vectors.rows == 1500 and vectors.use.dimension == QUICK["width"]
 
 
 def test_each_part_can_be_left_out(notes: gs.GraphStore) -> None:

@@ -18,7 +18,7 @@ from conftest import IMAGE, USER, VIEWS
 import graphsocial as gs
 from graphsocial import runs
 from graphsocial.errors import DataError, InputError, TrainingError, UnknownNameError
-from graphsocial.fitting import Fitting, fit
+from graphsocial.fitting import Fitting, fit, read_tensors, write_tensors
 from graphsocial.plugins import names
 from graphsocial.tasks.edge_emotion import EdgeEmotion
 from graphsocial.types import GraphSchema
@@ -150,6 +150,34 @@ def test_every_model_trains_and_predicts_through_the_same_calls(social: gs.Graph
     assert gs.evaluate(social, run)["targets"]["emotion"]["metrics"]["accuracy"] == pytest.approx(
         run.metrics["test"]["emotion"]["accuracy"]
     )
+
+
+def test_only_what_a_model_reads_is_encoded(social: gs.GraphStore) -> None:
+    def encoded(model: str) -> set[str]:
+        run = gs.train(social, "edge-emotion", model=model, settings={"epochs": 1}, features=HASHED)
+        (sets,) = social.first("select feature_sets from runs where run_id = ?", [run.id])  # type: ignore[misc]
+        return set(json.loads(sets))
+
+    assert encoded("majority") == encoded("user-image-bias") == set()
+    assert social.sql("select * from feature_sets").fetchall() == []
+    assert encoded("comments-only") == {"user views image.comment"}
+    assert encoded("features-only") == set(HASHED)
+    with pytest.raises(InputError, match="There is no text or image column"):
+        gs.train(social, "edge-emotion", model="majority", features={"user.nme": "hash_text"})
+
+
+def test_runs_of_another_version_say_so(social: gs.GraphStore) -> None:
+    run = gs.train(social, "edge-emotion", model="majority")
+    path = runs.folder(social, run.id) / "weights.safetensors"
+    tensors, told = read_tensors(path)
+    write_tensors(path, tensors, {name: text for name, text in told.items() if name != "margins"})
+    with pytest.raises(TrainingError, match="written by another version of graphsocial: they do not say margins"):
+        gs.predict(social, run)
+    write_tensors(path, tensors, told)
+    config = {**run.config, "fitting": {**run.config["fitting"], "momentum": 0.9}}
+    social.connection.execute("update runs set config = ? where run_id = ?", [json.dumps(config), run.id])
+    with pytest.raises(InputError, match=r"Fitting had other settings then \(momentum\)"):
+        gs.predict(social, run.id)
 
 
 def test_bayes_optimal_needs_its_reference(social: gs.GraphStore) -> None:

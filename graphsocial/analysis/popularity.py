@@ -27,14 +27,16 @@ if TYPE_CHECKING:
 
 COUNTS = ("likes", "favourites", "comments", "shares", "reactions")
 FEELINGS = ("text", "image")
+BINS = 30  # of the histogram, at most
 FEWEST = 50  # rows below which a regression on five terms says nothing
 
 
 @dataclass(frozen=True)
 class Popularity:
-    """Four tables of the nodes that are shared (`note`, `post`).
+    """Five tables of the nodes that are shared (`note`, `post`).
 
     `shares`: the distribution of shares, with the log-normal fitted to those above zero and how well it fits.
+    `histogram`: how many nodes have `low` up to below `high` shares, and how many the log-normal would have there.
     `emotions`: how many texts have which grade of emotion, and how many covers a face that shows one.
     `correlations`: Spearman's ρ and Pearson's r of likes, favourites, comments and shares, pair by pair; on `--export`
     as a heat map too.
@@ -76,7 +78,12 @@ class Popularity:
         if rows.height < FEWEST:
             raise DataError(f"Only {rows.height:,} '{node}' nodes have '{self.shares}'; {FEWEST} are needed.")
         frames: dict[str, pl.DataFrame] = {}
-        parts = {"shares": _distribution, "emotions": _emotion_counts, "correlations": _correlations}
+        parts = {
+            "shares": _distribution,
+            "histogram": _histogram,
+            "emotions": _emotion_counts,
+            "correlations": _correlations,
+        }
         for number, (name, part) in enumerate(parts.items()):
             steps(name, number, len(parts) + 1)
             frames[name] = part(rows)
@@ -140,6 +147,20 @@ def _distribution(rows: pl.DataFrame) -> pl.DataFrame:
         "probability_plot_r2": float(order[2] ** 2),
     }
     return pl.DataFrame({"measure": list(values), "value": list(values.values())})
+
+
+def _histogram(rows: pl.DataFrame) -> pl.DataFrame:
+    """Bins of equal width in the logarithm, each holding whole numbers; those without a single share are left out."""
+    from scipy import stats
+
+    shares = rows["shares"].to_numpy()
+    shares = shares[shares > 0]
+    logs = np.log(shares)
+    edges = np.unique(np.ceil(np.geomspace(1, shares.max() + 1, BINS + 1)))
+    found = np.histogram(shares, edges)[0]
+    # a whole number stands for what the log-normal has up to half a share around it
+    fitted = stats.norm(logs.mean(), logs.std(ddof=1)).cdf(np.log(edges - 0.5))
+    return pl.DataFrame({"low": edges[:-1], "high": edges[1:], "nodes": found, "fitted": np.diff(fitted) * len(shares)})
 
 
 def _emotion_counts(rows: pl.DataFrame) -> pl.DataFrame:

@@ -28,8 +28,8 @@ class Robustness:
     """One table, `scores`: a run's scores on its test part with something missing that was there in training.
 
     A modality is the columns of a node type with one first word: `segment.text` is `text` and `text_vector`. `missing`
-    says what is: nothing, one modality of all nodes, or a share of each modality's nodes, drawn at random for each
-    modality by itself. What is missing is missing for neighbours too.
+    says what is: nothing, one modality of all nodes, or a share of each modality's nodes (in `share`, too), drawn at
+    random for each modality by itself. What is missing is missing for neighbours too.
 
     Attributes:
         run: a run's id, the start of it, or `latest`.
@@ -76,10 +76,13 @@ class Robustness:
 
             return missing
 
-        plan = [("nothing", [removed("")]), *((name, [removed(name)]) for name in names)]
-        plan += [(f"{share:.0%} of each", [at_random(share) for _ in range(self.draws)]) for share in self.shares]
+        plan: list[tuple[str, float | None, list[Callable[[Feature], Tensor]]]] = [("nothing", 0.0, [removed("")])]
+        plan += [(name, None, [removed(name)]) for name in names]
+        plan += [
+            (f"{share:.0%} of each", share, [at_random(share) for _ in range(self.draws)]) for share in self.shares
+        ]
         rows = []
-        for number, (missing, ways) in enumerate(plan):
+        for number, (missing, share, ways) in enumerate(plan):
             if progress:
                 progress(f"without {missing}", number, len(plan))
             drawn = [part for way in ways for part in _scores(restored, _without(graph, way))]
@@ -87,10 +90,10 @@ class Robustness:
                 pl.DataFrame(drawn)
                 .group_by("target", "metric", maintain_order=True)
                 .agg(pl.col("value").mean())
-                .with_columns(missing=pl.lit(missing))
+                .with_columns(missing=pl.lit(missing), share=pl.lit(share, dtype=pl.Float64))
             )
         runs.log_opening(store, run.id, "evaluate")
-        frame = pl.concat(rows).pivot(on="metric", index=["missing", "target"], values="value")
+        frame = pl.concat(rows).pivot(on="metric", index=["missing", "share", "target"], values="value")
         return Findings({"scores": frame}, {"run_id": run.id})
 
 

@@ -111,7 +111,9 @@ def _meant(store: GraphStore, frame: pl.DataFrame, name: Run | str) -> list[tupl
         found = frame.filter(mine)
         if found.height:
             return list(found.select("config_id", "task", "dataset", "split").unique(maintain_order=True).iter_rows())
-    raise UnknownNameError.of("finished run, configuration or model", text, {*frame["model"], *frame["run_id"]})
+    raise UnknownNameError.of(
+        "finished run, configuration or model", text, {*frame["model"], *frame["run_id"]}, listing="graphsocial runs"
+    )
 
 
 def _configuration(

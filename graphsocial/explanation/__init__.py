@@ -15,6 +15,7 @@ from graphsocial.errors import DataError, InputError
 from graphsocial.experiment import Prepared, make_loader
 from graphsocial.explanation.attribution import Question, gates, modality_effects
 from graphsocial.explanation.neighbourhoods import neighbours
+from graphsocial.explanation.sequences import surroundings
 from graphsocial.featurization import Progress
 from graphsocial.fitting import AT_ONCE
 from graphsocial.prediction import Ids, Restored, examples_of, rebuild
@@ -31,6 +32,7 @@ SCHEMA = {
     "end_id": pl.String,
     "neighbour_type": pl.String,
     "neighbour_id": pl.String,
+    "distance": pl.Int32,
     "value": pl.Float64,
     "rank": pl.Int32,
     "fidelity": pl.Float64,
@@ -50,16 +52,20 @@ def explain(
 ) -> pl.DataFrame:
     """Explain a run's answers and write the rows to `explanations`, in one transaction.
 
-    Three kinds of rows, for each example and target:
+    Up to five kinds of rows, for each example and target:
 
     - `modality`: `value` is what the log-probability of the class that is named (or the predicted number) loses when a
       column, the words on edges, the known labels or an edge type is taken away from the whole graph.
     - `gate`: how much the parts of an adaptive combination weigh, from networks that have one.
     - `neighbour`: the `top` neighbours of each end in each relation by attention, from networks that attend.
+    - `sequence`: what the support loses when nothing is known of another node of the same sequence, as a segment of the
+      same dialogue, from networks that read such; and without the example's own (`itself`, at `distance` 0).
+    - `attention`: how much the example attends to each of these, from networks that do; `name` says by which attention,
+      as `text → audio`.
 
     `fidelity` says how far the order can be believed: how much more of the support goes with the first ones (the `top`
-    neighbours of each end, the two first modalities) than with as many random ones, the mean of five draws. At or
-    below 0 the order means nothing. See `attribution`.
+    neighbours of each end, the `top` places that get most attention, the two first modalities) than with as many
+    random ones. At or below 0 the order means nothing. See `attribution`, `neighbourhoods` and `sequences`.
 
     Args:
         run: a run, its id, the start of it, or `latest`.
@@ -67,7 +73,7 @@ def explain(
             split's part `split` by default.
         split: `train`, `validation` or `test`.
         limit: at most so many examples of that part, drawn by `seed`.
-        top: how many neighbours.
+        top: how many neighbours are written, and how many places are the first ones.
         seed: of the draws.
         progress: told how many examples are done.
 
@@ -136,7 +142,8 @@ def _questions(restored: Restored, prepared: Prepared, asked: Tensor) -> Iterato
 
 def _rows(question: Question, *, top: int, seed: int) -> pl.DataFrame:
     rows = [*_modality_rows(question, seed), *_gate_rows(question), *_neighbour_rows(question, top, seed)]
-    return pl.DataFrame(rows, schema=SCHEMA, orient="row").with_columns(pl.col("fidelity").fill_nan(None))
+    found = pl.concat([pl.DataFrame(rows, schema=SCHEMA, orient="row"), *_place_rows(question, top)])
+    return found.with_columns(pl.col("fidelity").fill_nan(None))
 
 
 def _pairs(question: Question) -> list[tuple[Any, Any]]:
@@ -150,14 +157,14 @@ def _modality_rows(question: Question, seed: int) -> Iterator[tuple[Any, ...]]:
         for row, pair in enumerate(_pairs(question)):
             for rank, place in enumerate(np.argsort(-effects.values[row], kind="stable")):
                 value, fidelity = effects.values[row, place], effects.fidelity[row]
-                yield target, *pair, "modality", effects.names[place], None, None, None, value, rank + 1, fidelity
+                yield target, *pair, "modality", effects.names[place], None, None, None, None, value, rank + 1, fidelity
 
 
 def _gate_rows(question: Question) -> Iterator[tuple[Any, ...]]:
     for name, values in gates(question).items():
         for target in question.unchanged:
             for pair, value in zip(_pairs(question), values, strict=True):
-                yield target, *pair, "gate", name, None, None, None, value, None, None
+                yield target, *pair, "gate", name, None, None, None, None, value, None, None
 
 
 def _neighbour_rows(question: Question, top: int, seed: int) -> Iterator[tuple[Any, ...]]:
@@ -167,4 +174,41 @@ def _neighbour_rows(question: Question, top: int, seed: int) -> Iterator[tuple[A
         for one in listed:
             pair, relation, lender = pairs[one.example], " ".join(one.kind), one.kind[0]
             who = (pair[one.end], lender, graph.ids[lender][one.node])
-            yield target, *pair, "neighbour", relation, *who, one.weight, one.rank, known[one.example]
+            yield target, *pair, "neighbour", relation, *who, None, one.weight, one.rank, known[one.example]
+
+
+def _place_rows(question: Question, top: int) -> Iterator[pl.DataFrame]:
+    """A row for each example and place around it: what is lost without it, and what each attention gives it."""
+    around = surroundings(question)
+    if around is None:
+        return
+    lender = question.graph.end_types[0]
+    row, place = np.nonzero(around.nodes >= 0)
+    asked = np.asarray([str(one) for one, _ in _pairs(question)], dtype=object)
+    distance = place - around.own[row]
+    frame = pl.DataFrame(
+        {
+            "entity_id": asked[row],
+            "end_id": asked[row],
+            "neighbour_type": np.full(len(row), lender, dtype=object),
+            "neighbour_id": question.graph.ids[lender][around.nodes[row, place]].astype(object),
+            "distance": distance,
+        }
+    )
+    side = np.asarray(["before", "itself", "after"], dtype=object)[np.sign(distance) + 1]
+    for target, effects in around.effects.items():
+        kinds = [("sequence", side, effects, np.full(len(around.own), np.nan))]
+        kinds += [
+            ("attention", np.full(len(row), name, dtype=object), weights, around.fidelity(name, target, top))
+            for name, weights in around.attention.items()
+        ]
+        for kind, name, values, fidelity in kinds:
+            told = frame.with_columns(
+                *(pl.lit(value).alias(column) for column, value in (("target", target), ("kind", kind))),
+                pl.lit(None, dtype=pl.String).alias("other_id"),
+                name=pl.Series(name),
+                value=pl.Series(values[row, place]),
+                fidelity=pl.Series(fidelity[row]),
+            )
+            order = pl.col("value").rank("ordinal", descending=True).over("entity_id")
+            yield told.with_columns(rank=order).select(pl.col(column).cast(dtype) for column, dtype in SCHEMA.items())

@@ -101,6 +101,25 @@ def without(graph: SocialGraph, batch: Batch, parts: Sequence[Modality]) -> tupl
     return changed, batch
 
 
+def without_nodes(graph: SocialGraph, batch: Batch, name: str, nodes: Tensor) -> tuple[SocialGraph, Batch]:
+    """The same graph and batch as if nothing were known of these nodes of one type; their edges stay."""
+    gone = torch.zeros(graph.num_nodes[name], dtype=torch.bool)
+    gone[nodes] = True
+    features = tuple(
+        replace(feature, index=torch.where(gone, -1, feature.index)) for feature in graph.node_features.get(name, ())
+    )
+    changed = replace(graph, node_features={**graph.node_features, name: features})
+    if name in graph.tables:
+        entry, frame = graph.plain[name]
+        kept = pl.Series((~gone).numpy())
+        known = [column for column in frame.columns if column in {part.column for part in graph.tabular[name].parts}]
+        blank = frame.with_columns(pl.when(kept).then(pl.col(column)).alias(column) for column in known)
+        changed = replace(changed, plain={**graph.plain, name: (entry, blank)})
+    if batch.rows is not None:
+        batch = replace(batch, rows={kind: changed.rows(kind, rows.nodes) for kind, rows in batch.rows.items()})
+    return changed, batch
+
+
 def _kinds(of: str | tuple[Canonical, ...]) -> tuple[Canonical, ...]:
     assert not isinstance(of, str)
     return of

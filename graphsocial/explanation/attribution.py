@@ -15,7 +15,7 @@ from torch import Tensor
 from graphsocial.explanation.ablation import modalities, without
 from graphsocial.graph import SocialGraph
 from graphsocial.loaders import FullGraph
-from graphsocial.models.base import Network
+from graphsocial.models.base import Insight, Network
 from graphsocial.objectives import Objective
 from graphsocial.sampling import Batch, View
 
@@ -90,6 +90,12 @@ class Question:
     def unchanged(self) -> dict[str, Tensor]:
         """Target → (B,) the support with everything in place."""
         return self.support(self.graph, self.batch)
+
+    @cached_property
+    def seen(self) -> Insight:
+        """What the network looked at when it answered."""
+        with torch.no_grad():
+            return self.network.look(self.graph, self.batch)
 
     @torch.no_grad()
     def _said(self, graph: SocialGraph, batch: Batch, rows: Tensor) -> dict[str, NDArray[np.float64]]:
@@ -167,6 +173,4 @@ def _order_fidelity(
 
 def gates(question: Question) -> dict[str, NDArray[np.float64]]:
     """Name → (B,) how much the parts of each answer weigh, for networks that say so."""
-    with torch.no_grad():
-        found = question.network.gates(question.graph, question.batch)
-    return {name: values[question.rows].double().numpy() for name, values in found.items()}
+    return {name: values[question.rows].double().numpy() for name, values in question.seen.gates.items()}

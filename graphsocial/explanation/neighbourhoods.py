@@ -53,7 +53,7 @@ def neighbours(question: Question, top: int, *, seed: int) -> tuple[list[Neighbo
         return [], {}
     whole = question.loader.batch(question.examples, question.view, cut=False)
     with torch.no_grad():
-        layers = question.network.attention(question.graph, whole)
+        layers = question.network.look(question.graph, whole).edges
     if not layers:
         return [], {}
     weights = {

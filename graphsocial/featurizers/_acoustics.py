@@ -6,7 +6,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import dct
 
 Numbers = NDArray[np.float64]
 RATE = 16_000
@@ -49,6 +48,8 @@ def describe(signal: NDArray[np.float32], hop: int) -> NDArray[np.float32]:
 
 
 def _describe(frames: NDArray[np.float32]) -> Numbers:
+    from scipy.fft import dct  # a quarter of a second, which only those who hear should wait
+
     margin = (FRAME - _WINDOW) // 2
     middle = frames[:, margin : margin + _WINDOW].astype(np.float64)
     power = np.abs(np.fft.rfft(middle * np.hanning(_WINDOW + 1)[:-1], _FFT)) ** 2  # (t, 257)

@@ -79,6 +79,15 @@ def hash_vectors(model: str) -> str:
     return f"{_TABLE} {_INDEX}" if _packaged(model) else _hash(_file(model), _file(model).stat().st_mtime_ns)
 
 
+def dimension_of(model: str) -> int:
+    """How long the vectors of a table are; of the packaged one without reading its words.
+
+    Raises:
+        MissingFileError, FeatureError: see `read_vectors`.
+    """
+    return int(_glove_table().shape[1]) if _packaged(model) else read_vectors(model).dimension
+
+
 def read_vectors(model: str) -> WordVectors:
     """The table of `packaged:glove-6b-50d`, or of a file in GloVe's or word2vec's format.
 
@@ -114,10 +123,16 @@ def _hash(path: Path, changed: int) -> str:
 def _read_glove() -> WordVectors:
     import pyarrow.parquet
 
-    table = np.load(packaged_file(_PACKAGE, "data", "glove_6B_50d_emb.npy", sha256=_TABLE), mmap_mode="r")
     index = packaged_file(_PACKAGE, "data", "glove_6B_index.parquet", sha256=_INDEX)
     words = pyarrow.parquet.read_table(index)["index"].to_pylist()
-    return WordVectors({word: place for place, word in enumerate(words)}, table)
+    return WordVectors({word: place for place, word in enumerate(words)}, _glove_table())
+
+
+def _glove_table() -> NDArray[np.float32]:
+    table: NDArray[np.float32] = np.load(
+        packaged_file(_PACKAGE, "data", "glove_6B_50d_emb.npy", sha256=_TABLE), mmap_mode="r"
+    )
+    return table
 
 
 @lru_cache(maxsize=2)

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from graphsocial._torchvision import operators_load
+from graphsocial._torchvision import operators_fit, operators_load
 from graphsocial.errors import FeatureError, MissingFileError
 
 Modality = Literal["text", "image", "audio", "video", "table"]
@@ -144,9 +144,9 @@ class Requires:
     operators: bool = False
 
     def missing(self) -> tuple[str, ...]:
-        """Those that are not installed; nothing is imported to find out, but torch for `operators`."""
+        """Those that are not installed, as far as can be told without importing any."""
         packages = [name for name in (*self.distributions, *self.apart) if _version(name.partition("==")[0]) == _ABSENT]
-        return (*packages, *([OPERATORS] if self.operators and not operators_load() else []))
+        return (*packages, *([OPERATORS] if self.operators and not operators_fit() else []))
 
     @property
     def command(self) -> str:
@@ -160,8 +160,9 @@ class Requires:
         return " && ".join([*extra, *([f"pip install --no-deps {' '.join(self.apart)}"] if self.apart else [])])
 
     def check(self, name: str) -> None:
-        """Raise `FeatureError` if the featurizer `name` lacks a package."""
-        if missing := self.missing():
+        """Raise `FeatureError` if the featurizer `name` lacks a package, or operators that can be loaded."""
+        missing = self.missing() or ((OPERATORS,) if self.operators and not operators_load() else ())
+        if missing:
             raise FeatureError(f"'{name}' needs {', '.join(missing)}. Install with: {self.command}")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -13,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphsocial.errors import FeatureError, InputError
-from graphsocial.featurizers._word_vectors import GLOVE, WordVectors, hash_vectors, read_vectors
+from graphsocial.featurizers._word_vectors import GLOVE, WordVectors, dimension_of, hash_vectors, read_vectors
 from graphsocial.featurizers.base import NO_EFFECT, Encoded, Modality, Requires, digest, hash_file
 
 COLUMNS = ("head", "relation", "part_of_speech", "sentence")
@@ -61,7 +63,7 @@ class Dependencies:
     @property
     def dimension(self) -> int:
         """4 + D."""
-        return len(COLUMNS) + (read_vectors(self.vectors).dimension if self.vectors else 0)
+        return len(COLUMNS) + (dimension_of(self.vectors) if self.vectors else 0)
 
     @property
     def relations(self) -> tuple[str, ...]:
@@ -79,7 +81,7 @@ class Dependencies:
             FeatureError: the pipeline is not installed.
         """
         table = hash_vectors(self.vectors) if self.vectors else ""
-        made_of = f"dependencies, 1, {_hash_pipeline(Path(_load(self.model).path))}, {table}"
+        made_of = f"dependencies, 1, {_hash_pipeline(_folder(self.model) or Path(_load(self.model).path))}, {table}"
         return digest(self, weights=made_of, packages=("spacy",), leave_out=("model", "vectors"))
 
     def encode(self, items: Sequence[str]) -> Encoded:
@@ -142,6 +144,21 @@ def _load(model: str) -> Any:
         f"The spaCy pipeline '{model}' cannot be loaded ({str(reason).splitlines()[0][:200]}). Install it with: "
         f"{command}, or name a folder with a saved pipeline. What PyPI has under such a name is often a placeholder."
     ) from reason
+
+
+def _folder(model: str) -> Path | None:
+    """Where an installed pipeline's files are, without loading spaCy; None where only that can tell."""
+    for name in _ALSO.get(model, (model,)):
+        spec = importlib.util.find_spec(name) if name.isidentifier() else None
+        if (
+            spec is not None
+            and spec.origin is not None
+            and (meta := Path(spec.origin).with_name("meta.json")).is_file()
+        ):
+            told = json.loads(meta.read_text("utf-8"))
+            folder = meta.with_name(f"{told['lang']}_{told['name']}-{told['version']}")
+            return folder if folder.is_dir() else None
+    return None
 
 
 @lru_cache(maxsize=2)

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 
 from graphsocial.errors import InputError, UnknownNameError
-from graphsocial.featurizers._word_vectors import GLOVE, hash_vectors, read_vectors
+from graphsocial.featurizers._word_vectors import GLOVE, dimension_of, hash_vectors, read_vectors
 from graphsocial.featurizers.base import NO_EFFECT, Encoded, Modality, Requires, digest
 
 Pooling = Literal["mean", "tokens"]
@@ -50,7 +50,7 @@ class StaticVectors:
     @property
     def dimension(self) -> int:
         """D, from the table."""
-        return read_vectors(self.model).dimension
+        return dimension_of(self.model)
 
     def fingerprint(self) -> str:
         """See `graphsocial.featurizers.base.digest`; of a file its contents count, not its path.

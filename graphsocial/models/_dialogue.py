@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch.nn.functional import dropout
 
 from graphsocial.errors import InputError
 from graphsocial.graph import SocialGraph
-from graphsocial.models.base import Network
+from graphsocial.models.base import Insight, Network
 from graphsocial.nn.dialogues import Dialogues, Sequences
 from graphsocial.nn.words import WordEncoder
 from graphsocial.sampling import Batch
@@ -26,6 +26,19 @@ TRAINING: Mapping[str, Any] = {  # what suits these models better than the gener
     "patience": 5,
     "naming": "weighted",
 }
+
+
+@dataclass
+class Seen:
+    """What an `embed` notes down for `look`.
+
+    Attributes:
+        attention: name → (C, T, T), how much each place attends to each other place of its dialogue.
+        gates: name → (B,).
+    """
+
+    attention: dict[str, Tensor] = field(default_factory=dict)
+    gates: dict[str, Tensor] = field(default_factory=dict)
 
 
 class DialogueNetwork(Network):
@@ -98,8 +111,12 @@ class DialogueNetwork(Network):
             inputs[name] = torch.cat([self.drop(torch.cat([rows, given.known], dim=2)), *read], dim=2)
         return replace(given, inputs=inputs)
 
-    def embed(self, graph: SocialGraph, batch: Batch) -> Tensor:
-        """The vectors that the heads read: (B, H)."""
+    def embed(self, graph: SocialGraph, batch: Batch, seen: Seen | None = None) -> Tensor:
+        """The vectors that the heads read: (B, H).
+
+        Args:
+            seen: filled with the weights of gates and attention, where the network has some.
+        """
         raise TypeError(f"{type(self).__name__} does not say how it reads.")
 
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
@@ -107,6 +124,19 @@ class DialogueNetwork(Network):
         x = self.drop(self.embed(graph, batch))
         said = {target: self.heads[target.name](x) for target in graph.targets}
         return {target.name: out if target.classes else out.squeeze(1) for target, out in said.items()}
+
+    def look(self, graph: SocialGraph, batch: Batch) -> Insight:
+        """The segments as they are read and as the heads read them, and how they attend to those of their dialogue."""
+        given, seen = self.read(graph, batch), Seen()
+        after = self.embed(graph, batch, seen)
+        dialogue = torch.div(given.rows, given.mask.shape[1], rounding_mode="floor")
+        return Insight(
+            before=given.pick(torch.cat(list(given.inputs.values()), dim=2)),
+            after=after,
+            gates=seen.gates,
+            beside=torch.where(given.mask, given.nodes, -1)[dialogue],
+            places={name: given.pick(weights) for name, weights in seen.attention.items()},
+        )
 
     def drop(self, x: Tensor) -> Tensor:
         """Dropout, in training."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from graphsocial.graph import SocialGraph
-from graphsocial.models._dialogue import TRAINING, DialogueNetwork
+from graphsocial.models._dialogue import TRAINING, DialogueNetwork, Seen
 from graphsocial.models.base import Network
 from graphsocial.nn.cross_modal import CrossAttention
 from graphsocial.nn.temporal import RecurrentContext
@@ -63,14 +63,16 @@ class AbsaNetwork(DialogueNetwork):
         self.read_out, self.own = nn.Linear(width, width), nn.Linear(width, width)
         self.add_heads(graph, width)
 
-    def embed(self, graph: SocialGraph, batch: Batch) -> Tensor:
+    def embed(self, graph: SocialGraph, batch: Batch, seen: Seen | None = None) -> Tensor:
         """(B, 2 * hidden)."""
         given = self.read(graph, batch)
         (x,) = given.inputs.values()
         aspect = self.drop(self.aspect(x))
         h = self.context(torch.cat([x, aspect], dim=2), given.mask)
-        seen = given.mask[:, None, :].expand(-1, x.shape[1], -1)
+        visible = given.mask[:, None, :].expand(-1, x.shape[1], -1)
         if self.causal:
-            seen = seen & torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril()
-        told = self.to_aspect(aspect, h, seen)
+            visible = visible & torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril()
+        told = self.to_aspect(aspect, h, visible)
+        if seen is not None:
+            seen.attention["aspect → dialogue"] = self.to_aspect.weights(aspect, h, visible).mean(1)
         return given.pick(torch.tanh(self.read_out(told) + self.own(h)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -12,6 +13,28 @@ from graphsocial.errors import InputError
 from graphsocial.graph import Canonical, SocialGraph
 from graphsocial.sampling import Batch
 from graphsocial.types import Target
+
+
+@dataclass(frozen=True)
+class Insight:
+    """What a network lets one see of how it answered a batch of B examples; what it has not is None or empty.
+
+    Attributes:
+        before: (B, D) each example as it goes in: its nodes, side by side, before anything else is known of them.
+        after: (B, H) each example as it comes out, for heads or classifiers to read.
+        gates: name → (B,), how much the parts of each answer weigh against each other.
+        edges: layer by layer, edge type → (E,) or (E, K heads): the share of each message in what its end hears.
+        beside: (B, S) the nodes that were read in their order together with each example, itself among them, by their
+            numbers in its node type; -1 fills up.
+        places: name → (B, S), how much the example attends to each of `beside`.
+    """
+
+    before: Tensor | None = None
+    after: Tensor | None = None
+    gates: Mapping[str, Tensor] = field(default_factory=dict)
+    edges: tuple[Mapping[Canonical, Tensor], ...] = ()
+    beside: Tensor | None = None
+    places: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Network(nn.Module):
@@ -33,17 +56,29 @@ class Network(nn.Module):
         """(P,) int64 where examples of one number are best answered in one batch, as the turns of one dialogue."""
         return None
 
-    def gates(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
-        """How much the parts of each answer weigh, where the network weighs some against others: name → (B,)."""
-        return {}
-
-    def attention(self, graph: SocialGraph, batch: Batch) -> tuple[dict[Canonical, Tensor], ...]:
-        """Layer by layer the weight of each edge, where the network attends to neighbours: (E,), or (E, K heads)."""
-        return ()
+    def look(self, graph: SocialGraph, batch: Batch) -> Insight:
+        """Answer the batch and tell what was looked at on the way; nothing by default."""
+        return Insight()
 
     def penalty(self) -> Tensor:
         """What is added to the mean loss of a batch, such as a Gaussian prior; nothing by default."""
         return torch.zeros(())
+
+
+def of_ends(inputs: Mapping[str, Tensor], graph: SocialGraph, batch: Batch) -> Tensor:
+    """(B, …) the first representations of each example's ends, side by side.
+
+    Args:
+        inputs: node type → (N, H), of the nodes that the batch reads.
+    """
+    parts = []
+    for name, end in zip(graph.end_types, graph.ends, strict=True):
+        nodes = end[batch.examples]
+        if batch.rows is not None:  # the inputs of some nodes only
+            order = torch.argsort(batch.rows[name].nodes)
+            nodes = order[torch.searchsorted(batch.rows[name].nodes[order], nodes)]
+        parts.append(inputs[name][nodes])
+    return torch.cat(parts, dim=1)
 
 
 class Model(Protocol):
@@ -53,6 +88,7 @@ class Model(Protocol):
         layers: how many message-passing layers it has; 0 for models that look at no edges.
         training: training settings that suit it better than the general defaults.
 
+    One that has `reads`, of `nodes` and `edges`, reads encoded texts, images and sounds of these alone; () is of none.
     One that has `sequences = True` reads sequences of vectors (tokens, frames) of what the task asks about, as well.
     """
 

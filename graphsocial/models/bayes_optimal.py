@@ -20,6 +20,7 @@ class BayesOptimal:
     """Reads the `optimal` column of the labelled edges; only synthetic data has it."""
 
     layers: ClassVar[int] = 0
+    reads: ClassVar[tuple[str, ...]] = ()
     training: ClassVar[Mapping[str, Any]] = {}
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:

@@ -35,6 +35,7 @@ class CommentsOnly:
     dropout: float = 0.2
 
     layers: ClassVar[int] = 0
+    reads: ClassVar[tuple[str, ...]] = ("edges",)
     training: ClassVar[Mapping[str, Any]] = {}
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:

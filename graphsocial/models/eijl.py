@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from graphsocial.errors import InputError
-from graphsocial.graph import Feature, NodeRows, SocialGraph
-from graphsocial.models.base import Network
+from graphsocial.graph import Canonical, Feature, NodeRows, SocialGraph
+from graphsocial.models.base import Insight, Network, of_ends
+from graphsocial.nn.aggregation import take_rows
 from graphsocial.nn.convolution import FusedConvolutions
 from graphsocial.nn.graph_attention import GraphAttention
 from graphsocial.nn.inputs import NodeInputs
@@ -144,13 +145,7 @@ class EijlNetwork(Network):
 
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
         """(B, K) logits of classes, (B,) standardised counts."""
-        phi = self._content(graph, batch)[batch.ends[0]]  # (B, H)
-        if self.context is not None:
-            phi = phi + self.context(graph.context_table[batch.examples])
-        if self.emotion is not None:
-            phi = phi + self.emotion(graph, batch.examples)
-        phi = self.dropout(torch.relu(self.norm(phi)))
-        phi = phi + self.hidden(phi)
+        phi = self._represent(graph, batch)
         said = {}
         for target in graph.targets:
             heard = phi if self.settings.joint or not target.classes or len(graph.targets) == 1 else phi.detach()
@@ -158,26 +153,79 @@ class EijlNetwork(Network):
             said[target.name] = out if target.classes else out.squeeze(1)
         return said
 
-    def _content(self, graph: SocialGraph, batch: Batch) -> Tensor:
-        """(n, H) what the posts of the batch say by themselves and hear from their neighbours."""
-        rows = batch.rows
-        own = _everything(graph, self.entity) if rows is None else rows[self.entity]
-        x = self.inputs(graph, rows)
+    def look(self, graph: SocialGraph, batch: Batch) -> Insight:
+        """The post as it goes in and as the heads read it, its neighbours' weights, where its fusion attends."""
+        edges: list[dict[Canonical, Tensor]] = []
+        after = self._represent(graph, batch, edges)
+        nodes = graph.ends[0][batch.examples]
+        features = [feature.take(nodes) for feature in graph.node_features.get(self.entity, ())]
+        gates: dict[str, Tensor] = {}
+        if self.convolutions is not None:
+            shares = self.convolutions.shares(features)
+            if shares.shape[1] > 2:  # else all vectors go through one branch
+                gates = dict(zip(["learned place", *(one.name for one in features)], shares.unbind(1), strict=True))
+        own = of_ends(self._inputs(graph, batch), graph, batch)
+        return Insight(self._with_convolutions(own, features), after, gates, tuple(edges))
+
+    def _represent(
+        self, graph: SocialGraph, batch: Batch, edges: list[dict[Canonical, Tensor]] | None = None
+    ) -> Tensor:
+        """(B, H) what the heads read.
+
+        Args:
+            edges: filled with the weights of the neighbours' messages.
+        """
+        phi = self._content(graph, batch, edges)[batch.ends[0]]  # (B, H)
+        if self.context is not None:
+            phi = phi + self.context(graph.context_table[batch.examples])
+        if self.emotion is not None:
+            phi = phi + self.emotion(graph, batch.examples)
+        phi = self.dropout(torch.relu(self.norm(phi)))
+        found: Tensor = phi + self.hidden(phi)
+        return found
+
+    def _own(self, graph: SocialGraph, batch: Batch) -> NodeRows:
+        """What is known of the posts that the batch reads."""
+        return _everything(graph, self.entity) if batch.rows is None else batch.rows[self.entity]
+
+    def _inputs(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
+        """The nodes that the batch reads before any convolution or message: node type → (N, H)."""
+        x: dict[str, Tensor] = self.inputs(graph, batch.rows)
         if not self.settings.projection:
-            x[self.entity] = self.inputs.bias[self.entity].expand(len(own.nodes), -1)
+            x[self.entity] = self.inputs.bias[self.entity].expand(len(x[self.entity]), -1)
+        return x
+
+    def _content(self, graph: SocialGraph, batch: Batch, edges: list[dict[Canonical, Tensor]] | None = None) -> Tensor:
+        """(n, H) what the posts of the batch say by themselves and hear from their neighbours."""
+        x, features = self._inputs(graph, batch), self._own(graph, batch).features
         if self.messages is None or not batch.layers:
-            return self._with_convolutions(x[self.entity], own.features)
+            return self._with_convolutions(x[self.entity], features)
         (layer,) = batch.layers
-        count = len(own.nodes) if layer.num_dst is None else layer.num_dst[self.entity]
-        asked = self._with_convolutions(x[self.entity][:count], [part.first(count) for part in own.features])
+        if layer.take is not None:
+            x = {name: take_rows(part, layer.take[name]) for name, part in x.items()}
+            features = tuple(part.take(layer.take[self.entity]) for part in features)
+        count = len(x[self.entity]) if layer.num_dst is None else layer.num_dst[self.entity]
+        asked = self._with_convolutions(x[self.entity][:count], [part.first(count) for part in features])
         if not self.peers:  # else posts speak by their projections: there may be many, and convolutions cost most
             x[self.entity] = asked
         mask = {kind: part for kind, part in layer.mask.items() if part is not None}
+        if edges is not None:
+            edges.append(self.messages.attention(x, layer.relations, edge_mask=mask, num_dst=layer.num_dst)[0])
         heard: Tensor = self.messages(x, layer.relations, edge_mask=mask, num_dst=layer.num_dst)[self.entity]
         return asked + heard
 
     def _with_convolutions(self, x: Tensor, features: Sequence[Feature]) -> Tensor:
         return x if self.convolutions is None else x + self.convolutions(features)
+
+    def _first(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
+        """The nodes that the batch reads, before any message: node type → (N, H), of posts with what the CNNs say."""
+        own = self._own(graph, batch)
+        x: dict[str, Tensor] = self.inputs(graph, batch.rows)
+        if not self.settings.projection:
+            x[self.entity] = self.inputs.bias[self.entity].expand(len(own.nodes), -1)
+        if self.convolutions is not None:
+            x[self.entity] = x[self.entity] + self.convolutions(own.features)
+        return x
 
 
 class EmotionalInteraction(nn.Module):

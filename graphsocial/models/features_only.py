@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from graphsocial.graph import SocialGraph
-from graphsocial.models.base import Network
+from graphsocial.models.base import Insight, Network, of_ends
 from graphsocial.nn.fusion import Classifier
 from graphsocial.nn.inputs import NodeInputs
 from graphsocial.sampling import Batch
@@ -57,10 +57,20 @@ class FeaturesOnlyNetwork(Network):
 
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
         """(B, K) logits, (B,) numbers."""
+        joined = self._join(graph, batch, self.inputs(graph, batch.rows))
+        said = {target: self.heads[target.name](joined) for target in graph.targets}
+        return {target.name: out if target.classes else out.squeeze(1) for target, out in said.items()}
+
+    def look(self, graph: SocialGraph, batch: Batch) -> Insight:
+        """The ends as they go in, and the last hidden layers of all classifiers."""
         x = self.inputs(graph, batch.rows)
+        joined = self._join(graph, batch, x)
+        last: list[Tensor] = [self.heads[target.name].hidden(joined) for target in graph.targets]  # type: ignore[operator]  # a Classifier
+        return Insight(before=of_ends(x, graph, batch), after=torch.cat(last, dim=1))
+
+    def _join(self, graph: SocialGraph, batch: Batch, x: Mapping[str, Tensor]) -> Tensor:
+        """(B, D) the ends and the context, side by side."""
         parts = [x[name][rows] for name, rows in zip(graph.end_types, batch.ends, strict=True)]
         if self.context is not None:
             parts.append(self.context(graph.context_table[batch.examples]))
-        joined = torch.cat(parts, dim=1)
-        said = {target: self.heads[target.name](joined) for target in graph.targets}
-        return {target.name: out if target.classes else out.squeeze(1) for target, out in said.items()}
+        return torch.cat(parts, dim=1)

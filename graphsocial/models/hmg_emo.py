@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from graphsocial.errors import InputError
 from graphsocial.graph import Canonical, SocialGraph
-from graphsocial.models.base import Network, only_target
+from graphsocial.models.base import Insight, Network, of_ends, only_target
 from graphsocial.nn.aggregation import GraphConv, SageConv, take_rows
 from graphsocial.nn.fusion import AdaptiveCombination, Classifier, Interaction
 from graphsocial.nn.graph_attention import GraphAttention
@@ -150,8 +150,7 @@ class HmgEmoNetwork(Network):
         Args:
             attention: filled with the weights of each layer's edges, where the layers attend.
         """
-        history = label_history(graph, batch.view, self.prior) if self.settings.history else None
-        x: dict[str, Tensor] = self.inputs(graph, batch.rows, history)
+        x = self._first(graph, batch)
         scores = self._edge_scores(graph)
         shown: dict[Canonical, list[Tensor]] = {}
         first = None if self.skip is None else {name: self.skip(part) for name, part in x.items()}
@@ -215,22 +214,29 @@ class HmgEmoNetwork(Network):
         logits = self.classifier(joined)
         return {graph.target.name: logits if self.interaction is None else logits + self.interaction(user, image)}
 
-    def gates(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
-        """β of the source's end and 1 - β of the destination's (eqs. 5-6); none where the ends are not weighed."""
-        _, beta = self.combination(*self._ends(graph, batch))
-        if beta is None:
-            return {}
+    def look(self, graph: SocialGraph, batch: Batch) -> Insight:
+        """The pair's ends; α of the edges, from layers that attend; β and 1 - β of eqs. 5-6, where ends are weighed."""
+        edges: list[dict[Canonical, Tensor]] = []
+        ends = self._ends(graph, batch, edges)
+        _, beta = self.combination(*ends)
         source, destination = graph.end_types
-        return {f"source {source}": beta, f"destination {destination}": 1 - beta}
+        return Insight(
+            before=of_ends(self._first(graph, batch), graph, batch),
+            after=torch.cat(ends, dim=1),
+            gates={} if beta is None else {f"source {source}": beta, f"destination {destination}": 1 - beta},
+            edges=tuple(edges),
+        )
 
-    def attention(self, graph: SocialGraph, batch: Batch) -> tuple[dict[Canonical, Tensor], ...]:
-        """α of each layer's edges; none for backbones that do not attend."""
-        found: list[dict[Canonical, Tensor]] = []
-        self.embed(graph, batch, found)
-        return tuple(found)
+    def _first(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
+        """The first hidden state of the nodes that the batch reads."""
+        history = label_history(graph, batch.view, self.prior) if self.settings.history else None
+        found: dict[str, Tensor] = self.inputs(graph, batch.rows, history)
+        return found
 
-    def _ends(self, graph: SocialGraph, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _ends(
+        self, graph: SocialGraph, batch: Batch, attention: list[dict[Canonical, Tensor]] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """(B, H) of either end."""
-        x = self.embed(graph, batch)
+        x = self.embed(graph, batch, attention)
         user, image = (take_rows(x[name], rows) for name, rows in zip(graph.end_types, batch.ends, strict=True))
         return user, image

@@ -30,6 +30,7 @@ class LikesOnly:
     parts: int = 100
 
     layers: ClassVar[int] = 0
+    reads: ClassVar[tuple[str, ...]] = ()
     training: ClassVar[Mapping[str, Any]] = {}
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:

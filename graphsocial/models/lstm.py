@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from graphsocial.graph import SocialGraph
-from graphsocial.models._dialogue import TRAINING, DialogueNetwork
+from graphsocial.models._dialogue import TRAINING, DialogueNetwork, Seen
 from graphsocial.models.base import Network
 from graphsocial.sampling import Batch
 
@@ -53,7 +53,7 @@ class LstmNetwork(DialogueNetwork):
         self.lstm = nn.LSTM(sum(self.widths.values()), settings.hidden, batch_first=True)
         self.add_heads(graph, settings.hidden)
 
-    def embed(self, graph: SocialGraph, batch: Batch) -> Tensor:
+    def embed(self, graph: SocialGraph, batch: Batch, seen: Seen | None = None) -> Tensor:
         """The hidden states of the batch's segments: (B, hidden)."""
         given = self.read(graph, batch)
         x = torch.cat(list(given.inputs.values()), dim=2)

@@ -20,6 +20,7 @@ class Majority:
     """Predicts the commonest class, with the class shares as probabilities, and the median number."""
 
     layers: ClassVar[int] = 0
+    reads: ClassVar[tuple[str, ...]] = ()
     training: ClassVar[Mapping[str, Any]] = {}
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:

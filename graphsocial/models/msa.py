@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from graphsocial.errors import InputError
 from graphsocial.graph import SocialGraph
-from graphsocial.models._dialogue import TRAINING, DialogueNetwork
+from graphsocial.models._dialogue import TRAINING, DialogueNetwork, Seen
 from graphsocial.models.base import Network
 from graphsocial.nn.temporal import AttentivePooling, MaskedConv1d, Padding
 from graphsocial.sampling import Batch
@@ -59,6 +59,7 @@ class MsaNetwork(DialogueNetwork):
 
     def __init__(self, settings: Msa, graph: SocialGraph) -> None:
         super().__init__(graph, settings.order, settings.modalities, dropout=settings.dropout, causal=settings.causal)
+        self.windows = settings.windows
         padding: Padding = "causal" if settings.causal else "same"
         self.scales = nn.ModuleDict(
             {
@@ -71,14 +72,19 @@ class MsaNetwork(DialogueNetwork):
         self.pooling = nn.ModuleDict({name: AttentivePooling(settings.hidden) for name in self.widths})
         self.add_heads(graph, settings.hidden)
 
-    def embed(self, graph: SocialGraph, batch: Batch) -> Tensor:
+    def embed(self, graph: SocialGraph, batch: Batch, seen: Seen | None = None) -> Tensor:
         """(B, hidden)."""
         given = self.read(graph, batch)
         total, count = torch.zeros(()), torch.zeros(())
+        weights: dict[str, Tensor] = {}
         for name in self.widths:
             found = [torch.relu(scale(given.inputs[name], given.mask)[0]) for scale in self.scales[name]]  # type: ignore[attr-defined]  # a ModuleList
             x = torch.stack([given.pick(part) for part in found], dim=1)  # (B, S, hidden)
-            pooled, _ = self.pooling[name](x, torch.ones(x.shape[:2], dtype=torch.bool))
+            pooled, scales = self.pooling[name](x, torch.ones(x.shape[:2], dtype=torch.bool))
             there = given.pick(given.present[name][:, :, None].float())  # (B, 1)
             total, count = total + pooled * there, count + there
+            for window, weight in zip(self.windows, scales.unbind(1), strict=True):
+                weights[f"{name}, window {window}"] = weight * there[:, 0]
+        if seen is not None:
+            seen.gates |= {name: weight / count[:, 0].clamp_min(1) for name, weight in weights.items()}
         return total / count.clamp_min(1)

@@ -21,6 +21,7 @@ class Stratified:
     """Guesses by the class shares, sure of each guess as scikit-learn's stratified dummy is; numbers of training."""
 
     layers: ClassVar[int] = 0
+    reads: ClassVar[tuple[str, ...]] = ()
     training: ClassVar[Mapping[str, Any]] = {}
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:

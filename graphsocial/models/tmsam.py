@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from graphsocial.graph import SocialGraph
-from graphsocial.models._dialogue import TRAINING, DialogueNetwork
+from graphsocial.models._dialogue import TRAINING, DialogueNetwork, Seen
 from graphsocial.models._graph_context import GraphContext, forward_in_time
 from graphsocial.models.base import Network
 from graphsocial.nn.cross_modal import CrossModalFusion, drop_modalities
@@ -102,7 +102,7 @@ class TmsamNetwork(DialogueNetwork):
             beside += settings.width
         self.add_heads(graph, self.fusion.out_features + beside)
 
-    def embed(self, graph: SocialGraph, batch: Batch) -> Tensor:
+    def embed(self, graph: SocialGraph, batch: Batch, seen: Seen | None = None) -> Tensor:
         """The fused vectors Z_I of the batch's segments (eq. 8), and what `residual` puts beside them: (B, H)."""
         given = self.read(graph, batch)
         present = given.present
@@ -114,7 +114,8 @@ class TmsamNetwork(DialogueNetwork):
             x = self.drop(torch.relu(x))  # eq. 2: (C, T, hidden)
             found[name] = self.drop(self.contexts[name](x, mask))  # eq. 5: (C, T, 2 * hidden)
             beside += [x, found[name]]
-        fused: Tensor = self.fusion(found, present, given.mask, causal=self.settings.causal)
+        attention = None if seen is None else seen.attention
+        fused: Tensor = self.fusion(found, present, given.mask, causal=self.settings.causal, attention=attention)
         said = [given.pick(part) for part in ([fused, *beside] if self.settings.residual else [fused])]
         if self.graph_context is not None:
             said.append(self.graph_context(graph, batch))

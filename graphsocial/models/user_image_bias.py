@@ -26,6 +26,7 @@ class UserImageBias:
     prior: float = 1.0
 
     layers: ClassVar[int] = 0
+    reads: ClassVar[tuple[str, ...]] = ()
     training: ClassVar[Mapping[str, Any]] = {
         "learning_rate": 0.05,
         "epochs": 40,

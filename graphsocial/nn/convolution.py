@@ -45,6 +45,25 @@ class FusedConvolutions(nn.Module):
 
     def forward(self, features: Sequence[Feature]) -> Tensor:
         """(N, H) of N rows' vectors."""
+        x, there = self._places(features)
+        if self.attention is not None:
+            x = self.attention(x, there)
+        fused: Tensor = self.out((x * there[..., None]).flatten(1))
+        return fused
+
+    def shares(self, features: Sequence[Feature]) -> Tensor:
+        """(N, 1 + branches) how much the places of each row attend to the learned place and to each branch's, in the
+        mean over the places that are there; (N, 0) without attention."""
+        x, there = self._places(features)
+        if self.attention is None:
+            return x.new_zeros(len(x), 0)
+        weights = self.attention.weights(x, there)  # (N, T, 1 + T)
+        branch = weights[..., 1:].reshape(*weights.shape[:2], -1, self.tokens).sum(3)
+        told = torch.cat([weights[..., :1], branch], dim=2) * there[..., None]
+        return told.sum(1) / there.sum(1, keepdim=True).clamp_min(1)
+
+    def _places(self, features: Sequence[Feature]) -> tuple[Tensor, Tensor]:
+        """(N, T, C) the pooled places of all branches, and (N, T) bool, which are there."""
         present = torch.stack([feature.present for feature in features], dim=1)  # (N, F)
         given = [_rows(feature) for feature in features]
         if self.joint:
@@ -54,11 +73,7 @@ class FusedConvolutions(nn.Module):
             for convolve, vectors in zip(self.filters, given, strict=True)
         ]
         x = torch.cat(places, dim=1)  # (N, places, C)
-        there = present.repeat_interleave(self.tokens, dim=1)  # (N, places)
-        if self.attention is not None:
-            x = self.attention(x, there)
-        fused: Tensor = self.out((x * there[..., None]).flatten(1))
-        return fused
+        return x, present.repeat_interleave(self.tokens, dim=1)
 
 
 class MaskedAttention(nn.Module):
@@ -72,11 +87,20 @@ class MaskedAttention(nn.Module):
 
     def forward(self, x: Tensor, there: Tensor) -> Tensor:
         """(N, T, C) and (N, T) bool → (N, T, C)."""
-        shown = torch.cat([self.anyone.expand(len(x), -1, -1), x], dim=1)
-        masked = torch.cat([there.new_zeros(len(x), 1), ~there], dim=1)
+        shown, masked = self._shown(x, there)
         heard, _ = self.attention(x, shown, shown, key_padding_mask=masked, need_weights=False)
         normed: Tensor = self.norm(x + heard)
         return normed
+
+    def weights(self, x: Tensor, there: Tensor) -> Tensor:
+        """(N, T, 1 + T) how much each place attends to the learned one and to each other."""
+        shown, masked = self._shown(x, there)
+        found: Tensor = self.attention(x, shown, shown, key_padding_mask=masked, need_weights=True)[1]
+        return found
+
+    def _shown(self, x: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
+        shown = torch.cat([self.anyone.expand(len(x), -1, -1), x], dim=1)
+        return shown, torch.cat([there.new_zeros(len(x), 1), ~there], dim=1)
 
 
 def _rows(feature: Feature) -> Tensor:

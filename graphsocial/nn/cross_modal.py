@@ -114,7 +114,13 @@ class CrossModalFusion(nn.Module):
         self.norm = nn.LayerNorm(self.out_features) if residual else nn.Identity()
 
     def forward(
-        self, x: Mapping[str, Tensor], present: Mapping[str, Tensor], mask: Tensor, *, causal: bool = False
+        self,
+        x: Mapping[str, Tensor],
+        present: Mapping[str, Tensor],
+        mask: Tensor,
+        *,
+        causal: bool = False,
+        attention: dict[str, Tensor] | None = None,
     ) -> Tensor:
         """Fuse modality → (B, T, D) into (B, T, out_features), zero outside the mask.
 
@@ -123,6 +129,9 @@ class CrossModalFusion(nn.Module):
             present: modality → (B, T) bool, where it is there.
             mask: (B, T) bool, the places of each sequence.
             causal: a place sees itself and the past only.
+            attention: filled with how much each place attends to each other, (B, T, T), the mean of the heads: between
+                modalities as `text → audio`, by the self-attention of the levels as `text, first level` and
+                `second level`.
         """
         seen = mask[:, None, :].expand(-1, mask.shape[1], -1)
         if causal:
@@ -131,29 +140,24 @@ class CrossModalFusion(nn.Module):
         told: dict[str, list[Tensor]] = {name: [] for name in self.modalities}
         for a, b in self.pairs:
             there = seen & present[b][:, None, :]
-            told[a].append(self._drop(self.cross[f"{a}-{b}"](known[a], known[b], there)))
+            told[a].append(self._attend(f"{a} → {b}", self.cross[f"{a}-{b}"], known[a], known[b], there, attention))
         first = []
         for name, parts in told.items():
             z = torch.cat(parts, dim=2)
-            y = self._drop(self.first[name](z, z, seen))
+            y = self._attend(f"{name}, first level", self.first[name], z, z, seen, attention)
             first.append(self.norms[name](z + y) if self.residual else y)
         z = torch.cat(first, dim=2)  # Z_Z of eq. 8
-        y = self._drop(self.second(z, z, seen))
+        y = self._attend("second level", self.second, z, z, seen, attention)
         fused: Tensor = self.norm(z + y if self.residual else y) * mask[:, :, None]  # Z_I of eq. 8
         return fused
 
-    def attention(
-        self, x: Mapping[str, Tensor], present: Mapping[str, Tensor], mask: Tensor, *, causal: bool = False
-    ) -> dict[tuple[str, str], Tensor]:
-        """How much each place of a modality attends to each of another: (asking, asked) → (B, T, T), mean of heads."""
-        seen = mask[:, None, :] & mask[:, :, None]
-        if causal:
-            seen = seen & torch.ones(mask.shape[1], mask.shape[1], dtype=torch.bool, device=mask.device).tril()
-        known = self._known(x, present, mask)
-        return {
-            (a, b): self.cross[f"{a}-{b}"].weights(known[a], known[b], seen & present[b][:, None, :]).mean(1)  # type: ignore[operator]  # a module of ours
-            for a, b in self.pairs
-        }
+    def _attend(
+        self, name: str, layer: nn.Module, x: Tensor, y: Tensor, seen: Tensor, noted: dict[str, Tensor] | None
+    ) -> Tensor:
+        """Attend from x to y, with dropout, and note the weights."""
+        if noted is not None:
+            noted[name] = layer.weights(x, y, seen).mean(1)  # type: ignore[operator]  # a CrossAttention
+        return self._drop(layer(x, y, seen))
 
     def _known(self, x: Mapping[str, Tensor], present: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
         for name in self.modalities:

@@ -24,6 +24,7 @@ class Sequences:
         known: (C, T, D) what is known of the segments beside: numbers, categories, what neighbours lend them.
         present: modality → (C, T) bool, where it is there.
         mask: (C, T) bool, the segments of each dialogue.
+        nodes: (C, T) their numbers; 0 beyond the end of each.
         rows: (B,) where the batch's examples stand in the flattened (C * T).
     """
 
@@ -32,6 +33,7 @@ class Sequences:
     known: Tensor
     present: Mapping[str, Tensor]
     mask: Tensor
+    nodes: Tensor
     rows: Tensor
 
     def pick(self, x: Tensor) -> Tensor:
@@ -107,7 +109,7 @@ class Dialogues:
             there = [feature.present[nodes] for feature in plain] + [index >= 0 for _, index in words[name]]
             present[name] = mask & torch.stack(there).any(0)
         known = torch.cat([nothing, *beside], dim=2)
-        return Sequences(inputs, words, known, present, mask, row * mask.shape[1] + chains.place[node])
+        return Sequences(inputs, words, known, present, mask, nodes, row * mask.shape[1] + chains.place[node])
 
     def chains(self, graph: SocialGraph) -> Chains:
         """The dialogues of all segments; found once for a graph's edges."""

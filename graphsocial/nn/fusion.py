@@ -109,6 +109,12 @@ class Classifier(nn.Sequential):
             nn.Linear(hidden_features, classes),
         )
 
+    def hidden(self, x: Tensor) -> Tensor:
+        """The last hidden layer, which the output reads: (B, D) to (B, H)."""
+        for layer in list(self)[:-1]:
+            x = layer(x)
+        return x
+
 
 class Interaction(nn.Module):
     r"""What the two ends say together and neither says alone, as a product of low rank (Koren et al. 2009, eq. 4).

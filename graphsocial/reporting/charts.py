@@ -5,29 +5,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
 import polars.selectors as cs
+from numpy.typing import NDArray
 
-from graphsocial.reporting.page import INK, PALE, PALETTE, package, words
+from graphsocial.reporting.page import PALE, PALETTE, package, words
 
 Spec = dict[str, Any]
 WIDTH = 780
 SOFT = "#8a929a"
 
 
-def _data(frame: pl.DataFrame) -> Any:
+def inline(frame: pl.DataFrame) -> Any:
+    """A chart of a frame whose rows stand in the page."""
     alt = package("altair")
     plain = frame.with_columns(cs.float().fill_nan(None), cs.enum().cast(pl.String)) if frame.width else frame
     return alt.Chart(alt.InlineData(values=plain.to_dicts()))
 
 
-def _colours(names: Sequence[str]) -> Any:
+def colours(names: Sequence[str]) -> Any:
+    """A colour for each name, in their order."""
     alt = package("altair")
     several = [PALETTE[n % len(PALETTE)] for n in range(len(names))]
     return alt.Scale(domain=list(names), range=several)
 
 
-def _order(frame: pl.DataFrame, column: str) -> list[str]:
+def order_of(frame: pl.DataFrame, column: str) -> list[str]:
     """The values of a column as they come; of an enumeration, its own order."""
     values = frame[column].unique(maintain_order=True)
     return [str(value) for value in (values.sort() if isinstance(values.dtype, pl.Enum) else values)]
@@ -41,12 +45,12 @@ def _paler(where: str, otherwise: float) -> Any:
 def forest(frame: pl.DataFrame) -> Spec:
     """Scores with intervals, a panel for each metric: `model`, `metric`, `mean`, `low`, `high`."""
     alt = package("altair")
-    models, metrics = _order(frame, "model"), _order(frame, "metric")
-    panels, axis = [], alt.Axis(tickCount=4, labelOverlap=True)
+    models, metrics = order_of(frame, "model"), order_of(frame, "metric")
+    panels, axis = [], alt.Axis(tickCount=4, labelOverlap=True, labelSeparation=6)
     for place, metric in enumerate(metrics):
-        base = _data(frame.filter(pl.col("metric") == metric)).encode(
+        base = inline(frame.filter(pl.col("metric") == metric)).encode(
             y=alt.Y("model:N", sort=models, title=None, axis=alt.Axis(labels=place == 0, ticks=False, domain=False)),
-            color=alt.Color("model:N", scale=_colours(models), legend=None),
+            color=alt.Color("model:N", scale=colours(models), legend=None),
         )
         across = alt.X("low:Q", title=words(metric), scale=alt.Scale(zero=False), axis=axis)
         told = [alt.Tooltip("model:N"), *(alt.Tooltip(f"{name}:Q", format=".4f") for name in ("mean", "low", "high"))]
@@ -65,7 +69,7 @@ def learning_curves(epochs: pl.DataFrame, metric: str) -> Spec:
     axis = alt.Axis(values=steps if len(steps) <= 10 else None, tickMinStep=1, format="d", grid=False)
     panels = []
     for column, title in (("train_loss", "training loss"), ("value", f"validation {words(metric)}")):
-        base = _data(epochs).encode(
+        base = inline(epochs).encode(
             x=alt.X("epoch:Q", axis=axis),
             y=alt.Y(f"{column}:Q", title=title, scale=alt.Scale(zero=False)),
             color=alt.Color("seed:N"),
@@ -77,36 +81,15 @@ def learning_curves(epochs: pl.DataFrame, metric: str) -> Spec:
     return spec
 
 
-def confusion(frame: pl.DataFrame, classes: Sequence[str]) -> Spec:
-    """`true`, `answered`, `rows`, `share` of the true class."""
-    alt = package("altair")
-    side = max(150, min(520, 62 * len(classes)))
-    base = _data(frame).encode(
-        x=alt.X("answered:N", sort=list(classes), title="answered", axis=alt.Axis(orient="top", labelAngle=-35)),
-        y=alt.Y("true:N", sort=list(classes), title="true"),
-        tooltip=["true:N", "answered:N", alt.Tooltip("rows:Q", format=",.1f"), alt.Tooltip("share:Q", format=".1%")],
-    )
-    shade = alt.Color("share:Q", scale=alt.Scale(domain=[0, 1], range=["#f4f7fa", "#08519c"]), legend=None)
-    cells = base.mark_rect(stroke="white", strokeWidth=1).encode(color=shade)
-    if len(classes) > 16:
-        found: Spec = cells.properties(width=side, height=side).to_dict()
-        return found
-    ink = alt.condition("datum.share > 0.55", alt.value("white"), alt.value(INK))
-    shown = base.transform_filter("datum.share >= 0.005")
-    shares = shown.mark_text(fontSize=12).encode(text=alt.Text("share:Q", format=".0%"), color=ink)
-    spec: Spec = alt.layer(cells, shares).properties(width=side, height=side * 0.72).to_dict()
-    return spec
-
-
 def classes(frame: pl.DataFrame) -> Spec:
     """`class`, `measure`, `value`: how each class is recognised."""
     alt = package("altair")
-    order, measures = _order(frame, "class"), _order(frame, "measure")
-    base = _data(frame).encode(y=alt.Y("class:N", sort=order, title=None))
+    order, measures = order_of(frame, "class"), order_of(frame, "measure")
+    base = inline(frame).encode(y=alt.Y("class:N", sort=order, title=None))
     span = base.mark_rule(color=PALE, strokeWidth=3).encode(x=alt.X("min(value):Q"), x2="max(value):Q")
     dots = base.mark_point(size=75, opacity=1).encode(
         x=alt.X("value:Q", title=None, scale=alt.Scale(domain=[0, 1])),
-        color=alt.Color("measure:N", scale=_colours(measures), sort=measures, title=None),
+        color=alt.Color("measure:N", scale=colours(measures), sort=measures, title=None),
         shape=alt.Shape("measure:N", sort=measures, scale=alt.Scale(domain=measures), title=None),
         tooltip=["class:N", "measure:N", alt.Tooltip("value:Q", format=".3f")],
     )
@@ -117,8 +100,8 @@ def classes(frame: pl.DataFrame) -> Spec:
 def bars(frame: pl.DataFrame, *, of: str) -> Spec:
     """`class`, `kind`, `share`: how often each class is there, and how often it is answered."""
     alt = package("altair")
-    order, kinds = _order(frame, "class"), _order(frame, "kind")
-    chart = _data(frame).mark_bar(height={"band": 0.9})
+    order, kinds = order_of(frame, "class"), order_of(frame, "kind")
+    chart = inline(frame).mark_bar(height={"band": 0.9})
     spec: Spec = (
         chart.encode(
             y=alt.Y("class:N", sort=order, title=None),
@@ -136,18 +119,18 @@ def bars(frame: pl.DataFrame, *, of: str) -> Spec:
 def reliability(frame: pl.DataFrame) -> Spec:
     """`probabilities`, `confidence`, `accuracy`, `rows`: bins, before and after the temperature."""
     alt = package("altair")
-    kinds = _order(frame, "probabilities")
+    kinds = order_of(frame, "probabilities")
     honest = pl.DataFrame({"confidence": [0.0, 1.0], "accuracy": [0.0, 1.0]})
     axis = alt.Axis(format="%", tickCount=5)
-    line = _data(honest).mark_line(color=SOFT, strokeDash=[4, 4], strokeWidth=1.2)
+    line = inline(honest).mark_line(color=SOFT, strokeDash=[4, 4], strokeWidth=1.2)
     line = line.encode(
         x=alt.X("confidence:Q", title="confidence in the likeliest class", axis=axis),
         y=alt.Y("accuracy:Q", title="how often it is right", axis=axis),
     )
-    base = _data(frame).encode(
+    base = inline(frame).encode(
         x="confidence:Q",
         y="accuracy:Q",
-        color=alt.Color("probabilities:N", sort=kinds, scale=_colours(kinds), title=None),
+        color=alt.Color("probabilities:N", sort=kinds, scale=colours(kinds), title=None),
         tooltip=[
             *("probabilities:N", alt.Tooltip("rows:Q", format=",")),
             *(alt.Tooltip(f"{name}:Q", format=".1%") for name in ("confidence", "accuracy")),
@@ -161,15 +144,15 @@ def reliability(frame: pl.DataFrame) -> Spec:
 def risk_coverage(frame: pl.DataFrame) -> Spec:
     """`model`, `coverage`, `risk`."""
     alt = package("altair")
-    models = _order(frame, "model")
+    models = order_of(frame, "model")
     percent = alt.Axis(format="%", tickCount=5)
     spec: Spec = (
-        _data(frame)
+        inline(frame)
         .mark_line(point=False)
         .encode(
             x=alt.X("coverage:Q", title="share of the rows that are answered, the surest first", axis=percent),
             y=alt.Y("risk:Q", title="wrong among them", axis=percent),
-            color=alt.Color("model:N", sort=models, scale=_colours(models), title=None),
+            color=alt.Color("model:N", sort=models, scale=colours(models), title=None),
             tooltip=["model:N", *(alt.Tooltip(f"{name}:Q", format=".1%") for name in ("coverage", "risk"))],
         )
         .properties(width=WIDTH - 200, height=260)
@@ -183,9 +166,9 @@ def agreement(frame: pl.DataFrame, *, log: bool) -> Spec:
     alt = package("altair")
     scale = alt.Scale(type="symlog") if log else alt.Scale(zero=False)
     ends = [min(frame["truth"].min(), frame["said"].min()), max(frame["truth"].max(), frame["said"].max())]  # type: ignore[type-var]
-    line = _data(pl.DataFrame({"truth": ends, "said": ends})).mark_line(color=SOFT, strokeDash=[4, 4], strokeWidth=1.2)
+    line = inline(pl.DataFrame({"truth": ends, "said": ends})).mark_line(color=SOFT, strokeDash=[4, 4], strokeWidth=1.2)
     line = line.encode(x=alt.X("truth:Q", title="true", scale=scale), y=alt.Y("said:Q", title="predicted", scale=scale))
-    dots = _data(frame).mark_point(size=14, opacity=0.35, color=PALETTE[0]).encode(x="truth:Q", y="said:Q")
+    dots = inline(frame).mark_point(size=14, opacity=0.35, color=PALETTE[0]).encode(x="truth:Q", y="said:Q")
     spec: Spec = alt.layer(dots, line).properties(width=400, height=360).to_dict()
     return spec
 
@@ -193,13 +176,13 @@ def agreement(frame: pl.DataFrame, *, log: bool) -> Spec:
 def dodged(frame: pl.DataFrame, metric: str) -> Spec:
     """`by`, `group`, `model`, `value`, `low`, `high`, `rows`: a panel for each grouping, models side by side."""
     alt = package("altair")
-    models = _order(frame, "model")
+    models = order_of(frame, "model")
     rows = []
     for (by,), part in frame.group_by("by", maintain_order=True):
-        base = _data(part).encode(
-            x=alt.X("group:N", sort=_order(part, "group"), title=str(by), axis=alt.Axis(labelAngle=0)),
+        base = inline(part).encode(
+            x=alt.X("group:N", sort=order_of(part, "group"), title=str(by), axis=alt.Axis(labelAngle=0)),
             xOffset=alt.XOffset("model:N", sort=models),
-            color=alt.Color("model:N", sort=models, scale=_colours(models), title=None),
+            color=alt.Color("model:N", sort=models, scale=colours(models), title=None),
         )
         told = ["model:N", "group:N", alt.Tooltip("rows:Q", format=","), alt.Tooltip("value:Q", format=".3f")]
         dots = base.mark_point(size=60).encode(y="value:Q", tooltip=told)
@@ -220,7 +203,7 @@ def ranges(frame: pl.DataFrame, title: str, *, reference: float | None = None) -
     scale = alt.Scale(zero=False, domain=[low, high]) if low is not None and high is not None else alt.Scale(zero=False)
     across = alt.X("low:Q", title=title, scale=scale, axis=alt.Axis(tickCount=4, labelOverlap=True))
     for (by,), part in frame.group_by("by", maintain_order=True):
-        base = _data(part).encode(y=alt.Y("group:N", sort=_order(part, "group"), title=None))
+        base = inline(part).encode(y=alt.Y("group:N", sort=order_of(part, "group"), title=None))
         told = ["group:N", alt.Tooltip("rows:Q", format=","), alt.Tooltip("value:Q", format=".3f")]
         layers = [
             base.mark_rule(color=PALETTE[0]).encode(x=across, x2="high:Q", opacity=_paler("datum.small", 0.55)),
@@ -229,7 +212,7 @@ def ranges(frame: pl.DataFrame, title: str, *, reference: float | None = None) -
             ),
         ]
         if reference is not None:
-            line = _data(pl.DataFrame({"at": [reference]})).mark_rule(color=SOFT, strokeDash=[4, 4], strokeWidth=1.2)
+            line = inline(pl.DataFrame({"at": [reference]})).mark_rule(color=SOFT, strokeDash=[4, 4], strokeWidth=1.2)
             layers.insert(0, line.encode(x="at:Q"))
         panel = alt.layer(*layers).properties(width=WIDTH // 2 - 130, height=alt.Step(22), title=str(by))
         panels.append(panel)
@@ -240,9 +223,9 @@ def ranges(frame: pl.DataFrame, title: str, *, reference: float | None = None) -
 def degrees(frame: pl.DataFrame) -> Spec:
     """`of`, `degree`, `share`: how many nodes have at least this many edges, on logarithmic axes."""
     alt = package("altair")
-    kinds = _order(frame, "of")
+    kinds = order_of(frame, "of")
     spec: Spec = (
-        _data(frame)
+        inline(frame)
         .mark_line(interpolate="step-after", strokeWidth=1.8)
         .encode(
             x=alt.X("degree:Q", scale=alt.Scale(type="log"), title="edges", axis=alt.Axis(tickCount=5, format="~s")),
@@ -252,13 +235,21 @@ def degrees(frame: pl.DataFrame) -> Spec:
                 title="nodes with at least as many",
                 axis=alt.Axis(format=".2~%", tickCount=5),
             ),
-            color=alt.Color("of:N", sort=kinds, scale=_colours(kinds), title=None),
+            color=alt.Color("of:N", sort=kinds, scale=colours(kinds), title=None),
             tooltip=["of:N", "degree:Q", alt.Tooltip("share:Q", format=".2%")],
         )
         .properties(width=WIDTH - 200, height=260)
         .to_dict()
     )
     return spec
+
+
+def survival(degrees: NDArray[np.int64], of: str) -> pl.DataFrame:
+    """The share of the nodes that have at least so many edges, as `degrees` takes it."""
+    values, counts = np.unique(degrees, return_counts=True)
+    share = counts[::-1].cumsum()[::-1] / len(degrees)
+    seen = values > 0
+    return pl.DataFrame({"of": [of] * int(seen.sum()), "degree": values[seen], "share": share[seen]})
 
 
 def concentration(frame: pl.DataFrame) -> Spec:
@@ -268,7 +259,7 @@ def concentration(frame: pl.DataFrame) -> Spec:
     panels = []
     for (ends,), part in frame.group_by("ends", maintain_order=True):
         across = alt.X("share:Q", title=f"share of the {ends}s, those with most first", axis=percent)
-        base = _data(part).encode(x=across)
+        base = inline(part).encode(x=across)
         told = [alt.Tooltip("share:Q", format=".0%"), alt.Tooltip("found:Q", format=".1%")]
         up = alt.Y("low:Q", title="share of all errors", axis=percent)
         band = base.mark_area(color=PALE, opacity=0.9).encode(y=up, y2="high:Q")
@@ -284,10 +275,10 @@ def clouds(frame: pl.DataFrame, panels: Sequence[str], title: str, *, numbers: b
     if numbers:
         colour = alt.Color("colour:Q", scale=alt.Scale(scheme="viridis"), title=title)
     else:
-        colour = alt.Color("colour:N", scale=_colours(_order(frame, "colour")), title=title)
+        colour = alt.Color("colour:N", scale=colours(sorted(frame["colour"].unique())), title=title)
     charts, frame_line = [], alt.ViewConfig(stroke=PALE)
     for panel in panels:
-        base = _data(frame.filter(pl.col("panel") == panel)).mark_point(size=16, opacity=0.65)
+        base = inline(frame.filter(pl.col("panel") == panel)).mark_point(size=16, opacity=0.65)
         bare = alt.Axis(labels=False, ticks=False, grid=False, domain=False, title=None)
         encoded = base.encode(x=alt.X("x:Q", axis=bare), y=alt.Y("y:Q", axis=bare), color=colour)
         charts.append(encoded.properties(width=WIDTH // 2 - 60, height=WIDTH // 2 - 60, title=panel, view=frame_line))

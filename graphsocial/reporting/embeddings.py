@@ -1,14 +1,14 @@
-"""What a trained network makes of test examples: their ends before and after message passing, and its gates."""
+"""What a trained network makes of test examples: as they go in and come out, its gates and its attention."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
@@ -16,123 +16,95 @@ from torch import Tensor
 
 from graphsocial.comparison.outcomes import Array
 from graphsocial.experiment import make_loader
-from graphsocial.models.base import Network
-from graphsocial.nn.fusion import AdaptiveCombination
-from graphsocial.nn.inputs import NodeInputs
-from graphsocial.prediction import Restored, rebuild
+from graphsocial.models.base import Insight
+from graphsocial.prediction import rebuild
 from graphsocial.runs import Run
-from graphsocial.sampling import Batch
 from graphsocial.splits import ROLES
 from graphsocial.store import GraphStore
 
-SAMPLE = 1200  # examples that are looked at
+SAMPLE = 1200  # examples that are looked at, or sequences of them
 COMPONENTS = 30  # that t-SNE starts from
 NEIGHBOURS = 10
 
 
 @dataclass(frozen=True)
-class Insight:
-    """What was seen of B test examples.
+class Seen:
+    """What was seen of B test examples; see `models.base.Insight`.
 
     Attributes:
         ids: per end, (B,) the source's ids.
-        before, after: (B, D) each example's ends side by side, as they go into the first layer and as they come out of
-            the last one; None where the network does not show them.
-        gates: (B,) the first end's weight in the adaptive combination; None where there is none.
+        before, after: (B, D) each example as it goes in and as it comes out; None where the network does not show them.
+        gates: name → (B,).
+        attention: name → the places that got attention from the examples: (P,) distances from the example, 0 for its
+            own place, and (P,) weights. Those of one example add up to 1, or to 0 where there was nothing to attend to.
     """
 
     ids: tuple[pl.Series, ...]
     before: Array | None
     after: Array | None
-    gates: Array | None
+    gates: Mapping[str, Array]
+    attention: Mapping[str, tuple[NDArray[np.int64], Array]]
 
 
-@dataclass
-class _Seen:
-    """What hooks have noted down of one batch."""
-
-    inputs: Mapping[str, Tensor] | None = None
-    ends: tuple[Tensor, ...] | None = None
-    gates: Tensor | None = None
-    handles: list[Any] = field(default_factory=list)
-
-
-def look(store: GraphStore, run: Run) -> Insight:
-    """Let a run answer a sample of its test examples, and watch.
-
-    Any network that begins with `NodeInputs` shows what goes into its first layer; any whose ends meet in an
-    `AdaptiveCombination` shows what comes out of the last one, and the gates.
+def look(store: GraphStore, run: Run) -> Seen:
+    """Let a run answer a sample of its test examples, and ask the network what it looked at.
 
     Raises:
         InputError: the run cannot speak about the data as it is now.
     """
     restored = rebuild(store, run)
-    graph = restored.prepared.graph
+    graph, network = restored.prepared.graph, restored.network.eval()
     tested = torch.nonzero((restored.prepared.roles == ROLES.index("test")) & graph.answered).squeeze(1)
-    chosen = tested[torch.randperm(len(tested), generator=torch.Generator().manual_seed(0))[:SAMPLE]].sort().values
-    order, seen = _watch(restored, chosen)
-    found = {
-        name: np.concatenate([part[name].numpy() for part in seen]).astype(np.float64)
-        for name in ("before", "after", "gates")
-        if all(name in part for part in seen)
-    }
-    ids = graph.example_ids(order.numpy())
-    named = tuple(pl.Series(name, list(part)) for name, part in zip(("entity_id", "other_id"), ids, strict=False))
-    return Insight(named, found.get("before"), found.get("after"), found.get("gates"))
-
-
-def _watch(restored: Restored, examples: Tensor) -> tuple[Tensor, list[dict[str, Tensor]]]:
-    """The examples in the order in which they were answered, and what was seen of each batch."""
-    network, graph = restored.network.eval(), restored.prepared.graph
-    loader = make_loader(restored.experiment, restored.prepared)
+    together = network.together(graph)
+    chosen = _sample(tested if together is None else torch.unique(together[tested]))
+    examples = chosen if together is None else tested[torch.isin(together[tested], chosen)]
     order, found = [], []
     with torch.no_grad():
-        for batch in loader.exact.batches(examples, max(1, len(examples))):
-            seen = _hooked(network)
-            try:
-                network(graph, batch)
-            finally:
-                for handle in seen.handles:
-                    handle.remove()
-            part = {}
-            if seen.inputs is not None:
-                part["before"] = _ends(seen.inputs, batch, graph.ends, graph.end_types)
-            if seen.ends is not None:
-                part["after"] = torch.cat(seen.ends, dim=1)
-            if seen.gates is not None:
-                part["gates"] = seen.gates
+        for batch in make_loader(restored.experiment, restored.prepared).exact.batches(
+            examples, max(1, len(examples)), together=together
+        ):
             order.append(batch.examples)
-            found.append(part)
-    return torch.cat(order), found
+            found.append(network.look(graph, batch))
+    shown = torch.cat(order)
+    named = zip(("entity_id", "other_id"), graph.example_ids(shown.numpy()), strict=False)
+    return Seen(
+        tuple(pl.Series(name, list(part)) for name, part in named),
+        _joined([insight.before for insight in found]),
+        _joined([insight.after for insight in found]),
+        {name: np.concatenate([_array(insight.gates[name]) for insight in found]) for name in found[0].gates},
+        _places(found, [graph.ends[0][part] for part in order]),
+    )
 
 
-def _hooked(network: Network) -> _Seen:
-    """Have the network's first `NodeInputs` and `AdaptiveCombination` note down what passes through."""
-    seen = _Seen()
-
-    def inputs(_: Any, __: Any, out: Mapping[str, Tensor]) -> None:
-        seen.inputs = out
-
-    def combination(_: Any, given: tuple[Tensor, ...], out: tuple[Tensor, Tensor | None]) -> None:
-        seen.ends, seen.gates = given, out[1]
-
-    for kind, hook in ((NodeInputs, inputs), (AdaptiveCombination, combination)):
-        module = next((module for module in network.modules() if isinstance(module, kind)), None)
-        if module is not None:
-            seen.handles.append(module.register_forward_hook(hook))
-    return seen
+def _sample(numbers: Tensor) -> Tensor:
+    """At most `SAMPLE` of them, in order."""
+    return numbers[torch.randperm(len(numbers), generator=torch.Generator().manual_seed(0))[:SAMPLE]].sort().values
 
 
-def _ends(inputs: Mapping[str, Tensor], batch: Batch, ends: tuple[Tensor, ...], types: tuple[str, ...]) -> Tensor:
-    """(B, …) the inputs of each example's ends, side by side."""
-    parts = []
-    for name, end in zip(types, ends, strict=True):
-        nodes = end[batch.examples]
-        if batch.rows is not None:  # the inputs of some nodes only
-            order = torch.argsort(batch.rows[name].nodes)
-            nodes = order[torch.searchsorted(batch.rows[name].nodes[order], nodes)]
-        parts.append(inputs[name][nodes])
-    return torch.cat(parts, dim=1)
+def _array(values: Tensor) -> Array:
+    return values.double().numpy()
+
+
+def _joined(parts: Sequence[Tensor | None]) -> Array | None:
+    """The rows of all batches; None where one has none."""
+    known = [_array(part) for part in parts if part is not None]
+    return np.concatenate(known) if len(known) == len(parts) else None
+
+
+def _places(found: Sequence[Insight], nodes: Sequence[Tensor]) -> dict[str, tuple[NDArray[np.int64], Array]]:
+    """Name → distances and weights, of the batches one after the other."""
+    told: dict[str, list[tuple[NDArray[np.int64], Array]]] = {}
+    for insight, own in zip(found, nodes, strict=True):
+        if insight.beside is not None:
+            there = insight.beside >= 0
+            at = (insight.beside == own[:, None]).long().argmax(1)
+            distance = (torch.arange(there.shape[1]) - at[:, None])[there].numpy()
+            for name, weights in insight.places.items():
+                told.setdefault(name, []).append((distance, _array(weights[there])))
+    return {
+        name: (np.concatenate([one for one, _ in parts]), np.concatenate([weights for _, weights in parts]))
+        for name, parts in told.items()
+    }
 
 
 def picture(vectors: Array) -> Array:

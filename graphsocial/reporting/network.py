@@ -34,7 +34,7 @@ def graph(subject: Subject) -> Section | None:
                 continue
             degree = _degrees(subject, edge, end)
             if degree["degree"].n_unique() > 1:
-                spread.append(_survival(degree["degree"].to_numpy(), f"{end}: {edge}"))
+                spread.append(charts.survival(degree["degree"].to_numpy(), f"{end}: {edge}"))
                 by_degree += _error_by_degree(subject, place, degree, f"{edge}, edges of the {end}")
     if not spread:
         return None
@@ -72,13 +72,6 @@ def _degrees(subject: Subject, edge: EdgeType, end: str) -> pl.DataFrame:
         "on ends.node = nodes.idx group by nodes.idx, nodes.id order by nodes.idx"
     ).pl()
     return found
-
-
-def _survival(degrees: NDArray[np.int64], of: str) -> pl.DataFrame:
-    values, counts = np.unique(degrees, return_counts=True)
-    share = counts[::-1].cumsum()[::-1] / len(degrees)
-    seen = values > 0
-    return pl.DataFrame({"of": [of] * int(seen.sum()), "degree": values[seen], "share": share[seen]})
 
 
 def _error_by_degree(subject: Subject, place: int, degree: pl.DataFrame, by: str) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import polars as pl
 
 from graphsocial.comparison import Comparison, breakdowns
 from graphsocial.comparison.outcomes import ClassOutcomes, ValueOutcomes, is_classes
-from graphsocial.reporting import charts
+from graphsocial.reporting import charts, matrices
 from graphsocial.reporting.page import Chart, Section, Table, interval, words
 from graphsocial.reporting.subject import Subject, frame_of
 
@@ -122,7 +122,7 @@ def classes(subject: Subject) -> Section | None:
         [
             Chart(
                 "What each class is taken for",
-                charts.confusion(confused, [names[place] for place in order]),
+                matrices.confusion(confused, [names[place] for place in order]),
                 "Each row adds up to 100 %: of the test rows with that true class, how many got which answer. The "
                 "diagonal is the recall.",
             ),

@@ -1,4 +1,4 @@
-"""From a run in the store to a page in a file."""
+"""From a run or a dataset in the store to a page in a file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from graphsocial import runs
 from graphsocial.errors import InputError, MissingFileError
 from graphsocial.metrics import LOWER_IS_BETTER
-from graphsocial.reporting import card, groups, inner, network, results
+from graphsocial.reporting import analyses, card, data, explained, groups, inner, network, results
 from graphsocial.reporting.embeddings import look
 from graphsocial.reporting.page import Page, Section, package, words, written
 from graphsocial.reporting.subject import Subject, subjects
@@ -26,13 +26,15 @@ SECTIONS: tuple[Callable[[Subject], Section | None], ...] = (
     groups.cold_start,
     groups.groups,
     network.graph,
+    explained.explanations,
 )
 
 
 def report(
     store: GraphStore,
-    run: Run | str,
+    run: Run | str | None = None,
     *,
+    dataset: str | None = None,
     output: Path | str | None = None,
     against: Sequence[Run | str] = (),
     by: Sequence[str] = (),
@@ -40,14 +42,19 @@ def report(
     samples: int = 1000,
     progress: Progress | None = None,
 ) -> Path:
-    """Write one HTML file about a run, which opens without a network: charts, tables, model card.
+    """Write one HTML file, which opens without a network: charts and tables about a run, or about a dataset.
+
+    The page of a run ends with its model card. The analyses of its dataset that stand in the store are part of it;
+    without a run, they are what the page is about.
 
     Args:
         run: a run, its id, the start of it, or `latest`; the seeds of its configuration are taken together.
-        output: the file; `<run>.html` in the current folder by default.
+        dataset: what to report on without a run; needed where the store holds several.
+        output: the file; `<run>.html` or `<dataset>.html` in the current folder by default.
         against: other runs, configurations or models of the same question, as in `compare`.
         by: further SQL expressions to group by, as in `compare`.
-        inside: rebuild the network to show embeddings and gates; it reads the run's weights and the whole graph.
+        inside: rebuild the network to show embeddings, gates and attention; it reads the run's weights and the whole
+            graph.
         samples: of the bootstrap.
         progress: told (what, done, of how many).
 
@@ -57,17 +64,25 @@ def report(
     Raises:
         PackageError: the packages of the extra `report` are not installed.
         DataError: the run has no labelled test predictions.
-        InputError: the run is not done, or `against` answers another question.
+        InputError: the run is not done, `against` answers another question, or what only a run has is asked of a
+            dataset.
     """
     for name in ("altair", "vl_convert"):
         package(name)
+    tell = progress or (lambda what, done, of: None)
+    if run is None:
+        if against or by:
+            raise InputError("`against` and `by` are about a run; name one.")
+        dataset = store.dataset(dataset)
+        path = _file(output, dataset)
+        tell("writing", 0, 1)
+        return _write(path, data.page(store, dataset))
+    if dataset is not None:
+        raise InputError("A run has its dataset; name one of the two.")
     run = runs.load(store, run) if isinstance(run, str) else run
     if run.status != "done":
         raise InputError(f"The run '{run.id}' is not done; finish it with the `train` command that began it.")
-    path = Path(f"{run.id}.html" if output is None else output)
-    if not path.parent.is_dir():
-        raise MissingFileError(f"There is no folder '{path.parent}' for the report.")
-    tell = progress or (lambda what, done, of: None)
+    path = _file(output, run.id)
     tell("comparing", 0, 3)
     found = subjects(store, run, against=against, by=by, samples=samples)
     tell("looking inside", 1, 3)
@@ -80,9 +95,24 @@ def report(
         sections += own if len(found) == 1 else [_titled(section, subject) for section in own]
     learning = results.learning(found[0])  # of all targets together
     sections[1:1] = [learning] if learning else []
+    told = inner.attention(seen) if seen is not None else None
+    sections += [told] if told else []
+    sections += analyses.sections(store, run.dataset, run)
     sections.append(card.card(found[0]))
     tell("writing", 2, 3)
-    text = _page(found, sections).html()
+    return _write(path, _page(found, sections))
+
+
+def _file(output: Path | str | None, name: str) -> Path:
+    path = Path(f"{name}.html" if output is None else output)
+    if not path.parent.is_dir():
+        raise MissingFileError(f"There is no folder '{path.parent}' for the report.")
+    return path
+
+
+def _write(path: Path, page: Page) -> Path:
+    """The file appears whole or not at all."""
+    text = page.html()
     partly = path.with_name(f".{path.name}.part")
     partly.write_text(text, encoding="utf-8")
     partly.replace(path)

@@ -1,4 +1,11 @@
 -- What the store holds: declared types, ingested datasets, rejected rows.
+-- One row: what made these tables. The fingerprint is of all files of this folder; another one is another version.
+create table store_version (
+    fingerprint varchar not null,
+    version varchar not null,
+    made_at timestamptz not null default now()
+);
+
 create table node_types (
     name varchar primary key,
     columns json not null,

@@ -104,18 +104,19 @@ create table audits (
     created_at timestamptz not null default now()
 );
 
--- Why a run said what it said: what each kind of information, each gate and each neighbour had to do with it.
+-- Why a run said what it said: what each kind of information, gate, neighbour and place around it had to do with it.
 create table explanations (
     run_id varchar not null,
     target varchar not null,
     entity_id varchar not null,
     other_id varchar,
-    kind varchar not null, -- modality, gate or neighbour
-    name varchar not null, -- a column, labels, an edge type; a gate; the relation that leads to the end
+    kind varchar not null, -- modality, gate, neighbour, sequence or attention
+    name varchar not null, -- a column, labels, an edge type; a gate; a relation; before, itself, after; an attention
     end_id varchar, -- the end that listens to the neighbour
     neighbour_type varchar,
     neighbour_id varchar,
-    value double, -- modality: loss of log-probability (or of the number) without it; gate, neighbour: its weight
+    distance integer, -- sequence, attention: how many places after the example it is; below 0 before it
+    value double, -- modality, sequence: loss of log-probability (or of the number) without it; others: its weight
     rank integer,
     fidelity double, -- what the support loses without the first ones, beyond what it loses without random ones
     created_at timestamptz not null default now()

@@ -41,6 +41,16 @@ def test_from_files_to_answers_vectors_and_analyses(call: Call, talks: Path, tmp
     assert code == 0 and "emotion_transitions" in out and "emotion_contagion" in out
     code, out, _ = call("analyze", "robustness", "--run", "latest", "--set", "shares=0.5", *store)
     assert code == 0 and "segment.audio" in out and "50% of each" in out
+    code, out, _ = call("explain", "latest", "--limit", "6", *store)
+    assert code == 0 and "sequence" in out and "text → audio" in out
+    heads = [line.split() for line in out.splitlines() if line.startswith("attention")]
+    assert ["attention", "before", "itself", "after"] in heads
+    code, out, _ = call("explain", "latest", "--node", "d3/2", "--top", "2", *store)
+    assert code == 0 and "emotion of d3/2: attention" in out
+    assert sum(line.startswith("second level") for line in out.splitlines()) == 4, "two places, two targets"
+    grouped = "select name, count(*) from explanations where kind = 'sequence' group by all order by all"
+    rows = json.loads(call("sql", grouped, "--json", *store)[1])
+    assert [row["name"] for row in rows] == ["after", "before", "itself"]
     with gs.open(store[1], read_only=True) as opened:
         assert opened.sql("select count(*) from dialogue_emotion_predictions where split = 'test'").fetchall() == [
             (20,)

@@ -37,6 +37,17 @@ def test_report_writes_a_page_and_says_where(
     assert capsys.readouterr().out.splitlines()[1].startswith("again.html")
 
 
+def test_report_without_a_run_is_about_the_dataset(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["--store", str(trained), "report"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("tiny.html")
+    assert "<h1>tiny</h1>" in (tmp_path / "tiny.html").read_text("utf-8")
+    assert main(["--store", str(trained), "report", "--dataset", "tin"]) == 1
+    assert capsys.readouterr().err == "Error: No dataset is called 'tin'. Did you mean 'tiny'? Known: tiny.\n"
+
+
 def test_report_says_what_is_wrong_in_one_line(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

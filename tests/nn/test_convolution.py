@@ -64,3 +64,24 @@ def test_a_missing_vector_changes_nobody_else(attention: bool) -> None:
     assert torch.allclose(said[2], net.out.bias, atol=1e-6)  # nothing is known of it
     said.sum().backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in net.parameters())
+
+
+def test_shares_are_those_that_the_attention_weighs_by() -> None:
+    torch.manual_seed(0)
+    net = FusedConvolutions([10, 7], 6, channels=4, tokens=2)
+    text, image = feature("text", 10, [0, 1, -1], 1), feature("image", 7, [0, -1, -1], 2)
+    assert net.attention is not None
+    with torch.no_grad():
+        shares = net.shares([text, image])  # of the learned place, the text, the image
+        x, there = net._places([text, image])
+        weights = net.attention.weights(x, there)
+        shown = torch.cat([net.attention.anyone.expand(3, -1, -1), x], dim=1)
+        told = net.attention.attention.out_proj(
+            weights
+            @ (shown @ net.attention.attention.in_proj_weight[8:].t() + net.attention.attention.in_proj_bias[8:])
+        )
+        assert torch.allclose(net.attention(x, there)[0], net.attention.norm(x + told)[0], atol=1e-5)
+    assert torch.allclose(shares[0], torch.stack([weights[0, :, part].sum(1).mean() for part in ([0], [1, 2], [3, 4])]))
+    assert torch.allclose(shares.sum(1), torch.tensor([1.0, 1.0, 0.0])), "of the last row nothing is known"
+    assert shares[1, 2] == 0 < shares[1, 1]
+    assert FusedConvolutions([10, 7], 6, attention=False).shares([text, image]).shape == (3, 0)

@@ -101,10 +101,16 @@ def test_causal_fusion_sees_the_past_alone():
         part[:, 2:] += 1
     after = layer(x, present, mask, causal=True)
     assert torch.equal(before[:, :2], after[:, :2]) and not torch.equal(before[:, 2], after[:, 2])
-    weights = layer.attention(x, present, mask, causal=True)
-    assert set(weights) == {(a, b) for a in SIZES for b in SIZES if a != b}
+    weights = {}
+    assert torch.equal(layer(x, present, mask, causal=True, attention=weights), after)
+    assert set(weights) == {
+        *(f"{a} → {b}" for a in SIZES for b in SIZES if a != b),
+        *(f"{name}, first level" for name in SIZES),
+        "second level",
+    }
     assert all(not part.triu(1).any() for part in weights.values())
-    torch.testing.assert_close(weights["text", "video"].sum(2), mask.float())
+    for part in weights.values():
+        torch.testing.assert_close(part.sum(2)[mask], torch.ones(int(mask.sum())))
 
 
 def test_a_single_modality_asks_itself():
