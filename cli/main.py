@@ -13,6 +13,7 @@ import typer
 
 from . import (
     analysing,
+    benchmarking,
     comparing,
     data,
     explaining,
@@ -173,6 +174,12 @@ app.command(
         then="Analyses and their settings: graphsocial list analyses",
     )
 )(analysing.analyze)
+app.command(
+    epilog=_examples(
+        "graphsocial benchmark acceleration",
+        "graphsocial benchmark acceleration dialogue-emotion --split column:split --models tmsam,lstm --rounds 5",
+    )
+)(benchmarking.benchmark)
 app.command(
     epilog=_examples(
         'graphsocial sql "select * from leaderboard"',

@@ -118,7 +118,7 @@ def encodings(store: GraphStore, experiment: Experiment) -> Iterator[str]:
                 continue
             rows = store.read(entry, dataset=experiment.dataset).count(quote(column.name)).fetchall()[0][0]
             if rows:
-                model = getattr(encoder_for(asked, column.kind), "model", "")
+                model = getattr(encoder_for(None, column.kind), "model", "")
                 encoder = asked or f"{DEFAULT_ENCODERS[column.kind]} ({model})"
                 yield f"Features of {name}: {rows:,} rows, encoder {encoder}"
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from graphsocial.alternatives import what_if
     from graphsocial.analysis import analyze
     from graphsocial.auditing import audit
+    from graphsocial.benchmarking import benchmark
     from graphsocial.comparison import Comparison, compare
     from graphsocial.errors import GraphSocialError
     from graphsocial.explanation import explain
@@ -60,6 +61,7 @@ _HOME = {
     "analyze": "analysis",
     "explain": "explanation",
     "report": "reporting.writing",
+    "benchmark": "benchmarking",
     "GraphSocialError": "errors",
 }
 __all__ = [  # noqa: RUF022 - the order is the order of data
@@ -90,6 +92,7 @@ __all__ = [  # noqa: RUF022 - the order is the order of data
     "analyze",
     "explain",
     "report",
+    "benchmark",
     "GraphSocialError",
 ]
 

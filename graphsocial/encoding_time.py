@@ -49,7 +49,7 @@ def estimate_encoding(
         raise InputError(f"'{describe(chosen)}' learns from a split first; its speed cannot be told before.")
     chosen.requires.check(describe(chosen))
     gather(store, entry, column, dataset)
-    use = FeatureUse(entry, column.name, set_id(chosen), chosen.dimension, chosen.sequences)
+    use = FeatureUse.made_by(chosen, set_id(chosen), entry, column.name)
     make_table(store, use)
     waiting = missing(store, use, column.kind)
     if not waiting:

@@ -145,4 +145,4 @@ def _stand_in(feature: Feature, contents: int) -> Feature:
     if feature.offsets is None:
         return Feature(feature.name, torch.randn(contents, feature.vectors.shape[1]), index)
     vectors = torch.randn(contents * WORDS, feature.vectors.shape[1])
-    return Feature(feature.name, vectors, index, torch.arange(contents + 1) * WORDS)
+    return Feature(feature.name, vectors, index, torch.arange(contents + 1) * WORDS, feature.tuned)

@@ -16,7 +16,7 @@ from graphsocial import graph as graphs
 from graphsocial import plugins, runs, splits
 from graphsocial.errors import InputError, UnknownNameError
 from graphsocial.featurization import DEFAULT_ENCODERS, FeatureReport, FeatureUse, Progress, encoder_for, featurize
-from graphsocial.featurizers.base import Featurizer, Learner
+from graphsocial.featurizers.base import Featurizer, Learner, Tunable
 from graphsocial.fitting import Fitting
 from graphsocial.graph import SocialGraph
 from graphsocial.loaders import FullGraph, Loader, Neighbours
@@ -342,15 +342,25 @@ def columns_for(store: GraphStore, experiment: Experiment, entity: NodeType | Ed
             continue
         for spec in (experiment.features.get(name) or DEFAULT_ENCODERS[column.kind]).split("+"):
             encoder = encoder_for(spec, column.kind)
-            reads = getattr(experiment.model, "sequences", False) and name.startswith(f"{entity}.")
-            if isinstance(encoder, Learner) or (encoder.sequences and not reads):
-                what = "learns from a split first" if isinstance(encoder, Learner) else "gives sequences"
+            why = _unreadable(experiment, encoder, own=name.startswith(f"{entity}."))
+            if isinstance(encoder, Learner) or why:
                 raise InputError(
-                    f"{type(encoder).__name__} {what}; '{experiment.model_name}' takes one vector for each row "
+                    f"{type(encoder).__name__} {why}; '{experiment.model_name}' takes one vector for each row "
                     f"of '{name}'. Choose another encoder or other settings of it."
                 )
             found.append((name, encoder))
     return found
+
+
+def _unreadable(experiment: Experiment, encoder: Featurizer | Learner, *, own: bool) -> str:
+    """Why the model cannot read what an encoder makes of a column, which may be the `own` of what is asked about."""
+    if isinstance(encoder, Learner):
+        return "learns from a split first"
+    if isinstance(encoder, Tunable) and encoder.tune:
+        return "" if own and getattr(experiment.model, "tunes", False) else "leaves layers to be trained"
+    return (
+        "gives sequences" if encoder.sequences and not (own and getattr(experiment.model, "sequences", False)) else ""
+    )
 
 
 def _filled(store: GraphStore, dataset: str, entry: NodeType | EdgeType, column: str) -> bool:

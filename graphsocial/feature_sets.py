@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from graphsocial.featurizers.base import Encoded, Sequences
+from graphsocial.featurizers.base import Encoded, Featurizer, Sequences, Tunable
 from graphsocial.store import GraphStore
 from graphsocial.types import EdgeType, NodeType
 
@@ -19,16 +19,27 @@ WHOLE_ROW = "*"
 
 @dataclass(frozen=True)
 class FeatureUse:
-    """A column, and the feature set that holds its vectors, or its sequences of vectors."""
+    """A column, and the feature set that holds its vectors, or its sequences of vectors.
+
+    Attributes:
+        tuned: the encoder whose last layers are left to the network that reads the sequences.
+    """
 
     entry: NodeType | EdgeType
     column: str
     set_id: str
     dimension: int
     sequences: bool = False
+    tuned: Tunable | None = None
 
     def __str__(self) -> str:
         return f"{self.entry}.{self.column}"
+
+    @classmethod
+    def made_by(cls, encoder: Featurizer, set_id: str, entry: NodeType | EdgeType, column: str) -> FeatureUse:
+        """What this encoder makes of a column."""
+        tuned = encoder if isinstance(encoder, Tunable) and encoder.tune else None
+        return cls(entry, column, set_id, encoder.dimension, encoder.sequences, tuned)
 
     @property
     def table(self) -> str:

@@ -20,6 +20,7 @@ from torch.utils.dlpack import from_dlpack
 from graphsocial.errors import DataError
 from graphsocial.feature_sets import read_sequences
 from graphsocial.featurization import FeatureUse
+from graphsocial.featurizers.base import Tunable
 from graphsocial.store import GraphStore
 from graphsocial.types import NodeType
 
@@ -33,12 +34,14 @@ class Feature:
         vectors: (M, D) float32.
         index: (N,) int64, which vector, or which sequence, each row has; -1 where it has none.
         offsets: (S + 1,) int64 where rows have sequences: the vectors of sequence s begin there, and the next one's.
+        tuned: the encoder whose last layers turn a sequence into one vector, in the network that holds them.
     """
 
     name: str
     vectors: Tensor
     index: Tensor
     offsets: Tensor | None = None
+    tuned: Tunable | None = None
 
     @property
     def present(self) -> Tensor:
@@ -60,7 +63,7 @@ class Feature:
         lengths = self.offsets.diff()[used]
         offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
         places = torch.arange(int(offsets[-1])) + torch.repeat_interleave(self.offsets[used] - offsets[:-1], lengths)
-        return Feature(self.name, self.vectors[places], index - missing, offsets)
+        return Feature(self.name, self.vectors[places], index - missing, offsets, self.tuned)
 
     def first(self, count: int) -> Feature:
         """The same for the first rows only."""
@@ -108,7 +111,7 @@ def encoded(store: GraphStore, use: FeatureUse, dataset: str, idx: NDArray[np.in
     if use.sequences:
         found, place = read_sequences(store, use, dataset, idx)
         values = torch.from_numpy(np.require(found.values, requirements=["W"]))  # a copy where Arrow's is read-only
-        return Feature(str(use), values, torch.from_numpy(place), torch.from_numpy(found.offsets))
+        return Feature(str(use), values, torch.from_numpy(place), torch.from_numpy(found.offsets), use.tuned)
     held = f"vectors_{use.dimension}"
     pointed = in_order(
         store.sql(

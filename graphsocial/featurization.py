@@ -208,7 +208,7 @@ def _featurize(
             raise InputError(f"'{name}' learns nothing from the data, so it takes no split.")
         gather(store, entry, column, dataset, progress)
         key, state, ready = set_id(encoder), None, encoder
-    use = FeatureUse(entry, column.name if column else WHOLE_ROW, key, ready.dimension, ready.sequences)
+    use = FeatureUse.made_by(ready, key, entry, column.name if column else WHOLE_ROW)
     with store.transaction():
         feature_sets.make_table(store, use)
         settings = {f.name: str(getattr(encoder, f.name)) for f in fields(encoder)}  # type: ignore[arg-type]

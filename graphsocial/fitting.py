@@ -26,6 +26,7 @@ from graphsocial.loaders import Loader
 from graphsocial.metrics import LOWER_IS_BETTER
 from graphsocial.models.base import Network
 from graphsocial.nn.kernels import NAMES as KERNELS
+from graphsocial.nn.tuned import tuned_encoders
 from graphsocial.objectives import Objective, class_shares, objectives, total_loss
 
 AT_ONCE = 4096  # examples in a batch of whole groups, whose answers do not depend on what else is in it
@@ -39,6 +40,9 @@ class Fitting:
         epochs: at most so many. The paper's 20 are 6,000 steps at IESN's size; ours have 16 steps each at most.
         batch_size: examples a step; 0 for 512 (HMG-Emo's), or a sixteenth of the training examples where that is more.
         learning_rate: Adam's, annealed to 0 along a cosine over all steps.
+        encoder_rate: the same for the top layer of encoders that are trained too (`tune`).
+        layer_decay: each layer of such an encoder has this times the rate of the one above it.
+        warm_up: the share of the steps over which all rates rise from 0 at first.
         weight_decay: decoupled (AdamW); each step shrinks the weights by this share of the learning rate.
         class_weights: `balanced` weighs each class by the inverse of its training share, `sqrt` by the root of that,
             which unbalances the gradients less. Either is taken out of the predicted probabilities again, so that
@@ -59,6 +63,9 @@ class Fitting:
     epochs: int = 40
     batch_size: int = 0
     learning_rate: float = 0.005
+    encoder_rate: float = 5e-5
+    layer_decay: float = 0.9
+    warm_up: float = 0.0
     weight_decay: float = 1.0
     class_weights: Literal["sqrt", "balanced", "none"] = "sqrt"
     naming: Literal["validated", "likeliest", "weighted"] = "validated"
@@ -72,6 +79,8 @@ class Fitting:
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.patience < 1 or self.batch_size < 0 or self.learning_rate <= 0:
             raise InputError("epochs and patience are at least 1, learning_rate is above 0, batch_size is 0 or more.")
+        if self.encoder_rate <= 0 or not 0 < self.layer_decay <= 1 or not 0 <= self.warm_up < 1:
+            raise InputError("encoder_rate is above 0, layer_decay above 0 and at most 1, warm_up a share below 1.")
         if self.class_weights not in ("sqrt", "balanced", "none"):
             raise InputError(f"class_weights is 'sqrt', 'balanced' or 'none', not '{self.class_weights}'.")
         if self.naming not in ("validated", "likeliest", "weighted"):
@@ -82,6 +91,12 @@ class Fitting:
             raise InputError(f"kernel is one of {', '.join(KERNELS)}, not '{self.kernel}'.")
         if self.negatives < 0:
             raise InputError("negatives is 0 or more.")
+
+    def share(self, done: float) -> float:
+        """The share of each learning rate when this share of the steps is done: up to 1, then down to 0."""
+        if done < self.warm_up:
+            return done / self.warm_up
+        return (1 + math.cos(math.pi * min(1.0, (done - self.warm_up) / (1 - self.warm_up)))) / 2
 
     def step_size(self, examples: int) -> int:
         """Examples a step."""
@@ -265,6 +280,17 @@ def _deterministic() -> Iterator[None]:
         torch.use_deterministic_algorithms(before)
 
 
+def parameter_groups(network: Network, settings: Fitting) -> list[dict[str, Any]]:
+    """The parameters with their learning rates: the network's own, then those of tuned encoders, layer by layer."""
+    groups: list[dict[str, Any]] = []
+    for encoder in tuned_encoders(network):
+        for depth, layer in enumerate(encoder.by_depth()):
+            groups.append({"params": layer, "lr": settings.encoder_rate * settings.layer_decay**depth})
+    tuned = {id(part) for group in groups for part in group["params"]}
+    own = [part for part in network.parameters() if id(part) not in tuned]
+    return [{"params": own, "lr": settings.learning_rate}, *groups]
+
+
 class _State:
     """All that changes while training; saved as one safetensors file, written aside and renamed."""
 
@@ -277,9 +303,11 @@ class _State:
         self.best_value, self.best_epoch = -math.inf, 0
         if self.parameters:
             self.optimizer = torch.optim.AdamW(
-                self.parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, foreach=True
+                parameter_groups(network, settings), weight_decay=settings.weight_decay, foreach=True
             )
-            self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, max(1, steps))
+            self.schedule = torch.optim.lr_scheduler.LambdaLR(
+                self.optimizer, lambda step: settings.share(step / max(1, steps))
+            )
 
     @property
     def since_best(self) -> int:
@@ -331,8 +359,8 @@ class _State:
         self.history = [Epoch(**epoch) for epoch in json.loads(told["history"])]
         self.best_value, self.best_epoch = json.loads(told["best"])
         self.schedule.last_epoch = json.loads(told["schedule"])
-        for group, rate in zip(self.optimizer.param_groups, [self.history[-1].learning_rate], strict=False):
-            group["lr"] = rate  # the schedule computes the next rate from this one
+        for group, rate in zip(self.optimizer.param_groups, self.schedule.base_lrs, strict=True):
+            group["lr"] = rate * self.schedule.lr_lambdas[0](self.schedule.last_epoch)
         torch.set_rng_state(tensors["random/torch"])
         self.generator.set_state(tensors["random/batches"])
 

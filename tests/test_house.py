@@ -24,7 +24,15 @@ LAYERS: list[list[set[str]]] = [
         {"featurizers.base"},
         {
             f"featurizers._{name}"
-            for name in ("packed_e5", "images", "efficientnet_lite", "classifiers", "hub", "word_vectors")
+            for name in (
+                "packed_e5",
+                "images",
+                "efficientnet_lite",
+                "classifiers",
+                "hub",
+                "word_vectors",
+                "upper_layers",
+            )
         },
         {"featurizers._mtcnn", "featurizers._mini_xception", "featurizers._acoustics"},
         {"featurizers.vision"},
@@ -46,7 +54,7 @@ LAYERS: list[list[set[str]]] = [
         {"nn.products"},
         {"nn.aggregation", "nn.convolution", "nn.dropout", "nn.fusion", "nn.normalisation"},
         {"nn.edge_softmax", "nn.inputs", "nn.labelled", "nn.temporal", "nn.tree"},
-        {"nn.cross_modal", "nn.dialogues", "nn.words"},
+        {"nn.cross_modal", "nn.dialogues", "nn.tuned", "nn.words"},
         {"nn.graph_attention"},
         {"nn"},
     ],
@@ -54,7 +62,7 @@ LAYERS: list[list[set[str]]] = [
     [{"models.base"}, {"models._dialogue", "models._graph_context"}, {"models.*"}],
     [{"fitting"}],
     [{"experiment"}],
-    [{"training", "estimation"}],
+    [{"training", "estimation", "benchmarking"}],
     [{"prediction"}, {"alternatives", "embedding"}],
     [{"trials"}, {"tuning"}],
     [{"reproduction.base"}, {"reproduction._plan"}, {"reproduction"}, {"reproduction.*"}, {"analysis.base"}],

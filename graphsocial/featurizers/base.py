@@ -10,13 +10,16 @@ from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graphsocial._torchvision import operators_fit, operators_load
 from graphsocial.errors import FeatureError, MissingFileError
+
+if TYPE_CHECKING:
+    from graphsocial.featurizers._upper_layers import UpperLayers
 
 Modality = Literal["text", "image", "audio", "video", "table"]
 """What a column holds, by its kind; `table` is a whole row: its numbers, categories, booleans and times."""
@@ -222,6 +225,24 @@ class Learner(Protocol):
 
     def fitted(self, state: dict[str, Any]) -> Featurizer:
         """What encodes by what `fit` learnt."""
+        ...
+
+
+@runtime_checkable
+class Tunable(Protocol):
+    """A featurizer that can leave its last layers to a network, which trains them with itself.
+
+    With `tune` above 0, `encode` gives the sequences of states that go into these layers, which lie below them and stay
+    as they are; so what is frozen is computed once.
+    """
+
+    @property
+    def tune(self) -> int:
+        """How many layers are left to the network; 0 for none."""
+        ...
+
+    def module(self) -> UpperLayers:
+        """These layers as they were pretrained, a copy for each caller: states (S, T, D), mask (S, T) → (S, H)."""
         ...
 
 

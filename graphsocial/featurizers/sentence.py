@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,11 @@ from graphsocial.featurizers.base import (
     digest,
     packaged_file,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from graphsocial.featurizers._upper_layers import UpperLayers
 
 Pooling = Literal["model", "mean", "cls", "max", "tokens"]
 MULTILINGUAL = "packaged:multilingual-e5-small"
@@ -57,6 +62,8 @@ class Sentence:
             they do not, and a text is the sequence of its tokens' last hidden states, the special ones included, for
             models that attend over tokens.
         normalize: scale vectors to length 1; False leaves them as the model's own pipeline ends. Tokens are never.
+        tune: leave the last so many layers to a network that trains them with itself: a text is then the sequence of
+            its tokens' states below these layers, which stay as they are. 0 trains none.
         batch_size: texts at a time.
         device: `cpu`, `cuda`, `cuda:1`, `mps`.
 
@@ -66,6 +73,7 @@ class Sentence:
     model: str = "packaged:minilm"
     pooling: Pooling = "model"
     normalize: bool = True
+    tune: int = 0
     batch_size: int = field(default=64, metadata=NO_EFFECT)
     device: str = field(default="cpu", metadata=NO_EFFECT)
 
@@ -75,19 +83,24 @@ class Sentence:
     def __post_init__(self) -> None:
         if self.pooling not in get_args(Pooling):
             raise UnknownNameError.of("pooling", self.pooling, get_args(Pooling))
+        if self.tune < 0 or (self.tune and self.pooling == "tokens"):
+            raise InputError(
+                f"tune = {self.tune} with pooling = '{self.pooling}': give a number of layers and a pooling that makes "
+                "one vector of the tokens."
+            )
         if self.batch_size < 1:
             raise InputError(f"batch_size must be at least 1, not {self.batch_size}.")
 
     @property
     def sequences(self) -> bool:
         """Whether a text becomes a sequence of token states."""
-        return self.pooling == "tokens"
+        return self.pooling == "tokens" or self.tune > 0
 
     @property
     def dimension(self) -> int:
         """D, from the model's configuration; only an unusual one (CLIP) is loaded for it."""
         folder = _folder(self.model)
-        stated = _stated_dimension(folder, self.pooling)
+        stated = _stated_dimension(folder, "tokens" if self.tune else self.pooling)
         return stated or int(self._load(folder).get_embedding_dimension())
 
     def fingerprint(self) -> str:
@@ -120,11 +133,43 @@ class Sentence:
         texts = [text.encode("utf-8", "replace").decode() for text in items]  # the tokenizer refuses lone surrogates
         if not self.sequences:
             return Encoded.of(self._vectors(texts))
+        if self.tune:
+            states, mask = self._states(texts)
+            return Encoded.of_sequences(
+                [x[there].cpu().numpy() for x, there in zip(states, mask, strict=True)], states.shape[2]
+            )
         states = self._load(_folder(self.model)).encode(
             texts, batch_size=self.batch_size, output_value=None, show_progress_bar=False
         )
         parts = [state["token_embeddings"][state["attention_mask"].bool()].float().cpu().numpy() for state in states]
         return Encoded.of_sequences(parts, self.dimension)
+
+    def module(self) -> UpperLayers:
+        """The last `tune` layers with the pooling, as they were pretrained, for a network to train.
+
+        Raises:
+            FeatureError: the model's layers cannot be run on their own.
+        """
+        from graphsocial.featurizers._upper_layers import Pooled, UpperLayers, check_same, layers_of
+
+        model = self._load(_folder(self.model))
+        layers = layers_of(model[0].auto_model, self.tune)
+        upper = UpperLayers(layers, Pooled([*model][1:]), int(model.get_embedding_dimension()))
+        probe = ["Any text, and", "another one that is longer"]
+        expected = model.encode(probe, show_progress_bar=False, convert_to_tensor=True)
+        check_same(upper, *self._states(probe), expected, f"'{self.model}'")
+        return upper
+
+    def _states(self, texts: list[str]) -> tuple[Tensor, Tensor]:
+        """(S, T, D) what goes into the layers that are trained, and (S, T) bool, which of them are tokens."""
+        import torch
+
+        model = self._load(_folder(self.model))
+        given = {name: value for name, value in model.preprocess(texts).items() if torch.is_tensor(value)}
+        with torch.inference_mode():
+            inner = model[0].auto_model
+            states = inner(**{n: v.to(inner.device) for n, v in given.items()}, output_hidden_states=True).hidden_states
+        return states[len(states) - 1 - self.tune], given["attention_mask"].bool()
 
     def _vectors(self, texts: list[str]) -> NDArray[np.float32]:
         if not texts:

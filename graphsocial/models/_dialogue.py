@@ -14,6 +14,7 @@ from graphsocial.errors import InputError
 from graphsocial.graph import SocialGraph
 from graphsocial.models.base import Insight, Network
 from graphsocial.nn.dialogues import Dialogues, Sequences
+from graphsocial.nn.tuned import TunedEncoder
 from graphsocial.nn.words import WordEncoder
 from graphsocial.sampling import Batch
 
@@ -72,13 +73,18 @@ class DialogueNetwork(Network):
         self.words = nn.ModuleDict(
             {
                 name: nn.ModuleList(
-                    [WordEncoder(size, words, trees=trees and name == "text", dropout=dropout) for size in sizes]
+                    [
+                        TunedEncoder(encoder, dropout=dropout)
+                        if encoder
+                        else WordEncoder(size, words, trees=trees and name == "text", dropout=dropout)
+                        for size, encoder in kinds
+                    ]
                 )
-                for name, sizes in self.dialogues.words.items()
+                for name, kinds in self.dialogues.words.items()
             }
         )
         self.widths = {  # modality → D of what `read` gives
-            name: sum(sizes) + words * len(self.dialogues.words[name]) + self.dialogues.known
+            name: sum(sizes) + sum(part.out_features for part in self._readers(name)) + self.dialogues.known
             for name, sizes in self.dialogues.features.items()
         }
 
@@ -106,10 +112,13 @@ class DialogueNetwork(Network):
             rows = self.vectors[name](x, given.present[name])
             read = [
                 _deal_out(encoder(feature), index)
-                for encoder, (feature, index) in zip(self.words[name], given.words[name], strict=True)  # type: ignore[call-overload]  # a ModuleList
+                for encoder, (feature, index) in zip(self._readers(name), given.words[name], strict=True)
             ]
             inputs[name] = torch.cat([self.drop(torch.cat([rows, given.known], dim=2)), *read], dim=2)
         return replace(given, inputs=inputs)
+
+    def _readers(self, name: str) -> list[WordEncoder | TunedEncoder]:
+        return [*self.words[name]]  # type: ignore[misc]  # a ModuleList
 
     def embed(self, graph: SocialGraph, batch: Batch, seen: Seen | None = None) -> Tensor:
         """The vectors that the heads read: (B, H).

@@ -38,6 +38,7 @@ class Lstm:
 
     layers: ClassVar[int] = 0
     sequences: ClassVar[bool] = True
+    tunes: ClassVar[bool] = True
     training: ClassVar[Mapping[str, Any]] = TRAINING
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:

@@ -43,6 +43,7 @@ class Msa:
 
     layers: ClassVar[int] = 0
     sequences: ClassVar[bool] = True
+    tunes: ClassVar[bool] = True
     training: ClassVar[Mapping[str, Any]] = TRAINING
 
     def __post_init__(self) -> None:

@@ -19,6 +19,7 @@ from graphsocial.models._graph_context import GraphContext, forward_in_time
 from graphsocial.models.base import Network
 from graphsocial.nn.cross_modal import CrossModalFusion, drop_modalities
 from graphsocial.nn.temporal import MaskedConv1d, Padding, RecurrentContext
+from graphsocial.nn.tuned import tuned_encoders
 from graphsocial.sampling import Batch
 
 
@@ -44,7 +45,7 @@ class Tmsam:
         order: the relation between segments that says which one comes next.
         layers: of message passing over `next`, `speaks`, `replies` and their reverses, whose outcome the heads see too
             (beyond the paper); 0 for none. With `causal`, over the relations that lead from earlier to later alone.
-        l2: of eq. 10: this times the sum of the squared parameters is added to the loss.
+        l2: of eq. 10: this times the sum of the squared parameters, but those of tuned encoders, is added to the loss.
     """
 
     modalities: tuple[str, ...] = ()
@@ -65,6 +66,7 @@ class Tmsam:
     l2: float = 1e-5
 
     sequences: ClassVar[bool] = True
+    tunes: ClassVar[bool] = True
     training: ClassVar[Mapping[str, Any]] = {**TRAINING, "weight_decay": 0.0}  # `l2` is the paper's
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
@@ -125,4 +127,6 @@ class TmsamNetwork(DialogueNetwork):
         """The second term of eq. 10."""
         if not self.settings.l2:
             return torch.zeros(())
-        return self.settings.l2 * torch.stack([part.square().sum() for part in self.parameters()]).sum()
+        tuned = {id(part) for encoder in tuned_encoders(self) for part in encoder.parameters()}
+        own = [part.square().sum() for part in self.parameters() if id(part) not in tuned]
+        return self.settings.l2 * torch.stack(own).sum()

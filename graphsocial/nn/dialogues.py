@@ -79,7 +79,7 @@ class Dialogues:
             for name in self.names
         }
         self.words = {
-            name: [feature.vectors.shape[1] for feature in found[name] if feature.offsets is not None]
+            name: [(feature.vectors.shape[1], feature.tuned) for feature in found[name] if feature.offsets is not None]
             for name in self.names
         }
         self.known = sum(feature.vectors.shape[1] for feature in self._lent(graph))

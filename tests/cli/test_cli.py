@@ -38,6 +38,7 @@ COMMANDS = (
     "compare",
     "audit",
     "what-if",
+    "benchmark",
     "tune",
     "reproduce",
     "analyze",

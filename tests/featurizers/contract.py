@@ -103,6 +103,28 @@ def portraits(folder: Path) -> list[Any]:
     return [*(folder / name for name in made), skimage_file("coffee.png")]
 
 
+def tiny_encoder(folder: Path, architecture: str = "Bert", layers: int = 2) -> str:
+    """A transformer of random weights over four words, 16 numbers a token, saved as transformers saves one."""
+    from graphsocial._torchvision import ensure_torchvision
+
+    ensure_torchvision()
+    import torch
+    import transformers
+
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "day", "night"]
+    transformers.BertTokenizerFast(vocab={word: code for code, word in enumerate(vocabulary)}).save_pretrained(folder)
+    wide = {"hidden_size": 16, "num_hidden_layers": layers, "num_attention_heads": 2, "intermediate_size": 16}
+    if architecture == "DistilBert":
+        wide = {"dim": 16, "n_layers": layers, "n_heads": 2, "hidden_dim": 16}
+    config = getattr(transformers, f"{architecture}Config")(
+        vocab_size=len(vocabulary), max_position_embeddings=80, pad_token_id=0, **wide
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        getattr(transformers, f"{architecture}Model")(config).save_pretrained(folder)
+    return str(folder)
+
+
 def tiny_clip(folder: Path) -> str:
     """A CLIP model of random weights, saved as transformers saves one: 16-d, 32 px, its alphabet for a vocabulary."""
     from graphsocial._torchvision import ensure_torchvision

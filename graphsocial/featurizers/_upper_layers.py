@@ -1,0 +1,98 @@
+"""The last layers of a pretrained transformer, taken out of it so that a network can hold and train them."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from graphsocial.errors import FeatureError, InputError
+
+_SURE = 1e-4  # how far the layers taken out may be from the model that they come from, in units of its vectors
+
+
+class UpperLayers(nn.Module):
+    """Token or patch states in, one vector an item out.
+
+    Args:
+        layers: the transformer's last ones, the lowest first; each takes states and an additive mask.
+        read_out: what makes one vector of the last states (S, T, D) and their mask (S, T): (S, H).
+        out_features: H.
+    """
+
+    def __init__(self, layers: nn.ModuleList, read_out: nn.Module, out_features: int) -> None:
+        super().__init__()
+        self.layers, self.read_out, self.out_features = layers, read_out, out_features
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Read the states x (S, T, D) that go into the first layer, where mask (S, T) is True: (S, H)."""
+        unseen = torch.zeros(mask.shape, dtype=x.dtype).masked_fill(~mask, torch.finfo(x.dtype).min)
+        for layer in self.layers:
+            found = layer(x, unseen[:, None, None, :])
+            x = found[0] if isinstance(found, tuple) else found
+        vectors: Tensor = self.read_out(x, mask)
+        return vectors
+
+
+class Pooled(nn.Module):
+    """What sentence-transformers does with a transformer's last states: pooling, and what its model has after that.
+
+    Args:
+        modules: its modules but the first.
+    """
+
+    def __init__(self, modules: list[nn.Module]) -> None:
+        super().__init__()
+        self.steps = nn.Sequential(*(deepcopy(module).requires_grad_(True) for module in modules))
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """(S, H) of the states x (S, T, D) where mask (S, T) is True."""
+        vectors: Tensor = self.steps({"token_embeddings": x, "attention_mask": mask.long()})["sentence_embedding"]
+        return vectors
+
+
+def layers_of(model: Any, tune: int) -> nn.ModuleList:
+    """Copies of the last `tune` layers of a transformers model, ready to be trained.
+
+    Raises:
+        InputError: the model has fewer layers.
+        FeatureError: it has no plain stack of them.
+    """
+    count = model.config.num_hidden_layers
+    stack = next((m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == count), None)
+    if stack is None:
+        raise FeatureError(_cannot(type(model).__name__))
+    if tune > count:
+        raise InputError(f"tune = {tune}, but {type(model).__name__} has {count} layers; use 1 to {count}.")
+    return nn.ModuleList([deepcopy(layer).train().requires_grad_(True) for layer in stack[count - tune :]])
+
+
+@torch.no_grad()
+def check_same(upper: UpperLayers, states: Tensor, mask: Tensor, expected: Tensor, what: str) -> None:
+    """Make sure that the layers do by themselves what the whole model does.
+
+    Args:
+        states, mask: (S, T, D) and (S, T) of some items.
+        expected: (S, H) the whole model's vectors of them.
+
+    Raises:
+        FeatureError: they do not.
+    """
+    upper.eval()
+    try:
+        found = upper(states, mask)
+    except (TypeError, RuntimeError, AttributeError, ValueError) as error:  # a layer that takes something else
+        raise FeatureError(_cannot(what)) from error
+    finally:
+        upper.train()
+    if found.shape != expected.shape or not torch.allclose(found, expected, atol=_SURE * float(expected.abs().max())):
+        raise FeatureError(_cannot(what))
+
+
+def _cannot(what: str) -> str:
+    return (
+        f"The layers of {what} cannot be trained on their own: they take more than states and a mask. Those of BERT, "
+        "RoBERTa, XLM-RoBERTa, DistilBERT and CLIP's can; or leave out tune and use its vectors as they are."
+    )
