@@ -1,20 +1,16 @@
-"""An epoch over dialogues: TMSAM against plain PyTorch layers of its widths, and each model on one thread and all.
+"""An epoch over dialogues: TMSAM against plain PyTorch layers of its widths, in examples a second, with the padding.
 
-    python benchmarks/dialogues.py                    (examples a second, padding)
-    python benchmarks/dialogues.py --acceleration     (TMSAM's Fig. 10: S of eq. 14)
+    python benchmarks/dialogues.py
 
 Random vectors of three modalities for as many dialogues and segments as MELD's training part has. The peer is what one
 writes first: batches of 32 random dialogues, padded to the longest; `nn.Conv1d`, `nn.GRU` and `nn.MultiheadAttention`
 of the same widths, with key-padding masks. Both take Adam's steps on the same targets; ours stops to deal dialogues of
-one length together and to look after what is missing. The paper's acceleration is that of a GPU over a CPU; where
-there is none, it is that of all threads over one.
+one length together and to look after what is missing. TMSAM's Fig. 10 is `graphsocial benchmark acceleration`.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -26,10 +22,7 @@ from torch.nn.functional import cross_entropy
 from graphsocial.feature_tensors import Feature
 from graphsocial.graph import Edges, SocialGraph
 from graphsocial.loaders import FullGraph
-from graphsocial.models.absa import Absa
 from graphsocial.models.base import Model
-from graphsocial.models.lstm import Lstm
-from graphsocial.models.msa import Msa
 from graphsocial.models.tmsam import Tmsam
 from graphsocial.sampling import Visibility
 from graphsocial.types import Target
@@ -38,7 +31,6 @@ DIALOGUES, SEGMENTS, LONGEST = 1038, 9989, 24
 SIZES = {"text": 300, "audio": 74, "video": 35}
 TARGETS = {"emotion": 7, "sentiment": 3}
 HIDDEN, WIDTH, AT_ONCE = 200, 200, 32
-PRINTED = {"msa": 0.73, "absa": 0.94, "lstm": 1.17, "tmsam": 1.61}
 
 
 def dialogues() -> SocialGraph:
@@ -183,26 +175,7 @@ def compare(rounds: int) -> None:
     )
 
 
-def acceleration() -> None:
-    """S = T_cpu / T_gpu an epoch, or one thread over all."""
-    threads = os.cpu_count() or 1
-    for name, model in {"msa": Msa(), "absa": Absa(), "lstm": Lstm(), "tmsam": Tmsam()}.items():
-        taken = {}
-        for count in (1, threads):
-            torch.set_num_threads(count)
-            graph = dialogues()
-            network, loader, optimizer = made(graph, model)
-            our_epoch(graph, network, loader, optimizer)
-            begin = perf_counter()
-            our_epoch(graph, network, loader, optimizer)
-            taken[count] = perf_counter() - begin
-        shown = ", ".join(f"{count} threads {seconds:.2f} s" for count, seconds in taken.items())
-        print(f"{name}: {shown}, S = {taken[1] / taken[threads]:.2f} (printed, GPU over CPU: {PRINTED[name]})")
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--acceleration", action="store_true")
-    asked = parser.parse_args()
-    acceleration() if asked.acceleration else compare(asked.rounds)
+    compare(parser.parse_args().rounds)

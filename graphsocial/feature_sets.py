@@ -13,6 +13,7 @@ from graphsocial.featurizers.base import Encoded, Featurizer, Sequences, Tunable
 from graphsocial.store import GraphStore
 from graphsocial.types import EdgeType, NodeType
 
+BATCH = 1024  # rows fetched at a time
 WHOLE_ROW = "*"
 """What stands for a column's name where the whole row was encoded."""
 
@@ -95,20 +96,25 @@ def read_sequences(
         idx: (N,) the store's numbers of rows.
 
     Returns:
-        M sequences, one for each distinct content, in Arrow's memory as DuckDB filled it; and (N,) int64, which of
+        M sequences, one for each distinct content, in the order of these; and (N,) int64, which of
         them is each row's, -1 where it has none.
     """
     whose = "set_id = ? and dataset = ? and table_name = ? and column_name = ?"
     key = [use.set_id, dataset, use.entry.table, use.column]
-    found = store.sql(
-        f"select content, {use.value} as value from {use.table} where set_id = ? and content in "
-        f"(select content from feature_rows where {whose}) order by content",
-        [use.set_id, *key],
-    ).to_arrow_table()
-    arrays = found["value"].combine_chunks()
-    values = (arrays.flatten() if use.sequences else arrays).flatten().to_numpy().reshape(-1, use.dimension)
-    lengths = arrays.value_lengths().to_numpy() if use.sequences else np.ones(len(arrays), np.int64)
-    offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    there = f"from {use.table} where set_id = ? and content in (select content from feature_rows where {whose})"
+    length = f"len({use.value})" if use.sequences else "1"
+    held = store.sql(f"select content, {length} as length {there} order by content", [use.set_id, *key]).pl()
+    contents, lengths = held["content"].to_numpy(), held["length"].to_numpy().astype(np.int64)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    values = np.empty((offsets[-1], use.dimension), np.float32)
+    # batch by batch, to their places: sorted by DuckDB or fetched as one table they would be in memory several times
+    found = store.sql(f"select content, {use.value} as value {there}", [use.set_id, *key]).to_arrow_reader(BATCH)
+    for batch in found:
+        place = np.searchsorted(contents, batch["content"].to_numpy(zero_copy_only=False))
+        steps = np.arange(lengths[place].sum()) - np.repeat(lengths[place].cumsum() - lengths[place], lengths[place])
+        vectors = batch["value"].flatten() if use.sequences else batch["value"]
+        rows = np.repeat(offsets[place], lengths[place]) + steps
+        values[rows] = vectors.flatten().to_numpy().reshape(-1, use.dimension)
     rows = store.sql(
         f"select idx, dense_rank() over (order by content) - 1 as place from feature_rows where {whose} order by idx",
         key,

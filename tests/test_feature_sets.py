@@ -1,4 +1,4 @@
-"""What is written comes back: sequences of any length, in Arrow's memory, each content once."""
+"""What is written comes back: sequences of any length, each content once."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import graphsocial as gs
+from graphsocial import feature_sets
 from graphsocial.feature_sets import FeatureUse, make_table, read_sequences, write
 from graphsocial.featurizers.base import Encoded
 from graphsocial.types import NodeType
@@ -80,12 +81,19 @@ def test_nothing_encoded_is_nothing_read(store: gs.GraphStore) -> None:
         assert found.padded(index)[0].shape == (2, 0, 3)
 
 
-def test_what_is_read_is_not_copied_row_by_row(store: gs.GraphStore) -> None:
-    """Arrow's buffer is what numpy shows: read-only, and one for all sequences."""
+def test_many_batches_come_to_their_places(store: gs.GraphStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fetched three rows at a time, the sequences are those that were written, in one piece of memory."""
+    monkeypatch.setattr(feature_sets, "BATCH", 3)
     use = FeatureUse(POST, "text", "3" * 32, 6, sequences=True)
     make_table(store, use)
-    write(store, use, list("abcd"), Encoded.of_sequences(parts(), 6))
-    point(store, use, "abcd")
-    found, _ = read_sequences(store, use, "d", np.arange(4))
-    assert not found.values.flags.writeable and found.values.flags.c_contiguous
-    assert found.padded()[0].flags.writeable
+    random = np.random.default_rng(0)
+    written = {f"{n:03}": random.normal(size=(n % 5, 6)).astype(np.float32) for n in random.permutation(5000)}
+    write(store, use, list(written), Encoded.of_sequences(list(written.values()), 6))
+    store.connection.execute(
+        "insert into feature_rows select ?, 'd', ?, ?, row_number() over () - 1, content from sequences_6 "
+        "where set_id = ?",
+        [use.set_id, use.entry.table, use.column, use.set_id],
+    )
+    found, _ = read_sequences(store, use, "d", np.arange(5000))
+    assert (found.values == np.concatenate([written[name] for name in sorted(written)])).all()
+    assert found.values.flags.c_contiguous
