@@ -165,7 +165,7 @@ def compare(rounds: int) -> None:
                 "plain torch": sum(p.numel() for p in plain.parameters()),
             },
             "row": {
-                "what": f"training epoch of TMSAM, {SEGMENTS:,} segments of three modalities",
+                "what": f"training epoch of TMSAM, {SEGMENTS:,} segments of three modalities, {max(waste):.1%} padded",
                 "peer": "torch.nn, padded batches",
                 "ours": "graphsocial",
                 "theirs": "plain torch",

@@ -106,6 +106,24 @@ def test_context_decides_and_both_answers_become_rows(store: gs.GraphStore) -> N
     assert after["confidence"].to_numpy() == pytest.approx(before["confidence"].to_numpy(), abs=1e-5)
 
 
+def test_words_are_read_as_the_model_is_told(store: gs.GraphStore) -> None:
+    graph, train_rows = prepared_graph(store)
+    (feature,) = (part for part in graph.node_features["segment"] if part.name == "segment.text_vector")
+    words = replace(
+        feature,
+        name="segment.text",
+        vectors=torch.randn(6, 9),
+        offsets=torch.tensor([0, 2, 6]),
+        index=feature.index * 0,
+    )
+    spoken = replace(graph, node_features={"segment": (words,)})
+    network = Tmsam(hidden=8, width=8, heads=2, first_heads=2, second_heads=2, words=6, trees=True).build(
+        spoken, train_rows, seed=0
+    )
+    (reader,) = network.words["text"]
+    assert reader.out_features == 6 and reader.trees
+
+
 def test_classes_are_named_by_the_weights_of_the_loss(store: gs.GraphStore) -> None:
     run = train(store, "msa", epochs=1, class_weights="balanced")
     shares = dict(

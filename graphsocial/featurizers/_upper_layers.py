@@ -19,20 +19,26 @@ class UpperLayers(nn.Module):
     Args:
         layers: the transformer's last ones, the lowest first; each takes states and an additive mask.
         read_out: what makes one vector of the last states (S, T, D) and their mask (S, T): (S, H).
+        in_features: D.
         out_features: H.
     """
 
-    def __init__(self, layers: nn.ModuleList, read_out: nn.Module, out_features: int) -> None:
+    def __init__(self, layers: nn.ModuleList, read_out: nn.Module, in_features: int, out_features: int) -> None:
         super().__init__()
-        self.layers, self.read_out, self.out_features = layers, read_out, out_features
+        self.layers, self.read_out = layers, read_out
+        self.in_features, self.out_features = in_features, out_features
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Read the states x (S, T, D) that go into the first layer, where mask (S, T) is True: (S, H)."""
+    def forward(self, x: Tensor, mask: Tensor, own: Tensor | None = None) -> Tensor:
+        """Read the states x (S, T, D) that go into the first layer, where mask (S, T) is True: (S, H).
+
+        Args:
+            own: (S, T) bool, what the vector is made of, where the rest is context; all of mask by default.
+        """
         unseen = torch.zeros(mask.shape, dtype=x.dtype).masked_fill(~mask, torch.finfo(x.dtype).min)
         for layer in self.layers:
             found = layer(x, unseen[:, None, None, :])
             x = found[0] if isinstance(found, tuple) else found
-        vectors: Tensor = self.read_out(x, mask)
+        vectors: Tensor = self.read_out(x, mask if own is None else own)
         return vectors
 
 

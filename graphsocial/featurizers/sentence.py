@@ -154,7 +154,8 @@ class Sentence:
 
         model = self._load(_folder(self.model))
         layers = layers_of(model[0].auto_model, self.tune)
-        upper = UpperLayers(layers, Pooled([*model][1:]), int(model.get_embedding_dimension()))
+        out_features = int(model.get_embedding_dimension())
+        upper = UpperLayers(layers, Pooled([*model][1:]), self.dimension, out_features)
         probe = ["Any text, and", "another one that is longer"]
         expected = model.encode(probe, show_progress_bar=False, convert_to_tensor=True)
         check_same(upper, *self._states(probe), expected, f"'{self.model}'")

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout
+from torch.nn.functional import dropout, pad
 
 from graphsocial.errors import InputError
-from graphsocial.graph import SocialGraph
+from graphsocial.graph import Feature, SocialGraph
 from graphsocial.models.base import Insight, Network
 from graphsocial.nn.dialogues import Dialogues, Sequences
 from graphsocial.nn.tuned import TunedEncoder
@@ -52,6 +52,7 @@ class DialogueNetwork(Network):
         dropout: on inputs and on what the heads read.
         words: H of what reads sequences of words or frames inside a segment, where features have them.
         trees: text sequences are dependency trees.
+        context: encoders that are tuned see so many segments before each.
         causal: a segment is answered from itself and the past of its dialogue.
     """
 
@@ -65,16 +66,17 @@ class DialogueNetwork(Network):
         causal: bool,
         words: int = 200,
         trees: bool = False,
+        context: int = 0,
     ) -> None:
         super().__init__()
-        self.dropout, self.causal = dropout, causal
+        self.dropout, self.causal, self.past = dropout, causal, context
         self.dialogues = Dialogues(graph, order, modalities)
         self.vectors = nn.ModuleDict({name: LevelVectors(sizes) for name, sizes in self.dialogues.features.items()})
         self.words = nn.ModuleDict(
             {
                 name: nn.ModuleList(
                     [
-                        TunedEncoder(encoder, dropout=dropout)
+                        TunedEncoder(encoder, context=context, dropout=dropout)
                         if encoder
                         else WordEncoder(size, words, trees=trees and name == "text", dropout=dropout)
                         for size, encoder in kinds
@@ -111,11 +113,20 @@ class DialogueNetwork(Network):
         for name, x in given.inputs.items():
             rows = self.vectors[name](x, given.present[name])
             read = [
-                _deal_out(encoder(feature), index)
+                self._with_past(encoder, feature, index)
+                if isinstance(encoder, TunedEncoder)
+                else _deal_out(encoder(feature), index)
                 for encoder, (feature, index) in zip(self._readers(name), given.words[name], strict=True)
             ]
             inputs[name] = torch.cat([self.drop(torch.cat([rows, given.known], dim=2)), *read], dim=2)
         return replace(given, inputs=inputs)
+
+    def _with_past(self, encoder: TunedEncoder, feature: Feature, index: Tensor) -> Tensor:
+        """(C, T, H): each segment's sequence, by `index` (C, T), read with those of the segments before it."""
+        past = [pad(index, (back, 0), value=-1)[:, : index.shape[1]] for back in range(self.past, -1, -1)]
+        there = index >= 0
+        vectors: Tensor = encoder(feature, torch.stack(past, dim=2)[there])
+        return vectors.new_zeros(*index.shape, vectors.shape[1]).masked_scatter(there[:, :, None], vectors)
 
     def _readers(self, name: str) -> list[WordEncoder | TunedEncoder]:
         return [*self.words[name]]  # type: ignore[misc]  # a ModuleList
@@ -167,7 +178,9 @@ class LevelVectors(nn.Module):
     def __init__(self, sizes: list[int]) -> None:
         super().__init__()
         self.norm = nn.BatchNorm1d(sum(sizes), affine=False, momentum=None) if sizes else None
-        self.register_buffer("length", torch.cat([torch.full((size,), LENGTH * size**-0.5) for size in sizes or [0]]))
+        self.register_buffer(
+            "length", torch.cat([torch.zeros(0), *(torch.full((size,), LENGTH * size**-0.5) for size in sizes)])
+        )
 
     def forward(self, x: Tensor, present: Tensor) -> Tensor:
         """(C, T, ΣD) where `present` (C, T) is True; zeros elsewhere."""

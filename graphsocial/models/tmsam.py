@@ -42,6 +42,8 @@ class Tmsam:
         causal: a segment sees itself and the past of its dialogue only.
         words: width of what reads words or frames, where a modality's features are sequences of them.
         trees: the text's words are dependency trees (featurizer `dependencies`), which a graph convolution runs over.
+        context: where the text's encoder is trained too (`tune`), its layers see the words of so many segments before
+            each (beyond the paper).
         order: the relation between segments that says which one comes next.
         layers: of message passing over `next`, `speaks`, `replies` and their reverses, whose outcome the heads see too
             (beyond the paper); 0 for none. With `causal`, over the relations that lead from earlier to later alone.
@@ -61,6 +63,7 @@ class Tmsam:
     causal: bool = False
     words: int = 200
     trees: bool = False
+    context: int = 0
     order: str = "next"
     layers: int = 0
     l2: float = 1e-5
@@ -78,7 +81,16 @@ class TmsamNetwork(DialogueNetwork):
     """Inputs by modality → convolution → recurrent unit → fusion → a head for each target."""
 
     def __init__(self, settings: Tmsam, graph: SocialGraph) -> None:
-        super().__init__(graph, settings.order, settings.modalities, dropout=settings.dropout, causal=settings.causal)
+        super().__init__(
+            graph,
+            settings.order,
+            settings.modalities,
+            dropout=settings.dropout,
+            causal=settings.causal,
+            words=settings.words,
+            trees=settings.trees,
+            context=settings.context,
+        )
         self.settings = settings
         padding: Padding = "causal" if settings.causal else "same"
         self.convolutions, self.contexts = nn.ModuleDict(), nn.ModuleDict()

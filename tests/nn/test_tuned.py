@@ -41,7 +41,7 @@ class Encoder:
     tune = 2
 
     def module(self) -> UpperLayers:
-        return UpperLayers(nn.ModuleList([Block(), Block()]), Mean(), 6)
+        return UpperLayers(nn.ModuleList([Block(), Block()]), Mean(), 6, 6)
 
 
 @pytest.fixture
@@ -62,6 +62,27 @@ def test_each_text_is_read_as_if_alone(feature):
     assert encoder(feature.take(torch.zeros(0, dtype=torch.int64))).shape == (0, 6)
     with pytest.raises(InputError, match="one vector a row"):
         encoder(replace(feature, offsets=None))
+
+
+def test_context_is_seen_but_only_the_last_is_read_out(feature):
+    torch.manual_seed(0)
+    encoder = TunedEncoder(feature.tuned, context=2).eval()
+    rows = torch.tensor([[-1, -1, 0], [-1, 0, 1], [0, 1, 2], [-1, -1, 2]])
+    found = encoder(feature, rows)
+    alone = encoder(feature, torch.tensor([[-1, -1, 2]]))
+    torch.testing.assert_close(found[3:], alone)
+    assert not torch.allclose(found[2:3], alone, atol=1e-3)
+    changed = feature.vectors.clone()
+    changed[: LENGTHS[0]] += 1  # the first sequence
+    other = encoder(replace(feature, vectors=changed), rows)
+    assert not torch.allclose(other[2], found[2], atol=1e-4)
+    torch.testing.assert_close(other[3], found[3])
+    with torch.no_grad():
+        encoder.back.copy_(torch.ones(2, 6) * torch.tensor([[3.0], [1.0]]) * torch.arange(6))
+    marked = encoder(feature, rows)
+    torch.testing.assert_close(marked[[0, 3]], found[[0, 3]])
+    assert not torch.allclose(marked[1], found[1], atol=1e-3)
+    assert torch.allclose(encoder(feature)[2], encoder(feature, torch.tensor([[-1, -1, 2]]))[0], atol=1e-6)
 
 
 def test_layers_learn_slower_the_lower_they_are(feature):
