@@ -62,8 +62,8 @@ PAPER = Paper(
                 Row("majority class", {}, "majority", note=BASELINE),
             ),
             METRICS,
-            note="F1 by emotion (Fig. 9) is what `graphsocial evaluate RUN` prints; the paper's text has no numbers for it, "
-            "nor for the picture of text embeddings (Fig. 6). Fig. 10 is `graphsocial benchmark acceleration`.",
+            note="F1 by emotion (Fig. 9) is what `graphsocial evaluate RUN` prints; the paper's text has no numbers "
+            "for it, nor for the picture of text embeddings (Fig. 6). Fig. 10 is `graphsocial benchmark acceleration`.",
         ),
     ),
 )
