@@ -21,18 +21,11 @@ LAYERS: list[list[set[str]]] = [
     [{"sources.base"}, {"affect"}, {"sources._mapping", "sources._iesn_layout"}, {"sources.*"}],
     [{"tabular"}],
     [
+        {"featurizers._upper_layers"},
         {"featurizers.base"},
         {
             f"featurizers._{name}"
-            for name in (
-                "packed_e5",
-                "images",
-                "efficientnet_lite",
-                "classifiers",
-                "hub",
-                "word_vectors",
-                "upper_layers",
-            )
+            for name in ("packed_e5", "images", "efficientnet_lite", "classifiers", "hub", "word_vectors")
         },
         {"featurizers._mtcnn", "featurizers._mini_xception", "featurizers._acoustics"},
         {"featurizers.vision"},
