@@ -44,7 +44,8 @@ FeaturesOption = Annotated[
     typer.Option(
         "--features",
         metavar="COLUMN=ENCODER",
-        help="Such as image.file=vision:resnet50; several joined by +; none leaves a column out.",
+        help="Such as image.file=vision:resnet50; several joined by +; none leaves a column out. "
+        "segment=tmsam:RUN: vectors that 'featurize segment' made of whole rows.",
     ),
 ]
 

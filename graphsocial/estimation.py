@@ -13,7 +13,7 @@ import torch
 
 from graphsocial import runs
 from graphsocial.encoding_time import estimate_encoding
-from graphsocial.experiment import Experiment, columns_for, make_loader, prepare
+from graphsocial.experiment import Experiment, columns_for, make_loader, prepare, rows_for
 from graphsocial.feature_tensors import Feature
 from graphsocial.fitting import score
 from graphsocial.graph import SocialGraph
@@ -75,7 +75,7 @@ def estimate(store: GraphStore, experiment: Experiment, *, steps: int = 3) -> Es
         for name, encoder in columns_for(store, experiment, entity)
     ]
     contents = {str(part.use): part.contents for part in encodings if part.contents}
-    prepared = prepare(store, experiment, features=[part.use for part in encodings])
+    prepared = prepare(store, experiment, features=[*(part.use for part in encodings), *rows_for(store, experiment)])
     graph = _with_random_vectors(prepared.graph, contents)
     prepared = replace(prepared, graph=graph)
     rows = {role: torch.nonzero(prepared.roles == code).squeeze(1) for code, role in enumerate(ROLES)}

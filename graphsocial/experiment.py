@@ -15,6 +15,7 @@ from torch import Tensor
 from graphsocial import graph as graphs
 from graphsocial import plugins, runs, splits
 from graphsocial.errors import InputError, UnknownNameError
+from graphsocial.feature_sets import of_rows
 from graphsocial.featurization import DEFAULT_ENCODERS, FeatureReport, FeatureUse, Progress, encoder_for, featurize
 from graphsocial.featurizers.base import Featurizer, Learner, Tunable
 from graphsocial.fitting import Fitting
@@ -44,7 +45,7 @@ class Experiment:
         dataset: the dataset's name.
         split, fitting, visibility: how pairs are dealt out, how it is trained, what it may see.
         features: `type.column` → encoder, or several joined by `+`, or None to leave the column out; others get their
-            kind's default.
+            kind's default. A node type's name → what made vectors of its rows, such as a run: `tmsam:RUN`.
         edge_types: message edge types; by default all that the dataset had when the run was designed, by name, so that
             edges which come later (`link`) leave the run as it is.
         both_ways: see `graph.build`.
@@ -258,6 +259,7 @@ def prepare(
         )
     else:
         roles = splits.restore(store, split_id, ids=ids)
+    _check_learnt(store, uses, split_id)
     if experiment.fitting.negatives:
         graph, roles = _add_negatives(graph, roles, experiment)
     train = np.flatnonzero(roles == ROLES.index("train"))
@@ -275,6 +277,20 @@ def prepare(
         tuple(notes),
         runs.digest([*named, runs.versions()["graphsocial"]]),
     )
+
+
+def _check_learnt(store: GraphStore, uses: Sequence[FeatureUse], split_id: str) -> None:
+    """Raise `InputError` if vectors were learnt from the training rows of another split than this."""
+    learnt = store.sql(
+        "select encoder, split_id from feature_sets where split_id is not null and list_contains(?, set_id)",
+        [[use.set_id for use in uses]],
+    ).fetchall()
+    for encoder, split in learnt:
+        if split != split_id:
+            raise InputError(
+                f"'{encoder}' learnt from the training rows of the split '{split}', among which may be rows that are "
+                f"tested here ('{split_id}'). Use the same split for both."
+            )
 
 
 def _strata(graph: SocialGraph) -> np.ndarray:
@@ -312,7 +328,21 @@ def _encode_all(
     reports: list[FeatureReport] = []
     for name, encoder in columns_for(store, experiment, entity):
         reports += featurize(store, name, encoder, dataset=experiment.dataset, progress=progress)
-    return tuple(report.use for report in reports)
+    return (*(report.use for report in reports), *rows_for(store, experiment))
+
+
+def rows_for(store: GraphStore, experiment: Experiment) -> list[FeatureUse]:
+    """The vectors of whole rows that were asked for by a node type's name; they are in the store already."""
+    asked = {name: spec for name, spec in experiment.features.items() if name in _node_types(store) and spec}
+    return [
+        of_rows(store, store.schema.node(name), experiment.dataset, encoder)
+        for name, spec in asked.items()
+        for encoder in spec.split("+")
+    ]
+
+
+def _node_types(store: GraphStore) -> set[str]:
+    return {node.name for node in store.schema.nodes}
 
 
 def columns_for(store: GraphStore, experiment: Experiment, entity: NodeType | EdgeType) -> list[tuple[str, Featurizer]]:
@@ -325,9 +355,11 @@ def columns_for(store: GraphStore, experiment: Experiment, entity: NodeType | Ed
     columns = {f"{e}.{c.name}": (e, c) for e in entries for c in e.columns if c.kind in DEFAULT_ENCODERS}
     ready = {f"{e}.{c.name}" for e in entries for c in e.columns if c.kind == "vector"}
     for name, spec in experiment.features.items():
-        if name not in {*columns, *ready}:
+        if name not in {*columns, *ready, *_node_types(store)}:
             known = ", ".join(sorted({*columns, *ready}))
-            raise InputError(f"There is no text or image column '{name}'; known: {known}.")
+            raise InputError(f"There is no text or image column, and no node type, '{name}'; columns: {known}.")
+        if name in _node_types(store) and spec is None:
+            raise InputError(f"'{name}' is a node type; leave out its columns one by one, such as '{name}.COLUMN'.")
         if name in ready and spec is not None:
             raise InputError(f"'{name}' is a vector already; it takes no encoder, but none, which leaves it out.")
     found: list[tuple[str, Featurizer]] = []

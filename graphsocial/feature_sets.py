@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from graphsocial.errors import InputError
 from graphsocial.featurizers.base import Encoded, Featurizer, Sequences, Tunable
 from graphsocial.store import GraphStore
 from graphsocial.types import EdgeType, NodeType
@@ -60,6 +61,32 @@ def make_table(store: GraphStore, use: FeatureUse) -> None:
         f"create table if not exists {use.table} "
         f"(set_id varchar not null, content varchar not null, {use.value} {array} not null)"
     )
+
+
+def of_rows(store: GraphStore, node: NodeType, dataset: str, encoder: str) -> FeatureUse:
+    """The newest vectors in the store that an encoder made of a type's whole rows.
+
+    Args:
+        encoder: as `feature_sets` names it, or the start of it: `metadata`, `tmsam:tmsam-1a2b`.
+
+    Raises:
+        InputError: there are none, or those of several encoders begin so.
+    """
+    found = store.sql(
+        "select encoder, set_id, dimension, sequences from feature_sets where set_id in "
+        "(select set_id from feature_rows where dataset = ? and table_name = ? and column_name = ?) "
+        "order by created_at desc",
+        [dataset, node.table, WHOLE_ROW],
+    ).fetchall()
+    meant = [row for row in found if row[0] == encoder] or [row for row in found if row[0].startswith(encoder)]
+    if len({row[0] for row in meant}) != 1:
+        known = ", ".join(sorted({row[0] for row in meant or found})) or "none"
+        raise InputError(
+            f"The store has no vectors that '{encoder}' alone made of the rows of '{node}'; there: {known}. "
+            f"Make them first: graphsocial featurize {node} --encoder {encoder}"
+        )
+    _, set_id, dimension, sequences = meant[0]
+    return FeatureUse(node, WHOLE_ROW, set_id, dimension, sequences)
 
 
 def write(store: GraphStore, use: FeatureUse, contents: Sequence[str], encoded: Encoded) -> None:

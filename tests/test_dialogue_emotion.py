@@ -250,6 +250,16 @@ def test_a_run_is_an_encoder_of_its_segments(store: gs.GraphStore) -> None:
     calm = np.stack(rows.filter(emotion="calm")["vector"].to_list()).mean(0)
     said = np.stack(rows["vector"].to_list()) @ (upset - calm) > (upset + calm) @ (upset - calm) / 2
     assert (said == (rows["emotion"] == "upset").to_numpy()).mean() > 0.85  # what is told apart lies apart
+    plain = {"segment.text_vector": None, "segment.audio_vector": None}
+    given = {"split": "column:split", "features": {**plain, "segment": f"tmsam:{run.id}"}}
+    told = gs.train(store, "dialogue-emotion", model="features-only", epochs=10, **given)
+    assert told.metrics["test"]["emotion"]["accuracy"] > 0.85  # segments alone do not say it: their vectors do
+    assert gs.predict(store, told) > 0
+    with pytest.raises(InputError, match=r"learnt from the training rows of the split .* Use the same split"):
+        gs.train(store, "dialogue-emotion", model="features-only", **{**given, "split": "random"})
+    for wrong, words in (("tmsam:nobody", "there: tmsam:tmsam-"), (None, "is a node type; leave out its columns")):
+        with pytest.raises(InputError, match=words):
+            gs.train(store, "dialogue-emotion", model="lstm", features={"segment": wrong})
     majority = gs.train(store, "dialogue-emotion", model="majority", split="column:split")
     with pytest.raises(InputError, match="majority' makes no vector"):
         embed(store, majority)
