@@ -21,11 +21,14 @@ class UpperLayers(nn.Module):
         read_out: what makes one vector of the last states (S, T, D) and their mask (S, T): (S, H).
         in_features: D.
         out_features: H.
+        causal: each state attends to those up to it only, as in CLIP's text tower.
     """
 
-    def __init__(self, layers: nn.ModuleList, read_out: nn.Module, in_features: int, out_features: int) -> None:
+    def __init__(
+        self, layers: nn.ModuleList, read_out: nn.Module, in_features: int, out_features: int, *, causal: bool = False
+    ) -> None:
         super().__init__()
-        self.layers, self.read_out = layers, read_out
+        self.layers, self.read_out, self.causal = layers, read_out, causal
         self.in_features, self.out_features = in_features, out_features
 
     def forward(self, x: Tensor, mask: Tensor, own: Tensor | None = None) -> Tensor:
@@ -34,9 +37,12 @@ class UpperLayers(nn.Module):
         Args:
             own: (S, T) bool, what the vector is made of, where the rest is context; all of mask by default.
         """
-        unseen = torch.zeros(mask.shape, dtype=x.dtype).masked_fill(~mask, torch.finfo(x.dtype).min)
+        seen = mask[:, None, None, :]  # (S, 1, 1, T), or (S, 1, T, T) where it is causal
+        if self.causal:
+            seen = seen & torch.ones(mask.shape[1], mask.shape[1], dtype=torch.bool).tril()
+        unseen = torch.zeros(seen.shape, dtype=x.dtype).masked_fill(~seen, torch.finfo(x.dtype).min)
         for layer in self.layers:
-            found = layer(x, unseen[:, None, None, :])
+            found = layer(x, unseen)
             x = found[0] if isinstance(found, tuple) else found
         vectors: Tensor = self.read_out(x, mask if own is None else own)
         return vectors
@@ -56,6 +62,27 @@ class Pooled(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """(S, H) of the states x (S, T, D) where mask (S, T) is True."""
         vectors: Tensor = self.steps({"token_embeddings": x, "attention_mask": mask.long()})["sentence_embedding"]
+        return vectors
+
+
+class Projected(nn.Module):
+    """What CLIP does with a tower's last states: one of them, perhaps normed, projected into the space of both towers.
+
+    Args:
+        norm, projection: the tower's own.
+        last: the state of the last token (the end of a text) rather than of the first (the class of an image).
+    """
+
+    def __init__(self, norm: nn.Module, projection: nn.Module, *, last: bool) -> None:
+        super().__init__()
+        self.norm, self.projection, self.last = deepcopy(norm), deepcopy(projection), last
+        self.requires_grad_(True)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """(S, H) of the states x (S, T, D) where mask (S, T) is True."""
+        places = mask * torch.arange(1, mask.shape[1] + 1)  # from 1, 0 where there is nothing
+        place = places.argmax(1) if self.last else torch.where(mask, places, mask.shape[1] + 1).argmin(1)
+        vectors: Tensor = self.projection(self.norm(x[torch.arange(len(x)), place]))
         return vectors
 
 

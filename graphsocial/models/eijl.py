@@ -19,7 +19,8 @@ from graphsocial.models.base import Insight, Network, of_ends
 from graphsocial.nn.aggregation import take_rows
 from graphsocial.nn.convolution import FusedConvolutions
 from graphsocial.nn.graph_attention import GraphAttention
-from graphsocial.nn.inputs import NodeInputs
+from graphsocial.nn.inputs import NodeInputs, Projection
+from graphsocial.nn.tuned import TunedEncoder
 from graphsocial.sampling import Batch
 
 
@@ -37,7 +38,7 @@ class Eijl:
         emotion: the emotional interaction layer (eq. 2), with what is known of text emotion, image emotion and likes.
         joint: the loss of the classes teaches the whole network; else only their own head.
         graph: messages along edges (author, brand, page, site, similar posts), where there are some; beyond the paper.
-        projection: the vectors and the node's own columns also enter by a linear map; beyond the paper.
+        projection: the vectors and the node's own columns also enter by a linear map; beyond the paper's CNNs.
         context: the context of each post enters, where the task gives one; beyond the paper.
         identity: learned vectors for the nodes of types without any features (pages, authors, brands).
         width: of the hidden layers.
@@ -57,6 +58,7 @@ class Eijl:
     width: int = 256
     dropout: float = 0.2
 
+    tunes: ClassVar[bool] = True
     training: ClassVar[Mapping[str, Any]] = {
         "epochs": 20,
         "batch_size": 512,
@@ -101,7 +103,13 @@ class EijlNetwork(Network):
         ids = bare if settings.identity and settings.graph and graph.edges else ()
         self.transductive = bool(ids)
         self.inputs = NodeInputs(graph, width, ids=ids)
-        sizes = [feature.vectors.shape[1] for feature in graph.node_features.get(self.entity, ())]
+        features = graph.node_features.get(self.entity, ())
+        tuned = {at: TunedEncoder(f.tuned, dropout=settings.dropout) for at, f in enumerate(features) if f.tuned}
+        self.tuned = nn.ModuleDict({str(at): encoder for at, encoder in tuned.items()})  # by the feature's place
+        self.projected = nn.ModuleDict()
+        if settings.projection:
+            self.projected.update({str(at): Projection(one.out_features, width) for at, one in tuned.items()})
+        sizes = [tuned[at].out_features if at in tuned else f.vectors.shape[1] for at, f in enumerate(features)]
         self.convolutions = None
         if sizes and settings.branches != "none":
             self.convolutions = FusedConvolutions(
@@ -158,13 +166,13 @@ class EijlNetwork(Network):
         edges: list[dict[Canonical, Tensor]] = []
         after = self._represent(graph, batch, edges)
         nodes = graph.ends[0][batch.examples]
-        features = [feature.take(nodes) for feature in graph.node_features.get(self.entity, ())]
+        features = self._read([feature.take(nodes) for feature in graph.node_features.get(self.entity, ())])
         gates: dict[str, Tensor] = {}
         if self.convolutions is not None:
             shares = self.convolutions.shares(features)
             if shares.shape[1] > 2:  # else all vectors go through one branch
                 gates = dict(zip(["learned place", *(one.name for one in features)], shares.unbind(1), strict=True))
-        own = of_ends(self._inputs(graph, batch), graph, batch)
+        own = of_ends(self._inputs(graph, batch)[0], graph, batch)
         return Insight(self._with_convolutions(own, features), after, gates, tuple(edges))
 
     def _represent(
@@ -188,22 +196,34 @@ class EijlNetwork(Network):
         """What is known of the posts that the batch reads."""
         return _everything(graph, self.entity) if batch.rows is None else batch.rows[self.entity]
 
-    def _inputs(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
-        """The nodes that the batch reads before any convolution or message: node type → (N, H)."""
+    def _inputs(self, graph: SocialGraph, batch: Batch) -> tuple[dict[str, Tensor], list[Feature]]:
+        """What the batch reads before any convolution or message: node type → (N, H), and the posts' vectors."""
+        features = self._read(self._own(graph, batch).features)
         x: dict[str, Tensor] = self.inputs(graph, batch.rows)
         if not self.settings.projection:
             x[self.entity] = self.inputs.bias[self.entity].expand(len(x[self.entity]), -1)
-        return x
+            return x, features
+        for place, project in self.projected.items():
+            x[self.entity] = x[self.entity] + project(features[int(place)])
+        return x, features
+
+    def _read(self, features: Sequence[Feature]) -> list[Feature]:
+        """The same as vectors, which tuned encoders make of their sequences as they are now."""
+        found = list(features)
+        for place, encoder in self.tuned.items():
+            part = features[int(place)]
+            found[int(place)] = Feature(part.name, encoder(part), part.index)
+        return found
 
     def _content(self, graph: SocialGraph, batch: Batch, edges: list[dict[Canonical, Tensor]] | None = None) -> Tensor:
         """(n, H) what the posts of the batch say by themselves and hear from their neighbours."""
-        x, features = self._inputs(graph, batch), self._own(graph, batch).features
+        x, features = self._inputs(graph, batch)
         if self.messages is None or not batch.layers:
             return self._with_convolutions(x[self.entity], features)
         (layer,) = batch.layers
         if layer.take is not None:
             x = {name: take_rows(part, layer.take[name]) for name, part in x.items()}
-            features = tuple(part.take(layer.take[self.entity]) for part in features)
+            features = [part.take(layer.take[self.entity]) for part in features]
         count = len(x[self.entity]) if layer.num_dst is None else layer.num_dst[self.entity]
         asked = self._with_convolutions(x[self.entity][:count], [part.first(count) for part in features])
         if not self.peers:  # else posts speak by their projections: there may be many, and convolutions cost most
