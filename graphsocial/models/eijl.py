@@ -28,7 +28,8 @@ from graphsocial.sampling import Batch
 class Eijl:
     """The paper's network, with message passing, context and projections beside it.
 
-    The paper's own form is in `examples/settings/eijl_paper.yaml`.
+    The paper's own form is in `examples/settings/eijl_paper.yaml`. Encoders of the posts' own columns may leave their
+    last layers to the network, which trains them (`sentence,tune=2`, `clip,tune=2,tower=image`): experiment 1.
 
     Attributes:
         branches: a CNN for each vector of a post (`separate`) or one over all of them in a row (`joint`); `none` leaves
