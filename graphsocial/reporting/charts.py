@@ -27,8 +27,9 @@ def inline(frame: pl.DataFrame) -> Any:
 def colours(names: Sequence[str]) -> Any:
     """A colour for each name, in their order."""
     alt = package("altair")
-    several = [PALETTE[n % len(PALETTE)] for n in range(len(names))]
-    return alt.Scale(domain=list(names), range=several)
+    if len(names) > len(PALETTE):
+        return alt.Scale(domain=list(names), scheme="tableau20")
+    return alt.Scale(domain=list(names), range=list(PALETTE[: len(names)]))
 
 
 def order_of(frame: pl.DataFrame, column: str) -> list[str]:
@@ -84,7 +85,8 @@ def learning_curves(epochs: pl.DataFrame, metric: str) -> Spec:
 def classes(frame: pl.DataFrame) -> Spec:
     """`class`, `measure`, `value`: how each class is recognised."""
     alt = package("altair")
-    order, measures = order_of(frame, "class"), order_of(frame, "measure")
+    order = order_of(frame, "class")
+    measures = [name for name in map(words, ("precision", "recall", "f1")) if name in set(frame["measure"])]
     base = inline(frame).encode(y=alt.Y("class:N", sort=order, title=None))
     span = base.mark_rule(color=PALE, strokeWidth=3).encode(x=alt.X("min(value):Q"), x2="max(value):Q")
     dots = base.mark_point(size=75, opacity=1).encode(
@@ -165,9 +167,15 @@ def agreement(frame: pl.DataFrame, *, log: bool) -> Spec:
     """`truth`, `said`: numbers beside what they should be."""
     alt = package("altair")
     scale = alt.Scale(type="symlog") if log else alt.Scale(zero=False)
+    told = "datum.value < 1000 ? datum.value : format(datum.value, '~s')"
+    powers = [0, *(10**n for n in range(13))]
+    steps = alt.Axis(values=powers, labelExpr=told) if log else alt.Axis(tickCount=6)
     ends = [min(frame["truth"].min(), frame["said"].min()), max(frame["truth"].max(), frame["said"].max())]  # type: ignore[type-var]
     line = inline(pl.DataFrame({"truth": ends, "said": ends})).mark_line(color=SOFT, strokeDash=[4, 4], strokeWidth=1.2)
-    line = line.encode(x=alt.X("truth:Q", title="true", scale=scale), y=alt.Y("said:Q", title="predicted", scale=scale))
+    line = line.encode(
+        x=alt.X("truth:Q", title="true", scale=scale, axis=steps),
+        y=alt.Y("said:Q", title="predicted", scale=scale, axis=steps),
+    )
     dots = inline(frame).mark_point(size=14, opacity=0.35, color=PALETTE[0]).encode(x="truth:Q", y="said:Q")
     spec: Spec = alt.layer(dots, line).properties(width=400, height=360).to_dict()
     return spec
@@ -269,13 +277,13 @@ def concentration(frame: pl.DataFrame) -> Spec:
     return spec
 
 
-def clouds(frame: pl.DataFrame, panels: Sequence[str], title: str, *, numbers: bool) -> Spec:
-    """`panel`, `x`, `y`, `colour`: points in two dimensions, a panel for each layer."""
+def clouds(frame: pl.DataFrame, panels: Sequence[str], title: str, names: Sequence[str]) -> Spec:
+    """`panel`, `x`, `y`, `colour`: points in two dimensions, a panel for each layer; `names` of classes in order."""
     alt = package("altair")
-    if numbers:
+    if not names:
         colour = alt.Color("colour:Q", scale=alt.Scale(scheme="viridis"), title=title)
     else:
-        colour = alt.Color("colour:N", scale=colours(sorted(frame["colour"].unique())), title=title)
+        colour = alt.Color("colour:N", sort=list(names), scale=colours(names), title=title)
     charts, frame_line = [], alt.ViewConfig(stroke=PALE)
     for panel in panels:
         base = inline(frame.filter(pl.col("panel") == panel)).mark_point(size=16, opacity=0.65)

@@ -10,7 +10,7 @@ from graphsocial.comparison.outcomes import Array, is_classes
 from graphsocial.reporting import charts, matrices
 from graphsocial.reporting.embeddings import NEIGHBOURS, Seen, agreement, picture
 from graphsocial.reporting.page import Chart, Section, Table
-from graphsocial.reporting.subject import LEAST_ROWS, Subject, frame_of, plain
+from graphsocial.reporting.subject import LEAST_ROWS, Subject, frame_of, is_skewed, plain
 
 LEAST_POINTS = 30
 SHOWN = 1200  # points of a cloud
@@ -30,6 +30,8 @@ def embeddings(subject: Subject, seen: Seen) -> Section | None:
     values = told[chosen]
     if len(chosen) < LEAST_POINTS:
         return None
+    skewed = values.dtype.is_numeric() and is_skewed(values.to_numpy())
+    values = values.log1p() if skewed else values
     frames, near = [], []
     for panel, vectors in ((BEFORE, seen.before[chosen]), (AFTER, seen.after[chosen])):
         points = picture(vectors)
@@ -52,8 +54,8 @@ def embeddings(subject: Subject, seen: Seen) -> Section | None:
                 charts.clouds(
                     pl.concat(frames),
                     [BEFORE, AFTER],
-                    f"true {subject.examples.target}",
-                    numbers=values.dtype.is_numeric(),
+                    f"true {subject.examples.target}" + ", log(1 + x)" * skewed,
+                    [name for name in subject.examples.classes if name in set(values)],
                 ),
                 f"{len(values):,} {subject.rows}. Left: all that is known of each by itself. Right: what the layers "
                 "have made of that and of what is around it. The layout is by t-SNE: near points are alike, distances "

@@ -149,6 +149,9 @@ def written(value: Any) -> str:
 
 WORDS = {
     "mae": "MAE",
+    "median_ae": "median AE",
+    "r2": "R²",
+    "pearson": "Pearson's r",
     "rmse": "RMSE",
     "rmsle": "RMSLE",
     "spearman": "Spearman's ρ",

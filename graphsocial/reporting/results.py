@@ -8,10 +8,10 @@ import numpy as np
 import polars as pl
 
 from graphsocial.comparison import Comparison, breakdowns
-from graphsocial.comparison.outcomes import ClassOutcomes, ValueOutcomes, is_classes
+from graphsocial.comparison.outcomes import ClassOutcomes, is_classes
 from graphsocial.reporting import charts, matrices
 from graphsocial.reporting.page import Chart, Section, Table, interval, words
-from graphsocial.reporting.subject import Subject, frame_of
+from graphsocial.reporting.subject import Subject, frame_of, is_skewed
 
 SHOWN = 2000  # points of a cloud
 
@@ -201,14 +201,9 @@ def numbers(subject: Subject) -> Section | None:
         [
             Chart(
                 "Each row, as predicted and as it is",
-                charts.agreement(shown, log=_skewed(first)),
+                charts.agreement(shown, log=is_skewed(first.target)),
                 "On the dashed line, the prediction is exact."
-                + (" Both axes are logarithmic away from zero." if _skewed(first) else ""),
+                + (" Both axes are logarithmic away from zero." if is_skewed(first.target) else ""),
             )
         ],
     )
-
-
-def _skewed(found: ValueOutcomes) -> bool:
-    low, middle, high = np.quantile(found.target, [0.0, 0.5, 0.99])
-    return bool(low >= 0 and high > 10 * max(middle, 1))

@@ -144,3 +144,9 @@ def plain(name: str) -> str:
 def frame_of(rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
     """Rows as a frame, whatever the first ones lack."""
     return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def is_skewed(values: Array) -> bool:
+    """Whether numbers from 0 up are so uneven, as counts are, that their logarithms show more."""
+    low, middle, high = np.quantile(values, [0.0, 0.5, 0.99])
+    return bool(low >= 0 and high > 10 * max(middle, 1))

@@ -90,13 +90,12 @@ def report(
     seen = look(store, run) if inside else None
     for subject in found:
         own = [section for make in SECTIONS if (section := make(subject))]
-        if seen is not None:
-            own += [section for make in (inner.embeddings, inner.gates) if (section := make(subject, seen))]
+        own += [section] if seen is not None and (section := inner.embeddings(subject, seen)) else []
         sections += own if len(found) == 1 else [_titled(section, subject) for section in own]
     learning = results.learning(found[0])  # of all targets together
     sections[1:1] = [learning] if learning else []
-    told = inner.attention(seen) if seen is not None else None
-    sections += [told] if told else []
+    if seen is not None:
+        sections += [section for section in (inner.gates(found[0], seen), inner.attention(seen)) if section]
     sections += analyses.sections(store, run.dataset, run)
     sections.append(card.card(found[0]))
     tell("writing", 2, 3)
