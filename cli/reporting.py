@@ -15,7 +15,7 @@ def report(
     run: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RUN]", help="A run's id, the start of it, or latest; without it, the page is about the dataset."
+            metavar="RUN", help="A run's id, the start of it, or latest; without it, the page is about the dataset."
         ),
     ] = None,
     output: Annotated[
