@@ -140,7 +140,9 @@ def test_fidelity_is_exact_for_a_known_order(question: Question) -> None:
 
 def test_rows_group_and_join(store: gs.GraphStore, run: gs.Run) -> None:
     found = gs.explain(store, run)
-    assert set(found["kind"]) == {"modality", "sequence", "attention"}
+    assert set(found["kind"]) == {"modality", "sequence", "attention", "gate"}
+    sums = found.filter(kind="gate").group_by("target", "entity_id").agg(pl.col("value").sum())["value"]
+    np.testing.assert_allclose(sums.to_numpy(), 1, atol=1e-5)
     by = store.sql(
         "select distance, avg(value) from explanations where run_id = ? and kind = 'sequence' group by all "
         "order by 2 desc limit 1",

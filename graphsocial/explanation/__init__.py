@@ -56,7 +56,8 @@ def explain(
 
     - `modality`: `value` is what the log-probability of the class that is named (or the predicted number) loses when a
       column, the words on edges, the known labels or an edge type is taken away from the whole graph.
-    - `gate`: how much the parts of an adaptive combination weigh, from networks that have one.
+    - `gate`: how much the parts of each answer weigh against each other, from networks that combine some: the ends of a
+      pair, scales, vectors, what modalities tell each other (by its length).
     - `neighbour`: the `top` neighbours of each end in each relation by attention, from networks that attend.
     - `sequence`: what the support loses when nothing is known of another node of the same sequence, as a segment of the
       same dialogue, from networks that read such; and without the example's own (`itself`, at `distance` 0).

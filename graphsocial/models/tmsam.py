@@ -17,7 +17,7 @@ from graphsocial.graph import SocialGraph
 from graphsocial.models._dialogue import TRAINING, DialogueNetwork, Seen
 from graphsocial.models._graph_context import GraphContext, forward_in_time
 from graphsocial.models.base import Network
-from graphsocial.nn.cross_modal import CrossModalFusion, drop_modalities
+from graphsocial.nn.cross_modal import CrossModalFusion, Noted, drop_modalities
 from graphsocial.nn.temporal import MaskedConv1d, Padding, RecurrentContext
 from graphsocial.nn.tuned import tuned_encoders
 from graphsocial.sampling import Batch
@@ -128,8 +128,12 @@ class TmsamNetwork(DialogueNetwork):
             x = self.drop(torch.relu(x))  # eq. 2: (C, T, hidden)
             found[name] = self.drop(self.contexts[name](x, mask))  # eq. 5: (C, T, 2 * hidden)
             beside += [x, found[name]]
-        attention = None if seen is None else seen.attention
-        fused: Tensor = self.fusion(found, present, given.mask, causal=self.settings.causal, attention=attention)
+        noted = None if seen is None else Noted()
+        fused: Tensor = self.fusion(found, present, given.mask, causal=self.settings.causal, noted=noted)
+        if seen is not None and noted is not None:
+            seen.attention |= noted.weights
+            total = torch.stack(list(noted.norms.values())).sum(0).clamp_min(torch.finfo(fused.dtype).tiny)
+            seen.gates |= {name: given.pick(norm / total) for name, norm in noted.norms.items() if len(noted.norms) > 1}
         said = [given.pick(part) for part in ([fused, *beside] if self.settings.residual else [fused])]
         if self.graph_context is not None:
             said.append(self.graph_context(graph, batch))

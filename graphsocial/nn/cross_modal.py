@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import permutations
 
 import torch
@@ -64,6 +65,22 @@ class CrossAttention(nn.Module):
         return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
 
+@dataclass
+class Noted:
+    """What a fusion notes down of how it attends, for explanations.
+
+    Attributes:
+        weights: name → (B, T, T), how much each place attends to each other, the mean of the heads: between modalities
+            as `text → audio`, by the self-attention of the levels as `text, first level` and `second level`.
+        norms: `text → audio` → (B, T), the length of what audio tells text there. Attention weights add up to 1 in each
+            pair, so that these say which pair has something to say (Kobayashi et al. 2020, "Attention is Not Only a
+            Weight").
+    """
+
+    weights: dict[str, Tensor] = field(default_factory=dict)
+    norms: dict[str, Tensor] = field(default_factory=dict)
+
+
 class CrossModalFusion(nn.Module):
     r"""TMSAM's fusion of M modalities over the places of a sequence (eqs. 6-8, Table III).
 
@@ -120,7 +137,7 @@ class CrossModalFusion(nn.Module):
         mask: Tensor,
         *,
         causal: bool = False,
-        attention: dict[str, Tensor] | None = None,
+        noted: Noted | None = None,
     ) -> Tensor:
         """Fuse modality → (B, T, D) into (B, T, out_features), zero outside the mask.
 
@@ -129,9 +146,7 @@ class CrossModalFusion(nn.Module):
             present: modality → (B, T) bool, where it is there.
             mask: (B, T) bool, the places of each sequence.
             causal: a place sees itself and the past only.
-            attention: filled with how much each place attends to each other, (B, T, T), the mean of the heads: between
-                modalities as `text → audio`, by the self-attention of the levels as `text, first level` and
-                `second level`.
+            noted: filled with what is looked at.
         """
         seen = mask[:, None, :].expand(-1, mask.shape[1], -1)
         if causal:
@@ -140,23 +155,24 @@ class CrossModalFusion(nn.Module):
         told: dict[str, list[Tensor]] = {name: [] for name in self.modalities}
         for a, b in self.pairs:
             there = seen & present[b][:, None, :]
-            told[a].append(self._attend(f"{a} → {b}", self.cross[f"{a}-{b}"], known[a], known[b], there, attention))
+            said = self._attend(f"{a} → {b}", self.cross[f"{a}-{b}"], known[a], known[b], there, noted)
+            told[a].append(said)
+            if noted is not None:
+                noted.norms[f"{a} → {b}"] = said.norm(dim=2)
         first = []
         for name, parts in told.items():
             z = torch.cat(parts, dim=2)
-            y = self._attend(f"{name}, first level", self.first[name], z, z, seen, attention)
+            y = self._attend(f"{name}, first level", self.first[name], z, z, seen, noted)
             first.append(self.norms[name](z + y) if self.residual else y)
         z = torch.cat(first, dim=2)  # Z_Z of eq. 8
-        y = self._attend("second level", self.second, z, z, seen, attention)
+        y = self._attend("second level", self.second, z, z, seen, noted)
         fused: Tensor = self.norm(z + y if self.residual else y) * mask[:, :, None]  # Z_I of eq. 8
         return fused
 
-    def _attend(
-        self, name: str, layer: nn.Module, x: Tensor, y: Tensor, seen: Tensor, noted: dict[str, Tensor] | None
-    ) -> Tensor:
+    def _attend(self, name: str, layer: nn.Module, x: Tensor, y: Tensor, seen: Tensor, noted: Noted | None) -> Tensor:
         """Attend from x to y, with dropout, and note the weights."""
         if noted is not None:
-            noted[name] = layer.weights(x, y, seen).mean(1)  # type: ignore[operator]  # a CrossAttention
+            noted.weights[name] = layer.weights(x, y, seen).mean(1)  # type: ignore[operator]  # a CrossAttention
         return self._drop(layer(x, y, seen))
 
     def _known(self, x: Mapping[str, Tensor], present: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:

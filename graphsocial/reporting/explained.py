@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from graphsocial.reporting import charts
+from graphsocial.reporting.inner import REACH
 from graphsocial.reporting.page import Chart, Section, Table
 from graphsocial.reporting.subject import LEAST_ROWS, Subject, frame_of
-
-REACH = 5  # places to each side that are shown
 
 
 def explanations(subject: Subject) -> Section | None:

@@ -86,7 +86,9 @@ def gates(subject: Subject, seen: Seen) -> Section | None:
                 "The weight of each part",
                 charts.ranges(frame_of(spread), "weight in the answer"),
                 "Dots are medians, lines go from the 10 % to the 90 % quantile of the test examples; an example's "
-                "weights add up to 1.",
+                "weights add up to 1."
+                + " ‘text → audio’ is what audio tells text."
+                * any("→" in part for part in varying),
             )
         )
     rows = _by_group(subject, seen, values)

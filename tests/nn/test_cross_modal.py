@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from graphsocial.errors import InputError
-from graphsocial.nn.cross_modal import CrossAttention, CrossModalFusion, drop_modalities
+from graphsocial.nn.cross_modal import CrossAttention, CrossModalFusion, Noted, drop_modalities
 
 SIZES = {"text": 5, "audio": 3, "video": 4}
 
@@ -101,8 +101,9 @@ def test_causal_fusion_sees_the_past_alone():
         part[:, 2:] += 1
     after = layer(x, present, mask, causal=True)
     assert torch.equal(before[:, :2], after[:, :2]) and not torch.equal(before[:, 2], after[:, 2])
-    weights = {}
-    assert torch.equal(layer(x, present, mask, causal=True, attention=weights), after)
+    noted = Noted()
+    assert torch.equal(layer(x, present, mask, causal=True, noted=noted), after)
+    weights = noted.weights
     assert set(weights) == {
         *(f"{a} → {b}" for a in SIZES for b in SIZES if a != b),
         *(f"{name}, first level" for name in SIZES),
@@ -111,6 +112,19 @@ def test_causal_fusion_sees_the_past_alone():
     assert all(not part.triu(1).any() for part in weights.values())
     for part in weights.values():
         torch.testing.assert_close(part.sum(2)[mask], torch.ones(int(mask.sum())))
+
+
+def test_what_a_modality_tells_is_as_long_as_it_is():
+    layer = fusion()
+    x, present, mask = given()
+    present["audio"][1] = False
+    noted = Noted()
+    layer(x, present, mask, noted=noted)
+    assert set(noted.norms) == {f"{a} → {b}" for a in SIZES for b in SIZES if a != b}
+    assert not noted.norms["text → audio"][1].any() and noted.norms["audio → text"][1].any()
+    seen = mask[:, None].expand(-1, 4, -1)
+    told = layer.cross["text-video"](x["text"], x["video"], seen)
+    torch.testing.assert_close(noted.norms["text → video"][mask], told.norm(dim=2)[mask])
 
 
 def test_a_single_modality_asks_itself():
