@@ -34,10 +34,11 @@ def explanations(subject: Subject) -> Section | None:
     if not modalities:
         return None
     what = "log-probability of the class that is named" if subject.examples.classes else "number that is predicted"
+    axis = "loss of log-probability" if subject.examples.classes else f"loss of {subject.examples.target}"
     parts: list[Chart | Table] = [
         Chart(
             "What is lost without each kind of information",
-            charts.ranges(frame_of([one | {"by": "taken away"} for one in modalities]), "loss", reference=0.0),
+            charts.ranges(frame_of([one | {"by": "taken away"} for one in modalities]), axis, reference=0.0),
             f"How much the {what} loses when a column, the words on edges, known labels or an edge type is taken away "
             "from the whole graph: dots are means, lines go from the 10 % to the 90 % quantile. Below 0 it spoke "
             "against the answer.",
@@ -52,7 +53,7 @@ def explanations(subject: Subject) -> Section | None:
         parts.append(
             Chart(
                 "What is lost without the ones around it",
-                charts.ranges(frame_of(named), "loss", reference=0.0),
+                charts.ranges(frame_of(named), axis, reference=0.0),
                 "The same when nothing is known of the one so many places before (−) or after (+) the example in its "
                 "sequence, or of the example itself.",
             )
