@@ -109,6 +109,14 @@ def test_what_is_taken_away_is_gone(question: Question) -> None:
     assert question.graph.node_features["image"][0].present.all(), "the graph itself was changed"
 
 
+def test_a_column_with_two_encoders_is_one_modality(question: Question) -> None:
+    twice = {"image": question.graph.node_features["image"] * 2}
+    graph = replace(question.graph, node_features={**question.graph.node_features, **twice})
+    (part,) = [part for part in modalities(graph, question.batch) if part.name == "image.vector"]
+    changed, _ = without(graph, question.batch, [part])
+    assert not any(feature.present.any() for feature in changed.node_features["image"])
+
+
 def test_masked_edges_are_as_good_as_a_graph_without_them(question: Question) -> None:
     part = next(part for part in modalities(question.graph, question.batch) if part.name == "user connects user")
     contacts = [kind for kind in question.graph.edges if kind[0] == kind[2]]

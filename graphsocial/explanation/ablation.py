@@ -20,26 +20,25 @@ class Modality:
     """One kind of information that a graph offers.
 
     Attributes:
-        name: `image.file:vision`, `user.age`, `user views image.comment:sentence`, `user connects user`, `labels`,
-            `context.page`.
+        name: `image.file`, `user.age`, `user views image.comment`, `user connects user`, `labels`, `context.page`.
         kind: `vectors` of nodes, a `column` of numbers or categories, `words` on edges, known `labels`, `edges`, a part
             of the examples' `context`.
         of: the node type, or the edge types (a relation and its reverse), that it belongs to.
-        place: which of the type's features it is, or the column's name.
+        column: of a `column` or a part of the `context`, its name.
     """
 
     name: str
     kind: Literal["vectors", "column", "words", "labels", "edges", "context"]
     of: str | tuple[Canonical, ...] = ()
-    place: int | str = 0
+    column: str = ""
 
 
 def modalities(graph: SocialGraph, batch: Batch) -> tuple[Modality, ...]:
     """All that the graph offers to this batch's network: edge types only where messages are passed."""
     found = [
-        Modality(feature.name, "vectors", name, place)
+        Modality(column, "vectors", name)
         for name, features in graph.node_features.items()
-        for place, feature in enumerate(features)
+        for column in dict.fromkeys(feature.name for feature in features)  # once, however many encoders it has
     ]
     found += [
         Modality(f"{name}.{part.column}", "column", name, part.column)
@@ -63,9 +62,9 @@ def modalities(graph: SocialGraph, batch: Batch) -> tuple[Modality, ...]:
             if edges.reverse_of is None
         }
         found += [
-            Modality(feature.name, "words", kinds, place)
+            Modality(column, "words", kinds)
             for kind, kinds in both.items()
-            for place, feature in enumerate(graph.edge_features.get(kind, ()))
+            for column in dict.fromkeys(feature.name for feature in graph.edge_features.get(kind, ()))
         ]
         found += [Modality(" ".join(kind), "edges", kinds) for kind, kinds in both.items()]
     if bool(batch.view.label.any()):
@@ -82,19 +81,18 @@ def without(graph: SocialGraph, batch: Batch, parts: Sequence[Modality]) -> tupl
         elif part.kind == "edges":
             batch = _without_edges(batch, part.of)
         elif part.kind == "vectors":
-            features = _blanked(changed.node_features[str(part.of)], part.place)
+            features = _blanked(changed.node_features[str(part.of)], part.name)
             changed = replace(changed, node_features={**changed.node_features, str(part.of): features})
         elif part.kind == "context":
             assert changed.context is not None
-            names = changed.context.parts.get(str(part.place), (str(part.place),))
+            names = changed.context.parts.get(part.column, (part.column,))
             changed = replace(changed, context=changed.context.without(names))
         elif part.kind == "words":
-            blank = {kind: _blanked(changed.edge_features[kind], part.place) for kind in _kinds(part.of)}
+            blank = {kind: _blanked(changed.edge_features[kind], part.name) for kind in _kinds(part.of)}
             changed = replace(changed, edge_features={**changed.edge_features, **blank})
         else:
             entry, frame = changed.plain[str(part.of)]
-            column = str(part.place)
-            frame = frame.with_columns(pl.lit(None, dtype=frame.schema[column]).alias(column))
+            frame = frame.with_columns(pl.lit(None, dtype=frame.schema[part.column]).alias(part.column))
             changed = replace(changed, plain={**changed.plain, str(part.of): (entry, frame)})
     if changed is not graph and batch.rows is not None:
         batch = replace(batch, rows={name: changed.rows(name, rows.nodes) for name, rows in batch.rows.items()})
@@ -125,10 +123,10 @@ def _kinds(of: str | tuple[Canonical, ...]) -> tuple[Canonical, ...]:
     return of
 
 
-def _blanked(features: tuple[Feature, ...], place: int | str) -> tuple[Feature, ...]:
+def _blanked(features: tuple[Feature, ...], name: str) -> tuple[Feature, ...]:
     return tuple(
-        replace(feature, index=torch.full_like(feature.index, -1)) if at == place else feature
-        for at, feature in enumerate(features)
+        replace(feature, index=torch.full_like(feature.index, -1)) if feature.name == name else feature
+        for feature in features
     )
 
 
