@@ -101,7 +101,7 @@ def test_what_was_not_asked_has_a_command(store: gs.GraphStore) -> None:
         "robustness",
         run_of(store, "msa").id,
     ]
-    assert "--edges 'segment next segment' --dataset talks" in lines[0]
+    assert "--edges 'segment replies segment' --dataset talks" in lines[0]
     assert f"--run {run_of(store, 'msa').id}" in lines[2]
 
 

@@ -12,7 +12,7 @@ from graphsocial.analysis import _measures as measures
 from graphsocial.comparison.outcomes import Array
 from graphsocial.reporting import charts
 from graphsocial.reporting.page import Chart, Section
-from graphsocial.reporting.subject import LEAST_ROWS, Subject, frame_of
+from graphsocial.reporting.subject import LEAST_ROWS, Subject, frame_of, is_order
 from graphsocial.sql import quote
 from graphsocial.types import EdgeType
 
@@ -135,6 +135,8 @@ def _communities(subject: Subject) -> list[Chart]:
     for edge in store.schema.edges:
         span = store.span(edge, subject.run.dataset)
         if not (edge.src == edge.dst == end) or not 0 < len(span) <= MOST_EDGES:
+            continue
+        if is_order(store, edge, subject.run.dataset):
             continue
         nodes = store.span(store.schema.node(end), subject.run.dataset)
         visible = store.visible(edge, dataset=subject.run.dataset, as_of=subject.run.config["as_of"])

@@ -17,6 +17,7 @@ from graphsocial.errors import DataError
 from graphsocial.runs import Run
 from graphsocial.sql import quote
 from graphsocial.store import GraphStore
+from graphsocial.types import EdgeType
 
 JSON = ("config", "feature_sets", "versions", "notes")
 GROUPING = ("category", "boolean", "integer", "number")  # kinds of columns that people and things are grouped by
@@ -144,6 +145,15 @@ def plain(name: str) -> str:
 def frame_of(rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
     """Rows as a frame, whatever the first ones lack."""
     return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def is_order(store: GraphStore, edge: EdgeType, dataset: str) -> bool:
+    """Whether edges only put nodes one after the other, as segments of a dialogue: no network to speak of."""
+    row = store.first(
+        f"select count(*) = count(distinct src) and count(*) = count(distinct dst) from {quote(edge.table)} "
+        f"where {store.span(edge, dataset)}"
+    )
+    return bool(row and row[0])
 
 
 def is_skewed(values: Array) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from graphsocial.reporting.analyses import emotion, network, popularity, robustness
 from graphsocial.reporting.analyses.base import Study, studies
 from graphsocial.reporting.page import Prose, Section, Table
+from graphsocial.reporting.subject import is_order
 from graphsocial.runs import Run
 from graphsocial.store import GraphStore
 
@@ -71,13 +72,14 @@ def _offers(store: GraphStore, dataset: str, run: Run | None) -> list[tuple[str,
     """The analyses that the dataset has what it needs for: name, and what to say of it."""
     several = ["--dataset", dataset] if len(store.datasets()) > 1 else []
     schema = store.schema
-    among = [edge for edge in schema.edges if edge.src == edge.dst and len(store.span(edge, dataset))]
+    same = [edge for edge in schema.edges if edge.src == edge.dst and len(store.span(edge, dataset))]
+    among = [edge for edge in same if not is_order(store, edge, dataset)]
     columns = [
         {column.name: column for column in node.columns} for node in schema.nodes if len(store.span(node, dataset))
     ]
     offers: list[tuple[str, Sequence[str], str]] = []
     if among:
-        edges = ["--edges", str(among[0])] if len(among) > 1 else []
+        edges = ["--edges", str(among[0])] if len(same) > 1 else []
         told = "degrees, centralities, communities, and whether linked nodes are alike"
         offers.append(("network", edges, told))
     if any("shares" in there and there["shares"].kind == "integer" for there in columns):
