@@ -238,16 +238,6 @@ class EijlNetwork(Network):
     def _with_convolutions(self, x: Tensor, features: Sequence[Feature]) -> Tensor:
         return x if self.convolutions is None else x + self.convolutions(features)
 
-    def _first(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
-        """The nodes that the batch reads, before any message: node type → (N, H), of posts with what the CNNs say."""
-        own = self._own(graph, batch)
-        x: dict[str, Tensor] = self.inputs(graph, batch.rows)
-        if not self.settings.projection:
-            x[self.entity] = self.inputs.bias[self.entity].expand(len(own.nodes), -1)
-        if self.convolutions is not None:
-            x[self.entity] = x[self.entity] + self.convolutions(own.features)
-        return x
-
 
 class EmotionalInteraction(nn.Module):
     """EIJL, eq. 2: φ_emo = φ + ω1 text emotion + ω2 image emotion + ω3 likability; this is what is added to φ.
