@@ -94,6 +94,12 @@ def rebuild(store: GraphStore, run: Run | str, *, progress: Progress | None = No
         raise InputError(f"The run '{run.id}' is not done; finish it with the `train` command that began it.")
     state, learnt, told = load_weights(store, run.id)
     experiment = Experiment.from_run(run)
+    for name in experiment.edge_types if experiment.model.layers else ():
+        if not any(str(edge) == name and store.span(edge, run.dataset) for edge in store.schema.edges):
+            raise InputError(
+                f"The run '{run.id}' hears along '{name}', of which '{run.dataset}' has no edges now. Edges that "
+                "`link` made go with the data that they were made of: link again, or train again."
+            )
     tabular = {name: Tabular.restore(part) for name, part in told["tabular"].items()}
     prepared = prepare(store, experiment, tabular=tabular, split_id=run.split_id, progress=progress)
     rows = torch.nonzero(prepared.roles == ROLES.index("train")).squeeze(1)

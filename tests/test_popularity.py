@@ -312,3 +312,22 @@ def test_runs_with_context_are_audited_and_explained(notes: gs.GraphStore) -> No
     effects = {name: part["value"].abs().max() for (name,), part in rows.partition_by("name", as_dict=True).items()}
     assert {"context.form", "context.emotion", "context.author", "context.likes", "author posts note"} <= set(effects)
     assert all(effects[f"context.{part}"] > 0 for part in ("form", "author", "emotion", "likes"))  # type: ignore[operator]
+
+
+def test_posts_hear_from_similar_ones_whoever_else_is_asked(notes: gs.GraphStore) -> None:
+    gs.link(notes, "note", "text_vector", k=4)
+    edge = notes.schema.edge("note similar note")
+    run = train(notes, epochs=2)
+    assert str(edge) in run.config["edge_types"]
+    rows = "select entity_id, value from predictions where run_id = ? and target = 'shares' and split = 'test'"
+    together = dict(notes.sql(rows, [run.id]).fetchall())
+    asked = sorted(together)[:3]
+    gs.predict(notes, run, ids=asked)
+    alone = dict(notes.sql(rows, [run.id]).fetchall())
+    assert [alone[name] for name in asked] == pytest.approx([together[name] for name in asked], rel=1e-4)
+    effects = gs.explain(notes, run, split="test", limit=5).filter(kind="modality", target="shares")
+    assert effects.filter(pl.col("name") == str(edge))["value"].abs().max() > 0  # type: ignore[operator]
+    assert effects.filter(pl.col("name") == "context.similar")["value"].abs().max() > 0  # type: ignore[operator]
+    notes.clear(edge, "notes")
+    with pytest.raises(InputError, match="hears along 'note similar note', of which 'notes' has no edges now"):
+        gs.predict(notes, run)
