@@ -16,7 +16,7 @@ from predicted import answer, write_run
 import graphsocial as gs
 from graphsocial import runs
 from graphsocial.errors import DataError, InputError, MissingFileError, PackageError
-from graphsocial.reporting import embeddings, page, writing
+from graphsocial.reporting import charts, embeddings, page, writing
 from graphsocial.reporting.page import Chart, Page, Prose, Section, Table
 
 pytest.importorskip("altair", reason="the packages of the extra `report` are not installed")
@@ -147,6 +147,19 @@ def test_the_network_shows_the_ends_of_the_examples(trained: gs.GraphStore) -> N
     seen = embeddings.look(trained, bare)
     assert seen.before is not None and seen.after is not None and not seen.gates
     assert seen.after.shape == (len(seen.before), 16)
+
+
+@pytest.mark.parametrize("epochs", [2, 10, 11, 60])
+def test_learning_curves_have_a_point_an_epoch(epochs: int) -> None:
+    pytest.importorskip("altair", reason="the report's charts need graphsocial[report]")
+    numbers = range(1, epochs + 1)
+    frame = pl.DataFrame(
+        {"seed": 0, "epoch": numbers, "train_loss": 1.0, "value": 0.5, "best": [number == 2 for number in numbers]},
+        schema_overrides={"seed": pl.Int64},
+    )
+    spec = charts.learning_curves(frame, "weighted_f1")
+    drawn_from = next(iter(spec["datasets"].values())) if "datasets" in spec else spec["data"]["values"]
+    assert len(drawn_from) == epochs
 
 
 def test_neighbours_that_agree_are_counted() -> None:

@@ -67,7 +67,7 @@ def learning_curves(epochs: pl.DataFrame, metric: str) -> Spec:
     """Loss and validation score by epoch: `seed`, `epoch`, `train_loss`, `value`, `best`."""
     alt = package("altair")
     steps = epochs["epoch"].unique().sort().to_list()
-    axis = alt.Axis(values=steps if len(steps) <= 10 else None, tickMinStep=1, format="d", grid=False)
+    axis = alt.Axis(values=steps if len(steps) <= 10 else alt.Undefined, tickMinStep=1, format="d", grid=False)
     panels = []
     for column, title in (("train_loss", "training loss"), ("value", f"validation {words(metric)}")):
         base = inline(epochs).encode(
