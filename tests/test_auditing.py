@@ -391,7 +391,8 @@ def test_a_comment_that_says_the_label(asked: Any, leaks: tuple[str, ...], tmp_p
         run = gs.train(
             store,
             "edge-emotion",
-            model="majority",
+            model="comments-only",
+            epochs=1,
             features={"user views image.comment": "hash_text"},
             visibility=Visibility(asked=asked),
         )

@@ -199,7 +199,7 @@ def test_what_is_wrong_is_said_in_one_line(call: Call, arguments: list[str], cod
         (["train", "edge-emotion", "--as-of", "yesterday"], "'yesterday' is not a time"),
         (["train", "edge-emotion", "--config", "none.yaml"], "There is no file 'none.yaml'"),
         (["train", "edge-emotion", "--dataset", "tinny"], "Did you mean 'tiny'?"),
-        (["train", "edge-emotion", "--features", "image.file=vision"], "There is no text or image column 'image.file'"),
+        (["train", "edge-emotion", "--features", "image.file=vision"], "no node type, 'image.file'; columns: "),
         (["featurize", "imgae"], "Did you mean 'image'?"),
         (["featurize", "image"], "has no text, image, audio or video column to encode"),
         (["predict", "nothing"], "No run is called 'nothing'"),
