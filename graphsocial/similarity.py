@@ -178,7 +178,7 @@ class _Lists:
         lists, order = torch.sort(chosen.flatten(), stable=True)
         counts = torch.bincount(lists, minlength=len(self.centres)).tolist()
         for members, at in zip(torch.split(self.members, self.sizes), torch.split(order, counts), strict=True):
-            for part in torch.split(at, ROWS):
+            for part in torch.split(at, ROWS) if len(at) else ():  # a list that nobody looks into
                 rows = asked[part // probes]
                 earlier = members if self.before is None else members[members < self.before[rows].max()]
                 if len(earlier):
