@@ -31,21 +31,25 @@ class UpperLayers(nn.Module):
         self.layers, self.read_out, self.causal = layers, read_out, causal
         self.in_features, self.out_features = in_features, out_features
 
-    def forward(self, x: Tensor, mask: Tensor, own: Tensor | None = None) -> Tensor:
-        """Read the states x (S, T, D) that go into the first layer, where mask (S, T) is True: (S, H).
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Read the states x (S, T, D) that go into the first layer, where mask (S, T) is True: (S, H)."""
+        unseen = torch.zeros(mask.shape, dtype=x.dtype).masked_fill(~mask, torch.finfo(x.dtype).min)
+        vectors: Tensor = self.read_out(self.attend(x, unseen[:, None, None, :]), mask)
+        return vectors
+
+    def attend(self, x: Tensor, bias: Tensor) -> Tensor:
+        """The states after the last layer: (S, T, D).
 
         Args:
-            own: (S, T) bool, what the vector is made of, where the rest is context; all of mask by default.
+            bias: (S, 1, T, T) or such that it expands to it, added to each state's attention to each other.
         """
-        seen = mask[:, None, None, :]  # (S, 1, 1, T), or (S, 1, T, T) where it is causal
         if self.causal:
-            seen = seen & torch.ones(mask.shape[1], mask.shape[1], dtype=torch.bool).tril()
-        unseen = torch.zeros(seen.shape, dtype=x.dtype).masked_fill(~seen, torch.finfo(x.dtype).min)
+            before = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril()
+            bias = torch.where(before, bias, torch.finfo(x.dtype).min)
         for layer in self.layers:
-            found = layer(x, unseen)
+            found = layer(x, bias)
             x = found[0] if isinstance(found, tuple) else found
-        vectors: Tensor = self.read_out(x, mask if own is None else own)
-        return vectors
+        return x
 
 
 class Pooled(nn.Module):

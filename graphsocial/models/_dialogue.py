@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout, pad
+from torch.nn.functional import dropout
 
 from graphsocial.errors import InputError
-from graphsocial.graph import Feature, SocialGraph
+from graphsocial.graph import SocialGraph
 from graphsocial.models.base import Insight, Network
 from graphsocial.nn.dialogues import Dialogues, Sequences
 from graphsocial.nn.tuned import TunedEncoder
@@ -52,7 +52,7 @@ class DialogueNetwork(Network):
         dropout: on inputs and on what the heads read.
         words: H of what reads sequences of words or frames inside a segment, where features have them.
         trees: text sequences are dependency trees.
-        context: encoders that are tuned see so many segments before each.
+        context: encoders that are tuned see so many segments around each.
         causal: a segment is answered from itself and the past of its dialogue.
     """
 
@@ -69,14 +69,14 @@ class DialogueNetwork(Network):
         context: int = 0,
     ) -> None:
         super().__init__()
-        self.dropout, self.causal, self.past = dropout, causal, context
+        self.dropout, self.causal = dropout, causal
         self.dialogues = Dialogues(graph, order, modalities)
         self.vectors = nn.ModuleDict({name: LevelVectors(sizes) for name, sizes in self.dialogues.features.items()})
         self.words = nn.ModuleDict(
             {
                 name: nn.ModuleList(
                     [
-                        TunedEncoder(encoder, context=context, dropout=dropout)
+                        TunedEncoder(encoder, context=context, causal=causal, dropout=dropout)
                         if encoder
                         else WordEncoder(size, words, trees=trees and name == "text", dropout=dropout)
                         for size, encoder in kinds
@@ -113,20 +113,13 @@ class DialogueNetwork(Network):
         for name, x in given.inputs.items():
             rows = self.vectors[name](x, given.present[name])
             read = [
-                self._with_past(encoder, feature, index)
+                encoder.side_by_side(feature, index)
                 if isinstance(encoder, TunedEncoder)
                 else _deal_out(encoder(feature), index)
                 for encoder, (feature, index) in zip(self._readers(name), given.words[name], strict=True)
             ]
             inputs[name] = torch.cat([self.drop(torch.cat([rows, given.known], dim=2)), *read], dim=2)
         return replace(given, inputs=inputs)
-
-    def _with_past(self, encoder: TunedEncoder, feature: Feature, index: Tensor) -> Tensor:
-        """(C, T, H): each segment's sequence, by `index` (C, T), read with those of the segments before it."""
-        past = [pad(index, (back, 0), value=-1)[:, : index.shape[1]] for back in range(self.past, -1, -1)]
-        there = index >= 0
-        vectors: Tensor = encoder(feature, torch.stack(past, dim=2)[there])
-        return vectors.new_zeros(*index.shape, vectors.shape[1]).masked_scatter(there[:, :, None], vectors)
 
     def _readers(self, name: str) -> list[WordEncoder | TunedEncoder]:
         return [*self.words[name]]  # type: ignore[misc]  # a ModuleList

@@ -43,7 +43,7 @@ class Tmsam:
         words: width of what reads words or frames, where a modality's features are sequences of them.
         trees: the text's words are dependency trees (featurizer `dependencies`), which a graph convolution runs over.
         context: where the text's encoder is trained too (`tune`), its layers see the words of so many segments before
-            each (beyond the paper).
+            each and after it, with `causal` before it alone (beyond the paper).
         order: the relation between segments that says which one comes next.
         layers: of message passing over `next`, `speaks`, `replies` and their reverses, whose outcome the heads see too
             (beyond the paper); 0 for none. With `causal`, over the relations that lead from earlier to later alone.

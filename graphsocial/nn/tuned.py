@@ -10,27 +10,33 @@ from graphsocial.errors import InputError
 from graphsocial.featurizers.base import Tunable
 from graphsocial.graph import Feature
 
-BUCKETS = 8  # sequences of about one length are padded together
+BUCKETS = 8  # rows of about one length are padded together
 LENGTH = 2.0  # of the vectors that come out, as of the frozen ones that the models of dialogues read
 
 
 class TunedEncoder(nn.Module):
-    """The layers that an encoder left to the network (`tune`), from the states below them to one vector a sequence.
+    r"""The layers that an encoder left to the network (`tune`), from the states below them to one vector a sequence.
 
-    Vectors come out standardised, each on its own, and about `LENGTH` long: those of the pretrained encoder are of one
-    length too, and a statistic over training rows would be out of date after a step.
+    A sequence is read alone, or with its neighbours: the words of an utterance then attend to those of the utterances
+    up to `context` places away, the less the farther, as to distant words in ALiBi (Press et al. 2022):
+
+    .. math:: \mathrm{softmax}_j (q_i \cdot k_j / \sqrt{d} - |n_i - n_j|), \quad |n_i - n_j| \le context
+
+    for words i and j of the utterances n_i and n_j; each is in memory once, however many attend to it. Vectors come out
+    standardised, each on its own, and about `LENGTH` long: those of the pretrained encoder are of one length too, and a
+    statistic over training rows would be out of date after a step.
 
     Args:
         encoder: what made the sequences.
-        context: a sequence may be read with so many before it, which these layers see and only it is made a vector of;
-            a learned vector on each state says how far back it is.
+        context: how many neighbours on each side.
+        causal: only those before.
         dropout: on the vectors; the layers have their own besides.
     """
 
-    def __init__(self, encoder: Tunable, *, context: int = 0, dropout: float = 0.0) -> None:
+    def __init__(self, encoder: Tunable, *, context: int = 0, causal: bool = False, dropout: float = 0.0) -> None:
         super().__init__()
         self.upper = encoder.module()
-        self.back = nn.Parameter(torch.zeros(context, self.upper.in_features)) if context else None
+        self.context, self.causal = context, causal
         self.dropout, self.out_features = dropout, self.upper.out_features
 
     def by_depth(self) -> list[list[nn.Parameter]]:
@@ -39,43 +45,58 @@ class TunedEncoder(nn.Module):
         layers[0] += self.upper.read_out.parameters()
         return layers
 
-    def forward(self, feature: Feature, rows: Tensor | None = None) -> Tensor:
-        """Read sequences of a feature: (R, H).
-
-        Args:
-            rows: (R, context + 1) which of its sequences, one after the other, -1 for none; the last is what is read,
-                the others are its context. By default each of all, alone.
-        """
+    def forward(self, feature: Feature) -> Tensor:
+        """Read the sequences of a feature, each alone: (S, H)."""
         if feature.offsets is None:
             raise InputError(f"'{feature.name}' has one vector a row, not the states that a tuned encoder reads.")
-        if rows is None:
-            rows = torch.arange(len(feature.offsets) - 1)[:, None]
-        lengths = torch.cat([feature.offsets.diff(), feature.offsets.new_zeros(1)])[rows]  # (R, context + 1)
-        order = torch.argsort(lengths.sum(1))
-        if not len(order):
-            return feature.vectors.new_zeros(0, self.out_features)
-        parts = [self._read(feature, rows[part], lengths[part]) for part in order.chunk(BUCKETS)]
-        vectors = torch.cat(parts)[torch.argsort(order)]
-        vectors = layer_norm(vectors, vectors.shape[1:]) * (LENGTH * self.out_features**-0.5)
-        return dropout(vectors, self.dropout, self.training)
+        return self.side_by_side(feature, torch.arange(len(feature.offsets) - 1)[:, None])[:, 0]
 
-    def _read(self, feature: Feature, rows: Tensor, lengths: Tensor) -> Tensor:
-        """The same for rows of about one length."""
+    def side_by_side(self, feature: Feature, index: Tensor) -> Tensor:
+        """Read sequences of a feature with their neighbours: (R, T, H), zeros where there is none.
+
+        Args:
+            index: (R, T) which of its sequences stand side by side, -1 for none.
+        """
+        assert feature.offsets is not None
+        shape = index.shape
+        if not self.context:
+            index = index.reshape(-1, 1)  # neighbours do not matter, and rows of one length are read together
+        lengths = torch.cat([feature.offsets.diff(), feature.offsets.new_zeros(1)])[index]  # (R, T)
+        order = torch.argsort(lengths.sum(1))
+        order = order[lengths.sum(1)[order] > 0]
+        vectors = feature.vectors.new_zeros(*index.shape, self.out_features)
+        for part in order.chunk(BUCKETS):
+            if len(part):
+                vectors = vectors.index_put((part,), self._read(feature, index[part], lengths[part]))
+        return dropout(vectors.view(*shape, self.out_features), self.dropout, self.training)
+
+    def _read(self, feature: Feature, index: Tensor, lengths: Tensor) -> Tensor:
+        """The same for rows of about one length: their sequences one after the other, (R, M) states."""
         assert feature.offsets is not None
         total = lengths.sum(1)
-        mask = torch.arange(int(total.max())) < total[:, None]  # (R, T)
-        sequence, long = rows.flatten(), lengths.flatten()
+        mask = torch.arange(int(total.max())) < total[:, None]  # (R, M)
+        sequence, long = index.flatten(), lengths.flatten()
         of = torch.repeat_interleave(torch.arange(len(long)), long)  # state → sequence, row after row
         step = torch.arange(len(of)) - (long.cumsum(0) - long)[of]
         states = feature.vectors[feature.offsets[sequence[of]] + step]
-        column = of % rows.shape[1]
-        if self.back is not None:
-            far = torch.cat([self.back, self.back.new_zeros(1, self.back.shape[1])])[-rows.shape[1] :]
-            states = states + far[column]
         x = states.new_zeros(*mask.shape, states.shape[1]).masked_scatter(mask[:, :, None], states)
-        own = torch.zeros_like(mask).masked_scatter(mask, column == rows.shape[1] - 1)
-        vectors: Tensor = self.upper(x, mask, own)
-        return vectors
+        place = torch.zeros(mask.shape, dtype=torch.int64).masked_scatter(mask, of % index.shape[1])
+        away = place[:, :, None] - place[:, None, :]  # (R, M, M), above 0 where the other is before
+        seen = mask[:, None, :] & (away.abs() <= self.context)
+        if self.causal:
+            seen &= away >= 0
+        bias = (-away.abs()).to(x.dtype).masked_fill(~seen, torch.finfo(x.dtype).min)
+        states = self.upper.attend(x, bias[:, None])[mask]
+        some = long > 0
+        there = torch.arange(int(long.max())) < long[some][:, None]  # (S, L)
+        own = states.new_zeros(*there.shape, states.shape[1]).masked_scatter(there[:, :, None], states)
+        vectors: Tensor = self.upper.read_out(own, there)
+        vectors = layer_norm(vectors, vectors.shape[1:]) * (LENGTH * self.out_features**-0.5)
+        return (
+            vectors.new_zeros(len(long), self.out_features)
+            .index_put((some.nonzero()[:, 0],), vectors)
+            .view(*index.shape, -1)
+        )
 
 
 def tuned_encoders(network: nn.Module) -> list[TunedEncoder]:

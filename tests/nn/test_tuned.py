@@ -30,11 +30,11 @@ class Mean(nn.Module):
 class Block(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.attention = nn.MultiheadAttention(6, 2, batch_first=True)
+        self.project = nn.Linear(6, 18)
 
     def forward(self, x: torch.Tensor, unseen: torch.Tensor) -> torch.Tensor:
-        told: torch.Tensor = self.attention(x, x, x, key_padding_mask=unseen[:, 0, 0] < 0, need_weights=False)[0]
-        return x + told
+        told = nn.functional.scaled_dot_product_attention(*self.project(x)[:, None].chunk(3, -1), unseen)
+        return x + told[:, 0]
 
 
 class Encoder:
@@ -64,25 +64,27 @@ def test_each_text_is_read_as_if_alone(feature):
         encoder(replace(feature, offsets=None))
 
 
-def test_context_is_seen_but_only_the_last_is_read_out(feature):
+@pytest.mark.parametrize("causal", [False, True])
+def test_neighbours_are_seen_as_far_as_they_may(feature, causal):
     torch.manual_seed(0)
-    encoder = TunedEncoder(feature.tuned, context=2).eval()
-    rows = torch.tensor([[-1, -1, 0], [-1, 0, 1], [0, 1, 2], [-1, -1, 2]])
-    found = encoder(feature, rows)
-    alone = encoder(feature, torch.tensor([[-1, -1, 2]]))
-    torch.testing.assert_close(found[3:], alone)
-    assert not torch.allclose(found[2:3], alone, atol=1e-3)
-    changed = feature.vectors.clone()
-    changed[: LENGTHS[0]] += 1  # the first sequence
-    other = encoder(replace(feature, vectors=changed), rows)
-    assert not torch.allclose(other[2], found[2], atol=1e-4)
-    torch.testing.assert_close(other[3], found[3])
-    with torch.no_grad():
-        encoder.back.copy_(torch.ones(2, 6) * torch.tensor([[3.0], [1.0]]) * torch.arange(6))
-    marked = encoder(feature, rows)
-    torch.testing.assert_close(marked[[0, 3]], found[[0, 3]])
-    assert not torch.allclose(marked[1], found[1], atol=1e-3)
-    assert torch.allclose(encoder(feature)[2], encoder(feature, torch.tensor([[-1, -1, 2]]))[0], atol=1e-6)
+    encoder = TunedEncoder(feature.tuned, context=1, causal=causal).eval()
+    encoder.upper.layers = encoder.upper.layers[:1]  # a second one would hear neighbours of neighbours
+    rows = torch.tensor([[0, 1, 2, -1], [3, 2, -1, 4], [5, -1, -1, -1], [-1, -1, -1, -1]])
+    found = encoder.side_by_side(feature, rows)
+    assert found.shape == (4, 4, 6) and not found[rows < 0].any()
+    for sequence in range(6):
+        changed = feature.vectors.clone()
+        changed[feature.offsets[sequence]] += torch.arange(6)  # its first word
+        other = encoder.side_by_side(replace(feature, vectors=changed), rows)
+        differs = ~torch.isclose(other, found, atol=1e-5).all(2)
+        heard = torch.zeros_like(differs)
+        for row, place in torch.nonzero(rows == sequence).tolist():
+            heard[row, max(0, place - (not causal)) : place + 2] = True
+        assert torch.equal(differs, heard & (rows >= 0))
+    alone = TunedEncoder(feature.tuned).eval()
+    alone.upper = encoder.upper
+    torch.testing.assert_close(found[2, 0], alone(feature)[5])
+    torch.testing.assert_close(alone.side_by_side(feature, rows)[:3, 0], alone(feature)[[0, 3, 5]])
 
 
 def test_layers_learn_slower_the_lower_they_are(feature):
