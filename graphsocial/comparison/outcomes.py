@@ -13,6 +13,7 @@ from typing import TypeGuard
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from scipy import sparse
 
 from graphsocial.errors import DataError, InputError, UnknownNameError
 from graphsocial.runs import Run
@@ -85,9 +86,14 @@ class ClassOutcomes:
             Metric → (B,); NaN where all weights are 0.
         """
         classes = self.probabilities.shape[1]
-        cells = np.zeros((len(self.target), classes * classes + 1))
-        cells[np.arange(len(self.target)), self.target * classes + self.chosen] = 1
-        cells[:, -1] = self.losses
+        rows, last = np.arange(len(self.target)), np.full(len(self.target), classes * classes)
+        cells = sparse.csr_array(  # two numbers a row: its cell of the confusion matrix, and its loss
+            (
+                np.concatenate([np.ones(len(rows)), self.losses]),
+                (np.tile(rows, 2), np.concatenate([self.target * classes + self.chosen, last])),
+            ),
+            shape=(len(rows), classes * classes + 1),
+        )
         sums = _weighted(cells, weights, clusters)
         confusion = sums[:, :-1].reshape(-1, classes, classes)  # (B, true, chosen)
         support, named = confusion.sum(2), confusion.sum(1)
@@ -181,13 +187,12 @@ METRICS = {
 }
 
 
-def _weighted(cells: Array, weights: Array, clusters: Clusters | None) -> Array:
+def _weighted(cells: Array | sparse.csr_array, weights: Array, clusters: Clusters | None) -> Array:
     """(B, M) the weighted sums of (N, M) cells; the rows of a cluster are added first."""
     if clusters is not None:
-        sums = np.zeros((weights.shape[1], cells.shape[1]))
-        np.add.at(sums, clusters, cells)
-        cells = sums
-    found: Array = weights @ cells
+        rows = np.arange(len(clusters))
+        cells = sparse.csr_array((np.ones(len(rows)), (clusters, rows)), shape=(weights.shape[1], len(rows))) @ cells
+    found: Array = (cells.T @ weights.T).T
     return found
 
 
