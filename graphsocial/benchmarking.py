@@ -100,7 +100,8 @@ def benchmark(
     names = tuple(models) or (kind.default_model, *kind.baselines)
     shared: dict[str, Any] = {"dataset": dataset, "split": split, "features": features, "as_of": as_of}
     found = []
-    for model, own in _dealt_out(store, task, names, settings or {}).items():
+    designed = {model: design(store, task, model=model, **shared) for model in names}
+    for model, own in _dealt_out(designed, settings or {}).items():
         experiment = design(store, task, model=model, settings=own, **shared)
         epoch, examples, parameters = _epoch(store, experiment, progress)
         if parameters:
@@ -110,15 +111,13 @@ def benchmark(
     return found
 
 
-def _dealt_out(
-    store: GraphStore, task: str, models: Sequence[str], settings: Mapping[str, object]
-) -> dict[str, dict[str, object]]:
+def _dealt_out(experiments: Mapping[str, Experiment], settings: Mapping[str, object]) -> dict[str, dict[str, object]]:
     """Model → the settings that it, or its training, has.
 
     Raises:
         UnknownNameError: a setting that none of them has.
     """
-    known = {model: _settings(store, task, model) for model in models}
+    known = {model: _settings(experiment) for model, experiment in experiments.items()}
     for name in settings:
         if not any(name.rpartition(".")[2] in names for names in known.values()):
             raise UnknownNameError.of("setting", name, set().union(*known.values()))
@@ -128,9 +127,8 @@ def _dealt_out(
     }
 
 
-def _settings(store: GraphStore, task: str, model: str) -> set[str]:
-    """The names of what can be set when this model is trained."""
-    experiment = design(store, task, model=model)
+def _settings(experiment: Experiment) -> set[str]:
+    """The names of what can be set."""
     parts: tuple[Any, ...] = (
         experiment.task,
         experiment.model,
