@@ -15,7 +15,7 @@ from graphsocial import runs
 from graphsocial.encoding_time import estimate_encoding
 from graphsocial.experiment import Experiment, columns_for, make_loader, prepare, rows_for
 from graphsocial.feature_tensors import Feature
-from graphsocial.fitting import score
+from graphsocial.fitting import score, training_batches
 from graphsocial.graph import SocialGraph
 from graphsocial.objectives import Objective, objectives, total_loss
 from graphsocial.splits import ROLES
@@ -86,7 +86,7 @@ def estimate(store: GraphStore, experiment: Experiment, *, steps: int = 3) -> Es
     parts = objectives(graph, rows["train"])
     trained, step = any(True for _ in network.parameters()), 0.0
     if trained:
-        batches = loader.batches(rows["train"], size, together=network.together(graph))
+        batches = training_batches(network, loader, rows["train"], experiment.fitting)
         optimizer = torch.optim.AdamW(network.parameters(), lr=experiment.fitting.learning_rate)
         step = statistics.median(_steps(network, batches, parts, graph, optimizer, steps))
     begin = perf_counter()

@@ -22,12 +22,14 @@ from torch import Tensor
 
 from graphsocial.errors import InputError, TrainingError
 from graphsocial.graph import SocialGraph, is_known
-from graphsocial.loaders import Loader
+from graphsocial.loaders import Cold, Loader
 from graphsocial.metrics import LOWER_IS_BETTER
 from graphsocial.models.base import Network
 from graphsocial.nn.kernels import NAMES as KERNELS
 from graphsocial.nn.tuned import tuned_encoders
 from graphsocial.objectives import Objective, class_shares, objectives, total_loss
+from graphsocial.sampling import Batch
+from graphsocial.splits import apart
 
 AT_ONCE = 4096  # examples in a batch of whole groups, whose answers do not depend on what else is in it
 
@@ -56,6 +58,9 @@ class Fitting:
             used for further layers.
         kernel: what passes messages along edges: `fused` (the CPU's, compiled), `csr` (torch's sparse products), `dgl`
             (DGL's operators, the reference), or `auto`, the fastest of the first two for where the tensors are.
+        cold: the share of users that a training epoch asks about as if they were new, with none of their labels shown
+            (`loaders.Cold`), where pairs are asked about. By default, all where the split keeps users (or images, who
+            are then those asked about) out of training, and none elsewhere: training asks as the test will.
         negatives: pairs without an edge per training pair, as one more class `no-edge` (the paper's Table V).
         clip: the largest norm of a step's gradient.
     """
@@ -73,6 +78,7 @@ class Fitting:
     loader: Literal["full", "sampled"] = "full"
     fanouts: tuple[int, ...] = (10, 10, 5, 5, 5)
     kernel: Literal["auto", "fused", "csr", "dgl"] = "auto"
+    cold: float | None = None
     negatives: float = 0.0
     clip: float = 5.0
 
@@ -89,6 +95,8 @@ class Fitting:
             raise InputError(f"loader is 'full' or 'sampled', not '{self.loader}'.")
         if self.kernel not in KERNELS:
             raise InputError(f"kernel is one of {', '.join(KERNELS)}, not '{self.kernel}'.")
+        if self.cold is not None and not 0 <= self.cold <= 1:
+            raise InputError(f"cold is a share of users, 0 to 1, not {self.cold}.")
         if self.negatives < 0:
             raise InputError("negatives is 0 or more.")
 
@@ -165,11 +173,10 @@ def fit(
         if checkpoint.exists():
             state.load(checkpoint)
         sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
-        size, together = settings.step_size(len(train)), network.together(graph)
         while len(state.history) < settings.epochs and state.since_best < settings.patience:
             begin, losses = perf_counter(), []
             network.train()
-            for batch in loader.batches(train, size, state.generator, together):
+            for batch in training_batches(network, loader, train, settings, state.generator):
                 loss = total_loss(parts, network(graph, batch), graph, batch.examples) + network.penalty()
                 if not torch.isfinite(loss):
                     raise TrainingError(
@@ -193,6 +200,18 @@ def fit(
         state.restore_best()
         parts = _chosen(network, loader, train, validation, parts, settings, metric)
     return Fitted(network.eval(), parts, tuple(state.history), state.best_epoch)
+
+
+def training_batches(
+    network: Network, loader: Loader, train: Tensor, settings: Fitting, generator: torch.Generator | None = None
+) -> Iterator[Batch]:
+    """One epoch's batches of the training examples."""
+    graph, cold = loader.graph, None
+    if len(graph.ends) == 2 and loader.exact.depth:
+        end = apart(loader.exact.roles.numpy(), tuple(end.numpy() for end in graph.ends))
+        share = float(end is not None) if settings.cold is None else settings.cold
+        cold = Cold(graph.ends[end or 0], share) if share else None
+    return loader.batches(train, settings.step_size(len(train)), generator, network.together(graph), cold)
 
 
 def _chosen(

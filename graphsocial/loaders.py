@@ -22,6 +22,22 @@ AHEAD = 2  # batches that wait, ready, while one is computed
 
 
 @dataclass(frozen=True)
+class Cold:
+    """Nodes that are asked about with all their examples at once, so that the batch shows no answer of theirs.
+
+    Whoever is trained so learns to answer for nodes of which no answer is known (as by the node dropout of Van den
+    Berg, Kipf & Welling 2017, https://arxiv.org/abs/1706.02263, section 3.2).
+
+    Attributes:
+        of: (P,) int64, the node of each example.
+        share: of the nodes, drawn anew for each pass; the examples of the others are dealt out one by one.
+    """
+
+    of: Tensor
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
 class FullGraph:
     """Batches that pass messages over the whole graph; for all that fits into memory.
 
@@ -69,13 +85,16 @@ class FullGraph:
         size: int,
         generator: torch.Generator | None = None,
         together: Tensor | None = None,
+        cold: Cold | None = None,
     ) -> Iterator[Batch]:
         """The examples in batches of at most `size`; shuffled when a generator is given.
 
         Args:
             together: (P,) int64, examples of one number are dealt out in one batch, where time does not decide.
+            cold: nodes whose examples are dealt out in one batch, which may be larger by less than one node's examples;
+                where neither time nor `together` decides.
         """
-        for asked in self.deal(examples, size, generator, together):
+        for asked in self.deal(examples, size, generator, together, cold):
             yield self.batch(asked, self.view(asked))
 
     def deal(
@@ -84,9 +103,20 @@ class FullGraph:
         size: int,
         generator: torch.Generator | None = None,
         together: Tensor | None = None,
+        cold: Cold | None = None,
     ) -> list[Tensor]:
         """Which examples come into a batch together; see `batches`."""
-        return _deal(self.graph, examples, size, generator, self.in_turn, together)
+        time = self.graph.example_time
+        if self.in_turn and time is not None:
+            parts = list(torch.split(examples[torch.argsort(time[examples], stable=True)], size))
+            return _shuffled(parts, generator)
+        if together is not None:
+            return _deal_groups(examples, together[examples], size, generator)
+        if cold is not None:
+            return _deal_cold(examples, cold.of[examples], cold.share, size, generator)
+        if generator is not None:
+            examples = examples[torch.randperm(len(examples), generator=generator)]
+        return list(torch.split(examples, size))
 
     def batch(self, asked: Tensor, view: View, *, cut: bool = True) -> Batch:
         """One batch that sees this much.
@@ -160,14 +190,14 @@ class Neighbours:
         size: int,
         generator: torch.Generator | None = None,
         together: Tensor | None = None,
+        cold: Cold | None = None,
     ) -> Iterator[Batch]:
-        """The examples in batches of at most `size`; see `FullGraph.batches`."""
-        return _ahead(self._batches(examples, size, generator, together))
+        """The examples in batches of about `size`; see `FullGraph.batches`."""
+        dealt = self.exact.deal(examples, size, generator, together, cold)
+        return _ahead(self._batches(dealt, generator))
 
-    def _batches(
-        self, examples: Tensor, size: int, generator: torch.Generator | None, together: Tensor | None
-    ) -> Iterator[Batch]:
-        for asked in self.exact.deal(examples, size, generator, together):
+    def _batches(self, dealt: list[Tensor], generator: torch.Generator | None) -> Iterator[Batch]:
+        for asked in dealt:
             view = self.exact.view(asked)
             ends = Ends.of(self.graph, asked)
             needed, layers = ends.nodes, list[Layer]()
@@ -285,29 +315,10 @@ def _taking(layer: Layer, rows: Mapping[str, Tensor]) -> Layer:
     return Layer(layer.relations, layer.mask, layer.edge_ids, layer.num_dst, rows)
 
 
-def _deal(
-    graph: SocialGraph,
-    examples: Tensor,
-    size: int,
-    generator: torch.Generator | None,
-    temporal: bool,
-    together: Tensor | None,
-) -> list[Tensor]:
-    if temporal and graph.example_time is not None:
-        parts = list(torch.split(examples[torch.argsort(graph.example_time[examples], stable=True)], size))
-        return _shuffled(parts, generator)
-    if together is not None:
-        return _deal_groups(examples, together[examples], size, generator)
-    if generator is not None:
-        examples = examples[torch.randperm(len(examples), generator=generator)]
-    return list(torch.split(examples, size))
-
-
 def _deal_groups(examples: Tensor, group: Tensor, size: int, generator: torch.Generator | None) -> list[Tensor]:
     """Whole groups, those of about one size in one batch, so that little is padded; a larger group is a batch alone."""
     names, group, lengths = torch.unique(group, return_inverse=True, return_counts=True)
-    rank = torch.randperm(len(names), generator=generator) if generator else torch.arange(len(names))
-    order = torch.argsort(lengths * len(names) + rank)  # by length, at random among equals
+    order = torch.argsort(lengths * len(names) + _ranks(len(names), generator))  # by length, at random among equals
     batch = torch.empty_like(order)
     number, filled = 0, 0
     for name, length in zip(order.tolist(), lengths[order].tolist(), strict=True):
@@ -317,6 +328,28 @@ def _deal_groups(examples: Tensor, group: Tensor, size: int, generator: torch.Ge
         filled += length
     of = torch.argsort(batch[group], stable=True)
     return _shuffled(list(torch.split(examples[of], torch.bincount(batch[group]).tolist())), generator)
+
+
+def _deal_cold(
+    examples: Tensor, node: Tensor, share: float, size: int, generator: torch.Generator | None
+) -> list[Tensor]:
+    """Units in random order, cut where the next `size` examples are full: a node with all its examples, or an example.
+
+    So there are at most as many batches as if all examples were dealt out one by one.
+    """
+    names, node = torch.unique(node, return_inverse=True)
+    drawn = _ranks(len(names), generator) < round(share * len(names))
+    unit = torch.where(drawn[node], node, len(names) + torch.arange(len(examples)))
+    _, unit, lengths = torch.unique(unit, return_inverse=True, return_counts=True)
+    order = torch.argsort(_ranks(len(lengths), generator))
+    batch = torch.empty_like(order)
+    batch[order] = (torch.cumsum(lengths[order], 0) - lengths[order]) // size
+    counts = torch.bincount(batch[unit])
+    return list(torch.split(examples[torch.argsort(batch[unit], stable=True)], counts[counts > 0].tolist()))
+
+
+def _ranks(count: int, generator: torch.Generator | None) -> Tensor:
+    return torch.randperm(count, generator=generator) if generator else torch.arange(count)
 
 
 def _shuffled(parts: list[Tensor], generator: torch.Generator | None) -> list[Tensor]:

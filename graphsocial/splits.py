@@ -119,6 +119,24 @@ def assign(
     return roles
 
 
+def apart(roles: NDArray[np.int64], ends: tuple[NDArray[np.int64], ...]) -> int | None:
+    """Which end of the pairs a split keeps apart: no node at that end is both trained on and asked about later.
+
+    Told by who is where, so that it holds for splits from files too.
+
+    Args:
+        roles: (P,)
+        ends: (P,) the nodes at each end.
+
+    Returns:
+        The first such end, 0 for the source and 1 for the destination; None where there is none, and for nodes.
+    """
+    for place, end in enumerate(ends if len(ends) > 1 else ()):
+        if not np.isin(end[roles > 0], end[roles == 0]).any():
+            return place
+    return None
+
+
 def _cut(ranks: NDArray[np.int64], policy: SplitPolicy) -> NDArray[np.int64]:
     """Roles by rank in a permutation: the first ranks train, then validation, then test."""
     count = len(ranks)

@@ -13,8 +13,9 @@ from torch import Tensor
 
 import graphsocial as gs
 from graphsocial import loaders
+from graphsocial.fitting import Fitting, training_batches
 from graphsocial.graph import SocialGraph, build
-from graphsocial.loaders import FullGraph, Neighbours
+from graphsocial.loaders import Cold, FullGraph, Neighbours
 from graphsocial.models.hmg_emo import HmgEmo
 from graphsocial.nn.kernels import NAMES
 from graphsocial.sampling import Visibility
@@ -80,6 +81,45 @@ def test_samples_follow_the_generator_and_keep_to_the_fanouts(graph: SocialGraph
     for batch in runs[0]:
         for layer, fanout in zip(batch.layers, (2, 3), strict=True):  # the first layer is the farthest from the pairs
             assert all((relation.indptr.diff() <= fanout).all() for relation in layer.relations.values())
+
+
+@pytest.mark.parametrize("end", [0, 1], ids=["users", "images"])
+@pytest.mark.parametrize("share", [1.0, 0.5])
+@pytest.mark.parametrize("sampled", [False, True])
+def test_cold_nodes_are_asked_about_without_any_label_of_theirs(
+    graph: SocialGraph, roles: Tensor, sampled: bool, share: float, end: int
+) -> None:
+    whole = FullGraph(graph, roles, Visibility(), 2)
+    loader = Neighbours(whole, (3, 2)) if sampled else whole
+    train, of = torch.nonzero(roles == 0).squeeze(1), graph.ends[end]
+    batches = list(loader.batches(train, 40, torch.Generator().manual_seed(0), cold=Cold(of, share)))
+    assert sorted(torch.cat([batch.examples for batch in batches]).tolist()) == train.tolist()
+    assert len(batches) <= -(-len(train) // 40)
+    cold = set()
+    for batch in batches:
+        shown = set(of[batch.view.label].tolist())
+        cold |= set(of[batch.examples].tolist()) - shown
+    names = set(of[train].tolist())
+    assert cold == names if share == 1 else round(share * len(names)) <= len(cold) < len(names)
+
+
+def test_training_asks_as_the_split_tests(graph: SocialGraph, roles: Tensor) -> None:
+    train_of = graph.ends[0] < 30
+    by_user = torch.where(roles < 0, -1, torch.where(train_of, 0, 1 + graph.ends[0] % 2))
+    network = HmgEmo(layers=1, width=8, node_width=8).build(graph, torch.nonzero(by_user == 0).squeeze(1), seed=0)
+
+    def known(roles: Tensor, settings: Fitting, layers: int = 1) -> bool:
+        """Whether any batch shows a label of a user that it asks about."""
+        loader, train = FullGraph(graph, roles, Visibility(), layers), torch.nonzero(roles == 0).squeeze(1)
+        batches = training_batches(network, loader, train, settings, torch.Generator().manual_seed(0))
+        return any(
+            torch.isin(graph.ends[0][batch.examples], graph.ends[0][batch.view.label]).any() for batch in batches
+        )
+
+    settings = Fitting(batch_size=40)
+    assert not known(by_user, settings) and known(by_user, replace(settings, cold=0.0))
+    assert known(roles, settings) and not known(roles, replace(settings, cold=1.0))
+    assert known(by_user, settings, layers=0)  # nothing is shown to a model that passes no messages
 
 
 def test_features_of_a_batch_are_those_of_its_nodes(graph: SocialGraph, roles: Tensor) -> None:

@@ -82,6 +82,15 @@ def test_unseen_entities_are_in_one_role_only(name: str, end: int) -> None:
     assert not (seen[0] & seen[1] or seen[0] & seen[2] or seen[1] & seen[2])
 
 
+def test_who_is_kept_apart_is_told_by_who_is_where() -> None:
+    users, images = np.asarray([0, 0, 1, 1, 2, 2]), np.asarray([0, 1, 0, 1, 0, 2])
+    roles = np.asarray([0, 0, 1, 1, 2, -1])
+    assert splits.apart(roles, (users, images)) == 0
+    assert splits.apart(roles, (images, users)) == 1
+    assert splits.apart(np.asarray([0, 0, 1, 1, 0, 2]), (users, images)) is None  # user 2 is in both
+    assert splits.apart(roles, (users,)) is None  # every node is one example
+
+
 def test_time_split_tests_the_newest() -> None:
     data = pairs(900)
     roles = splits.assign(SplitPolicy("time"), **data)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from graphsocial.auditing.base import Check, Verdict, names, not_applicable
 from graphsocial.experiment import Experiment
-from graphsocial.fitting import AT_ONCE
+from graphsocial.fitting import AT_ONCE, training_batches
 from graphsocial.graph import NEVER, Canonical, SocialGraph
 from graphsocial.loaders import Loader
 from graphsocial.models.base import Network
@@ -54,7 +54,7 @@ def used_batches(
         if role == "train":
             order = torch.Generator()
             order.manual_seed(experiment.seed)
-            yield from loader.batches(rows, experiment.fitting.step_size(len(rows)), order, together)
+            yield from training_batches(network, loader, rows, experiment.fitting, order)
         else:
             size = max(1, len(rows)) if together is None else AT_ONCE
             yield from loader.exact.batches(rows, size, together=together)
