@@ -139,7 +139,7 @@ def checkpoint() -> str:
     """A safetensors file is written and read."""
     import torch
 
-    from graphsocial.fitting import read_tensors, write_tensors
+    from graphsocial.checkpoints import read_tensors, write_tensors
 
     with TemporaryDirectory(prefix="graphsocial-") as folder:
         path = Path(folder) / "checkpoint.safetensors"

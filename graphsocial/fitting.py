@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
@@ -16,14 +13,14 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from graphsocial.errors import InputError, TrainingError
+from graphsocial.checkpoints import Epoch as Epoch  # it is what training reports
+from graphsocial.checkpoints import TrainingState
+from graphsocial.errors import InputError, TrainingError, UnknownNameError
 from graphsocial.graph import SocialGraph, is_known
 from graphsocial.loaders import Cold, Loader
-from graphsocial.metrics import LOWER_IS_BETTER
+from graphsocial.metrics import LOWER_IS_BETTER, METRICS
 from graphsocial.models.base import Network
 from graphsocial.nn.kernels import NAMES as KERNELS
 from graphsocial.nn.tuned import tuned_encoders
@@ -52,6 +49,8 @@ class Fitting:
         naming: which class is named: the `likeliest`, or by argmax p / share^τ with the τ that is best on validation
             (`validated`), which may name rare classes more often, or the likeliest one by the class weights of the loss
             (`weighted`), which does so without a choice. Probabilities are the same.
+        select: the metric that chooses the epoch on validation; by default the task's. The log loss chooses with less
+            noise than metrics of named classes, and leaves the naming to `naming`.
         patience: stop after so many epochs without a better validation score.
         loader: `full` passes messages over the whole graph, `sampled` over sampled neighbourhoods.
         fanouts: for `sampled`, neighbours per relation, the layer nearest to the examples first; the last number is
@@ -74,6 +73,7 @@ class Fitting:
     weight_decay: float = 1.0
     class_weights: Literal["sqrt", "balanced", "none"] = "sqrt"
     naming: Literal["validated", "likeliest", "weighted"] = "validated"
+    select: str | None = None
     patience: int = 15
     loader: Literal["full", "sampled"] = "full"
     fanouts: tuple[int, ...] = (10, 10, 5, 5, 5)
@@ -91,6 +91,8 @@ class Fitting:
             raise InputError(f"class_weights is 'sqrt', 'balanced' or 'none', not '{self.class_weights}'.")
         if self.naming not in ("validated", "likeliest", "weighted"):
             raise InputError(f"naming is 'validated', 'likeliest' or 'weighted', not '{self.naming}'.")
+        if self.select not in (None, *METRICS):
+            raise UnknownNameError.of("metric", str(self.select), METRICS)
         if self.loader not in ("full", "sampled"):
             raise InputError(f"loader is 'full' or 'sampled', not '{self.loader}'.")
         if self.kernel not in KERNELS:
@@ -109,18 +111,6 @@ class Fitting:
     def step_size(self, examples: int) -> int:
         """Examples a step."""
         return self.batch_size or max(512, math.ceil(examples / 16))
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What one epoch came to."""
-
-    epoch: int
-    train_loss: float
-    metric: str
-    value: float
-    learning_rate: float
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -152,7 +142,8 @@ def fit(
 
     Args:
         train, validation: positions of examples.
-        metric: for the choice of the epoch: its mean over the targets that have it.
+        metric: for the choice of the epoch, unless the settings name another: its mean over the targets that have it;
+            and for the naming of classes.
         seed: of the order of batches and of dropout.
         report: called after each epoch.
 
@@ -164,7 +155,14 @@ def fit(
     parts = objectives(graph, train, class_weights=settings.class_weights if trained else "none")
     if settings.naming == "weighted":
         parts = tuple(replace(part, naming=part.scale) if part.target.classes else part for part in parts)
-    state = _State(network, settings, steps=settings.epochs * math.ceil(len(train) / settings.step_size(len(train))))
+    state = TrainingState(
+        network,
+        parameter_groups(network, settings),
+        steps=settings.epochs * math.ceil(len(train) / settings.step_size(len(train))),
+        share=settings.share,
+        weight_decay=settings.weight_decay,
+        clip=settings.clip,
+    )
     if not trained:
         return Fitted(network.eval(), _chosen(network, loader, train, validation, parts, settings, metric), (), 0)
     with _deterministic():
@@ -172,7 +170,8 @@ def fit(
         state.generator.manual_seed(seed)
         if checkpoint.exists():
             state.load(checkpoint)
-        sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
+        select = settings.select or metric
+        sign = -1.0 if select in LOWER_IS_BETTER else 1.0
         while len(state.history) < settings.epochs and state.since_best < settings.patience:
             begin, losses = perf_counter(), []
             network.train()
@@ -184,11 +183,12 @@ def fit(
                     )
                 state.step(loss)
                 losses.append(float(loss.detach()))
-            value = selection_score(parts, score(network, loader.exact, validation, parts), graph, validation, metric)
+            said = score(network, loader.exact, validation, parts)
+            value = selection_score(parts, said, graph, validation, select)
             epoch = Epoch(
                 len(state.history) + 1,
                 float(np.mean(losses)),
-                metric,
+                select,
                 value,
                 state.optimizer.param_groups[0]["lr"],
                 perf_counter() - begin,
@@ -308,97 +308,3 @@ def parameter_groups(network: Network, settings: Fitting) -> list[dict[str, Any]
     tuned = {id(part) for group in groups for part in group["params"]}
     own = [part for part in network.parameters() if id(part) not in tuned]
     return [{"params": own, "lr": settings.learning_rate}, *groups]
-
-
-class _State:
-    """All that changes while training; saved as one safetensors file, written aside and renamed."""
-
-    def __init__(self, network: Network, settings: Fitting, *, steps: int) -> None:
-        self.network, self.settings = network, settings
-        self.parameters = list(network.parameters())
-        self.generator = torch.Generator()
-        self.history: list[Epoch] = []
-        self.best: dict[str, Tensor] = {}
-        self.best_value, self.best_epoch = -math.inf, 0
-        if self.parameters:
-            self.optimizer = torch.optim.AdamW(
-                parameter_groups(network, settings), weight_decay=settings.weight_decay, foreach=True
-            )
-            self.schedule = torch.optim.lr_scheduler.LambdaLR(
-                self.optimizer, lambda step: settings.share(step / max(1, steps))
-            )
-
-    @property
-    def since_best(self) -> int:
-        return len(self.history) - self.best_epoch
-
-    def step(self, loss: Tensor) -> None:
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch does not type it
-        torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.clip)
-        self.optimizer.step()
-        self.schedule.step()
-
-    def end_epoch(self, epoch: Epoch, value: float) -> None:
-        self.history.append(epoch)
-        value = -math.inf if math.isnan(value) else value
-        if value > self.best_value or not self.best:
-            self.best_value, self.best_epoch = value, epoch.epoch
-            self.best = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
-
-    def restore_best(self) -> None:
-        self.network.load_state_dict(self.best)
-
-    def save(self, path: Path) -> None:
-        tensors = {f"now/{name}": tensor for name, tensor in self.network.state_dict().items()}
-        tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
-        for place, parameter in enumerate(self.parameters):
-            for name, tensor in self.optimizer.state[parameter].items():
-                tensors[f"adam/{place}/{name}"] = tensor
-        tensors["random/torch"] = torch.get_rng_state()
-        tensors["random/batches"] = self.generator.get_state()
-        told = {
-            "history": json.dumps([epoch.__dict__ for epoch in self.history]),
-            "best": json.dumps([self.best_value, self.best_epoch]),
-            "schedule": json.dumps(self.schedule.last_epoch),
-        }
-        write_tensors(path, tensors, told)
-
-    def load(self, path: Path) -> None:
-        tensors, told = read_tensors(path)
-        try:
-            self.network.load_state_dict(below(tensors, "now/"))
-        except RuntimeError as error:
-            raise TrainingError(f"The checkpoint '{path}' is of another network: {error}") from error
-        self.best = below(tensors, "best/")
-        for place, parameter in enumerate(self.parameters):
-            moments = below(tensors, f"adam/{place}/")
-            if moments:
-                self.optimizer.state[parameter] = moments
-        self.history = [Epoch(**epoch) for epoch in json.loads(told["history"])]
-        self.best_value, self.best_epoch = json.loads(told["best"])
-        self.schedule.last_epoch = json.loads(told["schedule"])
-        for group, rate in zip(self.optimizer.param_groups, self.schedule.base_lrs, strict=True):
-            group["lr"] = rate * self.schedule.lr_lambdas[0](self.schedule.last_epoch)
-        torch.set_rng_state(tensors["random/torch"])
-        self.generator.set_state(tensors["random/batches"])
-
-
-def below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names begin so, named by the rest."""
-    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-def write_tensors(path: Path, tensors: dict[str, Tensor], told: dict[str, str]) -> str:
-    """Write a safetensors file whole or not at all; returns its hash."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(f".{os.getpid()}.part")
-    save_file({name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}, aside, metadata=told)
-    aside.replace(path)
-    return blake2b(path.read_bytes(), digest_size=16).hexdigest()
-
-
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read such a file: tensors and the text beside them."""
-    with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118

@@ -101,3 +101,8 @@ def regression(
 
 
 LOWER_IS_BETTER = frozenset({"log_loss", "calibration_error", "mae", "median_ae", "rmse", "rmsle"})
+METRICS = (
+    *("weighted_f1", "macro_f1", "accuracy", "weighted_precision", "weighted_recall", "r2", "pearson", "spearman"),
+    *sorted(LOWER_IS_BETTER),
+)
+"""What can choose an epoch."""

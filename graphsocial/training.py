@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from graphsocial import runs
+from graphsocial.checkpoints import below, read_tensors, write_tensors
 from graphsocial.errors import TrainingError
 from graphsocial.experiment import Experiment, Prepared, design, make_loader, prepare
 from graphsocial.featurization import Progress
-from graphsocial.fitting import Epoch, Fitted, below, fit, read_tensors, score, write_tensors
+from graphsocial.fitting import Epoch, Fitted, fit, score
 from graphsocial.graph import SocialGraph
 from graphsocial.loaders import Loader
 from graphsocial.models.base import Network

@@ -97,7 +97,7 @@ def tune(
         "features": features,
     }
     base = _check(store, task, space, fixed, options)
-    metric = base.task.selection_metric
+    metric = base.fitting.select or base.task.selection_metric
     told = {name: str(part) if isinstance(part, Range) else list(part) for name, part in space.items()}
     data = store.data_hash(base.dataset)
     study_id = runs.digest([base.config(), seed, told, prune, data, runs.versions()["graphsocial"]])

@@ -53,7 +53,7 @@ LAYERS: list[list[set[str]]] = [
     ],
     [{"sampling"}, {"loaders"}],
     [{"models.base"}, {"models._dialogue", "models._graph_context"}, {"models.*"}],
-    [{"fitting"}],
+    [{"checkpoints"}, {"fitting"}],
     [{"experiment"}],
     [{"training", "estimation", "benchmarking"}],
     [{"prediction"}, {"alternatives", "embedding"}],

@@ -296,6 +296,17 @@ def test_a_model_of_ids_says_that_it_cannot_speak_about_new_users(social: gs.Gra
         gs.predict(social, run)
 
 
+def test_another_metric_may_choose_the_epoch(social: gs.GraphStore) -> None:
+    run = train(social, settings={"select": "log_loss", "epochs": 8})
+    epochs = social.sql("select epoch, metric, value from run_epochs where run_id = ?", [run.id]).fetchall()
+    assert {metric for _, metric, _ in epochs} == {"log_loss"}
+    best = min(epochs, key=lambda row: row[2])
+    assert social.first("select best_epoch from runs where run_id = ?", [run.id]) == (best[0],)
+    assert run.metrics["validation"]["emotion"]["log_loss"] == pytest.approx(best[2], abs=1e-6)
+    with pytest.raises(UnknownNameError, match=r"'f1'.*weighted_f1"):
+        train(social, settings={"select": "f1"})
+
+
 def test_class_weights_are_taken_out_of_the_probabilities(social: gs.GraphStore) -> None:
     """Balanced training must not make rare classes look likely: mean probabilities stay near the shares."""
     run = train(social, settings={"epochs": 10, "class_weights": "balanced"})
