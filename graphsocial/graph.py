@@ -129,6 +129,11 @@ class SocialGraph:
         return self.target.classes
 
     @property
+    def numbers(self) -> tuple[Target, ...]:
+        """The M targets that are numbers."""
+        return tuple(target for target in self.targets if target.kind == "regression")
+
+    @property
     def codes(self) -> Tensor:
         """(P,) the answers to the first target."""
         return self.answers[self.target.name]

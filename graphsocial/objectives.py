@@ -154,6 +154,20 @@ def transformed(target: Target, numbers: Tensor) -> Tensor:
     return torch.log1p(numbers.double()) if target.transform == "log1p" else numbers.double()
 
 
+def number_scales(graph: SocialGraph, train: Tensor) -> Tensor:
+    """(M, 2) mean and deviation, among the training examples, of each of the M numbers that are asked about."""
+    numbers = [Objective.of(graph, target, train).scale for target in graph.numbers]
+    return torch.stack(numbers) if numbers else torch.zeros(0, 2, dtype=torch.float64)
+
+
+def standardised_numbers(graph: SocialGraph, scales: Tensor) -> Tensor:
+    """(P, M) float32: the known answers that are numbers, as `number_scales` says; NaN where there is none."""
+    if not graph.numbers:
+        return torch.zeros(graph.num_examples, 0)
+    told = torch.stack([transformed(target, graph.answers[target.name]) for target in graph.numbers], dim=1)
+    return ((told - scales[:, 0]) / scales[:, 1]).float()
+
+
 def objectives(graph: SocialGraph, train: Tensor, *, class_weights: Weighting = "none") -> tuple[Objective, ...]:
     """The objective of each of the graph's targets."""
     return tuple(Objective.of(graph, target, train, class_weights=class_weights) for target in graph.targets)

@@ -157,13 +157,16 @@ def test_label_history_counts_only_what_is_visible(graph: SocialGraph, roles: Te
     asked = torch.nonzero(roles == 0).squeeze(1)[:40]
     view = View.of(roles, graph.answered, Visibility(), asked)
     prior = torch.full((len(graph.classes),), 1 / len(graph.classes))
-    history = label_history(graph, view, prior)
+    numbers = torch.where(torch.rand(graph.num_examples, 1) < 0.8, torch.randn(graph.num_examples, 1), torch.nan)
+    history = label_history(graph, view, prior, numbers)
     for name, ends in (("user", graph.ends[0]), ("image", graph.ends[1])):
         for node in range(graph.num_nodes[name]):
             rows = torch.nonzero((ends == node) & view.label).squeeze(1)
             counts = torch.bincount(graph.codes[rows], minlength=len(prior))
             share = (counts + 2.0 * prior) / (len(rows) + 2.0)
-            expected = torch.cat([torch.log(share / prior), torch.log1p(torch.tensor([float(len(rows))]))])
+            told = numbers[rows][~torch.isnan(numbers[rows])]
+            mean = told.sum() / (len(told) + 2.0)
+            expected = torch.cat([torch.log(share / prior), torch.log1p(torch.tensor([float(len(rows))])), mean[None]])
             torch.testing.assert_close(history[name][node], expected)
 
 
@@ -182,6 +185,7 @@ def test_edges_show_their_label_only_where_it_is_known(
     for batch in (Neighbours(loader, (5,)) if sampled else loader).batches(train, 50):
         asked = {pairs[p] for p in batch.examples.tolist()}
         layer = batch.layers[0]
+        numbers = known_labels(graph, batch.view, layer, (VIEWS, BACK), (graph.codes + 1.0)[:, None])
         for kind, labels in known_labels(graph, batch.view, layer, (VIEWS, BACK)).items():
             edges = graph.edges[kind]
             ids = torch.arange(len(edges)) if layer.edge_ids is None else layer.edge_ids[kind]
@@ -189,6 +193,7 @@ def test_edges_show_their_label_only_where_it_is_known(
             told = zip(ends[0][ids].tolist(), ends[1][ids].tolist(), labels.tolist(), strict=True)
             wanted = [-1 if (u, i) in asked else known.get((u, i), -1) for u, i, _ in told]
             assert labels.tolist() == wanted
+            assert numbers[kind].squeeze(1).tolist() == [number + 1.0 for number in wanted]
             shown += sum(label >= 0 for label in wanted)
     assert shown
 

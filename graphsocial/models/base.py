@@ -107,6 +107,18 @@ class Model(Protocol):
         ...
 
 
+def class_target(graph: SocialGraph, what: str) -> Target:
+    """The target of what classifies pairs, and may say numbers of them too.
+
+    Raises:
+        InputError: the task asks about nodes, for several classes, or for numbers only.
+    """
+    others = [target.kind for target in graph.targets[1:]]
+    if isinstance(graph.entity, str) or graph.target.kind != "multiclass" or "multiclass" in others:
+        raise InputError(f"'{what}' is for edges with one class each; it does not fit this task.")
+    return graph.target
+
+
 def only_target(graph: SocialGraph, what: str) -> Target:
     """The target of what classifies pairs.
 

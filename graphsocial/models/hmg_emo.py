@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from graphsocial.errors import InputError
 from graphsocial.graph import Canonical, SocialGraph
-from graphsocial.models.base import Insight, Network, of_ends, only_target
+from graphsocial.models.base import Insight, Network, class_target, of_ends
 from graphsocial.nn.aggregation import GraphConv, SageConv, take_rows
 from graphsocial.nn.fusion import AdaptiveCombination, Classifier, Interaction
 from graphsocial.nn.graph_attention import GraphAttention
@@ -25,7 +25,7 @@ from graphsocial.nn.inputs import EdgeInputs, NodeInputs, shown_vectors
 from graphsocial.nn.labelled import LabelMessages
 from graphsocial.nn.normalisation import BatchNormRelu
 from graphsocial.nn.relation import first_rows
-from graphsocial.objectives import class_shares
+from graphsocial.objectives import class_shares, number_scales, standardised_numbers
 from graphsocial.sampling import Batch, Layer, known_labels, label_history
 
 BACKBONES: dict[str, type[nn.Module]] = {"gat": GraphAttention, "sage": SageConv, "graphconv": GraphConv}
@@ -89,19 +89,25 @@ class HmgEmo:
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
         """The untrained network for this graph's types, features and classes."""
-        only_target(graph, "hmg_emo")
-        return HmgEmoNetwork(self, graph, class_shares(graph, train))
+        class_target(graph, "hmg_emo")
+        return HmgEmoNetwork(self, graph, class_shares(graph, train), number_scales(graph, train))
 
 
 class HmgEmoNetwork(Network):
-    """Node inputs → message passing → adaptive combination of the pair's ends → classifier."""
+    """Node inputs → message passing → adaptive combination of the pair's ends → classifier.
+
+    Numbers that are asked about beside the class are further outputs of the classifier; known ones go wherever known
+    classes go.
+    """
 
     prior: Tensor
+    scales: Tensor
 
-    def __init__(self, settings: HmgEmo, graph: SocialGraph, prior: Tensor) -> None:
+    def __init__(self, settings: HmgEmo, graph: SocialGraph, prior: Tensor, scales: Tensor) -> None:
         super().__init__()
         self.settings = settings
         self.register_buffer("prior", prior)
+        self.register_buffer("scales", scales)
         types = tuple(graph.num_nodes)
         known = {*graph.node_features, *graph.tables}
         bare = tuple(name for name in types if name not in known)
@@ -133,14 +139,13 @@ class HmgEmoNetwork(Network):
         self.combination = AdaptiveCombination(ends, mode=settings.combine, mechanism=settings.mechanism)
         labelled = tuple(kind for kind, edges in graph.edges.items() if edges.example is not None)
         self.labelled = (
-            LabelMessages(labelled, settings.node_width, settings.width, len(prior))
+            LabelMessages(labelled, settings.node_width, settings.width, len(prior), len(scales))
             if settings.label_messages
             else None
         )
-        self.interaction = Interaction(ends, settings.interaction, len(prior)) if settings.interaction else None
-        self.classifier = Classifier(
-            self.combination.out_features, settings.width, len(prior), dropout=settings.dropout
-        )
+        outputs = len(prior) + len(scales)
+        self.interaction = Interaction(ends, settings.interaction, outputs) if settings.interaction else None
+        self.classifier = Classifier(self.combination.out_features, settings.width, outputs, dropout=settings.dropout)
 
     def embed(
         self, graph: SocialGraph, batch: Batch, attention: list[dict[Canonical, Tensor]] | None = None
@@ -150,7 +155,8 @@ class HmgEmoNetwork(Network):
         Args:
             attention: filled with the weights of each layer's edges, where the layers attend.
         """
-        x = self._first(graph, batch)
+        numbers = standardised_numbers(graph, self.scales)
+        x = self._first(graph, batch, numbers)
         scores = self._edge_scores(graph)
         shown: dict[Canonical, list[Tensor]] = {}
         first = None if self.skip is None else {name: self.skip(part) for name, part in x.items()}
@@ -172,8 +178,9 @@ class HmgEmoNetwork(Network):
                 attention.append(found)
             out = convolution(x, layer.relations, edge_mask=mask, num_dst=layer.num_dst, **options)
             if self.labelled is not None and depth == 0:
-                labels = known_labels(graph, batch.view, layer, self.labelled.edge_types)
-                out |= {name: out[name] + part for name, part in self.labelled(x, layer.relations, labels).items()}
+                known = [known_labels(graph, batch.view, layer, self.labelled.edge_types, of) for of in (None, numbers)]
+                told = self.labelled(x, layer.relations, *known)
+                out |= {name: out[name] + part for name, part in told.items()}
             before: dict[str, Tensor] = {}
             if first is not None:
                 first = {name: first_rows(part, len(out[name])) for name, part in first.items()}
@@ -208,11 +215,16 @@ class HmgEmoNetwork(Network):
         return {key: [part[place] for part in parts] for place, key in enumerate(folded)}
 
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
-        """(B, K) logits of the batch's pairs."""
+        """(B, K) logits of the batch's pairs, and (B,) of each number."""
         user, image = self._ends(graph, batch)
         joined, _ = self.combination(user, image)
-        logits = self.classifier(joined)
-        return {graph.target.name: logits if self.interaction is None else logits + self.interaction(user, image)}
+        said = self.classifier(joined)
+        if self.interaction is not None:
+            said = said + self.interaction(user, image)
+        numbers = dict(
+            zip((target.name for target in graph.numbers), said[:, len(self.prior) :].unbind(1), strict=True)
+        )
+        return {graph.target.name: said[:, : len(self.prior)], **numbers}
 
     def look(self, graph: SocialGraph, batch: Batch) -> Insight:
         """The pair's ends; α of the edges, from layers that attend; β and 1 - β of eqs. 5-6, where ends are weighed."""
@@ -221,15 +233,15 @@ class HmgEmoNetwork(Network):
         _, beta = self.combination(*ends)
         source, destination = graph.end_types
         return Insight(
-            before=of_ends(self._first(graph, batch), graph, batch),
+            before=of_ends(self._first(graph, batch, standardised_numbers(graph, self.scales)), graph, batch),
             after=torch.cat(ends, dim=1),
             gates={} if beta is None else {f"source {source}": beta, f"destination {destination}": 1 - beta},
             edges=tuple(edges),
         )
 
-    def _first(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
-        """The first hidden state of the nodes that the batch reads."""
-        history = label_history(graph, batch.view, self.prior) if self.settings.history else None
+    def _first(self, graph: SocialGraph, batch: Batch, numbers: Tensor) -> dict[str, Tensor]:
+        """The first hidden state of the nodes that the batch reads; known numbers are (P, M), standardised."""
+        history = label_history(graph, batch.view, self.prior, numbers) if self.settings.history else None
         found: dict[str, Tensor] = self.inputs(graph, batch.rows, history)
         return found
 

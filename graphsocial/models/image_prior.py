@@ -1,4 +1,4 @@
-"""What others felt at the same image: the class shares of the image's training pairs, smoothed."""
+"""What others felt at the same image: the class shares and mean numbers of the image's training pairs, smoothed."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import torch
 from torch import Tensor
 
 from graphsocial.graph import SocialGraph
-from graphsocial.models.base import Network, only_target
-from graphsocial.objectives import class_shares
+from graphsocial.models.base import Network, class_target
+from graphsocial.objectives import class_shares, number_scales, standardised_numbers
 from graphsocial.sampling import Batch
 
 
 @dataclass(frozen=True)
 class ImagePrior:
-    """Per destination (image, business): its visible labels' shares, shrunk towards all pairs' shares.
+    """Per destination (image, business): its visible labels' shares and means, shrunk towards those of all pairs.
 
     Attributes:
-        strength: how many imaginary pairs with the overall shares are added to each image.
+        strength: how many imaginary pairs with the overall shares and means are added to each image.
     """
 
     strength: float = 2.0
@@ -30,27 +30,37 @@ class ImagePrior:
     training: ClassVar[Mapping[str, Any]] = {}
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
-        """Nothing is learnt but the overall shares; an image's labels are looked up when it is asked about."""
-        only_target(graph, "image_prior")
-        return ImagePriorNetwork(class_shares(graph, train), self.strength)
+        """Nothing is learnt but what all pairs say; an image's labels are looked up when it is asked about."""
+        class_target(graph, "image_prior")
+        return ImagePriorNetwork(class_shares(graph, train), number_scales(graph, train), self.strength)
 
 
 class ImagePriorNetwork(Network):
     """A look-up in the labels that the batch may see."""
 
     shares: Tensor
+    scales: Tensor
 
-    def __init__(self, shares: Tensor, strength: float) -> None:
+    def __init__(self, shares: Tensor, scales: Tensor, strength: float) -> None:
         super().__init__()
         self.strength = strength
         self.register_buffer("shares", shares)
+        self.register_buffer("scales", scales)
 
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
-        """(B, K) log smoothed shares."""
+        """(B, K) log smoothed shares, and (B,) smoothed means."""
         images = graph.ends[1][batch.examples]
         seen = torch.nonzero(batch.view.label).squeeze(1)
         classes, size = len(graph.classes), graph.num_nodes[graph.end_types[1]]
         flat = torch.bincount(graph.ends[1][seen] * classes + graph.codes[seen], minlength=size * classes)
         counts = flat.view(size, classes)[images]
         shares = (counts + self.strength * self.shares) / (counts.sum(1, keepdim=True) + self.strength)
-        return {graph.target.name: torch.log(shares)}
+        said = {graph.target.name: torch.log(shares)}
+        for target, numbers in zip(
+            graph.numbers, standardised_numbers(graph, self.scales)[seen].unbind(1), strict=True
+        ):
+            known = torch.nonzero(~torch.isnan(numbers)).squeeze(1)
+            at = graph.ends[1][seen[known]]
+            sums = torch.zeros(size).index_add_(0, at, numbers[known])[images]
+            said[target.name] = sums / (torch.bincount(at, minlength=size)[images] + self.strength)
+        return said

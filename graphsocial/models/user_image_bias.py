@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from graphsocial.graph import SocialGraph
-from graphsocial.models.base import Network, only_target
+from graphsocial.models.base import Network, class_target
 from graphsocial.objectives import class_shares
 from graphsocial.sampling import Batch
 
 
 @dataclass(frozen=True)
 class UserImageBias:
-    """logits = log shares + b_user + b_image; unseen users and images have b = 0.
+    """logits = log shares + b_user + b_image, numbers likewise; unseen users and images have b = 0.
 
     Attributes:
         prior: precision of the Gaussian prior on each b, in units of one observation's log loss.
@@ -36,7 +36,7 @@ class UserImageBias:
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
         """Zero biases for every node."""
-        only_target(graph, "user_image_bias")
+        class_target(graph, "user_image_bias")
         return UserImageBiasNetwork(graph, class_shares(graph, train), self.prior, len(train))
 
 
@@ -48,17 +48,19 @@ class UserImageBiasNetwork(Network):
 
     def __init__(self, graph: SocialGraph, shares: Tensor, prior: float, observations: int) -> None:
         super().__init__()
-        sizes, classes = graph.num_nodes, len(shares)
+        sizes, outputs = graph.num_nodes, len(shares) + len(graph.numbers)
         user, image = graph.end_types
-        self.user = nn.Parameter(torch.zeros(sizes[user], classes))
-        self.image = nn.Parameter(torch.zeros(sizes[image], classes))
+        self.user = nn.Parameter(torch.zeros(sizes[user], outputs))
+        self.image = nn.Parameter(torch.zeros(sizes[image], outputs))
         self.prior, self.observations = prior, observations
         self.register_buffer("shares", shares)
 
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
-        """(B, K)."""
-        user, image = self.user[graph.ends[0][batch.examples]], self.image[graph.ends[1][batch.examples]]
-        return {graph.target.name: torch.log(self.shares) + user + image}
+        """(B, K), and (B,) of each number."""
+        leaning = self.user[graph.ends[0][batch.examples]] + self.image[graph.ends[1][batch.examples]]
+        of_class, of_number = leaning[:, : len(self.shares)], leaning[:, len(self.shares) :].unbind(1)
+        numbers = dict(zip((target.name for target in graph.numbers), of_number, strict=True))
+        return {graph.target.name: torch.log(self.shares) + of_class, **numbers}
 
     def penalty(self) -> Tensor:
         """The negative log prior, per training pair."""

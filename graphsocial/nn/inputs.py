@@ -68,7 +68,8 @@ class NodeInputs(nn.Module):
         )
         self.tables = nn.ModuleDict({name: Linear(table.shape[1], width) for name, table in graph.tables.items()})
         ends = sorted(set(graph.end_types)) if history else []
-        self.history = nn.ModuleDict({name: Linear(len(graph.classes) + 1, width) for name in ends})
+        told = len(graph.classes) + 1 + len(graph.numbers)
+        self.history = nn.ModuleDict({name: Linear(told, width) for name in ends})
         self.ids = nn.ParameterDict(
             {name: nn.Parameter(torch.randn(graph.num_nodes[name], width) * 0.1) for name in ids}
         )

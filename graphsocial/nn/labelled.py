@@ -1,4 +1,4 @@
-"""Messages along labelled edges: what a neighbour is, seen through how the edge to it was labelled."""
+"""Messages along labelled edges: what a neighbour is, seen through how the edge to it was labelled and rated."""
 
 from __future__ import annotations
 
@@ -16,24 +16,34 @@ class LabelMessages(nn.Module):
     r"""The convolution of graph matrix completion, on the edges whose label is known.
 
     Van den Berg, Kipf & Welling 2017 (https://arxiv.org/abs/1706.02263), eqs. 1-2, with one Θ for each edge type and
-    class:
+    class, and one Ψ for each edge type and number that edges may carry beside their class (beyond the paper):
 
-    .. math:: y_i = \sum_r \frac{1}{\sqrt{1 + n_i^r}} \sum_{j \in N_r(i)} \Theta^r_{c(ij)} x_j
+    .. math:: y_i = \sum_r \frac{1}{\sqrt{1 + n_i^r}} \sum_{j \in N_r(i)}
+        \Big(\Theta^r_{c(ij)} + \sum_m z^m_{ij} \Psi^{rm}\Big) x_j
 
-    where c(ij) is the edge's class and n the number of labelled edges into i. It tells *what* a user felt at *which*
-    image, which counts of classes do not. The root keeps both what is usual for a node and how much is known of it.
+    where c(ij) is the edge's class, z its numbers and n the number of labelled edges into i. It tells *what* a user
+    felt at *which* image, which counts of classes do not. The root keeps both what is usual for a node and how much is
+    known of it.
 
     Args:
         edge_types: the relations with labelled edges.
         in_features: D.
         out_features: H.
         classes: K.
+        numbers: M.
     """
 
-    def __init__(self, edge_types: Sequence[CanonicalEtype], in_features: int, out_features: int, classes: int) -> None:
+    def __init__(
+        self,
+        edge_types: Sequence[CanonicalEtype],
+        in_features: int,
+        out_features: int,
+        classes: int,
+        numbers: int = 0,
+    ) -> None:
         super().__init__()
         self.edge_types, self.classes = tuple(edge_types), classes
-        shape = (classes, out_features, in_features)
+        shape = (classes + numbers, out_features, in_features)
         self.weight = nn.ParameterDict({"-".join(kind): nn.Parameter(torch.empty(shape)) for kind in edge_types})
         for parameter in self.weight.values():
             for part in parameter:
@@ -44,6 +54,7 @@ class LabelMessages(nn.Module):
         x: Mapping[str, Tensor],
         relations: Mapping[CanonicalEtype, Relation],
         labels: Mapping[CanonicalEtype, Tensor],
+        numbers: Mapping[CanonicalEtype, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """Compute the messages.
 
@@ -51,6 +62,7 @@ class LabelMessages(nn.Module):
             x: {node_type: (N, D)}
             relations: as for the other layers; those of `edge_types` are used.
             labels: {edge_type: int64 (E,)} the class of each edge, in the caller's order; -1 where none may be seen.
+            numbers: {edge_type: (E, M)} standardised, 0 where unknown or not to be seen.
 
         Returns:
             {node_type: (num_dst, H)} for the types that have such edges.
@@ -59,11 +71,15 @@ class LabelMessages(nn.Module):
         for kind in self.edge_types:
             relation, label = relations[kind], labels[kind]
             theta = self.weight["-".join(kind)]
-            values = (x[kind[0]] @ theta.flatten(0, 1).t()).view(-1, theta.shape[1])  # (N K, H)
+            values = [(x[kind[0]] @ theta[: self.classes].flatten(0, 1).t()).view(-1, theta.shape[1])]  # (N K, H)
             coded = _by_label(relation, label, self.classes)
-            weights = edge_weights(coded, "sum", label >= 0, values.dtype)
-            number = torch.zeros(relation.num_dst).index_add_(0, relation.dst.long(), weights)
-            message = weighted_sum([coded], [weights], [values]) * (1 + number).rsqrt()[:, None]
+            weights = [edge_weights(coded, "sum", label >= 0, values[0].dtype)]
+            count = torch.zeros(relation.num_dst).index_add_(0, relation.dst.long(), weights[0])
+            if numbers is not None:
+                values += [x[kind[0]] @ psi.t() for psi in theta[self.classes :]]  # (N, H) each
+                weights += [one.contiguous() for one in relation.sort(numbers[kind]).unbind(1)]
+            relations_of = [coded, *[relation] * (len(values) - 1)]
+            message = weighted_sum(relations_of, weights, values) * (1 + count).rsqrt()[:, None]
             found[kind[2]] = found[kind[2]] + message if kind[2] in found else message
         return found
 

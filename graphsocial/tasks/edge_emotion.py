@@ -29,12 +29,18 @@ class EdgeEmotion:
     Attributes:
         edge: the edge type, such as `user views image`; by default the only one that has the label column.
         label: the column with the emotions of an edge; a list of words, or one word.
+        also: columns of numbers of the edge that are asked about too, such as valence and arousal: the model learns
+            them beside the emotion, and hears those of other edges. They are answers to the same question: those of
+            an edge are hidden whenever its emotion is, and only pairs with one emotion have any.
+        also_loss: the weight of the loss of each of them beside that of the emotion.
         classes: the classes in order; by default Mikels' eight if all labels are among them, else the labels found.
     """
 
     edge: str | None = None
     label: str = "emotions"
     classes: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    also_loss: float = 0.5
 
     name: ClassVar[str] = "edge-emotion"
     level: ClassVar[Level] = "edge"
@@ -47,6 +53,10 @@ class EdgeEmotion:
         "features-only",
     )
     selection_metric: ClassVar[str] = "weighted_f1"
+
+    def __post_init__(self) -> None:
+        if self.also_loss < 0:
+            raise InputError(f"also_loss is 0 or more, not {self.also_loss}.")
 
     def entity(self, schema: GraphSchema) -> EdgeType:
         """The edge type that is classified.
@@ -83,12 +93,15 @@ class EdgeEmotion:
         """
         edge = self.entity(store.schema)
         kind = next(column.kind for column in edge.columns if column.name == self.label)
+        numbers = {f"number_{place}": quote(name) for place, name in enumerate(self._numbers(edge))}
         column = quote(self.label) if kind == "categories" else f"[{quote(self.label)}::varchar]"
         rows = store.sql(
             Template(text("tasks", "edge_emotion.sql")).substitute(
                 edges=store.visible(edge, dataset=dataset, as_of=as_of),
                 label=f"list_filter({column}, lambda word: word <> '{UNKNOWN}')",
                 time=quote(edge.time) if edge.time else "null::timestamptz",
+                numbers="".join(f"{column}::double as {name}, " for name, column in numbers.items()),
+                means="".join(f"avg({name}) as {name}, " for name in numbers),
             )
         ).to_arrow_table()
         if not rows.num_rows:
@@ -109,10 +122,26 @@ class EdgeEmotion:
             raise DataError(f"Every labelled '{edge}' pair says '{found[0]}'; there is nothing to tell apart.")
         code_of = np.asarray([classes.index(word) for word in words])
         times = rows["time"].cast("timestamp[us]").to_numpy() if edge.time else None
+        codes = np.where(label.is_valid(), code_of[label.indices.fill_null(0)], -1)
+        told = {
+            name: np.where(codes >= 0, rows[number].to_numpy(), np.nan)
+            for name, number in zip(self.also, numbers, strict=True)
+        }
         return Labels(
             src=rows["src"].to_numpy(),
             dst=rows["dst"].to_numpy(),
-            answers={"emotion": np.where(label.is_valid(), code_of[label.indices.fill_null(0)], -1)},
-            targets=(Target("emotion", "multiclass", classes),),
+            answers={"emotion": codes, **told},
+            targets=(
+                Target("emotion", "multiclass", classes),
+                *(Target(name, "regression", weight=self.also_loss) for name in self.also),
+            ),
             times=times,
         )
+
+    def _numbers(self, edge: EdgeType) -> tuple[str, ...]:
+        """The columns of `also`, which are numbers of the edge and not its features."""
+        known = [column.name for column in edge.columns if (column.kind, column.role) == ("number", "label")]
+        for name in self.also:
+            if name not in known:
+                raise UnknownNameError.of(f"number of '{edge}' that is a label", name, known)
+        return self.also

@@ -54,6 +54,28 @@ def test_messages_are_sums_by_label() -> None:
                 torch.testing.assert_close(a, b)
 
 
+def test_numbers_weigh_messages_of_their_own() -> None:
+    _, x, relations, src, dst, label = example()
+    layer = LabelMessages([VIEWS, BACK], 4, 7, CLASSES, numbers=2)
+    numbers = torch.randn(EDGES, 2) * (label >= 0)[:, None]
+    found = layer(x, relations, {VIEWS: label, BACK: label}, {VIEWS: numbers, BACK: numbers})
+    for kind, start, end, count in ((VIEWS, src, dst, IMAGES), (BACK, dst, src, USERS)):
+        theta, h = layer.weight["-".join(kind)], x[kind[0]]
+        matrices = theta[label.clamp_min(0)] * (label >= 0)[:, None, None]
+        matrices = matrices + torch.einsum("em,mhd->ehd", numbers, theta[CLASSES:])
+        messages = torch.einsum("ehd,ed->eh", matrices, h[start])
+        known = torch.zeros(count).index_add_(0, end, (label >= 0).float())
+        wanted = torch.zeros(count, 7).index_add_(0, end, messages) / (1 + known).sqrt()[:, None]
+        torch.testing.assert_close(found[kind[2]], wanted, rtol=1e-4, atol=1e-5)
+        upstream = torch.randn_like(wanted)
+        for mine, theirs in zip(
+            torch.autograd.grad((found[kind[2]] * upstream).sum(), [theta, h], retain_graph=True),
+            torch.autograd.grad((wanted * upstream).sum(), [theta, h], retain_graph=True),
+            strict=True,
+        ):
+            torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
+
+
 def test_a_hidden_label_says_nothing_and_a_shown_one_does() -> None:
     layer, x, relations, src, dst, label = example()
     hidden = label.clone()

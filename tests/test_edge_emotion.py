@@ -1,0 +1,125 @@
+"""Numbers that are asked about beside the emotion: read, learnt, heard along other edges, and hidden with the pair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import polars as pl
+import pytest
+
+import graphsocial as gs
+from graphsocial.auditing import audit
+from graphsocial.errors import InputError, UnknownNameError
+from graphsocial.tasks.edge_emotion import EdgeEmotion
+from graphsocial.types import Column, EdgeType, GraphSchema, NodeType, Target
+
+USER, IMAGE = NodeType("user", (Column("age", "number"),)), NodeType("image", (Column("hue", "number"),))
+RATES = EdgeType(
+    "user",
+    "rates",
+    "image",
+    (
+        Column("emotions", "categories", "label"),
+        Column("valence", "number", "label"),
+        Column("arousal", "number", "label"),
+        Column("seconds", "number"),
+    ),
+)
+SMALL = {"layers": 1, "width": 16, "node_width": 16, "label_messages": True, "interaction": 4, "batch_size": 128}
+USERS, IMAGES = 40, 30
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[gs.GraphStore]:
+    """Two tastes, two kinds of images: the valence of a rating, 1 to 9, is high where they fit; 5 is neutral."""
+    random = np.random.default_rng(0)
+    taste, kind = random.integers(0, 2, USERS), random.integers(0, 2, IMAGES)
+    rows = []
+    for user, image in np.argwhere(random.random((USERS, IMAGES)) < 0.7).tolist():
+        valence = float(np.clip(round(5 + (3 if taste[user] == kind[image] else -3) + random.normal(0, 1.5)), 1, 9))
+        emotion = ["neutral", "positive", "negative"][int(np.sign(valence - 5))]
+        arousal = None if (user + image) % 11 == 0 else abs(valence - 5)
+        rows.append((f"u{user}", f"i{image}", [emotion], valence, arousal, 3.0))
+    rows += [("u0", "i0", ["neutral", "positive"], 6.0, 1.0, 3.0)] * 2
+    names = ["src", "dst", "emotions", "valence", "arousal", "seconds"]
+    with gs.open(tmp_path_factory.mktemp("rated") / "rated.duckdb") as opened:
+        opened.declare(GraphSchema((USER, IMAGE), (RATES,)))
+        ages = {"id": [f"u{n}" for n in range(USERS)], "age": random.uniform(20, 60, USERS)}
+        hues = {"id": [f"i{n}" for n in range(IMAGES)], "hue": random.uniform(0, 1, IMAGES)}
+        opened.write(USER, pl.DataFrame(ages), dataset="rated")
+        opened.write(IMAGE, pl.DataFrame(hues), dataset="rated")
+        opened.write(RATES, pl.DataFrame(rows, schema=names, orient="row"), dataset="rated")
+        yield opened
+
+
+def train(store: gs.GraphStore, model: str | None = None, **settings: object) -> gs.Run:
+    given = SMALL if model is None else {}
+    return gs.train(store, "edge-emotion", model=model, settings={**given, "epochs": 4, **settings})
+
+
+def test_numbers_are_read_beside_the_class(store: gs.GraphStore) -> None:
+    labels = EdgeEmotion(also=("valence", "arousal"), also_loss=0.3).labels(store, "rated")
+    assert labels.targets[1:] == tuple(Target(name, "regression", weight=0.3) for name in ("valence", "arousal"))
+    codes, valence, arousal = (labels.answers[name] for name in ("emotion", "valence", "arousal"))
+    classes = np.asarray(labels.targets[0].classes)[codes]
+    single = codes >= 0
+    assert (~single).sum() == 1 and np.isnan(valence[~single]).all()  # u0 at i0 felt two things
+    assert (
+        np.sign(valence[single] - 5) == [("negative", "neutral", "positive").index(c) - 1 for c in classes[single]]
+    ).all()
+    assert 0 < np.isnan(arousal[single]).sum() < single.sum()
+    alone = EdgeEmotion().labels(store, "rated")
+    assert (alone.answers["emotion"] == codes).all() and set(alone.answers) == {"emotion"}
+
+
+def test_numbers_that_are_no_labels_are_refused(store: gs.GraphStore) -> None:
+    for name in ("seconds", "mood"):
+        with pytest.raises(UnknownNameError, match=f"'{name}'.*arousal"):
+            EdgeEmotion(also=(name,)).labels(store, "rated")
+    with pytest.raises(InputError, match="also_loss"):
+        EdgeEmotion(also_loss=-1)
+
+
+def test_numbers_are_answered_and_hidden_with_the_pair(store: gs.GraphStore) -> None:
+    run = train(store, also="valence,arousal", epochs=15)
+    assert (
+        run.metrics["test"]["valence"]["rmse"]
+        < train(store, "majority", also="valence").metrics["test"]["valence"]["rmse"] - 0.5
+    )
+    found = audit(store, run)
+    assert not found.leaks, found.checks
+    again = store.sql(
+        "select entity_id, other_id, value from predictions where run_id = ? and target = 'valence'", [run.id]
+    )
+    before = sorted(again.fetchall())
+    gs.predict(store, run)
+    after = store.sql(
+        "select entity_id, other_id, value from predictions where run_id = ? and target = 'valence'", [run.id]
+    )
+    assert sorted(after.fetchall()) == before
+
+
+@pytest.mark.parametrize("model", ["majority", "stratified", "image-prior", "features-only", "user-image-bias"])
+def test_every_baseline_answers_numbers_too(store: gs.GraphStore, model: str) -> None:
+    run = train(store, model, also="valence,arousal")
+    assert {*run.metrics["test"]} == {"emotion", "valence", "arousal"}
+    assert np.isfinite(run.metrics["test"]["arousal"]["rmse"])
+
+
+def test_the_mean_of_an_image_is_what_its_visible_ratings_say(store: gs.GraphStore) -> None:
+    run = train(store, "image-prior", also="valence", strength=0.0001)
+    told = store.sql(
+        "select other_id, any_value(value) as said from predictions where run_id = ? and target = 'valence' "
+        "and split = 'test' group by all",
+        [run.id],
+    ).pl()
+    means = store.sql(
+        "select m.other_id, avg(e.valence) as mean from split_members as m join node_user as u on u.id = m.entity_id "
+        "join node_image as i on i.id = m.other_id join edge_user_rates_image as e on e.src = u.idx and e.dst = i.idx "
+        "where m.split_id = ? and m.role = 'train' group by all",
+        [run.split_id],
+    ).pl()
+    both = told.join(means, on="other_id")
+    assert both.height > 20
+    np.testing.assert_allclose(both["said"], both["mean"], atol=0.01)
