@@ -1,0 +1,100 @@
+"""The leaderboards on real data: trained, compared and audited, with every command and what it says, in Markdown.
+
+    GRAPHSOCIAL_DATA=/folder/with/the/data python examples/leaderboards.py affectivedynamics > affectivedynamics.md
+    GRAPHSOCIAL_DATA=/folder/with/the/data python examples/leaderboards.py hin_yelp > hin_yelp.md
+
+Everything is kept in a store beside, `affectivedynamics.duckdb` or another that is named last: what is trained already
+is not trained again, and work that was interrupted goes on. Neither the data nor the splits come with graphsocial; the
+files `examples/NAME.yaml` say where the data is from. A split is a folder `splits/NAME` with the ids of its parts in
+`train.csv`, `val.csv` and `test.csv`, gzipped or not.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import graphsocial as gs
+from graphsocial.auditing import audit
+from graphsocial.cli.main import main as graphsocial
+
+EXAMPLES = Path(__file__).parent
+SETTINGS: dict[str, dict[str, Sequence[str]]] = {
+    "affectivedynamics": {
+        "affectivedynamics_random": (
+            "layers=1",
+            "label_messages=true",
+            "interaction=32",
+            "also=valence,arousal",
+            "select=log_loss",
+        ),
+        "affectivedynamics_unseen_user": ("layers=1", "label_messages=true", "interaction=32", "select=log_loss"),
+    },
+    "hin_yelp": {
+        "hin_yelp_random": ("layers=2", "label_messages=true", "interaction=32", "epochs=20", "select=log_loss"),
+    },
+}
+"""Dataset → split → the settings that its validation part chose."""
+RIVALS = ("user_image_bias", "features_only")
+RUNS = "select run_id from runs where status = 'done' and split = ? and model = ? order by seed, started_at desc"
+AUDITS = (
+    "select model, count(distinct run_id) as runs, count(*) as checks, count(*) filter (verdict = 'leak') as leaks "
+    "from audits join runs using (run_id) where split = 'file:{split}' group by model order by model"
+)
+
+
+def main(dataset: str, store: str | None = None, *, extra: Sequence[str] = ("--seeds", "5")) -> None:
+    """Train, compare and audit on every split of a dataset, and print it all.
+
+    Args:
+        dataset: a key of `SETTINGS`.
+        store: the file; `DATASET.duckdb` by default.
+        extra: further options of every training.
+    """
+    data = Path(os.environ.get("GRAPHSOCIAL_DATA", "data")).resolve()
+    if not (data / dataset).is_dir():
+        sys.exit(f"There is no folder '{data / dataset}': set GRAPHSOCIAL_DATA to the folder that holds {dataset}/.")
+    os.environ["GRAPHSOCIAL_DATA"] = str(data)
+    file = store or f"{dataset}.duckdb"
+    run(file, data, ["ingest", "table", str(EXAMPLES / f"{dataset}.yaml")])
+    for split, settings in SETTINGS[dataset].items():
+        policy = f"file:{data / 'splits' / split}"
+        given = [part for setting in settings for part in ("--set", setting)]
+        run(file, data, ["train", "edge-emotion", "--baselines", *extra, "--split", policy, *given])
+        found = {model: trained(file, split, model) for model in ("hmg_emo", *RIVALS)}
+        ours, rival = found["hmg_emo"][0], found[RIVALS[0]][0]
+        run(file, data, ["compare", ours, rival, "--target", "emotion"])
+        run(file, data, ["audit", ours])
+        with gs.open(file) as opened:
+            for other in {name for names in found.values() for name in names} - {ours}:
+                audit(opened, other, quick=True)
+        run(file, data, ["sql", AUDITS.format(split=split)])
+
+
+def trained(file: str, split: str, model: str) -> list[str]:
+    """The runs of a model on a split, by seed."""
+    with gs.open(file, read_only=True) as store:
+        return [name for (name,) in store.sql(RUNS, [f"file:{split}", model]).fetchall()]
+
+
+def run(file: str, data: Path, arguments: Sequence[str]) -> None:
+    """Give one command to graphsocial, and print it with what it says, the data's folder by its variable's name.
+
+    Raises:
+        SystemExit: the command failed, as an audit does that finds a leak.
+    """
+    words = [f'"{word}"' if " " in word else word for word in arguments]
+    command = " ".join(words).replace(str(data), "$GRAPHSOCIAL_DATA").replace(str(EXAMPLES), "examples")
+    print(f"```console\n$ graphsocial {command}", flush=True)
+    code = graphsocial(["--store", file, *arguments])
+    print("```\n", flush=True)
+    if code:
+        sys.exit(code)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) not in (2, 3) or sys.argv[1] not in SETTINGS:
+        sys.exit(f"Name one of {', '.join(SETTINGS)}, and a store if you like.")
+    main(*sys.argv[1:])
