@@ -17,9 +17,10 @@ from torch import Tensor
 
 from graphsocial.checkpoints import Epoch as Epoch  # it is what training reports
 from graphsocial.checkpoints import TrainingState
+from graphsocial.dealing import Cold
 from graphsocial.errors import InputError, TrainingError, UnknownNameError
 from graphsocial.graph import SocialGraph, is_known
-from graphsocial.loaders import Cold, Loader
+from graphsocial.loaders import Loader
 from graphsocial.metrics import LOWER_IS_BETTER, METRICS
 from graphsocial.models.base import Network
 from graphsocial.nn.kernels import NAMES as KERNELS
@@ -58,7 +59,7 @@ class Fitting:
         kernel: what passes messages along edges: `fused` (the CPU's, compiled), `csr` (torch's sparse products), `dgl`
             (DGL's operators, the reference), or `auto`, the fastest of the first two for where the tensors are.
         cold: the share of users that a training epoch asks about as if they were new, with none of their labels shown
-            (`loaders.Cold`), where pairs are asked about. By default, all where the split keeps users (or images, who
+            (`dealing.Cold`), where pairs are asked about. By default, all where the split keeps users (or images, who
             are then those asked about) out of training, and none elsewhere: training asks as the test will.
         negatives: pairs without an edge per training pair, as one more class `no-edge` (the paper's Table V).
         clip: the largest norm of a step's gradient.

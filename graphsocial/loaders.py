@@ -13,28 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphsocial import dealing
+from graphsocial.dealing import Cold
 from graphsocial.graph import Canonical, SocialGraph
 from graphsocial.nn.relation import Relation
 from graphsocial.sampling import Batch, Layer, View, Visibility, edge_mask
 
 WORTH = 0.5  # a layer is cut down to what a batch needs where that is less than this share of the graph's edges
 AHEAD = 2  # batches that wait, ready, while one is computed
-
-
-@dataclass(frozen=True)
-class Cold:
-    """Nodes that are asked about with all their examples at once, so that the batch shows no answer of theirs.
-
-    Whoever is trained so learns to answer for nodes of which no answer is known (as by the node dropout of Van den
-    Berg, Kipf & Welling 2017, https://arxiv.org/abs/1706.02263, section 3.2).
-
-    Attributes:
-        of: (P,) int64, the node of each example.
-        share: of the nodes, drawn anew for each pass; the examples of the others are dealt out one by one.
-    """
-
-    of: Tensor
-    share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -108,15 +94,12 @@ class FullGraph:
         """Which examples come into a batch together; see `batches`."""
         time = self.graph.example_time
         if self.in_turn and time is not None:
-            parts = list(torch.split(examples[torch.argsort(time[examples], stable=True)], size))
-            return _shuffled(parts, generator)
+            return dealing.in_order(examples, time[examples], size, generator)
         if together is not None:
-            return _deal_groups(examples, together[examples], size, generator)
+            return dealing.by_group(examples, together[examples], size, generator)
         if cold is not None:
-            return _deal_cold(examples, cold.of[examples], cold.share, size, generator)
-        if generator is not None:
-            examples = examples[torch.randperm(len(examples), generator=generator)]
-        return list(torch.split(examples, size))
+            return dealing.by_node(examples, cold.of[examples], cold.share, size, generator)
+        return dealing.one_by_one(examples, size, generator)
 
     def batch(self, asked: Tensor, view: View, *, cut: bool = True) -> Batch:
         """One batch that sees this much.
@@ -313,48 +296,6 @@ def _sorted(relation: Relation, values: Tensor | None) -> Tensor | None:
 
 def _taking(layer: Layer, rows: Mapping[str, Tensor]) -> Layer:
     return Layer(layer.relations, layer.mask, layer.edge_ids, layer.num_dst, rows)
-
-
-def _deal_groups(examples: Tensor, group: Tensor, size: int, generator: torch.Generator | None) -> list[Tensor]:
-    """Whole groups, those of about one size in one batch, so that little is padded; a larger group is a batch alone."""
-    names, group, lengths = torch.unique(group, return_inverse=True, return_counts=True)
-    order = torch.argsort(lengths * len(names) + _ranks(len(names), generator))  # by length, at random among equals
-    batch = torch.empty_like(order)
-    number, filled = 0, 0
-    for name, length in zip(order.tolist(), lengths[order].tolist(), strict=True):
-        if filled and filled + length > size:
-            number, filled = number + 1, 0
-        batch[name] = number
-        filled += length
-    of = torch.argsort(batch[group], stable=True)
-    return _shuffled(list(torch.split(examples[of], torch.bincount(batch[group]).tolist())), generator)
-
-
-def _deal_cold(
-    examples: Tensor, node: Tensor, share: float, size: int, generator: torch.Generator | None
-) -> list[Tensor]:
-    """Units in random order, cut where the next `size` examples are full: a node with all its examples, or an example.
-
-    So there are at most as many batches as if all examples were dealt out one by one.
-    """
-    names, node = torch.unique(node, return_inverse=True)
-    drawn = _ranks(len(names), generator) < round(share * len(names))
-    unit = torch.where(drawn[node], node, len(names) + torch.arange(len(examples)))
-    _, unit, lengths = torch.unique(unit, return_inverse=True, return_counts=True)
-    order = torch.argsort(_ranks(len(lengths), generator))
-    batch = torch.empty_like(order)
-    batch[order] = (torch.cumsum(lengths[order], 0) - lengths[order]) // size
-    counts = torch.bincount(batch[unit])
-    return list(torch.split(examples[torch.argsort(batch[unit], stable=True)], counts[counts > 0].tolist()))
-
-
-def _ranks(count: int, generator: torch.Generator | None) -> Tensor:
-    return torch.randperm(count, generator=generator) if generator else torch.arange(count)
-
-
-def _shuffled(parts: list[Tensor], generator: torch.Generator | None) -> list[Tensor]:
-    order = torch.randperm(len(parts), generator=generator).tolist() if generator else range(len(parts))
-    return [parts[place] for place in order]
 
 
 def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:

@@ -51,7 +51,7 @@ LAYERS: list[list[set[str]]] = [
         {"nn.graph_attention"},
         {"nn"},
     ],
-    [{"sampling"}, {"loaders"}],
+    [{"sampling", "dealing"}, {"loaders"}],
     [{"models.base"}, {"models._dialogue", "models._graph_context"}, {"models.*"}],
     [{"checkpoints"}, {"fitting"}],
     [{"experiment"}],
