@@ -14,6 +14,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import graphsocial as gs
@@ -82,14 +84,16 @@ def trained(file: str, split: str, model: str) -> list[str]:
 def run(file: str, data: Path, arguments: Sequence[str]) -> None:
     """Give one command to graphsocial, and print it with what it says, the data's folder by its variable's name.
 
+    Of trainings the leaderboards are printed, and not the runs one by one, which the store has.
+
     Raises:
         SystemExit: the command failed, as an audit does that finds a leak.
     """
     words = [f'"{word}"' if " " in word else word for word in arguments]
     command = " ".join(words).replace(str(data), "$GRAPHSOCIAL_DATA").replace(str(EXAMPLES), "examples")
-    print(f"```console\n$ graphsocial {command}", flush=True)
-    code = graphsocial(["--store", file, *arguments])
-    print("```\n", flush=True)
+    with redirect_stdout(StringIO()) as told:
+        code = graphsocial(["--store", file, *arguments])
+    print(f"```console\n$ graphsocial {command}\n{told.getvalue().partition('Runs')[0].strip()}\n```\n", flush=True)
     if code:
         sys.exit(code)
 

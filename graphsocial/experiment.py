@@ -28,7 +28,7 @@ from graphsocial.sampling import Visibility
 from graphsocial.splits import ROLES, SplitPolicy
 from graphsocial.sql import quote, utc
 from graphsocial.store import GraphStore
-from graphsocial.tabular import Tabular
+from graphsocial.tabular import KINDS, Tabular
 from graphsocial.tasks.base import Labels, Task
 from graphsocial.types import EdgeType, NodeType
 
@@ -353,15 +353,17 @@ def columns_for(store: GraphStore, experiment: Experiment, entity: NodeType | Ed
     entries: list[NodeType | EdgeType] = [node for node in schema.nodes if node.name in names or node == entity]
     entries += [entity] if isinstance(entity, EdgeType) else []
     columns = {f"{e}.{c.name}": (e, c) for e in entries for c in e.columns if c.kind in DEFAULT_ENCODERS}
-    ready = {f"{e}.{c.name}" for e in entries for c in e.columns if c.kind == "vector"}
+    ready: dict[str, str] = {f"{e}.{c.name}": c.kind for e in entries for c in e.columns if c.kind == "vector"}
+    nodes = [node for node in entries if isinstance(node, NodeType)]
+    ready |= {f"{e}.{c.name}": c.kind for e in nodes for c in e.columns if c.kind in KINDS and c.role == "feature"}
     for name, spec in experiment.features.items():
         if name not in {*columns, *ready, *_node_types(store)}:
             known = ", ".join(sorted({*columns, *ready}))
-            raise InputError(f"There is no text or image column, and no node type, '{name}'; columns: {known}.")
+            raise InputError(f"There is no column to use or leave out, and no node type, '{name}'; columns: {known}.")
         if name in _node_types(store) and spec is None:
             raise InputError(f"'{name}' is a node type; leave out its columns one by one, such as '{name}.COLUMN'.")
         if name in ready and spec is not None:
-            raise InputError(f"'{name}' is a vector already; it takes no encoder, but none, which leaves it out.")
+            raise InputError(f"'{name}' is a {ready[name]}; it takes no encoder, but none, which leaves it out.")
     found: list[tuple[str, Featurizer]] = []
     read = getattr(experiment.model, "reads", ("nodes", "edges"))
     for name, (entry, column) in columns.items():

@@ -267,7 +267,7 @@ def build(
         both_ways: give edges between nodes of one type (contacts) a reverse relation as well, unless they already run
             both ways. Edges between different types always have one.
         as_of: only what had happened by then.
-        leave_out: columns of vectors that are not used, such as `image.vector`.
+        leave_out: columns of nodes that are not used, such as `image.vector` or `user.age`.
 
     Raises:
         DataError: a node type has no rows as of then.
@@ -288,15 +288,16 @@ def build(
         uses.setdefault(use.entry.table, []).append(use)
     node_features: dict[str, list[Feature]] = {}
     for name, node in nodes.items():
-        rows = _rows(store, node, dataset, as_of, ["id", *_inputs(node)])
+        kept = replace(node, columns=tuple(c for c in node.columns if f"{name}.{c.name}" not in leave_out))
+        rows = _rows(store, node, dataset, as_of, ["id", *_inputs(kept)])
         if not rows.num_rows and name in ends:
             raise DataError(f"'{dataset}' has no '{name}' nodes{f' as of {as_of}' if as_of else ''}.")
         idx[name] = rows["idx"].to_numpy()
         ids[name] = rows["id"].to_numpy()
         node_features[name] = [encoded(store, use, dataset, idx[name]) for use in uses.get(node.table, ())]
         if name not in lending:
-            node_features[name] += [part for part in came_along(node, rows) if part.name not in leave_out]
-            plain[name] = (node, pl.DataFrame(rows.select(["idx", *_inputs(node, *KINDS)])))
+            node_features[name] += came_along(kept, rows)
+            plain[name] = (kept, pl.DataFrame(rows.select(["idx", *_inputs(kept, *KINDS)])))
     edges: dict[Canonical, Edges] = {}
     edge_features: dict[Canonical, tuple[Feature, ...]] = {}
     pair_key = labels.src if labels.dst is None else _key(labels.src, labels.dst)

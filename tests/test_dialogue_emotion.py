@@ -227,7 +227,7 @@ def test_a_modality_that_is_missing_has_no_influence(store: gs.GraphStore) -> No
         store, design(store, "dialogue-emotion", split="column:split", features={"segment.audio_vector": None})
     )
     assert [feature.name for feature in silent.graph.node_features["segment"]] == ["segment.text_vector"]
-    with pytest.raises(InputError, match=r"'segment.audio_vector' is a vector already"):
+    with pytest.raises(InputError, match=r"'segment.audio_vector' is a vector; it takes no encoder"):
         prepare(store, design(store, "dialogue-emotion", features={"segment.audio_vector": "audio"}))
     only = replace(MODELS[0], modalities=("audio",)).build(graph, rows, seed=0)
     assert only.dialogues.names == ("audio",)

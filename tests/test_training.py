@@ -17,8 +17,10 @@ from conftest import IMAGE, USER, VIEWS
 
 import graphsocial as gs
 from graphsocial import runs
+from graphsocial.checkpoints import read_tensors, write_tensors
 from graphsocial.errors import DataError, InputError, TrainingError, UnknownNameError
-from graphsocial.fitting import Fitting, fit, read_tensors, write_tensors
+from graphsocial.experiment import design, prepare
+from graphsocial.fitting import Fitting, fit
 from graphsocial.plugins import names
 from graphsocial.tasks.edge_emotion import EdgeEmotion
 from graphsocial.types import GraphSchema
@@ -294,6 +296,21 @@ def test_a_model_of_ids_says_that_it_cannot_speak_about_new_users(social: gs.Gra
     social.write(USER, pl.DataFrame({"id": ["late"]}), dataset="small")
     with pytest.raises(InputError, match="Train again"):
         gs.predict(social, run)
+
+
+def test_columns_of_nodes_can_be_left_out(social: gs.GraphStore) -> None:
+    without = gs.train(social, "edge-emotion", settings=SMALL, features={**HASHED, "user.age": None})
+    rows = social.first("select count(*) from predictions where run_id = ?", [without.id])
+    assert gs.predict(social, without) == rows[0]
+    assert probabilities(social, without) != probabilities(social, train(social))
+    graph = prepare(social, design(social, "edge-emotion", features={**HASHED, "user.age": None})).graph
+    assert [column.name for column in graph.plain["user"][0].columns] == ["city"]
+    for name, spec, told in (
+        ("user.age", "hash_text", "it takes no encoder"),
+        ("user.wage", None, "columns: .*user.age"),
+    ):
+        with pytest.raises(InputError, match=told):
+            gs.train(social, "edge-emotion", settings=SMALL, features={**HASHED, name: spec})
 
 
 def test_another_metric_may_choose_the_epoch(social: gs.GraphStore) -> None:
