@@ -58,12 +58,11 @@ LAYERS: list[list[set[str]]] = [
     [{"training", "estimation", "benchmarking"}],
     [{"prediction"}, {"alternatives", "embedding"}],
     [{"trials"}, {"tuning"}],
-    [{"reproduction.base"}, {"reproduction._plan"}, {"reproduction"}, {"reproduction.*"}, {"analysis.base"}],
-    [{"prediction"}, {"alternatives"}],
+    [{"reproduction.base"}, {"reproduction._plan"}, {"reproduction"}, {"reproduction.*"}],
     [{f"explanation.{name}"} for name in ("ablation", "attribution", "neighbourhoods", "sequences")]
     + [{"explanation"}],
-    [{"reproduction.base"}, {"reproduction.*"}, {"analysis.base"}],
     [
+        {"analysis.base"},
         {"analysis"},
         {"analysis._measures"},
         {"analysis._assortativity", "analysis._averages", "analysis._files"},
@@ -101,6 +100,11 @@ def modules() -> dict[str, Path]:
             found[name.removesuffix(".__init__").removesuffix("__init__").removesuffix(".")] = path
     found.pop("", None)
     return found
+
+
+def test_every_place_is_named_once() -> None:
+    named = [name for parts in LAYERS for names in parts for name in names]
+    assert sorted(named) == sorted(set(named))
 
 
 def place(name: str) -> tuple[int, int]:
