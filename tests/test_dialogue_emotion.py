@@ -22,6 +22,8 @@ from graphsocial.models.base import Network
 from graphsocial.models.lstm import Lstm
 from graphsocial.models.msa import Msa
 from graphsocial.models.tmsam import Tmsam
+from graphsocial.reproduction import compare_data
+from graphsocial.reproduction.base import Data
 from graphsocial.splits import ROLES
 
 DIALOGUES = 60
@@ -104,6 +106,11 @@ def test_context_decides_and_both_answers_become_rows(store: gs.GraphStore) -> N
     after = store.sql("select * from predictions where run_id = ? and split = 'test' order by all", [run.id]).pl()
     assert after["label"].equals(before["label"])
     assert after["confidence"].to_numpy() == pytest.approx(before["confidence"].to_numpy(), abs=1e-5)
+
+
+def test_data_with_columns_for_reference_is_not_called_synthetic(store: gs.GraphStore) -> None:
+    same, sentence = compare_data(store, Data("six datasets", {"segment": 7}), "talks")
+    assert not same and sentence.startswith("'talks' is not the paper's six datasets"), sentence
 
 
 def test_words_are_read_as_the_model_is_told(store: gs.GraphStore) -> None:
