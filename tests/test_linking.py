@@ -132,9 +132,6 @@ def test_what_cannot_be_linked_is_an_error(store: gs.GraphStore, tmp_path: Path)
         gs.link(store, "post", "mesage")
     with pytest.raises(InputError, match="takes no encoder"):
         gs.link(store, "post", {"vector": "hash_text"})
-    with pytest.raises(InputError, match="gives sequences of vectors"):
-        (tmp_path / "words.txt").write_text("word1 0.5 1.0\nmore 1.0 0.0\n")
-        gs.link(store, "post", {"message": f"static_vectors:{tmp_path}/words.txt,pooling=tokens"})
     for settings, told in (
         ({"k": 0}, "k is 1 to 1000"),
         ({"minimum": 2.0}, "minimum is a cosine"),
@@ -154,3 +151,10 @@ def test_what_cannot_be_linked_is_an_error(store: gs.GraphStore, tmp_path: Path)
     store.close()
     with gs.open(tmp_path / "s.duckdb", read_only=True) as shut, pytest.raises(StoreError, match="reading only"):
         gs.link(shut, "post", "vector")
+
+
+def test_sequences_cannot_be_linked(store: gs.GraphStore, tmp_path: Path) -> None:
+    pytest.importorskip("gensim", reason="static vectors need graphsocial[word-vectors]")
+    (tmp_path / "words.txt").write_text("word1 0.5 1.0\nmore 1.0 0.0\n")
+    with pytest.raises(InputError, match="gives sequences of vectors"):
+        gs.link(store, "post", {"message": f"static_vectors:{tmp_path}/words.txt,pooling=tokens"})

@@ -223,6 +223,17 @@ def test_what_goes_beyond_the_paper_trains_and_predicts(social: gs.GraphStore, l
     assert probabilities(social, run) == told
 
 
+def test_one_type_has_learned_vectors(social: gs.GraphStore) -> None:
+    run = train(social, settings={"identity": "image"})
+    (notes,) = social.first("select notes from runs where run_id = ?", [run.id]) or ([],)
+    assert "transductive" in notes
+    weights, _ = read_tensors(runs.folder(social, run.id) / "weights.safetensors")
+    (count,) = social.first("select count(*) from node_image") or (0,)
+    assert [len(table) for name, table in weights.items() if ".ids." in name] == [count]
+    with pytest.raises(UnknownNameError, match=r"'imgae'.*Did you mean 'image'"):
+        train(social, settings={"identity": "imgae"})
+
+
 @pytest.mark.parametrize("loader", ["full", "sampled"])
 def test_negative_samples_are_one_more_class(social: gs.GraphStore, loader: str) -> None:
     run = train(social, settings={"negatives": 0.5, "loader": loader})

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from graphsocial.errors import InputError
+from graphsocial.errors import InputError, UnknownNameError
 from graphsocial.graph import Canonical, SocialGraph
 from graphsocial.models.base import Insight, Network, class_target, of_ends
 from graphsocial.nn.aggregation import GraphConv, SageConv, take_rows
@@ -55,9 +55,10 @@ class HmgEmo:
             (`nn.labelled`; beyond the paper).
         interaction: rank of a product of the two ends that is added to the logits; 0 for none (beyond the paper).
         identity: learned vectors for each node of `none`, `context` (types without any features that nothing is asked
-            about, such as categories and cities), `bare` (all types without any features), or `all` types. For types
-            that are asked about, beside `history`, they let a network that trains long infer a hidden label from what
-            is missing: watch the log loss.
+            about, such as categories and cities), `bare` (all types without any features), `all` types, or one type by
+            its name, such as `image` where a few images are seen by many. For types that are asked about, beside
+            `history`, they let a network that trains long infer a hidden label from what is missing: watch the log
+            loss.
     """
 
     backbone: Literal["gat", "sage", "graphconv"] = "gat"
@@ -75,7 +76,7 @@ class HmgEmo:
     residual: bool = True
     label_messages: bool = False
     interaction: int = 0
-    identity: Literal["none", "context", "bare", "all"] = "none"
+    identity: str = "none"
 
     training: ClassVar[Mapping[str, Any]] = {}
 
@@ -112,7 +113,10 @@ class HmgEmoNetwork(Network):
         known = {*graph.node_features, *graph.tables}
         bare = tuple(name for name in types if name not in known)
         around = tuple(name for name in bare if name not in graph.end_types)
-        ids = {"none": (), "context": around, "bare": bare, "all": types}[settings.identity]
+        named = {"none": (), "context": around, "bare": bare, "all": types} | {name: (name,) for name in types}
+        if settings.identity not in named:
+            raise UnknownNameError.of("identity", settings.identity, named)
+        ids = named[settings.identity]
         self.transductive = not {*ids}.isdisjoint(graph.end_types)
         self.inputs = NodeInputs(
             graph, settings.node_width, history=settings.history, ids=ids, dropout=settings.dropout
