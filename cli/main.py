@@ -205,7 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         return _interrupted(str(stop))
     except Exception as error:
-        return _interrupted() if str(error) in INTERRUPTIONS else _explain(error)
+        return _interrupted() if _was_stopped(error) else _explain(error)
 
 
 def _invoke(arguments: list[str]) -> int:
@@ -216,6 +216,15 @@ def _invoke(arguments: list[str]) -> int:
     except typer.Exit as stop:
         return stop.exit_code
     return 0
+
+
+def _was_stopped(error: BaseException | None) -> bool:
+    """Whether it is Ctrl-C after passing DuckDB, or what went wrong while that was being dealt with."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt) or str(error) in INTERRUPTIONS:
+            return True
+        error = error.__context__
+    return False
 
 
 def _interrupted(then: str = "") -> int:

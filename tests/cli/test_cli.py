@@ -269,6 +269,17 @@ def test_ctrl_c_inside_duckdb(call: Call, trained: Path, monkeypatch: pytest.Mon
     assert call("sql", "select 1", "--store", trained) == (130, "", "Interrupted.\n")
 
 
+def test_ctrl_c_while_the_store_is_busy(call: Call, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise RuntimeError("connection is busy with another call")  # as DuckDB says when it is closed just then
+
+    monkeypatch.setattr("graphsocial.store.GraphStore.sql", stop)
+    assert call("sql", "select 1", "--store", trained) == (130, "", "Interrupted.\n")
+
+
 def test_ctrl_c_while_training_says_how_to_go_on(call: Call, fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
