@@ -26,10 +26,10 @@ EXAMPLES = Path(__file__).parent
 LEFT_OUT = ["race", "education", "region", "residence", "marital_status", "income", "smartphone_hours"]
 OPTIONS = {
     "affectivedynamics": {
-        "affectivedynamics_random": "--set layers=1 --set label_messages=true --set interaction=32 "
-        "--set also=valence,arousal --set select=log_loss",
+        "affectivedynamics_random": "--epochs 100 --set layers=1 --set label_messages=true --set interaction=64 "
+        "--set identity=image --set dropout=0.35 --set also=valence,arousal --set select=log_loss",
         "affectivedynamics_unseen_user": "--set layers=1 --set label_messages=true --set interaction=32 "
-        "--set select=log_loss " + " ".join(f"--features user.{name}=none" for name in LEFT_OUT),
+        "--set identity=image --set select=log_loss " + " ".join(f"--features user.{name}=none" for name in LEFT_OUT),
     },
     "hin_yelp": {
         "hin_yelp_random": "--epochs 20 --set layers=2 --set label_messages=true --set interaction=32 "
@@ -51,7 +51,7 @@ def main(dataset: str, store: str | None = None, *, extra: Sequence[str] = ("--s
     Args:
         dataset: a key of `OPTIONS`.
         store: the file; `DATASET.duckdb` by default.
-        extra: further options of every training.
+        extra: further options of every training, which come last and so count.
     """
     data = Path(os.environ.get("GRAPHSOCIAL_DATA", "data")).resolve()
     if not (data / dataset).is_dir():
@@ -61,7 +61,7 @@ def main(dataset: str, store: str | None = None, *, extra: Sequence[str] = ("--s
     run(file, data, ["ingest", "table", str(EXAMPLES / f"{dataset}.yaml")])
     for split, options in OPTIONS[dataset].items():
         policy = f"file:{data / 'splits' / split}"
-        run(file, data, ["train", "edge-emotion", "--baselines", *extra, "--split", policy, *options.split()])
+        run(file, data, ["train", "edge-emotion", "--baselines", "--split", policy, *options.split(), *extra])
         found = {model: trained(file, split, model) for model in ("hmg_emo", *RIVALS)}
         ours, rival = found["hmg_emo"][0], found[RIVALS[0]][0]
         run(file, data, ["compare", ours, rival, "--target", "emotion"])
