@@ -5,7 +5,9 @@ Encoders of tokens or frames give a sequence of vectors in the place of one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 
 import numpy as np
@@ -21,8 +23,9 @@ from graphsocial.errors import DataError
 from graphsocial.feature_sets import read_sequences
 from graphsocial.featurization import FeatureUse
 from graphsocial.featurizers.base import Tunable
+from graphsocial.sql import quote
 from graphsocial.store import GraphStore
-from graphsocial.types import NodeType
+from graphsocial.types import EdgeType, NodeType
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class Feature:
 
     def first(self, count: int) -> Feature:
         """The same for the first rows only."""
-        return Feature(self.name, self.vectors, self.index[:count], self.offsets)
+        return replace(self, index=self.index[:count])
 
     def padded(self, sequences: Tensor) -> tuple[Tensor, Tensor]:
         """These sequences (n,) side by side: (n, T, D), zeros behind the end of each, and (n, T) bool, the mask.
@@ -89,6 +92,19 @@ def in_order(rows: pa.Table, by: str = "idx") -> pa.Table:
     """The rows by ascending `by`. They mostly lie so in the file already, and a look costs less than a sort."""
     values = rows[by].to_numpy()
     return rows if (values[1:] > values[:-1]).all() else rows.sort_by(by)
+
+
+def visible_rows(
+    store: GraphStore,
+    entry: NodeType | EdgeType,
+    dataset: str,
+    columns: Sequence[str] = (),
+    as_of: datetime | None = None,
+) -> pa.Table:
+    """`idx` and these columns of the visible rows, by ascending `idx`."""
+    visible = store.visible(entry, dataset=dataset, as_of=as_of)
+    chosen = ", ".join(["idx", *(quote(name) for name in columns)])
+    return in_order(store.sql(f"select {chosen} from ({visible})").to_arrow_table())
 
 
 def tensor(column: pa.ChunkedArray | pa.Array) -> Tensor:

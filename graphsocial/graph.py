@@ -19,9 +19,8 @@ from torch import Tensor
 
 from graphsocial.errors import DataError
 from graphsocial.feature_tensors import Feature as Feature  # it is part of the graph
-from graphsocial.feature_tensors import came_along, encoded, in_order, mean_over, table_of, tensor
+from graphsocial.feature_tensors import came_along, encoded, mean_over, table_of, tensor, visible_rows
 from graphsocial.featurization import FeatureUse
-from graphsocial.sql import quote
 from graphsocial.store import GraphStore
 from graphsocial.tabular import KINDS, Tabular
 from graphsocial.tasks.base import Context, Labels
@@ -289,7 +288,7 @@ def build(
     node_features: dict[str, list[Feature]] = {}
     for name, node in nodes.items():
         kept = replace(node, columns=tuple(c for c in node.columns if f"{name}.{c.name}" not in leave_out))
-        rows = _rows(store, node, dataset, as_of, ["id", *_inputs(kept)])
+        rows = visible_rows(store, node, dataset, ["id", *_inputs(kept)], as_of)
         if not rows.num_rows and name in ends:
             raise DataError(f"'{dataset}' has no '{name}' nodes{f' as of {as_of}' if as_of else ''}.")
         idx[name] = rows["idx"].to_numpy()
@@ -304,7 +303,7 @@ def build(
     reference = None
     for edge in wanted:
         optimal = [c.name for c in edge.columns if edge == entity and (c.name, c.role) == ("optimal", "reference")]
-        rows = _rows(store, edge, dataset, as_of, ["src", "dst", *([edge.time] if edge.time else []), *optimal])
+        rows = visible_rows(store, edge, dataset, ["src", "dst", *([edge.time] if edge.time else []), *optimal], as_of)
         src, dst = (_local(tensor(rows[key]), idx[end]) for key, end in (("src", edge.src), ("dst", edge.dst)))
         if edge.src in lending or edge.dst in lending:
             for here, there, a, b in ((edge.src, edge.dst, src, dst), (edge.dst, edge.src, dst, src)):
@@ -351,15 +350,6 @@ def build(
 def _inputs(node: NodeType, *kinds: str) -> list[str]:
     """The columns of these kinds that models may see; by default all that are numbers, categories or vectors."""
     return [c.name for c in node.columns if c.role == "feature" and c.kind in (kinds or (*KINDS, "vector"))]
-
-
-def _rows(
-    store: GraphStore, entry: NodeType | EdgeType, dataset: str, as_of: datetime | None, columns: Sequence[str]
-) -> pa.Table:
-    """`idx` and these columns of the visible rows, by ascending `idx`."""
-    visible = store.visible(entry, dataset=dataset, as_of=as_of)
-    chosen = ", ".join(["idx", *(quote(name) for name in columns)])
-    return in_order(store.sql(f"select {chosen} from ({visible})").to_arrow_table())
 
 
 def _key(src: NDArray[np.int64], dst: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -16,10 +16,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from graphsocial.errors import DataError, InputError, StoreError, UnknownNameError
-from graphsocial.feature_tensors import Feature, came_along, encoded, in_order
+from graphsocial.feature_tensors import Feature, came_along, encoded, visible_rows
 from graphsocial.featurization import ENCODABLE, Progress, featurize
 from graphsocial.similarity import nearest
-from graphsocial.sql import quote
 from graphsocial.store import GraphStore
 from graphsocial.types import Column, EdgeType, GraphSchema, NodeType
 
@@ -131,7 +130,7 @@ def link(
     if made is None and len(store.span(edge, dataset)):
         raise InputError(f"'{edge}' came with '{dataset}'; give these edges another name, such as --relation alike.")
     vectors = _vectors(store, entry, asked.by, dataset, progress)
-    rows = _rows(store, entry, dataset, ["id"] if entry.time is None else ["id", entry.time])
+    rows = visible_rows(store, entry, dataset, ["id"] if entry.time is None else ["id", entry.time])
     there = vectors.any(1)
     times = None
     if entry.time is not None:
@@ -188,12 +187,12 @@ def _vectors(
         if columns[name].kind == "vector":
             if encoder is not None:
                 raise InputError(f"'{entry}.{name}' is a vector already; it takes no encoder.")
-            features += came_along(NodeType(entry.name, (columns[name],)), _rows(store, entry, dataset, [name]))
+            features += came_along(NodeType(entry.name, (columns[name],)), visible_rows(store, entry, dataset, [name]))
             continue
         (report,) = featurize(store, f"{entry}.{name}", encoder, dataset=dataset, progress=progress)
         if report.use.sequences:
             raise InputError(f"{report.encoder} gives sequences of vectors; similarity is between single ones.")
-        features.append(encoded(store, report.use, dataset, _rows(store, entry, dataset, [])["idx"].to_numpy()))
+        features.append(encoded(store, report.use, dataset, visible_rows(store, entry, dataset)["idx"].to_numpy()))
     parts = []
     for feature in features:
         part = feature.vectors.new_zeros(len(feature.index), feature.vectors.shape[1])
@@ -202,11 +201,6 @@ def _vectors(
     if not parts:
         raise DataError(f"None of the columns {', '.join(by)} of '{entry}' has a vector.")
     return normalize(torch.cat(parts, dim=1), dim=1)
-
-
-def _rows(store: GraphStore, entry: NodeType, dataset: str, columns: list[str]) -> pa.Table:
-    chosen = ", ".join(["idx", *(quote(name) for name in columns)])
-    return in_order(store.sql(f"select {chosen} from ({store.visible(entry, dataset=dataset)})").to_arrow_table())
 
 
 def _key(asked: Linking, vectors: Tensor, there: Tensor, times: Tensor | None) -> str:
