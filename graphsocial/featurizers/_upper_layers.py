@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -90,6 +91,22 @@ class Projected(nn.Module):
         return vectors
 
 
+def check_depth(tune: int, count: int, what: str) -> None:
+    """Raise `InputError` where more layers are to be trained than there are."""
+    if tune > count:
+        raise InputError(f"tune = {tune}, but {what} has {count} layers; use 1 to {count}.")
+
+
+def states_under(found: Sequence[Tensor], tune: int, what: str) -> Tensor:
+    """What goes into the last `tune` layers, of a transformer's hidden states: those of its embedding and each layer.
+
+    Raises:
+        InputError: the model has fewer layers.
+    """
+    check_depth(tune, len(found) - 1, what)
+    return found[len(found) - 1 - tune]
+
+
 def layers_of(model: Any, tune: int) -> nn.ModuleList:
     """Copies of the last `tune` layers of a transformers model, ready to be trained.
 
@@ -98,11 +115,10 @@ def layers_of(model: Any, tune: int) -> nn.ModuleList:
         FeatureError: it has no plain stack of them.
     """
     count = model.config.num_hidden_layers
+    check_depth(tune, count, type(model).__name__)
     stack = next((m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == count), None)
     if stack is None:
         raise FeatureError(_cannot(type(model).__name__))
-    if tune > count:
-        raise InputError(f"tune = {tune}, but {type(model).__name__} has {count} layers; use 1 to {count}.")
     return nn.ModuleList([deepcopy(layer).train().requires_grad_(True) for layer in stack[count - tune :]])
 
 

@@ -210,14 +210,17 @@ class _Loaded:
         """(B, T, D) the states under the last `above` layers of a tower, and (B, T) bool, which of them are there."""
         import torch
 
+        from graphsocial.featurizers._upper_layers import states_under
+
+        what = f"the {tower} tower"
         with torch.inference_mode():
             if tower == "text":
                 given = self._tokens(items)
                 found = self.tower(tower)(**given, output_hidden_states=True).hidden_states
-                return found[len(found) - 1 - above], given["attention_mask"].bool()
+                return states_under(found, above, what), given["attention_mask"].bool()
             pixels = torch.stack(items).to(self.model.device)
             found = self.tower(tower)(pixels, output_hidden_states=True).hidden_states
-            states = found[len(found) - 1 - above]
+            states = states_under(found, above, what)
             return states, torch.ones(states.shape[:2], dtype=torch.bool)
 
     def _tokens(self, texts: list[str]) -> Any:

@@ -165,12 +165,14 @@ class Sentence:
         """(S, T, D) what goes into the layers that are trained, and (S, T) bool, which of them are tokens."""
         import torch
 
+        from graphsocial.featurizers._upper_layers import states_under
+
         model = self._load(_folder(self.model))
         given = {name: value for name, value in model.preprocess(texts).items() if torch.is_tensor(value)}
         with torch.inference_mode():
             inner = model[0].auto_model
             states = inner(**{n: v.to(inner.device) for n, v in given.items()}, output_hidden_states=True).hidden_states
-        return states[len(states) - 1 - self.tune], given["attention_mask"].bool()
+        return states_under(states, self.tune, type(inner).__name__), given["attention_mask"].bool()
 
     def _vectors(self, texts: list[str]) -> NDArray[np.float32]:
         if not texts:

@@ -51,6 +51,9 @@ def test_each_caller_trains_a_copy(tmp_path):
 def test_what_cannot_be_tuned_is_said(tmp_path):
     with pytest.raises(InputError, match="has 2 layers; use 1 to 2"):
         Sentence(contract.tiny_encoder(tmp_path / "bert"), tune=3).module()
+    for tune in (3, 4, 99):
+        with pytest.raises(InputError, match="has 2 layers; use 1 to 2"):
+            Sentence(contract.tiny_encoder(tmp_path / "bert"), tune=tune).encode(TEXTS)
     relative = contract.tiny_encoder(tmp_path / "mpnet", "MPNet")  # its layers need a bias of relative positions
     weights = load_file(tmp_path / "mpnet" / "model.safetensors")
     weights["encoder.relative_attention_bias.weight"] *= 1000
