@@ -7,10 +7,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pyarrow as pa
+import torch
 
+from graphsocial.chains import Chains
 from graphsocial.errors import InputError
-from graphsocial.featurizers.base import hash_file
+from graphsocial.featurizers.base import Ordered, hash_file
 from graphsocial.sql import literal, quote
 from graphsocial.store import GraphStore
 from graphsocial.tabular import KINDS
@@ -22,7 +25,13 @@ _JUST_NOW = 2_000_000_000
 
 
 def gather(
-    store: GraphStore, entry: NodeType | EdgeType, column: Column | None, dataset: str, progress: Progress | None = None
+    store: GraphStore,
+    entry: NodeType | EdgeType,
+    column: Column | None,
+    dataset: str,
+    progress: Progress | None = None,
+    *,
+    after: Ordered | None = None,
 ) -> None:
     """Make the temporary tables `contents` (idx, item, content) and `lost` (idx, reason) of one dataset.
 
@@ -31,9 +40,11 @@ def gather(
 
     Args:
         column: None for whole rows.
+        after: an item is then the list of the texts before it in the data's order, and its own text.
 
     Raises:
-        InputError: the type has no plain columns to make rows of.
+        InputError: the type has no plain columns to make rows of, or no such order.
+        DataError: the order is none: see `graphsocial.chains.Chains`.
     """
     span = store.span(entry, dataset)
     within = f"from {quote(entry.table)} where idx >= {span.first} and idx < {span.last}"
@@ -47,9 +58,37 @@ def gather(
     else:
         items, where = f"select idx, trim({quote(column.name)}) as item {within}", "where item <> ''"
         content = "sha256(item)"
+        if after is not None:
+            items, where = _in_order(store, f"{items} and item <> ''", entry, dataset, after), ""
+            content = "sha256(to_json(item)::varchar)"
     store.connection.execute(
         f"create or replace temp table contents as select idx, item, {content} as content from ({items}) {where}"
     )
+
+
+def _in_order(store: GraphStore, texts: str, entry: NodeType | EdgeType, dataset: str, after: Ordered) -> str:
+    """The same texts as lists, each with those that come before it."""
+    orders = [edge for edge in store.schema.edges if edge.src == edge.dst == str(entry)]
+    chosen = [edge for edge in orders if edge.relation == after.order]
+    if not chosen:
+        known = ", ".join(edge.relation for edge in orders) or "none"
+        raise InputError(f"'{entry}' has no relation '{after.order}' that says which comes next; there are: {known}.")
+    nodes, edges = store.span(entry, dataset), store.span(chosen[0], dataset)
+    ends = store.sql(
+        f"select src, dst from {quote(chosen[0].table)} where idx >= {edges.first} and idx < {edges.last}"
+    ).to_arrow_table()
+    src, dst = (torch.from_numpy(ends[name].to_numpy() - nodes.first) for name in ("src", "dst"))
+    chains = Chains.of(src, dst, len(nodes), what=str(chosen[0]))
+    places = pa.table(
+        {"idx": np.arange(nodes.first, nodes.last), "chain": chains.chain.numpy(), "place": chains.place.numpy()}
+    )
+    store.connection.register("placed", places)
+    store.connection.execute("create or replace temp table places as select * from placed")
+    store.connection.unregister("placed")
+    # the texts of one block of places begin with the same one, so that they are read together
+    window = f"range between {after.before} + place % {after.before} preceding and current row"
+    listed = f"list(item) over (partition by chain order by place {window})"
+    return f"select idx, {listed} as item from ({texts}) join places using (idx)"
 
 
 def plain_columns(entry: NodeType | EdgeType) -> list[Column]:

@@ -9,7 +9,7 @@ from time import perf_counter
 from graphsocial.contents import gather
 from graphsocial.errors import InputError
 from graphsocial.feature_sets import FeatureUse, make_table
-from graphsocial.featurization import columns_of, describe, encoder_for, missing
+from graphsocial.featurization import columns_of, describe, encoder_for, missing, ordered
 from graphsocial.featurizers.base import Featurizer, Learner, set_id
 from graphsocial.store import GraphStore
 from graphsocial.types import FILES
@@ -48,14 +48,15 @@ def estimate_encoding(
     if isinstance(chosen, Learner):
         raise InputError(f"'{describe(chosen)}' learns from a split first; its speed cannot be told before.")
     chosen.requires.check(describe(chosen))
-    gather(store, entry, column, dataset)
+    gather(store, entry, column, dataset, after=ordered(chosen))
     use = FeatureUse.made_by(chosen, set_id(chosen), entry, column.name)
     make_table(store, use)
-    waiting = missing(store, use, column.kind)
+    waiting = missing(store, use, column.kind, after=ordered(chosen))
     if not waiting:
         return EncodingEstimate(use, 0, 0.0)
     size = chosen.batch_size
-    sample = waiting[:: max(1, len(waiting) // ((probe + 1) * size))]
+    # texts that begin alike are read together, so that scattered ones would take too long
+    sample = waiting if ordered(chosen) else waiting[:: max(1, len(waiting) // ((probe + 1) * size))]
     items = [Path(item) if column.kind in FILES else item for _, item, _ in sample]
     chosen.encode(items[:size])
     timed = items[size : (probe + 1) * size] or items

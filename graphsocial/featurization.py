@@ -16,7 +16,7 @@ from graphsocial.contents import gather
 from graphsocial.errors import FeatureError, InputError, UnknownNameError
 from graphsocial.feature_sets import WHOLE_ROW
 from graphsocial.feature_sets import FeatureUse as FeatureUse
-from graphsocial.featurizers.base import Featurizer, Learner, set_id
+from graphsocial.featurizers.base import Featurizer, Learner, Ordered, set_id
 from graphsocial.learners import learn
 from graphsocial.plugins import configure, names, resolve
 from graphsocial.sql import quote
@@ -206,7 +206,7 @@ def _featurize(
     else:
         if split is not None:
             raise InputError(f"'{name}' learns nothing from the data, so it takes no split.")
-        gather(store, entry, column, dataset, progress)
+        gather(store, entry, column, dataset, progress, after=ordered(encoder))
         key, state, ready = set_id(encoder), None, encoder
     use = FeatureUse.made_by(ready, key, entry, column.name if column else WHOLE_ROW)
     with store.transaction():
@@ -228,13 +228,20 @@ def describe(encoder: Featurizer | Learner) -> str:
     return f"{name}:{model}" if model else name
 
 
-def missing(store: GraphStore, use: FeatureUse, kind: str) -> list[tuple[Any, ...]]:
+def ordered(encoder: Featurizer) -> Ordered | None:
+    """The encoder itself where it reads a text after those before it."""
+    return encoder if isinstance(encoder, Ordered) and encoder.order else None
+
+
+def missing(store: GraphStore, use: FeatureUse, kind: str, *, after: Ordered | None = None) -> list[tuple[Any, ...]]:
     """What has no vector yet, as (content, item, first idx).
 
     Long texts come first and texts of one length together, so that a batch holds little padding and memory runs out
-    at once or never.
+    at once or never; lists of texts that begin alike come together, so that they can be read at once.
     """
     order = "length(any_value(item)) desc, content" if kind == "text" else "first_idx"
+    if after is not None:
+        order = "any_value(item) desc"
     return store.sql(
         "select content, any_value(item) as item, min(idx) as first_idx from contents where content not in "
         f"(select content from {use.table} where set_id = ? union select content from unreadable_contents "
@@ -247,7 +254,7 @@ def _encode_missing(
     store: GraphStore, use: FeatureUse, kind: str, encoder: Featurizer, progress: Progress | None
 ) -> int:
     """Encode and commit batch by batch what has not been encoded yet; returns how many contents that were."""
-    waiting = missing(store, use, kind)
+    waiting = missing(store, use, kind, after=ordered(encoder))
     encoded = 0
     for start in range(0, len(waiting), encoder.batch_size):
         if progress:

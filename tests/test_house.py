@@ -27,6 +27,7 @@ LAYERS: list[list[set[str]]] = [
             f"featurizers._{name}"
             for name in ("packed_e5", "images", "efficientnet_lite", "classifiers", "hub", "word_vectors")
         },
+        {"featurizers._packed_gguf"},
         {"featurizers._mtcnn", "featurizers._mini_xception", "featurizers._acoustics"},
         {"featurizers.vision"},
         {"featurizers.*"},
@@ -35,8 +36,8 @@ LAYERS: list[list[set[str]]] = [
     [{"tasks.base"}, {"tasks._posts"}, {"tasks.*"}],
     [{"metrics", "splits"}],
     [{"reading"}, {"checks"}, {"staging"}, {"records"}, {"rejection"}, {"ingestion"}],
-    [{"feature_sets", "contents", "learners"}, {"featurization"}, {"encoding_time"}],
-    [{"feature_tensors", "chains", "similarity"}],
+    [{"chains"}, {"feature_sets", "contents", "learners"}, {"featurization"}, {"encoding_time"}],
+    [{"feature_tensors", "similarity"}],
     [{"linking"}],
     [{"graph", "runs"}, {"objectives"}],
     [

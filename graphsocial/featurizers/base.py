@@ -246,6 +246,24 @@ class Tunable(Protocol):
         ...
 
 
+@runtime_checkable
+class Ordered(Protocol):
+    """A featurizer that can read a text after those before it in the data: items are then lists, the text itself last.
+
+    An item's vector depends on what comes before it and on nothing that comes after.
+    """
+
+    @property
+    def order(self) -> str:
+        """The relation that says which row comes next; empty where each text is read alone."""
+        ...
+
+    @property
+    def before(self) -> int:
+        """How many texts before each it reads at least, where there are so many, and fewer than twice as many."""
+        ...
+
+
 def set_id(featurizer: Featurizer | Learner) -> str:
     """The store's key of everything that `featurizer` makes: its fingerprint, checked.
 

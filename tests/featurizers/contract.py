@@ -125,6 +125,33 @@ def tiny_encoder(folder: Path, architecture: str = "Bert", layers: int = 2) -> s
     return str(folder)
 
 
+def tiny_decoder(folder: Path, architecture: str = "Llama", layers: int = 3) -> str:
+    """A language model of random weights over bytes, 16 numbers a token, saved as transformers saves one."""
+    from graphsocial._torchvision import ensure_torchvision
+
+    ensure_torchvision()
+    import torch
+    import transformers
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    letters = ["<s>", *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    tokenizer = Tokenizer(models.BPE({letter: code for code, letter in enumerate(letters)}, []))
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>").save_pretrained(folder)
+    wide = {"hidden_size": 16, "num_hidden_layers": layers, "num_attention_heads": 2, "intermediate_size": 32}
+    if architecture == "GPT2":
+        wide = {"n_embd": 16, "n_layer": layers, "n_head": 2, "n_positions": 512}
+    else:
+        wide |= {"num_key_value_heads": 1, "head_dim": 8, "max_position_embeddings": 512}
+    config = getattr(transformers, f"{architecture}Config")(
+        vocab_size=len(letters), bos_token_id=0, initializer_range=0.3, **wide
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        getattr(transformers, f"{architecture}Model")(config).save_pretrained(folder)
+    return str(folder)
+
+
 def tiny_clip(folder: Path) -> str:
     """A CLIP model of random weights, saved as transformers saves one: 16-d, 32 px, its alphabet for a vocabulary."""
     from graphsocial._torchvision import ensure_torchvision
@@ -272,6 +299,8 @@ CASES: dict[str, Case] = {
     "dependencies": Case(texts),
     "hashtags": Case(tagged, lambda cls, folder: cls(dimension=8, epochs=2)),
     "metadata": Case(rows),
+    "language_model": Case(texts, lambda cls, folder: cls(tiny_decoder(folder / "llama"))),
+    "language_model, tokens": Case(texts, lambda cls, folder: cls(tiny_decoder(folder / "llama"), pooling="tokens")),
     "regions": Case(
         images,
         lambda cls, folder: cls(DETECTOR, tiny_detector(folder / "detector"), most=4),
