@@ -7,7 +7,6 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from graphsocial.errors import TrainingError
+from graphsocial.files import hash_file
 from graphsocial.models.base import Network
 
 
@@ -130,7 +130,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], told: dict[str, str]) 
     aside = path.with_suffix(f".{os.getpid()}.part")
     save_file({name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}, aside, metadata=told)
     aside.replace(path)
-    return blake2b(path.read_bytes(), digest_size=16).hexdigest()
+    return hash_file(path)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

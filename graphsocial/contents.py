@@ -13,7 +13,8 @@ import torch
 
 from graphsocial.chains import Chains
 from graphsocial.errors import InputError
-from graphsocial.featurizers.base import Ordered, hash_file
+from graphsocial.featurizers.base import Ordered
+from graphsocial.files import hash_file
 from graphsocial.sql import literal, quote
 from graphsocial.store import GraphStore
 from graphsocial.tabular import KINDS

@@ -28,8 +28,9 @@ from graphsocial.cli.main import app
 from graphsocial.errors import FeatureError, InputError, UnknownNameError
 from graphsocial.feature_sets import read_sequences
 from graphsocial.featurization import encoder_for, featurize
-from graphsocial.featurizers.base import Encoded, Requires, digest, hash_file
+from graphsocial.featurizers.base import Encoded, Requires, digest
 from graphsocial.featurizers.hash_text import HashText
+from graphsocial.files import hash_file
 from graphsocial.types import Column, GraphSchema, NodeType
 
 POST = NodeType("post", (Column("text", "text"), Column("picture", "image"), Column("likes", "integer")))

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Imports point left only. A layer is a row; its parts, where it has several, are in order too, and the modules of one
 # part do not import one another.
 LAYERS: list[list[set[str]]] = [
-    [{"errors"}, {"types", "schemas", "_torchvision", "sql"}],
+    [{"errors"}, {"types", "schemas", "_torchvision", "sql", "files"}],
     [{"synthetic_content"}, {"synthetic_world", "synthetic_notes"}, {"synthesis"}],
     [{"plugins"}],
     [{"incoming"}, {"store"}],

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphsocial._torchvision import ensure_torchvision
 from graphsocial.errors import FeatureError, InputError, MissingFileError, UnknownNameError
-from graphsocial.featurizers.base import hash_file, packaged_file
+from graphsocial.files import hash_file, packaged_file
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

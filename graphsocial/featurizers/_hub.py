@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from graphsocial.errors import FeatureError, MissingFileError
-from graphsocial.featurizers.base import hash_file
+from graphsocial.files import hash_file
 
 _WEIGHTS = (".safetensors", ".bin")
 _READ = (*_WEIGHTS, ".json", ".txt", ".model")  # what else decides the vectors: configuration and vocabulary

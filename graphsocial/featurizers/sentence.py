@@ -16,15 +16,8 @@ from graphsocial._torchvision import ensure_torchvision
 from graphsocial.errors import FeatureError, InputError, UnknownNameError
 from graphsocial.featurizers._hub import first_line, hash_folder, model_folder, quiet, stamp
 from graphsocial.featurizers._packed_e5 import unpack
-from graphsocial.featurizers.base import (
-    NO_EFFECT,
-    Encoded,
-    Modality,
-    Requires,
-    check_device,
-    digest,
-    packaged_file,
-)
+from graphsocial.featurizers.base import NO_EFFECT, Encoded, Modality, Requires, check_device, digest
+from graphsocial.files import packaged_file
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -14,7 +14,8 @@ import numpy as np
 
 from graphsocial.affect import NORMS, keywords
 from graphsocial.errors import InputError
-from graphsocial.featurizers.base import NO_EFFECT, Encoded, Modality, Requires, digest, hash_file
+from graphsocial.featurizers.base import NO_EFFECT, Encoded, Modality, Requires, digest
+from graphsocial.files import hash_file
 
 Norms = dict[str, tuple[float, ...]]
 

