@@ -19,10 +19,11 @@ import torch
 from _harness import interleave, keep
 from _iesn import store
 
-from graphsocial.experiment import design, prepare
+from graphsocial.experiment import design
 from graphsocial.graph import SocialGraph
 from graphsocial.loaders import FullGraph
 from graphsocial.nn.relation import Relation
+from graphsocial.preparation import prepare
 from graphsocial.sampling import Visibility
 
 

@@ -16,9 +16,9 @@ import torch
 
 from graphsocial import runs
 from graphsocial.errors import DataError, InputError, UnknownNameError
-from graphsocial.experiment import make_loader
 from graphsocial.featurization import ENCODABLE, encoder_for, featurize
 from graphsocial.prediction import rebuild
+from graphsocial.preparation import make_loader
 from graphsocial.runs import Answers, Run
 from graphsocial.sql import quote
 from graphsocial.store import GraphStore

@@ -14,11 +14,12 @@ from typing import Any
 import torch
 
 from graphsocial.errors import InputError, UnknownNameError
-from graphsocial.experiment import Experiment, design, make_loader, prepare
+from graphsocial.experiment import Experiment, design
 from graphsocial.featurization import Progress
 from graphsocial.fitting import parameter_groups
 from graphsocial.objectives import objectives, total_loss
 from graphsocial.plugins import resolve
+from graphsocial.preparation import make_loader, prepare
 from graphsocial.splits import ROLES, SplitPolicy
 from graphsocial.store import GraphStore
 

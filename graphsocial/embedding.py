@@ -10,13 +10,13 @@ import torch
 
 from graphsocial import feature_sets, runs
 from graphsocial.errors import InputError
-from graphsocial.experiment import make_loader
 from graphsocial.feature_sets import WHOLE_ROW, FeatureUse
 from graphsocial.featurization import FeatureReport, Progress
 from graphsocial.featurizers.base import Encoded
 from graphsocial.fitting import AT_ONCE
 from graphsocial.plugins import names
 from graphsocial.prediction import rebuild
+from graphsocial.preparation import make_loader
 from graphsocial.runs import Run
 from graphsocial.sql import quote
 from graphsocial.store import GraphStore

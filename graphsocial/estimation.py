@@ -13,11 +13,12 @@ import torch
 
 from graphsocial import runs
 from graphsocial.encoding_time import estimate_encoding
-from graphsocial.experiment import Experiment, columns_for, make_loader, prepare, rows_for
+from graphsocial.experiment import Experiment
 from graphsocial.feature_tensors import Feature
 from graphsocial.fitting import score, training_batches
 from graphsocial.graph import SocialGraph
 from graphsocial.objectives import Objective, objectives, total_loss
+from graphsocial.preparation import columns_for, make_loader, prepare, rows_for
 from graphsocial.splits import ROLES
 from graphsocial.store import GraphStore
 

@@ -17,12 +17,13 @@ from torch import Tensor
 
 from graphsocial import runs
 from graphsocial.errors import DataError, InputError, MissingFileError
-from graphsocial.experiment import Experiment, Prepared, make_loader, prepare
+from graphsocial.experiment import Experiment
 from graphsocial.featurization import Progress
 from graphsocial.graph import SocialGraph
 from graphsocial.metrics import multiclass, regression
 from graphsocial.models.base import Network
 from graphsocial.objectives import Objective
+from graphsocial.preparation import Prepared, make_loader, prepare
 from graphsocial.runs import Run
 from graphsocial.splits import ROLES
 from graphsocial.store import GraphStore

@@ -17,13 +17,14 @@ from torch import Tensor
 from graphsocial import runs
 from graphsocial.checkpoints import below, read_tensors, write_tensors
 from graphsocial.errors import TrainingError
-from graphsocial.experiment import Experiment, Prepared, design, make_loader, prepare
+from graphsocial.experiment import Experiment, design
 from graphsocial.featurization import Progress
 from graphsocial.fitting import Epoch, Fitted, fit, score
 from graphsocial.graph import SocialGraph
 from graphsocial.loaders import Loader
 from graphsocial.models.base import Network
 from graphsocial.objectives import Objective
+from graphsocial.preparation import Prepared, make_loader, prepare
 from graphsocial.runs import Answer, Answers, Run
 from graphsocial.sampling import Visibility
 from graphsocial.splits import ROLES, SplitPolicy

@@ -15,13 +15,14 @@ import torch
 import graphsocial as gs
 from graphsocial.embedding import embed, run_named
 from graphsocial.errors import DataError, InputError, UnknownNameError
-from graphsocial.experiment import design, make_loader, prepare
+from graphsocial.experiment import design
 from graphsocial.graph import SocialGraph
 from graphsocial.models.absa import Absa
 from graphsocial.models.base import Network
 from graphsocial.models.lstm import Lstm
 from graphsocial.models.msa import Msa
 from graphsocial.models.tmsam import Tmsam
+from graphsocial.preparation import make_loader, prepare
 from graphsocial.reproduction import compare_data
 from graphsocial.reproduction.base import Data
 from graphsocial.splits import ROLES

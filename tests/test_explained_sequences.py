@@ -13,7 +13,6 @@ import pytest
 import torch
 
 import graphsocial as gs
-from graphsocial.experiment import make_loader
 from graphsocial.explanation import _questions
 from graphsocial.explanation.ablation import without_nodes
 from graphsocial.explanation.attribution import Question
@@ -21,6 +20,7 @@ from graphsocial.explanation.sequences import surroundings
 from graphsocial.graph import SocialGraph
 from graphsocial.models.base import Insight, Network
 from graphsocial.prediction import Restored, rebuild
+from graphsocial.preparation import make_loader
 from graphsocial.reporting import embeddings, inner
 from graphsocial.sampling import Batch
 

@@ -16,13 +16,13 @@ from conftest import write_social
 import graphsocial as gs
 from graphsocial import runs
 from graphsocial.errors import InputError
-from graphsocial.experiment import make_loader
 from graphsocial.explanation import _questions
 from graphsocial.explanation.ablation import Copies, edges_into, modalities, with_copies, without
 from graphsocial.explanation.attribution import Question, modality_effects
 from graphsocial.explanation.neighbourhoods import neighbours
 from graphsocial.graph import SocialGraph
 from graphsocial.prediction import Restored, rebuild
+from graphsocial.preparation import make_loader
 from graphsocial.sampling import Batch
 
 SMALL = {"layers": 2, "width": 16, "node_width": 16, "edge_width": 16, "epochs": 6, "batch_size": 64}

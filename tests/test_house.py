@@ -55,7 +55,7 @@ LAYERS: list[list[set[str]]] = [
     [{"sampling", "dealing"}, {"loaders"}],
     [{"models.base"}, {"models._dialogue", "models._graph_context"}, {"models.*"}],
     [{"checkpoints"}, {"fitting"}],
-    [{"experiment"}],
+    [{"experiment"}, {"preparation"}],
     [{"training", "estimation", "benchmarking"}],
     [{"prediction"}, {"alternatives", "embedding"}],
     [{"trials"}, {"tuning"}],

@@ -19,9 +19,10 @@ import graphsocial as gs
 from graphsocial import runs
 from graphsocial.checkpoints import read_tensors, write_tensors
 from graphsocial.errors import DataError, InputError, TrainingError, UnknownNameError
-from graphsocial.experiment import design, prepare
+from graphsocial.experiment import design
 from graphsocial.fitting import Fitting, fit
 from graphsocial.plugins import names
+from graphsocial.preparation import prepare
 from graphsocial.tasks.edge_emotion import EdgeEmotion
 from graphsocial.types import GraphSchema
 
@@ -386,7 +387,8 @@ def test_labels_that_teach_nothing_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_explodes_is_an_error(social: gs.GraphStore, tmp_path: Path) -> None:
-    from graphsocial.experiment import design, make_loader, prepare
+    from graphsocial.experiment import design
+    from graphsocial.preparation import make_loader, prepare
 
     experiment = design(social, "edge-emotion", settings=SMALL, features=HASHED)
     prepared = prepare(social, experiment)

@@ -13,10 +13,10 @@ from torch import Tensor
 from graphsocial import runs
 from graphsocial.analysis.base import Findings, Progress
 from graphsocial.errors import DataError, InputError
-from graphsocial.experiment import make_loader
 from graphsocial.fitting import score
 from graphsocial.graph import Feature, SocialGraph, is_known
 from graphsocial.prediction import Restored, rebuild
+from graphsocial.preparation import make_loader
 from graphsocial.splits import ROLES
 
 if TYPE_CHECKING:

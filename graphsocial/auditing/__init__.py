@@ -17,10 +17,10 @@ from graphsocial.auditing.messages import check_messages
 from graphsocial.auditing.parts import check_apart, check_rows
 from graphsocial.auditing.perturbation import check_perturbation
 from graphsocial.errors import InputError
-from graphsocial.experiment import make_loader
 from graphsocial.featurization import Progress
 from graphsocial.fitting import Epoch
 from graphsocial.prediction import rebuild
+from graphsocial.preparation import make_loader
 from graphsocial.runs import Run
 from graphsocial.splits import ROLES
 from graphsocial.store import GraphStore

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from graphsocial.auditing.base import Check, Verdict, not_applicable
 from graphsocial.auditing.messages import used_batches
-from graphsocial.experiment import Experiment, Prepared, make_loader
+from graphsocial.experiment import Experiment
 from graphsocial.fitting import Epoch, fit, score
 from graphsocial.graph import SocialGraph, is_known
 from graphsocial.models.base import Network
+from graphsocial.preparation import Prepared, make_loader
 from graphsocial.sampling import Batch
 from graphsocial.splits import ROLES
 from graphsocial.types import Target

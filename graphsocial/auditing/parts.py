@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from graphsocial import splits
 from graphsocial.auditing.base import FEW, Check, not_applicable
-from graphsocial.experiment import Experiment, Prepared
+from graphsocial.experiment import Experiment
 from graphsocial.graph import NEVER
+from graphsocial.preparation import Prepared
 from graphsocial.splits import ROLES
 from graphsocial.sql import quote
 from graphsocial.store import GraphStore

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from graphsocial import runs
 from graphsocial.errors import DataError, InputError
-from graphsocial.experiment import Prepared, make_loader
 from graphsocial.explanation.attribution import Question, gates, modality_effects
 from graphsocial.explanation.neighbourhoods import neighbours
 from graphsocial.explanation.sequences import surroundings
 from graphsocial.featurization import Progress
 from graphsocial.fitting import AT_ONCE
 from graphsocial.prediction import Ids, Restored, examples_of, rebuild
+from graphsocial.preparation import Prepared, make_loader
 from graphsocial.runs import Run
 from graphsocial.splits import ROLES
 from graphsocial.store import GraphStore

@@ -15,9 +15,9 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from graphsocial.comparison.outcomes import Array
-from graphsocial.experiment import make_loader
 from graphsocial.models.base import Insight
 from graphsocial.prediction import rebuild
+from graphsocial.preparation import make_loader
 from graphsocial.runs import Run
 from graphsocial.splits import ROLES
 from graphsocial.store import GraphStore
