@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +20,9 @@ from .options import (
     settle,
 )
 from .values import number
+
+if TYPE_CHECKING:
+    from graphsocial.experiment import Asked
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the start of it, or latest.")]
 
@@ -86,28 +89,23 @@ def train(
             given = {key: old for key, old in given.items() if key not in (name, f"fitting.{name}", f"split.{name}")}
             given[name] = value
     from .data import encoders
-    from .training import Plan, train_all
+    from .training import estimates, plan, train_all
 
-    plan = Plan(
-        task=task,
-        model=model,
-        split=split or ("kfold" if folds else "random"),
-        seeds=tuple(range(seed, seed + seeds)),
-        baselines=baselines,
-        again=again,
-        settings=given,
-        test=not no_test,
-        shared={"dataset": dataset, "features": encoders(features), "as_of": as_of},
-    )
-    if estimate:
-        from .training import estimates
-
-        with session.write() as opened:
-            told = estimates(opened, plan)
-        return scores.show_estimates(session.out, told)
+    asked: Asked = {
+        "model": model,
+        "dataset": dataset,
+        "split": split or ("kfold" if folds else "random"),
+        "seed": seed,
+        "features": encoders(features),
+        "as_of": as_of,
+        "settings": given,
+    }
     with session.write() as opened:
+        planned = plan(opened, task, asked, seeds=seeds, baselines=baselines)
+        if estimate:
+            return scores.show_estimates(session.out, estimates(opened, planned))
         try:
-            trained = train_all(opened, plan, session.out)
+            trained = train_all(opened, planned, session.out, again=again, test=not no_test)
         except KeyboardInterrupt:
             raise KeyboardInterrupt("the same command goes on where this one stopped") from None
         found = scores.of_runs(opened, trained.runs)

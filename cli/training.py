@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from graphsocial import experiment as experiments
 from graphsocial.errors import DataError
 from graphsocial.estimation import Estimate, estimate
-from graphsocial.experiment import Experiment
+from graphsocial.experiment import Asked, Experiment, design
 from graphsocial.featurization import DEFAULT_ENCODERS, encoder_for
 from graphsocial.fitting import Epoch
 from graphsocial.runs import Run
@@ -19,7 +18,7 @@ from graphsocial.schemas import names
 from graphsocial.splits import SplitPolicy
 from graphsocial.sql import quote
 from graphsocial.store import GraphStore
-from graphsocial.training import train
+from graphsocial.training import carry_out
 from graphsocial.types import EdgeType, NodeType
 
 from . import scores
@@ -27,29 +26,6 @@ from .render import Output
 from .values import number
 
 REFERENCE = "bayes_optimal"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What was asked for on the command line.
-
-    Attributes:
-        task, model, split: names; no model is the task's default.
-        seeds: of the trainings.
-        baselines, again, test: the flags.
-        settings: of the task, the model, the split and the fitting.
-        shared: further arguments of `graphsocial.train`.
-    """
-
-    task: str
-    model: str | None
-    split: str
-    seeds: tuple[int, ...]
-    baselines: bool
-    again: bool
-    test: bool
-    settings: Mapping[str, Any]
-    shared: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -63,47 +39,40 @@ class Trained:
     view: str
 
 
-def train_all(store: GraphStore, plan: Plan, out: Output) -> Trained:
-    """Train all of it; what is asked for wrongly shows before the first training begins."""
+def plan(store: GraphStore, task: str, asked: Asked, *, seeds: int, baselines: bool) -> list[Experiment]:
+    """What is to be trained: the model's experiments, then those of the baselines; each is checked."""
+    first = design(store, task, **asked)
+    chosen, settings = [first], asked.get("settings") or {}
+    if baselines:
+        general = {name: value for name, value in settings.items() if _is_general(name, type(first.task))}
+        for name in _baselines(store, first):
+            other: Asked = {**asked, "model": name, "settings": general}
+            chosen.append(design(store, task, **other))
+    folds = (first.split,) if {"fold", "split.fold"} & settings.keys() else first.split.each_fold()
+    every_seed = range(first.seed, first.seed + seeds)
+    return [replace(one, seed=seed, split=fold) for one in chosen for fold in folds for seed in every_seed]
+
+
+def train_all(store: GraphStore, planned: list[Experiment], out: Output, *, again: bool, test: bool) -> Trained:
+    """Train all of it."""
     runs: list[Run] = []
-    first = design(store, plan, plan.model, plan.settings)
-    wanted = _wanted(store, plan, first)
+    first = planned[0]
     for line in encodings(store, first):
         out.say(line)
-    for name, settings in wanted:
-        for fold in _folds(plan, first):
-            for seed in plan.seeds:
-                with suppress(DataError) if name == REFERENCE else nullcontext():
-                    runs.append(_train(store, plan, out, name, settings | fold, seed))
+    for experiment in planned:
+        with suppress(DataError) if experiment.model_name == REFERENCE else nullcontext():
+            runs.append(_train(store, experiment, out, again=again, test=test))
     view = f"{first.task.name.replace('-', '_')}_predictions"
     known = f"{view}.sql" in names("tasks", ".sql")
     return Trained(runs, first.task.name, first.dataset, str(first.split), view if known else "predictions")
 
 
-def estimates(store: GraphStore, plan: Plan) -> list[tuple[str, int, Estimate]]:
-    """For each model that the plan would train: its name, how often, and what one training takes."""
-    first = design(store, plan, plan.model, plan.settings)
-    times = len(plan.seeds) * len(_folds(plan, first))
-    return [
-        (name, times, estimate(store, design(store, plan, name, settings)))
-        for name, settings in _wanted(store, plan, first)
-    ]
-
-
-def _wanted(store: GraphStore, plan: Plan, first: Experiment) -> list[tuple[str, dict[str, Any]]]:
-    """The models to train with their settings; each is checked."""
-    wanted = [(first.model_name, dict(plan.settings))]
-    if plan.baselines:
-        general = {name: value for name, value in plan.settings.items() if _is_general(name, type(first.task))}
-        wanted += [(name, general) for name in _baselines(store, first)]
-    for name, settings in wanted[1:]:
-        design(store, plan, name, settings)
-    return wanted
-
-
-def design(store: GraphStore, plan: Plan, model: str | None, settings: Mapping[str, Any]) -> Experiment:
-    """Check the names and settings of one training."""
-    return experiments.design(store, plan.task, model=model, split=plan.split, settings=settings, **plan.shared)
+def estimates(store: GraphStore, planned: list[Experiment]) -> list[tuple[str, int, Estimate]]:
+    """For each model: its name, how often it would be trained, and what one training takes."""
+    by_model: dict[str, list[Experiment]] = {}
+    for one in planned:
+        by_model.setdefault(one.model_name, []).append(one)
+    return [(name, len(same), estimate(store, same[0])) for name, same in by_model.items()]
 
 
 def encodings(store: GraphStore, experiment: Experiment) -> Iterator[str]:
@@ -123,10 +92,8 @@ def encodings(store: GraphStore, experiment: Experiment) -> Iterator[str]:
                 yield f"Features of {name}: {rows:,} rows, encoder {encoder}"
 
 
-def _train(store: GraphStore, plan: Plan, out: Output, model: str, settings: Mapping[str, Any], seed: int) -> Run:
-    fold = settings.get("split.fold")
-    label = f"{model}, seed {seed}" + ("" if fold is None else f", fold {fold}")
-    experiment = design(store, plan, model, settings)
+def _train(store: GraphStore, experiment: Experiment, out: Output, *, again: bool, test: bool) -> Run:
+    label = f"{experiment.model_name}, {experiment.turn}"
     total, metric = experiment.fitting.epochs, experiment.task.selection_metric
     done, reported = scores.finished(store), 0
     with out.progress() as progress:
@@ -140,24 +107,12 @@ def _train(store: GraphStore, plan: Plan, out: Output, model: str, settings: Map
             else:
                 out.say(f"{label}: epoch {epoch.epoch} of {total}, {told}, {epoch.seconds:.1f} s")
 
-        run = train(
-            store,
-            plan.task,
-            model=model,
-            split=plan.split,
-            seed=seed,
-            settings=settings,
-            again=plan.again,
-            test=plan.test,
-            report=report,
-            progress=progress,
-            **plan.shared,
-        )
-    part = "test" if plan.test else "validation"
+        run = carry_out(store, experiment, again=again, test=test, report=report, progress=progress)
+    part = "test" if test else "validation"
     told = {target: scores[metric] for target, scores in run.metrics.get(part, {}).items() if metric in scores}
     several = len(run.metrics.get(part, {})) > 1
     value = ", ".join(f"{target} " * several + number(value, places=4) for target, value in told.items())
-    already = " (done before; --again trains anew)" if run.id in done and not reported and not plan.again else ""
+    already = " (done before; --again trains anew)" if run.id in done and not reported and not again else ""
     out.say(f"{label}: {run.id}, {part} {metric} {value}{already}")
     return run
 
@@ -177,10 +132,3 @@ def _is_general(setting: str, task: type[Any]) -> bool:
         return part in ("", "fitting")
     kinds = {"task": task, "split": SplitPolicy, "visibility": Visibility}
     return any(part in ("", kind) and name in {f.name for f in fields(cls)} for kind, cls in kinds.items())
-
-
-def _folds(plan: Plan, experiment: Experiment) -> list[dict[str, int]]:
-    chosen = {"fold", "split.fold"} & set(plan.settings)
-    if experiment.split.policy != "kfold" or chosen:
-        return [{}]
-    return [{"split.fold": fold} for fold in range(experiment.split.folds)]

@@ -20,7 +20,7 @@ from graphsocial.fitting import parameter_groups
 from graphsocial.objectives import objectives, total_loss
 from graphsocial.plugins import resolve
 from graphsocial.preparation import make_loader, prepare
-from graphsocial.splits import ROLES, SplitPolicy
+from graphsocial.splits import SplitPolicy
 from graphsocial.store import GraphStore
 
 BENCHMARKS = ("acceleration",)
@@ -99,11 +99,22 @@ def benchmark(
         raise InputError(f"{threads} threads and {rounds} rounds cannot be compared; give at least 2 and 1.")
     kind: Any = resolve("task", task)
     names = tuple(models) or (kind.default_model, *kind.baselines)
-    shared: dict[str, Any] = {"dataset": dataset, "split": split, "features": features, "as_of": as_of}
+
+    def designed(model: str, settings: Mapping[str, object] | None = None) -> Experiment:
+        return design(
+            store,
+            task,
+            model=model,
+            dataset=dataset,
+            split=split,
+            features=features,
+            as_of=as_of,
+            settings=settings,
+        )
+
     found = []
-    designed = {model: design(store, task, model=model, **shared) for model in names}
-    for model, own in _dealt_out(designed, settings or {}).items():
-        experiment = design(store, task, model=model, settings=own, **shared)
+    for model, own in _dealt_out({name: designed(name) for name in names}, settings or {}).items():
+        experiment = designed(model, own)
         epoch, examples, parameters = _epoch(store, experiment, progress)
         if parameters:
             found.append(_compare(experiment.model_name, epoch, examples, parameters, rounds, threads, progress))
@@ -144,7 +155,7 @@ def _epoch(store: GraphStore, experiment: Experiment, progress: Progress | None)
     """One epoch of training, how many examples it has and how many parameters the network."""
     prepared = prepare(store, experiment, progress=progress)
     graph, settings = prepared.graph, experiment.fitting
-    train = torch.nonzero(prepared.roles == ROLES.index("train")).squeeze(1)
+    train = prepared.examples("train")
     torch.manual_seed(experiment.seed)
     network = experiment.model.build(graph, train, seed=experiment.seed).train()
     parameters = sum(part.numel() for part in network.parameters())

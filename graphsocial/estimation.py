@@ -79,7 +79,7 @@ def estimate(store: GraphStore, experiment: Experiment, *, steps: int = 3) -> Es
     prepared = prepare(store, experiment, features=[*(part.use for part in encodings), *rows_for(store, experiment)])
     graph = _with_random_vectors(prepared.graph, contents)
     prepared = replace(prepared, graph=graph)
-    rows = {role: torch.nonzero(prepared.roles == code).squeeze(1) for code, role in enumerate(ROLES)}
+    rows = {role: prepared.examples(role) for role in ROLES}
     torch.manual_seed(experiment.seed)
     network = experiment.model.build(graph, rows["train"], seed=experiment.seed)
     loader, size = make_loader(experiment, prepared), experiment.fitting.step_size(len(rows["train"]))

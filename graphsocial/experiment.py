@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from graphsocial import plugins
 from graphsocial.errors import InputError, UnknownNameError
@@ -18,6 +18,35 @@ from graphsocial.splits import SplitPolicy
 from graphsocial.sql import utc
 from graphsocial.store import GraphStore
 from graphsocial.tasks.base import Task
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class Asked(TypedDict, total=False):
+    """What can be asked of a training beside its task; what is not asked for has a default.
+
+    Attributes:
+        model: a registered name; the task's default otherwise.
+        dataset: needed where the store holds several.
+        split: a policy's name, `file:DIR`, or a `SplitPolicy`; `random` by default.
+        epochs: at most so many.
+        settings: further settings by name, of the task, the model, the split, the visibility or the fitting, whichever
+            has it.
+        features, edge_types, both_ways, visibility, as_of, seed: see `Experiment`; both ways and 0 by default.
+    """
+
+    model: str | None
+    dataset: str | None
+    split: str | SplitPolicy
+    seed: int
+    epochs: int | None
+    features: Mapping[str, str | None] | None
+    edge_types: tuple[str, ...]
+    both_ways: bool
+    visibility: Visibility | None
+    as_of: datetime | str | None
+    settings: Mapping[str, object] | None
 
 
 @dataclass(frozen=True)
@@ -51,6 +80,11 @@ class Experiment:
     both_ways: bool
     as_of: datetime | None
     seed: int
+
+    @property
+    def turn(self) -> str:
+        """Which of the trainings that differ in chance alone this is: `seed 0, fold 3`."""
+        return f"seed {self.seed}" + (f", fold {self.split.fold}" if self.split.policy == "kfold" else "")
 
     def config(self) -> dict[str, Any]:
         """All of it as JSON, but for the seed."""
@@ -104,76 +138,72 @@ def _recorded(run: Run, kind: Any, values: Mapping[str, Any]) -> Any:
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
-def design(
-    store: GraphStore,
-    task: str | Task,
-    *,
-    model: str | None = None,
-    dataset: str | None = None,
-    split: str | SplitPolicy = "random",
-    seed: int = 0,
-    epochs: int | None = None,
-    features: Mapping[str, str | None] | None = None,
-    edge_types: tuple[str, ...] = (),
-    both_ways: bool = True,
-    visibility: Visibility | None = None,
-    as_of: datetime | str | None = None,
-    settings: Mapping[str, object] | None = None,
-) -> Experiment:
+def design(store: GraphStore, task: str | Task, **asked: Unpack[Asked]) -> Experiment:
     """Complete what was asked for with defaults; each setting goes to the one part that has it.
 
     Raises:
-        UnknownNameError: no part has a setting of that name.
+        UnknownNameError: nothing of that name can be asked for, or no part has a setting of that name.
         InputError: several have, or the part was given whole.
     """
-    given = dict(settings or {})
-    asked: Any = resolve("task", task) if isinstance(task, str) else type(task)
-    name = model or asked.default_model
+    for argument in asked.keys() - Asked.__annotations__.keys():
+        raise UnknownNameError.of("argument of a training", argument, Asked.__annotations__)
+    kind: Any = resolve("task", task) if isinstance(task, str) else type(task)
+    name = asked.get("model") or kind.default_model
     if not name.endswith(".py"):
         name = name.replace("-", "_")
+    split, visibility = asked.get("split", "random"), asked.get("visibility")
     kinds: dict[str, Any] = {
-        "task": asked,
+        "task": kind,
         "model": resolve("model", name),
         "split": SplitPolicy,
         "fitting": Fitting,
         "visibility": Visibility,
     }
-    fixed = {"task": not isinstance(task, str), "split": isinstance(split, SplitPolicy), "visibility": bool(visibility)}
+    whole = {"task": not isinstance(task, str), "split": isinstance(split, SplitPolicy), "visibility": bool(visibility)}
+    own = _deal_out(asked.get("settings") or {}, kinds, {part for part in whole if whole[part]}, name)
+    epochs = asked.get("epochs")
+    by_default = {**kinds["model"].training, **({} if epochs is None else {"epochs": epochs})}
+    chosen: Task = configure(kind, own["task"]) if isinstance(task, str) else task
+    dataset, as_of = store.dataset(asked.get("dataset")), asked.get("as_of")
+    present = tuple(str(edge) for edge in store.schema.edges if store.span(edge, dataset))
+    return Experiment(
+        task=chosen,
+        task_name=task if isinstance(task, str) and task.endswith(".py") else chosen.name,
+        model=configure(kinds["model"], own["model"]),
+        model_name=name,
+        dataset=dataset,
+        split=configure(SplitPolicy, {"policy": split, **own["split"]}) if isinstance(split, str) else split,
+        fitting=configure(Fitting, {**by_default, **own["fitting"]}),
+        visibility=visibility or configure(Visibility, own["visibility"]),
+        features=dict(asked.get("features") or {}),
+        edge_types=tuple(asked.get("edge_types", ())) or present,
+        both_ways=asked.get("both_ways", True),
+        as_of=None if as_of is None else utc(as_of),
+        seed=asked.get("seed", 0),
+    )
+
+
+def _deal_out(
+    settings: Mapping[str, object], kinds: Mapping[str, Any], whole: set[str], model: str
+) -> dict[str, dict[str, object]]:
+    """Part → its settings, such as `layers`, or `model.layers` where several parts have some.
+
+    Args:
+        kinds: part → the dataclass whose fields its settings are.
+        whole: the parts that were given whole, which take none.
+    """
     known = {part: {field.name for field in plugins.settings(kind)} for part, kind in kinds.items()}
     own: dict[str, dict[str, object]] = {part: {} for part in kinds}
-    own["fitting"] |= dict(kinds["model"].training)
-    if epochs is not None:
-        own["fitting"]["epochs"] = epochs
-    for key, value in given.items():
+    for key, value in settings.items():
         part, _, setting = key.rpartition(".")
         having = [p for p, names in known.items() if setting in names and part in ("", p)]
         if not having:
             raise UnknownNameError.of(
-                "setting", key, set().union(*known.values()), listing=f"graphsocial list models {name}"
+                "setting", key, set().union(*known.values()), listing=f"graphsocial list models {model}"
             )
         if len(having) > 1:
             raise InputError(f"'{key}' is a setting of {' and '.join(having)}; write {having[0]}.{setting}.")
-        if fixed.get(having[0]):
+        if having[0] in whole:
             raise InputError(f"'{key}' cannot be set beside a {having[0]} that is given whole; set it there.")
         own[having[0]][setting] = value
-    if isinstance(split, SplitPolicy):
-        chosen_split = split
-    else:
-        chosen_split = configure(SplitPolicy, {"policy": split, **own["split"]})
-    chosen_task: Task = configure(kinds["task"], own["task"]) if isinstance(task, str) else task
-    dataset = store.dataset(dataset)
-    return Experiment(
-        task=chosen_task,
-        task_name=task if isinstance(task, str) and task.endswith(".py") else chosen_task.name,
-        model=configure(kinds["model"], own["model"]),
-        model_name=name,
-        dataset=dataset,
-        split=chosen_split,
-        fitting=configure(Fitting, own["fitting"]),
-        visibility=visibility or configure(Visibility, own["visibility"]),
-        features=dict(features or {}),
-        edge_types=tuple(edge_types) or tuple(str(edge) for edge in store.schema.edges if store.span(edge, dataset)),
-        both_ways=both_ways,
-        as_of=None if as_of is None else utc(as_of),
-        seed=seed,
-    )
+    return own

@@ -103,7 +103,7 @@ def rebuild(store: GraphStore, run: Run | str, *, progress: Progress | None = No
             )
     tabular = {name: Tabular.restore(part) for name, part in told["tabular"].items()}
     prepared = prepare(store, experiment, tabular=tabular, split_id=run.split_id, progress=progress)
-    rows = torch.nonzero(prepared.roles == ROLES.index("train")).squeeze(1)
+    rows = prepared.examples("train")
     network = _rebuild(experiment, prepared, rows, state, told["classes"], run)
     parts = tuple(Objective(target, *learnt[target.name]) for target in prepared.graph.targets)
     return Restored(experiment, prepared, network.eval(), parts)

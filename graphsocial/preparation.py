@@ -43,6 +43,10 @@ class Prepared:
     notes: tuple[str, ...]
     digest: str
 
+    def examples(self, role: str) -> Tensor:
+        """The positions of a part's examples."""
+        return torch.nonzero(self.roles == ROLES.index(role)).squeeze(1)
+
 
 def prepare(
     store: GraphStore,

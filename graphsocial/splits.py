@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 
@@ -56,6 +56,10 @@ class SplitPolicy:
         """The column that decides, if one does."""
         kind, _, name = self.policy.partition(":")
         return name if kind in BY_COLUMN else None
+
+    def each_fold(self) -> tuple[SplitPolicy, ...]:
+        """The same with each fold in turn as the test part; itself alone where it is not cut into folds."""
+        return tuple(replace(self, fold=fold) for fold in range(self.folds)) if self.policy == "kfold" else (self,)
 
     def __str__(self) -> str:
         if self.policy == "kfold":

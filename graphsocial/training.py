@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor
 from graphsocial import runs
 from graphsocial.checkpoints import below, read_tensors, write_tensors
 from graphsocial.errors import TrainingError
-from graphsocial.experiment import Experiment, design
+from graphsocial.experiment import Asked, Experiment, design
 from graphsocial.featurization import Progress
 from graphsocial.fitting import Epoch, Fitted, fit, score
 from graphsocial.graph import SocialGraph
@@ -26,10 +25,12 @@ from graphsocial.models.base import Network
 from graphsocial.objectives import Objective
 from graphsocial.preparation import Prepared, make_loader, prepare
 from graphsocial.runs import Answer, Answers, Run
-from graphsocial.sampling import Visibility
-from graphsocial.splits import ROLES, SplitPolicy
+from graphsocial.splits import ROLES
 from graphsocial.store import GraphStore
 from graphsocial.tasks.base import Task
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 Report = Callable[[Epoch], None]
 
@@ -38,21 +39,11 @@ def train(
     store: GraphStore,
     task: str | Task,
     *,
-    model: str | None = None,
-    dataset: str | None = None,
-    split: str | SplitPolicy = "random",
-    seed: int = 0,
-    epochs: int | None = None,
-    features: Mapping[str, str | None] | None = None,
-    edge_types: tuple[str, ...] = (),
-    both_ways: bool = True,
-    visibility: Visibility | None = None,
-    as_of: datetime | str | None = None,
-    settings: Mapping[str, object] | None = None,
     again: bool = False,
     test: bool = True,
     report: Report | None = None,
     progress: Progress | None = None,
+    **asked: Unpack[Asked],
 ) -> Run:
     """Train a model for a task and write its predictions, metrics and provenance to the store.
 
@@ -61,62 +52,51 @@ def train(
 
     Args:
         task: a registered name such as `edge-emotion`, or a configured task.
-        model: a registered name; the task's default otherwise.
-        dataset: needed where the store holds several.
-        split: a policy's name, `file:DIR`, or a `SplitPolicy`.
-        settings: further settings by name, of the task, the model, the split or the fitting, whichever has it.
         again: train anew even if the run is done.
         test: predict and score the test part. Without, it stays closed, and `evaluate`, or the same call with it,
             opens it later; so that many settings can be tried by validation alone.
         report: called after each epoch.
         progress: called while content is encoded.
+        asked: `model`, `dataset`, `split`, `seed`, `epochs`, `features`, `settings` and more: see `experiment.Asked`.
 
     Raises:
         DataError: the data has no usable labels, or a part of the split is empty.
         InputError, UnknownNameError: a setting or name that does not exist.
     """
-    experiment = design(
-        store,
-        task,
-        model=model,
-        dataset=dataset,
-        split=split,
-        seed=seed,
-        epochs=epochs,
-        features=features,
-        edge_types=edge_types,
-        both_ways=both_ways,
-        visibility=visibility,
-        as_of=as_of,
-        settings=settings,
-    )
+    experiment = design(store, task, **asked)
+    return carry_out(store, experiment, again=again, test=test, report=report, progress=progress)
+
+
+def carry_out(
+    store: GraphStore,
+    experiment: Experiment,
+    *,
+    again: bool = False,
+    test: bool = True,
+    report: Report | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Do the same for an experiment that is designed already."""
     begin = perf_counter()
     prepared = prepare(store, experiment, progress=progress)
     run_id = f"{Path(experiment.model_name).stem}-{prepared.digest[:8]}"
     found = store.first("select status from runs where run_id = ?", [run_id])
     if found and found[0] == "done" and not again:
         run = runs.load(store, run_id)
-        if test and "test" not in run.metrics:
-            learnt = torch.nonzero(prepared.roles == ROLES.index("train")).squeeze(1)
-            network = experiment.model.build(prepared.graph, learnt, seed=seed)
-            state, told, _ = load_weights(store, run_id)
-            network.load_state_dict(state)
-            parts = tuple(Objective(target, *told[target.name]) for target in prepared.graph.targets)
-            run = open_test(store, run, prepared, network, parts, make_loader(experiment, prepared), how="train")
-        return run
+        return _open_later(store, run, experiment, prepared) if test and "test" not in run.metrics else run
     checkpoint = runs.folder(store, run_id) / "checkpoint.safetensors"
     if again:
         checkpoint.unlink(missing_ok=True)
-    rows = {role: torch.nonzero(prepared.roles == code).squeeze(1) for code, role in enumerate(ROLES)}
-    torch.manual_seed(seed)
-    network = experiment.model.build(prepared.graph, rows["train"], seed=seed)
+    torch.manual_seed(experiment.seed)
+    learnt = prepared.examples("train")
+    network = experiment.model.build(prepared.graph, learnt, seed=experiment.seed)
     runs.start(
         store,
         run_id=run_id,
         task=experiment.task.name,
         model=experiment.model_name,
         dataset=experiment.dataset,
-        seed=seed,
+        seed=experiment.seed,
         config=experiment.config(),
         split_id=prepared.split_id,
         split=str(experiment.split),
@@ -128,11 +108,11 @@ def train(
     fitted = fit(
         network,
         loader,
-        rows["train"],
-        rows["validation"],
+        learnt,
+        prepared.examples("validation"),
         experiment.fitting,
         metric=experiment.task.selection_metric,
-        seed=seed,
+        seed=experiment.seed,
         checkpoint=checkpoint,
         report=report,
     )
@@ -143,6 +123,15 @@ def train(
     _record(store, run_id, experiment, prepared, fitted, answers, begin, test=test)
     checkpoint.unlink(missing_ok=True)  # weights.safetensors has what is needed from here on
     return runs.load(store, run_id)
+
+
+def _open_later(store: GraphStore, run: Run, experiment: Experiment, prepared: Prepared) -> Run:
+    """Open the test part of a run that is done, on the data that it was trained on."""
+    network = experiment.model.build(prepared.graph, prepared.examples("train"), seed=experiment.seed)
+    state, told, _ = load_weights(store, run.id)
+    network.load_state_dict(state)
+    parts = tuple(Objective(target, *told[target.name]) for target in prepared.graph.targets)
+    return open_test(store, run, prepared, network, parts, make_loader(experiment, prepared), how="train")
 
 
 def _set_ids(prepared: Prepared) -> dict[str, str]:
@@ -209,8 +198,7 @@ def open_test(
     how: Literal["train", "evaluate"],
 ) -> Run:
     """Predict and score the test part of a run that was trained without it, and log that; one transaction."""
-    rows = torch.nonzero(prepared.roles == ROLES.index("test")).squeeze(1)
-    answers = answer(prepared, network, parts, loader, rows)
+    answers = answer(prepared, network, parts, loader, prepared.examples("test"))
     with store.transaction():
         runs.save_predictions(
             store, run.id, task=run.task, dataset=run.dataset, answers=answers, as_of=run.config["as_of"]

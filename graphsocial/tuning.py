@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -16,14 +16,16 @@ from optuna.trial import TrialState
 
 from graphsocial import runs
 from graphsocial.errors import DataError, InputError, TrainingError
-from graphsocial.experiment import Experiment, design
+from graphsocial.experiment import Asked, Experiment, design
 from graphsocial.fitting import Epoch
 from graphsocial.metrics import LOWER_IS_BETTER
-from graphsocial.splits import SplitPolicy
 from graphsocial.store import GraphStore
 from graphsocial.tasks.base import Task
 from graphsocial.training import train
 from graphsocial.trials import Range, Space, Study, Trial, ranked, remember, remembered
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 STARTUP = 5  # trials before pruning begins
 _STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
@@ -55,15 +57,9 @@ def tune(
     *,
     space: Space,
     trials: int = 20,
-    model: str | None = None,
-    dataset: str | None = None,
-    split: str | SplitPolicy = "random",
-    seed: int = 0,
-    epochs: int | None = None,
-    features: Mapping[str, str | None] | None = None,
-    settings: Mapping[str, object] | None = None,
     prune: bool = True,
     report: Callable[[Step], None] | None = None,
+    **asked: Unpack[Asked],
 ) -> Study:
     """Search settings that do best on validation; the test part stays closed.
 
@@ -74,11 +70,9 @@ def tune(
     Args:
         space: what to search.
         trials: how many, those of earlier calls included.
-        seed: of the trainings and of the search.
-        settings: fixed ones.
         prune: give a trial up when it is worse than the median of others at the same epoch.
         report: called after each epoch and at the end of each trial.
-        task, model, dataset, split, epochs, features: as in `train`.
+        task, asked: as in `train`; the settings are fixed ones, the seed is that of the search too.
 
     Raises:
         InputError, UnknownNameError: an empty space, or settings that do not exist or cannot have such values.
@@ -87,42 +81,33 @@ def tune(
     """
     if not space or trials < 1:
         raise InputError("There is nothing to search: name at least one setting with a range or choices, and a trial.")
-    fixed: dict[str, Any] = dict(settings or {})
-    options: dict[str, Any] = {
-        "model": model,
-        "dataset": dataset,
-        "split": split,
-        "seed": seed,
-        "epochs": epochs,
-        "features": features,
-    }
-    base = _check(store, task, space, fixed, options)
+    base = _check(store, task, space, asked)
     metric = base.fitting.select or base.task.selection_metric
     told = {name: str(part) if isinstance(part, Range) else list(part) for name, part in space.items()}
     data = store.data_hash(base.dataset)
-    study_id = runs.digest([base.config(), seed, told, prune, data, runs.versions()["graphsocial"]])
+    study_id = runs.digest([base.config(), base.seed, told, prune, data, runs.versions()["graphsocial"]])
     result = Study(study_id, base.task.name, base.model_name, base.dataset, metric, ())
     known, found = remembered(store, study_id), list[Trial]()
     with _quiet():
         study = optuna.create_study(
             direction="minimize" if metric in LOWER_IS_BETTER else "maximize",
-            sampler=optuna.samplers.TPESampler(seed=seed),
+            sampler=optuna.samplers.TPESampler(seed=base.seed),
             pruner=optuna.pruners.MedianPruner(STARTUP, base.fitting.epochs // 5)
             if prune
             else optuna.pruners.NopPruner(),
         )
         for number in range(trials):
-            asked = study.ask({name: _distribution(part) for name, part in space.items()})
-            tell = partial(_tell, report, Step(number + 1, trials, asked.params))
+            proposed = study.ask({name: _distribution(part) for name, part in space.items()})
+            tell = partial(_tell, report, Step(number + 1, trials, proposed.params))
             trial = known.get(number)
-            if trial is None or trial.settings != asked.params:
-                trial = _try(store, task, asked, {**options, "settings": {**fixed, **asked.params}}, tell)
+            if trial is None or trial.settings != proposed.params:
+                trial = _try(store, task, proposed, _with(asked, proposed.params), tell)
                 remember(store, result, trial)
             else:
                 for step, value in enumerate(trial.epochs, 1):
                     if value is not None:
-                        asked.report(value, step)
-            study.tell(asked, trial.value if trial.state == "complete" else None, _STATES[trial.state])
+                        proposed.report(value, step)
+            study.tell(proposed, trial.value if trial.state == "complete" else None, _STATES[trial.state])
             found.append(trial)
             tell(trial=trial)
     result = replace(result, trials=ranked(found, lower=metric in LOWER_IS_BETTER))
@@ -131,16 +116,19 @@ def tune(
     return result
 
 
-def _check(
-    store: GraphStore, task: str | Task, space: Space, fixed: Mapping[str, Any], options: Mapping[str, Any]
-) -> Experiment:
+def _with(asked: Asked, settings: Mapping[str, Any]) -> Asked:
+    """The same with further settings."""
+    return {**asked, "settings": {**(asked.get("settings") or {}), **settings}}
+
+
+def _check(store: GraphStore, task: str | Task, space: Space, asked: Asked) -> Experiment:
     """The experiment without what is searched; every end and choice of the space is tried on it."""
     for name, part in space.items():
-        if name in fixed:
+        if name in (asked.get("settings") or {}):
             raise InputError(f"'{name}' is fixed by a setting and searched as well; choose one.")
         for value in _ends(part):
-            design(store, task, **options, settings={**fixed, name: value})
-    return design(store, task, **options, settings=fixed)
+            design(store, task, **_with(asked, {name: value}))
+    return design(store, task, **asked)
 
 
 def _ends(part: Range | tuple[Any, ...]) -> tuple[Any, ...]:
@@ -162,23 +150,21 @@ def _tell(report: Callable[[Step], None] | None, step: Step, **more: Any) -> Non
         report(Step(step.number, step.of, step.settings, **more))
 
 
-def _try(
-    store: GraphStore, task: str | Task, asked: optuna.Trial, options: Mapping[str, Any], tell: Callable[..., None]
-) -> Trial:
+def _try(store: GraphStore, task: str | Task, proposed: optuna.Trial, asked: Asked, tell: Callable[..., None]) -> Trial:
     """Train once; what makes this one combination impossible fails the trial, not the search."""
     seen: dict[int, float] = {}
 
     def watch(epoch: Epoch) -> None:
         seen[epoch.epoch] = epoch.value
         tell(epoch=epoch)
-        asked.report(epoch.value, epoch.epoch)
-        if asked.should_prune():
+        proposed.report(epoch.value, epoch.epoch)
+        if proposed.should_prune():
             raise _Pruned
 
-    ended = partial(Trial, asked.number, settings=dict(asked.params))
-    lower = asked.study.direction == StudyDirection.MINIMIZE
+    ended = partial(Trial, proposed.number, settings=dict(proposed.params))
+    lower = proposed.study.direction == StudyDirection.MINIMIZE
     try:
-        run = train(store, task, test=False, report=watch, **options)
+        run = train(store, task, test=False, report=watch, **asked)
     except _Pruned:
         epochs = tuple(seen.get(number) for number in range(1, max(seen) + 1))
         return ended(_give_up(store), state="pruned", value=_best(epochs, lower), epochs=epochs)

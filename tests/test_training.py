@@ -350,6 +350,8 @@ def test_bad_questions_get_clear_answers(social: gs.GraphStore) -> None:
         train(social, model="hmg_emu")
     with pytest.raises(UnknownNameError, match="Did you mean 'width'"):
         train(social, settings={"widht": 3})
+    with pytest.raises(UnknownNameError, match="Did you mean 'epochs'"):
+        train(social, epoch=3)
     with pytest.raises(InputError, match="There is no column to use"):
         gs.train(social, "edge-emotion", features={"user.voice": "sentence"})
     with pytest.raises(InputError, match=r"Sentence gives sequences; .*one vector for each row of 'group.description'"):

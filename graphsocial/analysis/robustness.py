@@ -17,7 +17,6 @@ from graphsocial.fitting import score
 from graphsocial.graph import Feature, SocialGraph, is_known
 from graphsocial.prediction import Restored, rebuild
 from graphsocial.preparation import make_loader
-from graphsocial.splits import ROLES
 
 if TYPE_CHECKING:
     from graphsocial.store import GraphStore
@@ -111,7 +110,7 @@ def _without(graph: SocialGraph, missing: Callable[[Feature], Tensor]) -> Social
 
 def _scores(restored: Restored, graph: SocialGraph) -> list[dict[str, object]]:
     prepared = replace(restored.prepared, graph=graph)
-    rows = torch.nonzero(prepared.roles == ROLES.index("test")).squeeze(1)
+    rows = prepared.examples("test")
     said = score(restored.network, make_loader(restored.experiment, prepared).exact, rows, restored.objectives)
     found: list[dict[str, object]] = []
     for part in restored.objectives:

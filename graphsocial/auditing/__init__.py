@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
-
 from graphsocial import runs
 from graphsocial.auditing.base import Check
 from graphsocial.auditing.columns import check_columns
@@ -22,7 +20,6 @@ from graphsocial.fitting import Epoch
 from graphsocial.prediction import rebuild
 from graphsocial.preparation import make_loader
 from graphsocial.runs import Run
-from graphsocial.splits import ROLES
 from graphsocial.store import GraphStore
 
 CLEAN, QUICK, LEAK = "audited", "audited without controls", "leak: "
@@ -86,7 +83,7 @@ def _look_inside(
     restored = rebuild(store, run, progress=progress)
     experiment, prepared = restored.experiment, restored.prepared
     loader = make_loader(experiment, prepared)
-    train = torch.nonzero(prepared.roles == ROLES.index("train")).squeeze(1).numpy()
+    train = prepared.examples("train").numpy()
     found = [
         check_apart(store, experiment, prepared),
         *check_messages(experiment, loader, prepared.roles, restored.network),

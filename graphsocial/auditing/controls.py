@@ -20,7 +20,6 @@ from graphsocial.graph import SocialGraph, is_known
 from graphsocial.models.base import Network
 from graphsocial.preparation import Prepared, make_loader
 from graphsocial.sampling import Batch
-from graphsocial.splits import ROLES
 from graphsocial.types import Target
 
 MOST_EPOCHS = 5
@@ -50,7 +49,7 @@ def check_look_up(experiment: Experiment, prepared: Prepared, network: Network) 
     although it is asked for makes the look-up better than the prior.
     """
     name = "one-hop look-up"
-    train = _rows(prepared.roles, "train")
+    train = prepared.examples("train")
     graph = shuffled(prepared.graph, train, seed=experiment.seed)
     loader = make_loader(experiment, replace(prepared, graph=graph))
     target = next((target for target in graph.targets if target.classes), None)
@@ -77,7 +76,7 @@ def check_shuffled_training(
     Validation answers are the true ones: a model that is handed them learns to repeat what it is handed, whatever the
     training answers are, and would be better than the prior here.
     """
-    train, validation = (_rows(prepared.roles, role) for role in ("train", "validation"))
+    train, validation = (prepared.examples(role) for role in ("train", "validation"))
     graph = shuffled(prepared.graph, train, seed=experiment.seed)
     loader = make_loader(experiment, replace(prepared, graph=graph))
     few = replace(experiment.fitting, epochs=min(MOST_EPOCHS, experiment.fitting.epochs), patience=MOST_EPOCHS)
@@ -102,10 +101,6 @@ def check_shuffled_training(
     worst = max(gains, key=lambda gain: float(gain.mean()) if len(gain) else -np.inf)
     words = f"The same training on shuffled answers ({len(fitted.history)} epochs)"
     return _judge("shuffled training", worst, len(train), words)
-
-
-def _rows(roles: Tensor, role: str) -> Tensor:
-    return torch.nonzero(roles == ROLES.index(role)).squeeze(1)
 
 
 def _shares(codes: Tensor, classes: int) -> Tensor:

@@ -114,7 +114,7 @@ def _asked(prepared: Prepared, ids: Ids | None, split: str, limit: int | None, s
         return examples_of(prepared, ids)
     if split not in ROLES:
         raise InputError(f"'{split}' is no part of a split; use one of {', '.join(ROLES)}.")
-    rows = torch.nonzero(prepared.roles == ROLES.index(split)).squeeze(1)
+    rows = prepared.examples(split)
     if not len(rows):
         raise DataError(f"The part '{split}' of the run's split has no examples.")
     if limit is not None and limit < len(rows):

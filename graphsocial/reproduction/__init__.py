@@ -17,7 +17,7 @@ from graphsocial.reproduction._plan import trainings as trainings
 from graphsocial.reproduction.base import Data, Paper, Row, Table
 from graphsocial.runs import Run
 from graphsocial.store import GraphStore
-from graphsocial.training import train
+from graphsocial.training import carry_out
 
 
 @dataclass(frozen=True)
@@ -132,11 +132,11 @@ def reproduce(
             continue
         step = Step(training, number, len(planned))
         try:
-            run = _train(store, declared, step, report)
+            run = _train(store, step, report)
         except StoreError:
             raise
         except GraphSocialError as error:
-            failed[key] = f"Seed {training.seed} cannot be trained on this data: {error}"
+            failed[key] = f"Seed {training.experiment.seed} cannot be trained on this data: {error}"
             first = first or error
             continue
         runs.setdefault(key, []).append(run)
@@ -173,12 +173,12 @@ def compare_data(store: GraphStore, data: Data, dataset: str) -> tuple[bool, str
     return False, f"'{dataset}' is not the paper's {data.name}; rows here (in the paper): {counted}."
 
 
-def _train(store: GraphStore, paper: Paper, step: Step, report: Callable[[Step], None] | None) -> Run:
+def _train(store: GraphStore, step: Step, report: Callable[[Step], None] | None) -> Run:
     def told(epoch: Epoch | None = None, run: Run | None = None) -> None:
         if report:
             report(Step(step.training, step.number, step.of, epoch, run))
 
-    run = train(store, paper.task, seed=step.training.seed, report=told, **step.training.options)
+    run = carry_out(store, step.training.experiment, report=told)
     told(run=run)
     return run
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 
 from graphsocial.errors import InputError, UnknownNameError
-from graphsocial.experiment import design
+from graphsocial.experiment import Asked, Experiment, design
 from graphsocial.reproduction.base import Paper, Row, Table
 from graphsocial.splits import SplitPolicy
 from graphsocial.store import GraphStore
@@ -19,20 +18,15 @@ class Training:
 
     Attributes:
         table, row: what it is for.
-        seed: of the training, and of the split where it has one.
-        options: what `train` is called with.
+        experiment: what is trained.
     """
 
     table: Table
     row: Row
-    seed: int
-    options: Mapping[str, Any]
+    experiment: Experiment
 
     def __str__(self) -> str:
-        fold = self.options["settings"].get("split.fold")
-        return f"Table {self.table.number}, {self.row.name}, seed {self.seed}" + (
-            "" if fold is None else f", fold {fold}"
-        )
+        return f"Table {self.table.number}, {self.row.name}, {self.experiment.turn}"
 
 
 def trainings(
@@ -60,7 +54,7 @@ def trainings(
                 continue
             own = {name: value for name, value in given.items() if _takes(store, paper, row, name, value, dataset)}
             used |= own.keys()
-            options: dict[str, Any] = {
+            asked: Asked = {
                 "model": row.model,
                 "dataset": dataset,
                 "split": split or paper.split,
@@ -68,11 +62,10 @@ def trainings(
                 "edge_types": row.edge_types,
                 "settings": {**row.settings, **own},
             }
-            policy = design(store, paper.task, **options).split
+            experiment = design(store, paper.task, **asked)
             for seed in range(paper.seeds) if seeds is None else seeds:
-                for dealt in _deals(policy, seed, options["settings"]):
-                    own_settings = {**options["settings"], **dealt}
-                    found.append(Training(chosen, row, seed, {**options, "settings": own_settings}))
+                deals = _deals(experiment.split, seed, {*row.settings, *own})
+                found += [Training(chosen, row, replace(experiment, seed=seed, split=dealt)) for dealt in deals]
     for name in given.keys() - used:
         raise InputError(f"No row of {'the paper' if table is None else f'table {table}'} has a setting '{name}'.")
     return found
@@ -87,13 +80,12 @@ def _takes(store: GraphStore, paper: Paper, row: Row, name: str, value: object, 
     return True
 
 
-def _deals(policy: SplitPolicy, seed: int, settings: Mapping[str, object]) -> Iterator[dict[str, object]]:
-    """The settings of the splits that one seed trains on."""
+def _deals(policy: SplitPolicy, seed: int, settings: Set[str]) -> Iterator[SplitPolicy]:
+    """The splits that one seed trains on, unless the settings say which."""
     dealt_by_seed = policy.policy != "time" and not policy.policy.startswith(("file:", "column:"))
-    if not dealt_by_seed or {"split.seed", "split.fold", "fold"} & set(settings):
-        yield {}
+    if not dealt_by_seed or {"split.seed", "split.fold", "fold"} & settings:
+        yield policy
     elif policy.policy == "kfold":
-        for fold in range(policy.folds):
-            yield {"split.fold": fold}
+        yield from policy.each_fold()
     else:
-        yield {"split.seed": seed}
+        yield replace(policy, seed=seed)
