@@ -12,7 +12,9 @@ from .options import (
     JsonOption,
     QuietOption,
     SetOption,
+    SplitOption,
     StoreOption,
+    TaskArgument,
     settings,
     settle,
 )
@@ -21,7 +23,7 @@ from .options import (
 def benchmark(
     ctx: typer.Context,
     what: Annotated[str, typer.Argument(metavar="WHAT", help="acceleration: an epoch on one thread and on all.")],
-    task: Annotated[str, typer.Argument(metavar="TASK", help="See 'graphsocial list tasks'.")] = "dialogue-emotion",
+    task: TaskArgument = "dialogue-emotion",
     models: Annotated[
         str | None,
         typer.Option(metavar="NAMES", help="Such as tmsam,lstm; the task's model and its baselines by default."),
@@ -30,7 +32,7 @@ def benchmark(
     threads: Annotated[
         int | None, typer.Option(metavar="N", min=2, help="All threads; the machine's by default.", show_default=False)
     ] = None,
-    split: Annotated[str, typer.Option(metavar="POLICY", help="See 'graphsocial list splits'.")] = "random",
+    split: SplitOption = None,
     features: FeaturesOption = None,
     set_: SetOption = None,
     dataset: DatasetOption = None,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import JsonOption, QuietOption, StoreOption, settle
+from .options import GroupsOption, JsonOption, PartOption, QuietOption, SamplesOption, StoreOption, settle
 from .render import Output
 from .values import Figure, number
 
@@ -23,20 +23,17 @@ def compare(
     runs: Annotated[
         list[str], typer.Argument(metavar="RUN…", help="Runs, configurations or models; the first against each other.")
     ],
-    by: Annotated[
-        list[str] | None,
-        typer.Option(metavar="SQL", help="Scores by group, such as user.gender; may be given several times."),
-    ] = None,
+    by: GroupsOption = None,
     target: Annotated[str | None, typer.Option(metavar="NAME", help="Needed where the task has several.")] = None,
     metric: Annotated[str | None, typer.Option(metavar="NAME", help="What groups are compared by.")] = None,
-    split: Annotated[str, typer.Option(metavar="PART", help="train, validation or test.")] = "test",
+    split: PartOption = "test",
     cluster: Annotated[
         str,
         typer.Option(
             metavar="source|destination|row", help="What the bootstrap draws: all rows of a user, of an image, or each."
         ),
     ] = "source",
-    samples: Annotated[int, typer.Option(metavar="N", help="Of the bootstrap.")] = 1000,
+    samples: SamplesOption = 1000,
     seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of the bootstrap.")] = 0,
     store: StoreOption = None,
     json: JsonOption = False,

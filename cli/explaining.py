@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .learning import RunArgument
-from .options import JsonOption, QuietOption, StoreOption, settle
+from .options import JsonOption, QuietOption, RunArgument, StoreOption, settle
 from .values import number
 
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .learning import RunArgument
-from .options import JsonOption, QuietOption, Session, StoreOption, settle
+from .options import JsonOption, QuietOption, RunArgument, Session, StoreOption, settle
 
 if TYPE_CHECKING:
     from graphsocial.auditing import Audit

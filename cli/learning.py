@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import scores
 from .options import (
     DatasetOption,
+    EpochsOption,
     FeaturesOption,
     JsonOption,
+    ModelOption,
+    PartOption,
     QuietOption,
+    RunArgument,
     Session,
     SetOption,
+    SplitOption,
     StoreOption,
+    TaskArgument,
+    resumable,
     settings,
     settle,
 )
@@ -24,21 +32,15 @@ from .values import number
 if TYPE_CHECKING:
     from graphsocial.experiment import Asked
 
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the start of it, or latest.")]
-
 
 def train(
     ctx: typer.Context,
-    task: Annotated[str, typer.Argument(metavar="TASK", help="See 'graphsocial list tasks'.")],
-    model: Annotated[
-        str | None, typer.Option(metavar="M", help="See 'graphsocial list models'; the task's default by default.")
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most so many.", show_default=False)] = None,
+    task: TaskArgument,
+    model: ModelOption = None,
+    epochs: EpochsOption = None,
     seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of weights, batches and dropout.")] = 0,
     seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Train so many seeds, from --seed on.")] = 1,
-    split: Annotated[
-        str | None, typer.Option(metavar="POLICY", help="See 'graphsocial list splits'; random by default.")
-    ] = None,
+    split: SplitOption = None,
     folds: Annotated[
         int | None, typer.Option(metavar="N", min=2, help="Cross-validate: train every fold of --split kfold.")
     ] = None,
@@ -82,32 +84,25 @@ def train(
     session = settle(ctx, store, json, quiet)
     if folds is not None and split not in (None, "kfold"):
         raise typer.BadParameter(f"--folds goes with --split kfold, not with '{split}'.", param_hint="--folds")
-    given = settings(set_, config)
     flags = {"epochs": epochs, "class_weights": class_weights, "folds": folds, "kernel": kernel}
-    for name, value in flags.items():
-        if value is not None:
-            given = {key: old for key, old in given.items() if key not in (name, f"fitting.{name}", f"split.{name}")}
-            given[name] = value
     from .data import encoders
     from .training import estimates, plan, train_all
 
     asked: Asked = {
         "model": model,
         "dataset": dataset,
-        "split": split or ("kfold" if folds else "random"),
+        "split": split or ("kfold" if folds else None),
         "seed": seed,
         "features": encoders(features),
         "as_of": as_of,
-        "settings": given,
+        "settings": _over(settings(set_, config), flags),
     }
     with session.write() as opened:
         planned = plan(opened, task, asked, seeds=seeds, baselines=baselines)
         if estimate:
             return scores.show_estimates(session.out, estimates(opened, planned))
-        try:
+        with resumable():
             trained = train_all(opened, planned, session.out, again=again, test=not no_test)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt("the same command goes on where this one stopped") from None
         found = scores.of_runs(opened, trained.runs)
         board = scores.board(opened, task=trained.task, dataset=trained.dataset, split=trained.split)
     if session.out.json:
@@ -119,6 +114,15 @@ def train(
         session.out.say(f"The test part is closed. To score it: {session.command('evaluate', run_id)}")
     query = f"select * from {trained.view} where run_id = '{run_id}' limit 5"
     session.out.say(f"Look at the predictions: {session.command('sql', query)}")
+
+
+def _over(settings: dict[str, Any], flags: Mapping[str, object]) -> dict[str, Any]:
+    """The settings with those flags that were given, which win over settings of the same name."""
+    for name, value in flags.items():
+        if value is not None:
+            same = (name, f"fitting.{name}", f"split.{name}")
+            settings = {**{key: old for key, old in settings.items() if key not in same}, name: value}
+    return settings
 
 
 def predict(
@@ -152,7 +156,7 @@ def predict(
 def evaluate(
     ctx: typer.Context,
     run: RunArgument,
-    split: Annotated[str, typer.Option(metavar="PART", help="train, validation or test.")] = "test",
+    split: PartOption = "test",
     store: StoreOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import DatasetOption, JsonOption, QuietOption, StoreOption, settle
+from .options import DatasetOption, JsonOption, QuietOption, Session, StoreOption, settle
+
+if TYPE_CHECKING:
+    from graphsocial.linking import LinkReport
 
 
 def link(
@@ -65,6 +68,10 @@ def link(
         )
     if session.out.json:
         return session.out.value(report.to_dict())
+    _show(session, report, node)
+
+
+def _show(session: Session, report: LinkReport, node: str) -> None:
     session.out.table(
         ["edges", "rows", f"{node} linked", "compared", "of", "recall"],
         [(report.edge, report.edges, report.linked, report.nodes - report.bare, report.nodes, round(report.recall, 4))],

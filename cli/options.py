@@ -49,6 +49,22 @@ FeaturesOption = Annotated[
     ),
 ]
 
+TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="See 'graphsocial list tasks'.")]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the start of it, or latest.")]
+ModelOption = Annotated[
+    str | None, typer.Option(metavar="M", help="See 'graphsocial list models'; the task's default by default.")
+]
+EpochsOption = Annotated[int | None, typer.Option(metavar="N", min=1, help="At most so many.", show_default=False)]
+SplitOption = Annotated[
+    str | None, typer.Option(metavar="POLICY", help="See 'graphsocial list splits'; random by default.")
+]
+PartOption = Annotated[str, typer.Option("--split", metavar="PART", help="train, validation or test.")]
+GroupsOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="SQL", help="Scores by group, such as user.gender; may be given several times."),
+]
+SamplesOption = Annotated[int, typer.Option(metavar="N", help="Of the bootstrap.")]
+
 
 @dataclass(frozen=True)
 class Session:
@@ -113,6 +129,15 @@ class Before:
     store: Path | None = None
     json: bool = False
     quiet: bool = False
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Ctrl-C says that nothing is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("the same command goes on where this one stopped") from None
 
 
 def default_store() -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import DatasetOption, JsonOption, QuietOption, StoreOption, settle
+from .options import DatasetOption, GroupsOption, JsonOption, QuietOption, SamplesOption, StoreOption, settle
 
 
 def report(
@@ -26,14 +26,11 @@ def report(
         list[str] | None,
         typer.Option(metavar="RUN", help="A run, configuration or model beside it; may be given several times."),
     ] = None,
-    by: Annotated[
-        list[str] | None,
-        typer.Option(metavar="SQL", help="Scores by group as well, such as user.age < 30; may be given several times."),
-    ] = None,
+    by: GroupsOption = None,
     inside: Annotated[
         bool, typer.Option("--inside/--no-inside", help="Rebuild the network to show embeddings, gates and attention.")
     ] = True,
-    samples: Annotated[int, typer.Option(metavar="N", help="Of the bootstrap.")] = 1000,
+    samples: SamplesOption = 1000,
     store: StoreOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,

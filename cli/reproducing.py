@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import render
-from .options import DatasetOption, JsonOption, QuietOption, SetOption, StoreOption, settings, settle
+from .options import (
+    DatasetOption,
+    EpochsOption,
+    JsonOption,
+    QuietOption,
+    SetOption,
+    StoreOption,
+    resumable,
+    settings,
+    settle,
+)
 from .values import number
 
 if TYPE_CHECKING:
@@ -23,7 +33,7 @@ def reproduce(
     seeds: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Trainings of a row; as many as the paper's by default.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most so many.", show_default=False)] = None,
+    epochs: EpochsOption = None,
     split: Annotated[
         str | None, typer.Option(metavar="POLICY", help="See 'graphsocial list splits'; the paper's by default.")
     ] = None,
@@ -54,11 +64,8 @@ def reproduce(
         planned = trainings(opened, paper_of(paper), **asked)
         rows = len({(one.table.number, one.row.name) for one in planned})
         session.out.say(f"{len(planned)} trainings of {rows} rows; those that are equal are one, and done ones stay.")
-        try:
-            with session.out.progress() as progress:
-                found = run(opened, paper, report=_reporter(session.out, progress), **asked)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt("the same command goes on where this one stopped") from None
+        with resumable(), session.out.progress() as progress:
+            found = run(opened, paper, report=_reporter(session.out, progress), **asked)
     if session.out.json:
         return session.out.value(found.to_dict())
     show(session.out, found)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .options import JsonOption, QuietOption, StoreOption, pairs, settle
+from .options import JsonOption, QuietOption, RunArgument, StoreOption, pairs, settle
 from .values import number
 
 Changes = Annotated[
@@ -17,7 +17,7 @@ Changes = Annotated[
 
 def what_if(
     ctx: typer.Context,
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the start of it, or latest.")],
+    run: RunArgument,
     node: Annotated[str, typer.Argument(metavar="ID", help="The node's own id.")],
     set_: Changes = None,
     store: StoreOption = None,

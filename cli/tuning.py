@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .options import (
     DatasetOption,
+    EpochsOption,
     FeaturesOption,
     JsonOption,
+    ModelOption,
     QuietOption,
     Session,
     SetOption,
+    SplitOption,
     StoreOption,
+    TaskArgument,
     pairs,
+    resumable,
     settings,
     settle,
 )
@@ -22,13 +28,14 @@ from .render import Progress
 from .values import number, text
 
 if TYPE_CHECKING:
+    from graphsocial.experiment import Asked
     from graphsocial.trials import Study
     from graphsocial.tuning import Step
 
 
 def tune(
     ctx: typer.Context,
-    task: Annotated[str, typer.Argument(metavar="TASK", help="See 'graphsocial list tasks'.")],
+    task: TaskArgument,
     range_: Annotated[
         list[str] | None,
         typer.Option("--set-range", metavar="NAME=LOW..HIGH[:log]", help="A setting and its range; 2..8 is whole."),
@@ -37,12 +44,10 @@ def tune(
         list[str] | None, typer.Option(metavar="NAME=A,B,C", help="A setting and the values to choose from.")
     ] = None,
     trials: Annotated[int, typer.Option(metavar="N", min=1, help="How many, earlier ones included.")] = 20,
-    model: Annotated[
-        str | None, typer.Option(metavar="M", help="See 'graphsocial list models'; the task's default by default.")
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most so many.", show_default=False)] = None,
+    model: ModelOption = None,
+    epochs: EpochsOption = None,
     seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of the trainings and of the search.")] = 0,
-    split: Annotated[str, typer.Option(metavar="POLICY", help="See 'graphsocial list splits'.")] = "random",
+    split: SplitOption = None,
     whole: Annotated[
         bool, typer.Option("--no-pruning", metavar="", help="Train every trial to its end, however poor.")
     ] = False,
@@ -59,47 +64,51 @@ def tune(
     and with more --trials where it ended.
     """
     session = settle(ctx, store, json, quiet)
+    space = _space(range_, choice)
+    from graphsocial.tuning import tune as search
+
+    from .data import encoders
+
+    asked: Asked = {
+        "model": model,
+        "dataset": dataset,
+        "split": split,
+        "seed": seed,
+        "epochs": epochs,
+        "features": encoders(features),
+        "settings": settings(set_),
+    }
+    with session.write() as opened, resumable(), session.out.progress() as progress:
+        report = _reporter(session, progress)
+        found = search(opened, task, space=space, trials=trials, prune=not whole, report=report, **asked)
+    if session.out.json:
+        return session.out.value(found.to_dict())
+    show(session, found)
+    words = _options(asked, features or [], found.best.settings)
+    session.out.say(f"Open the test part for the best one: {session.command('train', task, *words)}")
+
+
+def _space(range_: list[str] | None, choice: list[str] | None) -> dict[str, Any]:
+    """What is searched: setting → its range, or its choices."""
     ranges, choices = pairs(range_, option="--set-range"), pairs(choice, option="--choice")
     twice = sorted(ranges.keys() & choices.keys())
     if twice:
         raise typer.BadParameter(f"'{twice[0]}' has a range too.", param_hint="--choice")
     from graphsocial.trials import Range
-    from graphsocial.tuning import tune as search
-
-    from .data import encoders
 
     space: dict[str, Any] = {name.replace("-", "_"): Range.parse(value) for name, value in ranges.items()}
-    space |= {name.replace("-", "_"): tuple(map(str.strip, value.split(","))) for name, value in choices.items()}
-    fixed = settings(set_)
-    with session.write() as opened:
-        try:
-            with session.out.progress() as progress:
-                found = search(
-                    opened,
-                    task,
-                    space=space,
-                    trials=trials,
-                    model=model,
-                    dataset=dataset,
-                    split=split,
-                    seed=seed,
-                    epochs=epochs,
-                    features=encoders(features),
-                    settings=fixed,
-                    prune=not whole,
-                    report=_reporter(session, progress),
-                )
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt("the same command goes on where this one stopped") from None
-    if session.out.json:
-        return session.out.value(found.to_dict())
-    show(session, found)
-    chosen = {**fixed, **({"epochs": epochs} if epochs else {}), **found.best.settings}
-    words = [task, *(["--model", model] if model else []), *(["--dataset", dataset] if dataset else [])]
-    words += [*(["--split", split] if split != "random" else []), *(["--seed", str(seed)] if seed else [])]
-    words += [word for column in features or [] for word in ("--features", column)]
-    words += [word for name, value in chosen.items() for word in ("--set", f"{name}={_written(value)}")]
-    session.out.say(f"Open the test part for the best one: {session.command('train', *words)}")
+    return space | {name.replace("-", "_"): tuple(map(str.strip, value.split(","))) for name, value in choices.items()}
+
+
+def _options(asked: Asked, features: list[str], best: Mapping[str, Any]) -> list[str]:
+    """The options of `train` that ask for the same, with the settings that were found."""
+    words = []
+    for name in ("model", "dataset", "split", "seed"):
+        words += [f"--{name}", str(asked[name])] if asked[name] else []
+    words += [word for column in features for word in ("--features", column)]
+    epochs = {"epochs": asked["epochs"]} if asked["epochs"] else {}
+    chosen = {**(asked["settings"] or {}), **epochs, **best}
+    return words + [word for name, value in chosen.items() for word in ("--set", f"{name}={_written(value)}")]
 
 
 def _reporter(session: Session, progress: Progress) -> Any:

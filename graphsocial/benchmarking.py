@@ -65,7 +65,7 @@ def benchmark(
     *,
     models: Sequence[str] = (),
     dataset: str | None = None,
-    split: str | SplitPolicy = "random",
+    split: str | SplitPolicy | None = None,
     features: Mapping[str, str | None] | None = None,
     as_of: datetime | str | None = None,
     settings: Mapping[str, object] | None = None,

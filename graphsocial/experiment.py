@@ -38,7 +38,7 @@ class Asked(TypedDict, total=False):
 
     model: str | None
     dataset: str | None
-    split: str | SplitPolicy
+    split: str | SplitPolicy | None
     seed: int
     epochs: int | None
     features: Mapping[str, str | None] | None
@@ -151,7 +151,7 @@ def design(store: GraphStore, task: str | Task, **asked: Unpack[Asked]) -> Exper
     name = asked.get("model") or kind.default_model
     if not name.endswith(".py"):
         name = name.replace("-", "_")
-    split, visibility = asked.get("split", "random"), asked.get("visibility")
+    split, visibility = asked.get("split") or "random", asked.get("visibility")
     kinds: dict[str, Any] = {
         "task": kind,
         "model": resolve("model", name),
