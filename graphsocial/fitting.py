@@ -27,7 +27,6 @@ from graphsocial.nn.kernels import NAMES as KERNELS
 from graphsocial.nn.tuned import tuned_encoders
 from graphsocial.objectives import Objective, class_shares, objectives, total_loss
 from graphsocial.sampling import Batch
-from graphsocial.splits import apart
 
 AT_ONCE = 4096  # examples in a batch of whole groups, whose answers do not depend on what else is in it
 
@@ -209,7 +208,7 @@ def training_batches(
     """One epoch's batches of the training examples."""
     graph, cold = loader.graph, None
     if len(graph.ends) == 2 and loader.exact.depth:
-        end = apart(loader.exact.roles.numpy(), tuple(end.numpy() for end in graph.ends))
+        end = loader.exact.kept_apart
         share = float(end is not None) if settings.cold is None else settings.cold
         cold = Cold(graph.ends[end or 0], share) if share else None
     return loader.batches(train, settings.step_size(len(train)), generator, network.together(graph), cold)

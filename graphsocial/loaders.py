@@ -18,6 +18,7 @@ from graphsocial.dealing import Cold
 from graphsocial.graph import Canonical, SocialGraph
 from graphsocial.nn.relation import Relation
 from graphsocial.sampling import Batch, Layer, View, Visibility, edge_mask
+from graphsocial.splits import apart
 
 WORTH = 0.5  # a layer is cut down to what a batch needs where that is less than this share of the graph's edges
 AHEAD = 2  # batches that wait, ready, while one is computed
@@ -64,6 +65,11 @@ class FullGraph:
                     edges.src, edges.dst, sizes[kind[0]], sizes[kind[2]], kernel=self.kernel
                 )
         return found
+
+    @cached_property
+    def kept_apart(self) -> int | None:
+        """Which end of the pairs the split keeps apart; see `splits.apart`."""
+        return apart(self.roles.numpy(), tuple(end.numpy() for end in self.graph.ends))
 
     def batches(
         self,

@@ -136,9 +136,14 @@ def apart(roles: NDArray[np.int64], ends: tuple[NDArray[np.int64], ...]) -> int 
         The first such end, 0 for the source and 1 for the destination; None where there is none, and for nodes.
     """
     for place, end in enumerate(ends if len(ends) > 1 else ()):
-        if not np.isin(end[roles > 0], end[roles == 0]).any():
+        if not len(in_both(roles, end)):
             return place
     return None
+
+
+def in_both(roles: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The nodes at one end, (P,), of examples that are trained on as well as of some that are asked about later."""
+    return np.intersect1d(end[roles == 0], end[roles > 0])
 
 
 def _cut(ranks: NDArray[np.int64], policy: SplitPolicy) -> NDArray[np.int64]:
