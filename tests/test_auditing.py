@@ -269,6 +269,31 @@ def test_users_in_two_parts(tmp_path: Path) -> None:
         assert set(gs.audit(store, split, quick=True).leaks) == {"parts overlap", "split unchanged"}
 
 
+def test_files_that_keep_nearly_every_user_apart(store: gs.GraphStore, tmp_path: Path) -> None:
+    """What files mean is told by who is where: one user on both sides is a slip, nearly all of them are the rule."""
+    pairs = store.sql(
+        "select u.id as user, i.id as image from edge_user_views_image e join node_user u on u.idx = e.src "
+        "join node_image i on i.idx = e.dst where len(emotions) = 1 group by all order by all"
+    ).pl()
+
+    def audited(name: str, part: pl.Expr) -> Audit:
+        (tmp_path / name).mkdir()
+        for (role,), rows in pairs.group_by(part):
+            rows.write_csv(tmp_path / name / f"{role}.csv")
+        made = gs.train(store, "edge-emotion", model="majority", split=f"file:{tmp_path / name}", features=HASHED)
+        return gs.audit(store, made, quick=True)
+
+    number = pl.col("user").str.slice(1).cast(int)
+    by_user = pl.when(number < 16).then(pl.lit("train")).when(number < 18).then(pl.lit("val")).otherwise(pl.lit("test"))
+    slip = pl.when((pl.col("user") == "u39") & (pl.col("image") < "i2")).then(pl.lit("train")).otherwise(by_user)
+    at_random = pl.int_range(pl.len()).mod(3).replace_strict([0, 1, 2], ["train", "val", "test"])
+    assert verdicts(audited("apart", by_user))["parts kept apart"] == "pass"
+    planted = audited("slip", slip)
+    assert planted.leaks == ("parts kept apart",)
+    assert [check.examples for check in planted.checks if check.name == "parts kept apart"] == [("u39",)]
+    assert verdicts(audited("random", at_random))["parts kept apart"] == "not applicable"
+
+
 def test_times_in_the_wrong_part(tmp_path: Path) -> None:
     with gs.open(tmp_path / "s.duckdb") as store:
         write_social(store)

@@ -15,6 +15,8 @@ from graphsocial.splits import ROLES
 from graphsocial.sql import quote
 from graphsocial.store import GraphStore
 
+NEARLY = 0.05  # by chance, most nodes that are asked about and have several examples are trained on too
+
 
 def check_rows(store: GraphStore, split_id: str) -> list[Check]:
     """Whether the split's rows are those that were made, and each example is in one part."""
@@ -52,6 +54,8 @@ def check_apart(store: GraphStore, experiment: Experiment, prepared: Prepared) -
         asked = pl.DataFrame({"id": ids[0].astype(str)})
         values = asked.join(rows, on="id", how="left", maintain_order="left")["told"].to_numpy()
         what = f"group by '{column}'"
+    elif policy.policy.startswith("file:") and len(ids) == 2:
+        return _as_files_tell(name, prepared)
     else:
         return not_applicable(name, f"The split '{policy}' promises to keep single examples apart, no more.")
     return _in_one_part(name, what, values, roles[dealt])
@@ -70,6 +74,22 @@ def _in_one_part(name: str, what: str, values: NDArray[np.object_], roles: NDArr
     if found:
         detail = f"The split promised that each {what} is in one part; some are in several."
     return _check(name, counted.height, found, detail)
+
+
+def _as_files_tell(name: str, prepared: Prepared) -> Check:
+    """Files promise nothing; but those that keep nearly every node at one end of the pairs apart mean every node."""
+    graph, roles = prepared.graph, prepared.roles.numpy()
+    for place, what in enumerate(("source", "destination")):
+        end = graph.ends[place].numpy()
+        nodes, counts = np.unique(end[roles >= 0], return_counts=True)
+        could = nodes[(counts > 1) & np.isin(nodes, end[roles > 0])]  # be trained on too
+        both = splits.in_both(roles, end)
+        if len(both) <= NEARLY * len(could):
+            detail = f"Each {what} is trained on or asked about, never both."
+            if len(both):
+                detail = f"The files keep nearly every {what} out of training that is asked about; some are in both."
+            return _check(name, len(could), graph.ids[graph.end_types[place]][both].tolist(), detail)
+    return not_applicable(name, "The files keep single examples apart, no more.")
 
 
 def _in_order(name: str, prepared: Prepared) -> Check:
