@@ -10,8 +10,8 @@ from typing import Any
 from graphsocial.errors import DataError
 from graphsocial.estimation import Estimate, estimate
 from graphsocial.experiment import Asked, Experiment, design
-from graphsocial.featurization import DEFAULT_ENCODERS, encoder_for
 from graphsocial.fitting import Epoch
+from graphsocial.preparation import columns_for
 from graphsocial.runs import Run
 from graphsocial.sampling import Visibility
 from graphsocial.schemas import names
@@ -19,7 +19,6 @@ from graphsocial.splits import SplitPolicy
 from graphsocial.sql import quote
 from graphsocial.store import GraphStore
 from graphsocial.training import carry_out
-from graphsocial.types import EdgeType, NodeType
 
 from . import scores
 from .render import Output
@@ -77,19 +76,12 @@ def estimates(store: GraphStore, planned: list[Experiment]) -> list[tuple[str, i
 
 def encodings(store: GraphStore, experiment: Experiment) -> Iterator[str]:
     """A line for each column that the training turns into vectors, with the encoder."""
-    entries: list[NodeType | EdgeType] = [*store.schema.nodes, experiment.task.entity(store.schema)]
-    for entry in entries:
-        for column in entry.columns:
-            name = f"{entry}.{column.name}"
-            asked = experiment.features.get(name)
-            left_out = name in experiment.features and asked is None
-            if column.kind not in DEFAULT_ENCODERS or left_out or (column.role != "feature" and asked is None):
-                continue
-            rows = store.read(entry, dataset=experiment.dataset).count(quote(column.name)).fetchall()[0][0]
-            if rows:
-                model = getattr(encoder_for(None, column.kind), "model", "")
-                encoder = asked or f"{DEFAULT_ENCODERS[column.kind]} ({model})"
-                yield f"Features of {name}: {rows:,} rows, encoder {encoder}"
+    entries = {str(entry): entry for entry in store.schema.types}
+    for name, encoder in dict(columns_for(store, experiment, experiment.task.entity(store.schema))).items():
+        entry, _, column = name.rpartition(".")
+        rows = store.read(entries[entry], dataset=experiment.dataset).count(quote(column)).fetchall()[0][0]
+        by_default = f"{type(encoder).__module__.rpartition('.')[2]} {getattr(encoder, 'model', '')}".rstrip()
+        yield f"Features of {name}: {rows:,} rows, encoder {experiment.features.get(name) or by_default}"
 
 
 def _train(store: GraphStore, experiment: Experiment, out: Output, *, again: bool, test: bool) -> Run:

@@ -14,7 +14,7 @@ from graphsocial import graph as graphs
 from graphsocial import runs, splits
 from graphsocial.errors import InputError, UnknownNameError
 from graphsocial.experiment import Experiment
-from graphsocial.feature_sets import of_rows
+from graphsocial.feature_sets import WHOLE_ROW, of_rows
 from graphsocial.featurization import DEFAULT_ENCODERS, FeatureReport, FeatureUse, Progress, encoder_for, featurize
 from graphsocial.featurizers.base import Featurizer, Learner, Tunable
 from graphsocial.graph import SocialGraph
@@ -25,7 +25,7 @@ from graphsocial.sql import quote
 from graphsocial.store import GraphStore
 from graphsocial.tabular import KINDS, Tabular
 from graphsocial.tasks.base import Labels
-from graphsocial.types import EdgeType, NodeType
+from graphsocial.types import EdgeType, NodeType, modality
 
 NO_EDGE = "no-edge"
 
@@ -77,7 +77,8 @@ def prepare(
         edge_types=experiment.edge_types,
         both_ways=experiment.both_ways,
         as_of=experiment.as_of,
-        leave_out={name for name, spec in experiment.features.items() if spec is None},
+        leave_out={name for name, spec in experiment.features.items() if spec is None}
+        | _unread(store, experiment, entity),
     )
     ids = graph.example_ids()
     if split_id is None:
@@ -206,8 +207,9 @@ def columns_for(store: GraphStore, experiment: Experiment, entity: NodeType | Ed
             raise InputError(f"'{name}' is a {ready[name]}; it takes no encoder, but none, which leaves it out.")
     found: list[tuple[str, Featurizer]] = []
     read = getattr(experiment.model, "reads", ("nodes", "edges"))
+    unread = _unread(store, experiment, entity)
     for name, (entry, column) in columns.items():
-        if ("nodes" if isinstance(entry, NodeType) else "edges") not in read:
+        if ("nodes" if isinstance(entry, NodeType) else "edges") not in read or name in unread:
             continue
         asked = name in experiment.features
         if (asked and experiment.features[name] is None) or (not asked and column.role != "feature"):
@@ -224,6 +226,23 @@ def columns_for(store: GraphStore, experiment: Experiment, entity: NodeType | Ed
                 )
             found.append((name, encoder))
     return found
+
+
+def _unread(store: GraphStore, experiment: Experiment, entity: NodeType | EdgeType) -> set[str]:
+    """The columns of the nodes that are asked about that are of other modalities than the model reads.
+
+    Raises:
+        UnknownNameError: there is nothing of a modality that it is to read.
+    """
+    wanted = getattr(experiment.model, "modalities", ())
+    if not wanted or isinstance(entity, EdgeType):
+        return set()
+    names = [column.name for column in entity.columns if column.kind in (*DEFAULT_ENCODERS, "vector")]
+    known = {modality(name) for name in names if _filled(store, experiment.dataset, entity, name)}
+    for name in wanted:
+        if name not in known and not (name == WHOLE_ROW and entity.name in experiment.features):
+            raise UnknownNameError.of("modality", name, known)
+    return {f"{entity}.{name}" for name in names if modality(name) not in wanted}
 
 
 def _unreadable(experiment: Experiment, encoder: Featurizer | Learner, *, own: bool) -> str:

@@ -31,6 +31,11 @@ RESERVED = frozenset({"idx", "id", "src", "dst", "dataset"})
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 
 
+def modality(column: str) -> str:
+    """What a column is of, the first word of its name: `text` and `text_vector` are both of `text`."""
+    return column.partition("_")[0]
+
+
 def check_name(name: str, what: str) -> None:
     """Raise `InputError` unless `name` is a lower-case identifier of at most 48 characters."""
     if not _NAME.fullmatch(name):

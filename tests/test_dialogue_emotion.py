@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import graphsocial as gs
+from graphsocial.cli.training import encodings
 from graphsocial.embedding import embed, run_named
 from graphsocial.errors import DataError, InputError, UnknownNameError
 from graphsocial.experiment import design
@@ -239,6 +240,41 @@ def test_a_modality_that_is_missing_has_no_influence(store: gs.GraphStore) -> No
         prepare(store, design(store, "dialogue-emotion", features={"segment.audio_vector": "audio"}))
     only = replace(MODELS[0], modalities=("audio",)).build(graph, rows, seed=0)
     assert only.dialogues.names == ("audio",)
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "read"),
+    [
+        ("absa", {"modality": "text"}, ["segment.text"]),
+        ("absa", {"modality": "audio"}, ["segment.audio_vector"]),
+        ("tmsam", {"modalities": "audio"}, ["segment.audio_vector"]),
+        ("tmsam", {}, ["segment.text", "segment.audio_vector"]),
+    ],
+)
+def test_what_is_not_read_is_neither_encoded_nor_loaded(
+    model: str, settings: dict[str, str], read: list[str], tmp_path: Path
+) -> None:
+    rows = [
+        {"dialogue": f"d{n // 3}", "turn": n % 3, "sentiment": ("bad", "good")[n % 2], "text": f"this is {n}"}
+        | {"audio_vector": [float(n), 1.0]}
+        for n in range(60)
+    ]
+    (tmp_path / "talks").mkdir()
+    (tmp_path / "talks" / "segments.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    with gs.open(tmp_path / "s.duckdb") as store:
+        gs.ingest(store, "dialogue", tmp_path / "talks")
+        asked = design(
+            store, "dialogue-emotion", model=model, settings=settings, features={"segment.text": "hash_text"}
+        )
+        ready = prepare(store, asked)
+        assert [feature.name for feature in ready.graph.node_features["segment"]] == read
+        assert store.first("select count(*) from feature_sets") == ("segment.text" in read,)
+        assert list(encodings(store, asked)) == [
+            f"Features of {name}: 60 rows, encoder hash_text" for name in read if name == "segment.text"
+        ]
+        with pytest.raises(UnknownNameError, match=r"modality is called 'video'.* Known: audio, text"):
+            prepare(store, design(store, "dialogue-emotion", model="lstm", settings={"modalities": "video"}))
+        assert store.first("select count(*) from feature_sets") == ("segment.text" in read,)
 
 
 def test_a_run_is_an_encoder_of_its_segments(store: gs.GraphStore) -> None:

@@ -17,6 +17,7 @@ from graphsocial.fitting import score
 from graphsocial.graph import Feature, SocialGraph, is_known
 from graphsocial.prediction import Restored, rebuild
 from graphsocial.preparation import make_loader
+from graphsocial.types import modality
 
 if TYPE_CHECKING:
     from graphsocial.store import GraphStore
@@ -98,7 +99,7 @@ class Robustness:
 
 def _modality(feature: Feature) -> str:
     owner, _, column = feature.name.partition(".")
-    return f"{owner}.{column.partition('_')[0]}"
+    return f"{owner}.{modality(column)}"
 
 
 def _without(graph: SocialGraph, missing: Callable[[Feature], Tensor]) -> SocialGraph:

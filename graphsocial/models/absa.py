@@ -46,6 +46,11 @@ class Absa:
     tunes: ClassVar[bool] = True
     training: ClassVar[Mapping[str, Any]] = TRAINING
 
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The one that is read."""
+        return (self.modality,)
+
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
         """The untrained network."""
         return AbsaNetwork(self, graph)
@@ -55,7 +60,7 @@ class AbsaNetwork(DialogueNetwork):
     """Recurrent unit over the text; attention from the aspect to its states; tanh(W_p r + W_x h) is classified."""
 
     def __init__(self, settings: Absa, graph: SocialGraph) -> None:
-        super().__init__(graph, settings.order, (settings.modality,), dropout=settings.dropout, causal=settings.causal)
+        super().__init__(graph, settings.order, settings.modalities, dropout=settings.dropout, causal=settings.causal)
         width = 2 * settings.hidden
         (size,) = self.widths.values()
         self.aspect = nn.Linear(size, width)

@@ -89,6 +89,8 @@ class Model(Protocol):
         training: training settings that suit it better than the general defaults.
 
     One that has `reads`, of `nodes` and `edges`, reads encoded texts, images and sounds of these alone; () is of none.
+    One that has `modalities`, where it names some, reads of the nodes that the task asks about the columns that are of
+    these alone (`types.modality`).
     One that has `sequences = True` reads sequences of vectors (tokens, frames) of what the task asks about, as well;
     one that has `tunes = True` holds the last layers of encoders of it and trains them (`nn.tuned`).
     """

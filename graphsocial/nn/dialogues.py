@@ -11,6 +11,7 @@ from torch import Tensor
 from graphsocial.chains import Chains
 from graphsocial.errors import DataError, InputError, UnknownNameError
 from graphsocial.graph import Edges, Feature, SocialGraph
+from graphsocial.types import modality
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ class Dialogues:
         for feature in graph.node_features.get(self.entity, ()):
             owner, _, column = feature.name.partition(".")
             if owner == self.entity:
-                found.setdefault(column.partition("_")[0], []).append(feature)
+                found.setdefault(modality(column), []).append(feature)
         return found
 
     def _lent(self, graph: SocialGraph) -> list[Feature]:
