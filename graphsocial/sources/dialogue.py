@@ -90,7 +90,10 @@ class Dialogue:
         return tables, root, mapping.dataset
 
     def _turns(self, parts: dict[str, set[str]]) -> str:
-        """SQL: each segment's id, speaker and time, and the ids of the one after it and of the one that it answers."""
+        """SQL: each segment's id, speaker and time, and the ids of the one after it and of the one that it answers.
+
+        A row whose id another has already is kept to be rejected as a node; it takes no part in the order.
+        """
         user = "speaker" if self.speakers == "shared" else "dialogue || '/' || speaker"
         turn = "case when turn = trunc(turn) then turn::bigint::varchar else turn::varchar end"
         rows = " union all ".join(
@@ -102,13 +105,15 @@ class Dialogue:
             answered = "coalesce(reply_to, first_value(before) over (partition by dialogue, run order by place))"
         return f"""
             with
+            named as (
+                select *, coalesce(segment_id, dialogue || '/' || {turn}) as id, {user} as user from ({rows})
+            ),
             rows as (
                 select
                     *,
-                    coalesce(segment_id, dialogue || '/' || {turn}) as id,
-                    {user} as user,
+                    row_number() over (partition by id order by part, __row) > 1 as repeats,
                     row_number() over (partition by dialogue order by turn, part, __row) as place
-                from ({rows})
+                from named
             ),
             neighbours as (
                 select
@@ -119,6 +124,7 @@ class Dialogue:
                     lead({TIME}) over spoken as after_at,
                     user is not distinct from lag(user) over spoken as goes_on
                 from rows
+                where not repeats
                 window spoken as (partition by dialogue order by place)
             ),
             runs as (
@@ -131,6 +137,10 @@ class Dialogue:
             )
             select file, __row, id, user, {TIME}, after, after_at, {answered} as answered
             from runs
+            union all
+            select file, __row, id, null, {TIME}, null, null, null
+            from rows
+            where repeats
         """
 
     def _rows(self, parts: dict[str, set[str]]) -> Iterator[Rows]:

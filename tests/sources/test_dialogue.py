@@ -196,3 +196,15 @@ def test_mosi_aligns_its_files(store: GraphStore, shared_data: Path, monkeypatch
             row = files[role].row(pos)
             assert role == (part == "test") and sentiment == ("negative", "positive")[row[-1]]
             assert vector == pytest.approx(row[:-1], rel=1e-5, abs=1e-5)
+
+
+def test_a_segment_that_comes_twice_is_rejected_and_stands_once_in_the_order(store: GraphStore, tmp_path: Path) -> None:
+    """A file that was exported twice: the repeats are rejects, and neither order nor replies nor speakers know them."""
+    rows = ["d1,1,ana,Hello?", "d1,2,ben,Yes.", "d1,3,ana,Well."]
+    (tmp_path / "talk").mkdir()
+    (tmp_path / "talk" / "segments.csv").write_text("\n".join(["dialogue,turn,speaker,text", *rows, *rows[:2]]) + "\n")
+    report = ingest(store, "dialogue", tmp_path / "talk")
+    assert report.rows["segment"] == 3 and report.rejects == {"segments": {"duplicate id": 2}}
+    assert edges(store, "next") == [("d1/1", "d1/2"), ("d1/2", "d1/3")]
+    assert edges(store, "replies") == [("d1/2", "d1/1"), ("d1/3", "d1/2")]
+    assert edges(store, "speaks", "user") == [("ana", "d1/1"), ("ben", "d1/2"), ("ana", "d1/3")]
