@@ -110,8 +110,8 @@ def compare(
     """
     if samples < LEAST_SAMPLES:
         raise InputError(f"{samples} samples are too few for an interval; use at least {LEAST_SAMPLES}.")
-    named = configurations.find(store, runs)
-    bare = configurations.without_edges(store, named[0])
+    named = configurations.find(store, runs, part=split)
+    bare = configurations.without_edges(store, named[0], part=split)
     new = [] if bare is None or any(one.config_id == bare.config_id for one in named) else [bare]
     panel = Panel.read(store, [*named, *new], target, split)
     first, *others = [one.label for one in panel.configurations[: len(named)]]

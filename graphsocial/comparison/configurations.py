@@ -52,11 +52,13 @@ class Configuration:
         }
 
 
-def find(store: GraphStore, names: Sequence[Run | str]) -> list[Configuration]:
+def find(store: GraphStore, names: Sequence[Run | str], *, part: str = "test") -> list[Configuration]:
     """The configurations that are meant, in the order in which they are named; each once.
 
     Args:
-        names: runs, their ids or the start of these, `latest`, configurations' ids, names of models.
+        names: runs, their ids or the start of these, `latest`, configurations' ids, names of models: of a model, those
+            that have answered `part`, where some have. Trials of `tune` have not answered the test part.
+        part: `train`, `validation` or `test`.
 
     Raises:
         UnknownNameError: nothing is called so.
@@ -64,7 +66,7 @@ def find(store: GraphStore, names: Sequence[Run | str]) -> list[Configuration]:
     """
     if not names:
         raise InputError("Name at least one run, configuration or model.")
-    frame = _runs(store)
+    frame = _runs(store, part)
     chosen: list[tuple[str, ...]] = []
     for name in names:
         chosen += [key for key in _meant(store, frame, name) if key not in chosen]
@@ -77,9 +79,12 @@ def find(store: GraphStore, names: Sequence[Run | str]) -> list[Configuration]:
     return _labelled([_configuration(store, frame, *key) for key in chosen])
 
 
-def without_edges(store: GraphStore, configuration: Configuration) -> Configuration | None:
-    """The same features without edges, for the graph lift: the newest such configuration on the same split."""
-    frame = _runs(store).filter(
+def without_edges(store: GraphStore, configuration: Configuration, *, part: str = "test") -> Configuration | None:
+    """The same features without edges, for the graph lift: the newest such configuration on the same split that has
+    answered `part`.
+    """
+    frame = _runs(store, part).filter(
+        pl.col("answered"),
         pl.col("model") == WITHOUT_EDGES,
         pl.col("task") == configuration.task,
         pl.col("dataset") == configuration.dataset,
@@ -92,10 +97,13 @@ def without_edges(store: GraphStore, configuration: Configuration) -> Configurat
     return _configuration(store, frame, newest, configuration.task, configuration.dataset, configuration.split)
 
 
-def _runs(store: GraphStore) -> pl.DataFrame:
+def _runs(store: GraphStore, part: str) -> pl.DataFrame:
+    """The finished runs, and whether each has `answered` that part of its split."""
     found: pl.DataFrame = store.sql(
-        "select run_id, model, config_id, task, dataset, split, feature_sets::varchar as feature_sets, finished_at "
-        "from runs where status = 'done' order by seed, run_id"
+        "select run_id, model, config_id, task, dataset, split, feature_sets::varchar as feature_sets, finished_at, "
+        "run_id in (select run_id from predictions where split = ?) as answered "
+        "from runs where status = 'done' order by seed, run_id",
+        [part],
     ).pl()
     return found
 
@@ -109,6 +117,8 @@ def _meant(store: GraphStore, frame: pl.DataFrame, name: Run | str) -> list[tupl
         pl.col("config_id").str.starts_with(text) | pl.col("run_id").str.starts_with(text),
     ):
         found = frame.filter(mine)
+        if found["answered"].any():
+            found = found.filter("answered")
         if found.height:
             return list(found.select("config_id", "task", "dataset", "split").unique(maintain_order=True).iter_rows())
     raise UnknownNameError.of(

@@ -138,6 +138,20 @@ def test_names_stand_for_configurations(compared: gs.GraphStore) -> None:
     assert sorted(labels("hmg_emo")) == ["hmg_emo aaaa11", "hmg_emo dddd44"]
 
 
+def test_trials_whose_test_part_is_closed_stay_out_of_it(compared: gs.GraphStore) -> None:
+    """A search leaves runs that have answered only the validation part; a model's name does not mean them."""
+    for model, config in (("hmg_emo", "eeee5555"), ("features_only", "ffff6666")):
+        rows = some_answers(0.6, seed=3, split="validation")
+        write_run(compared, f"{model}-t0", rows, model=model, config_id=config)
+    found = gs.compare(compared, ["hmg_emo", "majority"], samples=100)
+    assert found.scores["model"].unique(maintain_order=True).to_list() == ["hmg_emo", "majority", "features_only"]
+    assert set(found.scores["config"]) == {"aaaa1111", "bbbb2222", "cccc3333"}
+    searched = gs.compare(compared, ["hmg_emo"], split="validation", samples=100)
+    assert set(searched.scores["config"]) == {"aaaa1111", "eeee5555", "ffff6666"}
+    with pytest.raises(DataError, match="still closed to hmg_emo-t0"):
+        gs.compare(compared, ["hmg_emo-t0"])
+
+
 def test_what_cannot_be_compared_is_told(compared: gs.GraphStore) -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'majority'"):
         gs.compare(compared, ["majorty"])
