@@ -290,7 +290,10 @@ def load(store: GraphStore, run_id: str) -> Run:
         if rows:
             some = ", ".join(name for (name,) in rows[:SHORT]) + ", …" * (len(rows) > SHORT)
             raise InputError(f"Several runs begin with '{run_id}': {some}. Write more of it.")
-        known = [name for (name,) in store.sql("select run_id from runs").fetchall()]
+        known = [name for (name,) in store.sql("select run_id from runs order by run_id").fetchall()]
+        if run_id == "latest":
+            begun = f" Begun: {', '.join(known[:SHORT])}{', …' * (len(known) > SHORT)}." if known else ""
+            raise UnknownNameError(f"No run is done yet, so none is the latest; `train` makes one.{begun}")
         raise UnknownNameError.of("run", run_id, known, listing="graphsocial runs")
     (found,) = rows[0]
     row = store.first("select task, model, dataset, seed, status, config, split_id from runs where run_id = ?", [found])

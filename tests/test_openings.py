@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import graphsocial as gs
-from graphsocial.errors import DataError, StoreError
+from graphsocial.errors import DataError, StoreError, UnknownNameError
 from graphsocial.runs import Run
 
 
@@ -98,3 +98,12 @@ def test_no_look_goes_unlogged(social: gs.GraphStore) -> None:
         with pytest.raises(StoreError, match="must be logged"):
             gs.evaluate(store, run)
         assert gs.evaluate(store, run, split="validation")["targets"]
+
+
+def test_before_a_run_is_done_none_is_the_latest(social: gs.GraphStore) -> None:
+    with pytest.raises(UnknownNameError, match=r"No run is done yet, so none is the latest; `train` makes one\.$"):
+        gs.evaluate(social, "latest")
+    run = train(social)
+    social.connection.execute("update runs set status = 'running'")
+    with pytest.raises(UnknownNameError, match=f"makes one. Begun: {run.id}"):
+        gs.evaluate(social, "latest")
