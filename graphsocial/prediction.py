@@ -136,7 +136,7 @@ def examples_of(prepared: Prepared, ids: Ids | None, *, train: bool = False) -> 
     if ids is None:
         return prepared, torch.nonzero((prepared.roles != ROLES.index("train")) | torch.tensor(train)).squeeze(1)
     graph = prepared.graph
-    given = _read_ids(ids, len(graph.ends))
+    given = _read_ids(ids, [graph.ids[name] for name in graph.end_types])
     numbers = [_numbers(graph, name, [row[end] for row in given]) for end, name in enumerate(graph.end_types)]
     keys, known = _key(graph, numbers), _key(graph, [end.numpy() for end in graph.ends])
     order = np.argsort(known, kind="stable")
@@ -159,7 +159,9 @@ def _key(graph: SocialGraph, ends: Sequence[NDArray[np.int64]]) -> NDArray[np.in
     return ends[0] if len(ends) == 1 else ends[0] * graph.num_nodes[graph.end_types[1]] + ends[1]
 
 
-def _read_ids(ids: Ids, columns: int) -> list[tuple[str, ...]]:
+def _read_ids(ids: Ids, known: Sequence[NDArray[np.object_]]) -> list[tuple[str, ...]]:
+    """The ids of each example; `known` has all ids of each end."""
+    columns = len(known)
     if not isinstance(ids, Path | str):
         given = [(one,) if isinstance(one, str) else tuple(str(part) for part in one) for one in ids]
         wrong = next((one for one in given if len(one) != columns), None)
@@ -171,20 +173,25 @@ def _read_ids(ids: Ids, columns: int) -> list[tuple[str, ...]]:
     if not path.is_file():
         raise MissingFileError(f"There is no file '{path}'.")
     try:
-        frame = pl.read_csv(path, infer_schema=False)
+        frame = pl.read_csv(path, infer_schema=False, has_header=False)
     except pl.exceptions.PolarsError as error:
         raise InputError(f"'{path}' cannot be read as CSV: {error}") from error
-    if len(frame.columns) < columns or not frame.height:
+    if len(frame.columns) < columns or frame.height < 2:
         wanted = "a column of ids" if columns == 1 else "two columns of ids, of the source and of the destination,"
         raise InputError(f"'{path}' needs a header, {wanted} and at least one row.")
-    return list(frame.select(frame.columns[:columns]).iter_rows())
+    header, *rows = frame.select(frame.columns[:columns]).iter_rows()
+    if all(one in there for one, there in zip(header, known, strict=True)):
+        raise InputError(f"The first line of '{path}' is ids ({', '.join(header)}); put a line with names above it.")
+    return rows
 
 
 def _numbers(graph: SocialGraph, name: str, ids: list[str]) -> NDArray[np.int64]:
     place = {found: number for number, found in enumerate(graph.ids[name])}
     missing = [one for one in ids if one not in place]
     if missing:
-        raise InputError(f"No {name} has the id '{missing[0]}' in this data ({len(missing):,} such ids in all).")
+        others = len(set(missing)) - 1
+        more = f", nor any of {others:,} other ids that were given" if others else ""
+        raise InputError(f"No {name} has the id '{missing[0]}' in this data{more}.")
     return np.asarray([place[one] for one in ids], dtype=np.int64)
 
 

@@ -415,6 +415,15 @@ def test_predict_and_evaluate(call: Call, fresh: Path, tmp_path: Path) -> None:
     (tmp_path / "pairs.csv").write_text("user,image\nu0,i0\nu1,i1\n")
     answer = json.loads(call("predict", "latest", "--ids", "pairs.csv", "--json", "--store", fresh)[1])
     assert answer["predictions"] == 2 and answer["run"].startswith("hmg_emo-")
+    for text, words in (
+        ("u0,i0\nu1,i1\n", "The first line of 'bad.csv' is ids (u0, i0); put a line with names above it."),
+        ("user,image\nu0,i0\nnobody,i1\n", "No user has the id 'nobody' in this data."),
+        ("user,image\nx,i0\ny,i1\nx,i1\n", "No user has the id 'x' in this data, nor any of 1 other ids"),
+        ("user,image\n", "needs a header, two columns of ids"),
+    ):
+        (tmp_path / "bad.csv").write_text(text)
+        code, _, err = call("predict", "latest", "--ids", "bad.csv", "--store", fresh)
+        assert code == 1 and words in err
     code, out, _ = call("evaluate", "latest", "--store", fresh)
     assert code == 0 and "weighted_f1" in out and "precision" in out and "awe" in out
 
