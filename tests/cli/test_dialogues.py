@@ -9,6 +9,7 @@ import pytest
 from test_cli import Call, call  # noqa: F401 - fixtures
 
 import graphsocial as gs
+from graphsocial.cli.training import Plan, design, encodings
 
 TINY = ("--set", "hidden=8", "--set", "width=8", "--set", "batch_size=20", "--epochs", "2", "--split", "column:split")
 
@@ -57,3 +58,15 @@ def test_from_files_to_answers_vectors_and_analyses(call: Call, talks: Path, tmp
         ]
     code, _, err = call("featurize", "segment", "--encoder", "msa:latest", *store)
     assert code == 1 and "is a run of tmsam about segment, not one of msa" in err
+
+
+def test_each_feature_is_told_once(tmp_path: Path) -> None:
+    """A task about nodes asks about a type that is among the schema's."""
+    (tmp_path / "talks").mkdir()
+    rows = "\n".join(f"d{n},0,Hello,{('joy', 'anger')[n % 2]}" for n in range(8))
+    (tmp_path / "talks" / "segments.csv").write_text(f"dialogue,turn,text,emotion\n{rows}\n")
+    with gs.open(tmp_path / "s.duckdb") as store:
+        gs.ingest(store, "dialogue", tmp_path / "talks")
+        plan = Plan("dialogue-emotion", None, "random", (0,), False, False, True, {}, {})
+        told = list(encodings(store, design(store, plan, None, {})))
+    assert told == ["Features of segment.text: 8 rows, encoder sentence (packaged:minilm)"]
