@@ -148,6 +148,14 @@ def test_what_cannot_be_asked_is_an_error(tmp_path: Path) -> None:
         pytest.raises(DataError, match="all 60 with 'shares' have equally many"),
     ):
         Popularity().labels(store, "posts")
+    negative = posts().with_columns(pl.when(pl.col("id") == "p1").then(-1).otherwise("shares").alias("shares"))
+    with (
+        write(tmp_path / "negative.duckdb", negative) as store,
+        pytest.raises(
+            DataError, match=r"1 'post' nodes of 'posts' have less than 0 'shares', such as -1.*`minimum: 0`"
+        ),
+    ):
+        Popularity().labels(store, "posts")
     with write(tmp_path / "s.duckdb", posts()) as store, pytest.raises(InputError, match="no column 'hearts' to tell"):
         Popularity(likability=True, likes="hearts").labels(store, "posts")
     with pytest.raises(InputError, match="hours and class_loss"):

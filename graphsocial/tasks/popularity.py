@@ -81,7 +81,7 @@ class Popularity:
         """One row per post, with its context.
 
         Raises:
-            DataError: there are no posts, none has shares, or all have equally many.
+            DataError: there are no posts, none has shares, some have less than none, or all have equally many.
             InputError: `likability` is asked for and there is no column of likes.
         """
         node = self.entity(store.schema)
@@ -95,6 +95,11 @@ class Popularity:
         ).to_arrow_table()
         shares = rows["shares"].to_numpy()
         known = shares[~np.isnan(shares)]
+        if (known < 0).any():
+            raise DataError(
+                f"{int((known < 0).sum()):,} '{node}' nodes of '{dataset}' have less than 0 '{self.shares}', such as "
+                f"{known.min():g}, which is no count. A mapping with `minimum: 0` for that column rejects such rows."
+            )
         if not len(known) or known.min() == known.max():
             told = f"all {len(known):,} with '{self.shares}' have equally many" if len(known) else "none has shares"
             raise DataError(f"There is nothing to learn from '{dataset}': of {len(shares):,} '{node}' nodes, {told}.")
