@@ -10,6 +10,7 @@ from typing import Any
 from graphsocial.errors import DataError
 from graphsocial.estimation import Estimate, estimate
 from graphsocial.experiment import Asked, Experiment, design
+from graphsocial.featurization import describe
 from graphsocial.fitting import Epoch
 from graphsocial.preparation import columns_for
 from graphsocial.runs import Run
@@ -80,8 +81,7 @@ def encodings(store: GraphStore, experiment: Experiment) -> Iterator[str]:
     for name, encoder in dict(columns_for(store, experiment, experiment.task.entity(store.schema))).items():
         entry, _, column = name.rpartition(".")
         rows = store.read(entries[entry], dataset=experiment.dataset).count(quote(column)).fetchall()[0][0]
-        by_default = f"{type(encoder).__module__.rpartition('.')[2]} {getattr(encoder, 'model', '')}".rstrip()
-        yield f"Features of {name}: {rows:,} rows, encoder {experiment.features.get(name) or by_default}"
+        yield f"Features of {name}: {rows:,} rows, encoder {experiment.features.get(name) or describe(encoder)}"
 
 
 def _train(store: GraphStore, experiment: Experiment, out: Output, *, again: bool, test: bool) -> Run:

@@ -9,7 +9,8 @@ import pytest
 from test_cli import Call, call  # noqa: F401 - fixtures
 
 import graphsocial as gs
-from graphsocial.cli.training import Plan, design, encodings
+from graphsocial.cli.training import encodings
+from graphsocial.experiment import design
 
 TINY = ("--set", "hidden=8", "--set", "width=8", "--set", "batch_size=20", "--epochs", "2", "--split", "column:split")
 
@@ -67,6 +68,5 @@ def test_each_feature_is_told_once(tmp_path: Path) -> None:
     (tmp_path / "talks" / "segments.csv").write_text(f"dialogue,turn,text,emotion\n{rows}\n")
     with gs.open(tmp_path / "s.duckdb") as store:
         gs.ingest(store, "dialogue", tmp_path / "talks")
-        plan = Plan("dialogue-emotion", None, "random", (0,), False, False, True, {}, {})
-        told = list(encodings(store, design(store, plan, None, {})))
-    assert told == ["Features of segment.text: 8 rows, encoder sentence (packaged:minilm)"]
+        told = list(encodings(store, design(store, "dialogue-emotion")))
+    assert told == ["Features of segment.text: 8 rows, encoder sentence:packaged:minilm"]
