@@ -128,6 +128,7 @@ def tiny_encoder(folder: Path, architecture: str = "Bert", layers: int = 2) -> s
 def tiny_decoder(folder: Path, architecture: str = "Llama", layers: int = 3) -> str:
     """A language model of random weights over bytes, 16 numbers a token, saved as transformers saves one."""
     from graphsocial._torchvision import ensure_torchvision
+    from graphsocial.featurizers._hub import quiet
 
     ensure_torchvision()
     import torch
@@ -146,7 +147,7 @@ def tiny_decoder(folder: Path, architecture: str = "Llama", layers: int = 3) -> 
     config = getattr(transformers, f"{architecture}Config")(
         vocab_size=len(letters), bos_token_id=0, initializer_range=0.3, **wide
     )
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), quiet():
         torch.manual_seed(0)
         getattr(transformers, f"{architecture}Model")(config).save_pretrained(folder)
     return str(folder)
