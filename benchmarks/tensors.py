@@ -2,7 +2,7 @@
 
     python benchmarks/tensors.py
 
-Ours is `graph.build` as `train` calls it: ids, node numbers and edges of all relations with their reverses, the
+Ours is `building.build` as `train` calls it: ids, node numbers and edges of all relations with their reverses, the
 labelled pair of each edge, vectors of images, comments and (as means over a user's groups) descriptions, reference
 probabilities; checked to be in order. DuckDB's side is `to_arrow_table` of the same columns of the same tables, in
 two ways:
@@ -20,8 +20,9 @@ from time import perf_counter
 from _harness import against, interleave, keep
 from _iesn import store
 
+from graphsocial.building import build
 from graphsocial.featurization import FeatureUse, featurize
-from graphsocial.graph import SocialGraph, build
+from graphsocial.graph import SocialGraph
 from graphsocial.sql import quote
 from graphsocial.store import GraphStore
 from graphsocial.tasks.edge_emotion import EdgeEmotion

@@ -62,7 +62,7 @@ class Experiment:
             kind's default. A node type's name → what made vectors of its rows, such as a run: `tmsam:RUN`.
         edge_types: message edge types; by default all that the dataset had when the run was designed, by name, so that
             edges which come later (`link`) leave the run as it is.
-        both_ways: see `graph.build`.
+        both_ways: see `building.build`.
         as_of: only what had happened by then.
         seed: of weights, batches and dropout.
     """

@@ -1,30 +1,22 @@
-"""The graph as a value: tensors read from the store, with maps back to the source's ids; rebuilt at will."""
+"""The graph as a value: tensors, with maps back to the source's ids."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from graphsocial.errors import DataError
 from graphsocial.feature_tensors import Feature as Feature  # it is part of the graph
-from graphsocial.feature_tensors import came_along, encoded, mean_over, table_of, tensor, visible_rows
-from graphsocial.featurization import FeatureUse
-from graphsocial.store import GraphStore
-from graphsocial.tabular import KINDS, Tabular
-from graphsocial.tasks.base import Context, Labels
-from graphsocial.types import EdgeType, NodeType, Target
+from graphsocial.tabular import Tabular
+from graphsocial.tasks.base import Context
+from graphsocial.types import NodeType, Target
 
 if TYPE_CHECKING:
     from dgl import DGLGraph
@@ -240,164 +232,3 @@ class SocialGraph:
 def is_known(answers: Tensor) -> Tensor:
     """(P,) bool: which codes or numbers are answers."""
     return ~torch.isnan(answers) if answers.is_floating_point() else answers >= 0
-
-
-def build(
-    store: GraphStore,
-    dataset: str,
-    entity: NodeType | EdgeType,
-    labels: Labels,
-    *,
-    features: Sequence[FeatureUse] = (),
-    edge_types: Sequence[str] = (),
-    both_ways: bool = True,
-    as_of: datetime | None = None,
-    leave_out: Collection[str] = (),
-) -> SocialGraph:
-    """Read a dataset's graph for one question.
-
-    A node type that is no end of `entity` and has vectors (a group with its description) lends them to its neighbours
-    as the mean over the edges that join them (HMG-Emo, eq. 1) and takes no part in message passing; all other types do.
-
-    Args:
-        entity: the node or edge type that is asked about; `labels` are its examples.
-        features: the columns whose vectors are used.
-        edge_types: the message edge types by name, such as `user views image`; all by default.
-        both_ways: give edges between nodes of one type (contacts) a reverse relation as well, unless they already run
-            both ways. Edges between different types always have one.
-        as_of: only what had happened by then.
-        leave_out: columns of nodes that are not used, such as `image.vector` or `user.age`.
-
-    Raises:
-        DataError: a node type has no rows as of then.
-    """
-    schema = store.schema
-    wanted = [schema.edge(name) for name in edge_types] or list(schema.edges)
-    if isinstance(entity, EdgeType) and entity not in wanted:
-        wanted.append(entity)
-    wanted = [edge for edge in wanted if len(store.span(edge, dataset))]
-    ends = (entity.src, entity.dst) if isinstance(entity, EdgeType) else (entity.name,)
-    lending = {use.entry.name for use in features if isinstance(use.entry, NodeType) and use.entry.name not in ends}
-    nodes = {name: schema.node(name) for name in [*ends, *(end for edge in wanted for end in (edge.src, edge.dst))]}
-    idx: dict[str, NDArray[np.int64]] = {}
-    ids: dict[str, NDArray[np.object_]] = {}
-    plain: dict[str, tuple[NodeType, pl.DataFrame]] = {}
-    uses: dict[str, list[FeatureUse]] = {}
-    for use in features:
-        uses.setdefault(use.entry.table, []).append(use)
-    node_features: dict[str, list[Feature]] = {}
-    for name, node in nodes.items():
-        kept = replace(node, columns=tuple(c for c in node.columns if f"{name}.{c.name}" not in leave_out))
-        rows = visible_rows(store, node, dataset, ["id", *_inputs(kept)], as_of)
-        if not rows.num_rows and name in ends:
-            raise DataError(f"'{dataset}' has no '{name}' nodes{f' as of {as_of}' if as_of else ''}.")
-        idx[name] = rows["idx"].to_numpy()
-        ids[name] = rows["id"].to_numpy()
-        node_features[name] = [encoded(store, use, dataset, idx[name]) for use in uses.get(node.table, ())]
-        if name not in lending:
-            node_features[name] += came_along(kept, rows)
-            plain[name] = (kept, pl.DataFrame(rows.select(["idx", *_inputs(kept, *KINDS)])))
-    edges: dict[Canonical, Edges] = {}
-    edge_features: dict[Canonical, tuple[Feature, ...]] = {}
-    pair_key = labels.src if labels.dst is None else _key(labels.src, labels.dst)
-    reference = None
-    for edge in wanted:
-        optimal = [c.name for c in edge.columns if edge == entity and (c.name, c.role) == ("optimal", "reference")]
-        rows = visible_rows(store, edge, dataset, ["src", "dst", *([edge.time] if edge.time else []), *optimal], as_of)
-        src, dst = (_local(tensor(rows[key]), idx[end]) for key, end in (("src", edge.src), ("dst", edge.dst)))
-        if edge.src in lending or edge.dst in lending:
-            for here, there, a, b in ((edge.src, edge.dst, src, dst), (edge.dst, edge.src, dst, src)):
-                if there in lending and here not in lending:
-                    node_features[here] += [mean_over(f, a, b, len(idx[here])) for f in node_features[there]]
-            continue
-        found = Edges(src, dst, time=_micros(rows[edge.time]) if edge.time else None)
-        if edge == entity:
-            pair = _find(_key(rows["src"].to_numpy(), rows["dst"].to_numpy()), pair_key)
-            found = replace(found, example=torch.from_numpy(pair))
-            reference = _reference(rows["optimal"], pair, labels) if optimal else None
-        edges[edge.canonical] = found
-        vectors = tuple(encoded(store, use, dataset, rows["idx"].to_numpy()) for use in uses.get(edge.table, ()))
-        if vectors:
-            edge_features[edge.canonical] = vectors
-        if edge.src != edge.dst or (both_ways and not _symmetric(src, dst, len(idx[edge.src]))):
-            back = (edge.dst, f"rev_{edge.relation}", edge.src)
-            edges[back] = replace(found, src=dst, dst=src, reverse_of=edge.canonical)
-            if vectors:
-                edge_features[back] = vectors
-    taking = {*ends, *(name for kind in edges for name in (kind[0], kind[2]))}
-    return SocialGraph(
-        ids={name: ids[name] for name in nodes if name in taking},
-        edges=edges,
-        entity=entity.canonical if isinstance(entity, EdgeType) else entity.name,
-        ends=tuple(
-            _local(torch.tensor(end), idx[name])
-            for name, end in zip(ends, (labels.src, labels.dst), strict=False)
-            if end is not None
-        ),
-        targets=labels.targets,
-        answers={name: torch.tensor(told) for name, told in labels.answers.items()},
-        example_time=None if labels.times is None else _micros(pa.array(labels.times)),
-        known_time=None if labels.known is None else _micros(pa.array(labels.known)),
-        node_features={name: tuple(node_features[name]) for name in nodes if name in taking and node_features[name]},
-        edge_features=edge_features,
-        plain={name: part for name, part in plain.items() if name in taking},
-        tabular={},
-        context=labels.context,
-        reference=reference,
-    )
-
-
-def _inputs(node: NodeType, *kinds: str) -> list[str]:
-    """The columns of these kinds that models may see; by default all that are numbers, categories or vectors."""
-    return [c.name for c in node.columns if c.role == "feature" and c.kind in (kinds or (*KINDS, "vector"))]
-
-
-def _key(src: NDArray[np.int64], dst: NDArray[np.int64]) -> NDArray[np.int64]:
-    return (src << 32) | dst  # idx are dense, so far below 2³¹
-
-
-def _find(keys: NDArray[np.int64], among: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where each key stands in `among`, whose keys are distinct.
-
-    Raises:
-        DataError: a key is not there.
-    """
-    place = pc.index_in(pa.array(keys), value_set=pa.array(among))
-    if place.null_count:
-        raise DataError(
-            f"The task has no line for {place.null_count:,} of the edges that it asks about; labels() must."
-        )
-    found: NDArray[np.int64] = place.to_numpy().astype(np.int64)
-    return found
-
-
-def _local(idx: Tensor, known: NDArray[np.int64]) -> Tensor:
-    """Store idx → local number, the rank among the visible nodes."""
-    if len(known) and known[-1] - known[0] + 1 == len(known):
-        return idx - int(known[0]) if known[0] else idx
-    return torch.from_numpy(np.searchsorted(known, idx.numpy()))
-
-
-def _micros(times: pa.Array | pa.ChunkedArray) -> Tensor:
-    return tensor(pc.fill_null(times.cast(pa.timestamp("us", times.type.tz)).cast(pa.int64()), NEVER))
-
-
-def _symmetric(src: Tensor, dst: Tensor, count: int) -> bool:
-    """Whether every edge has one that runs back; parallel edges count once."""
-    leaving, entering = (torch.bincount(end, minlength=count) > 0 for end in (src, dst))
-    if not torch.equal(leaving, entering):  # mostly enough, and quick
-        return False
-    there, back = (np.unique((a * count + b).numpy()) for a, b in ((src, dst), (dst, src)))
-    return np.array_equal(there, back)
-
-
-def _reference(optimal: pa.ChunkedArray, pair: NDArray[np.int64], labels: Labels) -> Tensor | None:
-    """(P, K) the true class probabilities of synthetic data, kept for comparison; NaN where an edge has none."""
-    classes = len(labels.targets[0].classes)
-    if pc.unique(pc.list_value_length(optimal).drop_null()).to_pylist() != [classes]:
-        return None
-    told = optimal.is_valid().to_numpy()
-    values = np.full((len(labels), classes), np.nan, dtype=np.float32)
-    values[pair[told]] = table_of(optimal, classes).numpy()
-    values[pair[~told]] = np.nan
-    return torch.from_numpy(values)

@@ -10,8 +10,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from graphsocial import graph as graphs
-from graphsocial import runs, splits
+from graphsocial import building, runs, splits
 from graphsocial.errors import InputError, UnknownNameError
 from graphsocial.experiment import Experiment
 from graphsocial.feature_sets import WHOLE_ROW, of_rows
@@ -68,7 +67,7 @@ def prepare(
     entity = experiment.task.entity(store.schema)
     labels = experiment.task.labels(store, experiment.dataset, as_of=experiment.as_of)
     uses = tuple(features) if features is not None else _encode_all(store, experiment, entity, progress)
-    graph = graphs.build(
+    graph = building.build(
         store,
         experiment.dataset,
         entity,

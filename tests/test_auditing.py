@@ -18,8 +18,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 import graphsocial as gs
-from graphsocial import graph as graphs
-from graphsocial import loaders
+from graphsocial import building, loaders
 from graphsocial.auditing import Audit, expected
 from graphsocial.auditing.columns import _filled, look_up
 from graphsocial.auditing.messages import messages
@@ -480,11 +479,11 @@ def plant_view(monkeypatch: pytest.MonkeyPatch, change: Callable[[View, Tensor, 
 
 def plant_graph(monkeypatch: pytest.MonkeyPatch, change: Callable[[SocialGraph], None]) -> None:
     """Every graph that is built is changed."""
-    build = graphs.build
+    build = building.build
 
     def planted(*arguments: Any, **named: Any) -> SocialGraph:
         graph = build(*arguments, **named)
         change(graph)
         return graph
 
-    monkeypatch.setattr(graphs, "build", planted)
+    monkeypatch.setattr(building, "build", planted)

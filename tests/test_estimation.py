@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import graphsocial as gs
+from graphsocial.building import build
 from graphsocial.encoding_time import estimate_encoding
 from graphsocial.estimation import estimate
 from graphsocial.experiment import design
 from graphsocial.featurization import featurize
 from graphsocial.featurizers.hash_text import HashText
-from graphsocial.graph import build
 from graphsocial.tasks.edge_emotion import EdgeEmotion
 
 SMALL = {"layers": 2, "width": 8, "node_width": 8, "batch_size": 64}

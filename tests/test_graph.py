@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 import graphsocial as gs
 from graphsocial import splits
+from graphsocial.building import build
 from graphsocial.errors import DataError
 from graphsocial.featurization import FeatureUse, featurize
-from graphsocial.graph import SocialGraph, build
+from graphsocial.graph import SocialGraph
 from graphsocial.loaders import FullGraph
 from graphsocial.sampling import Visibility
 from graphsocial.splits import SplitPolicy

@@ -39,7 +39,7 @@ LAYERS: list[list[set[str]]] = [
     [{"chains"}, {"feature_sets", "contents", "learners"}, {"featurization"}, {"encoding_time"}],
     [{"feature_tensors", "similarity"}],
     [{"linking"}],
-    [{"graph", "runs"}, {"objectives"}],
+    [{"graph", "runs"}, {"building", "objectives"}],
     [
         {"nn.relation"},
         {"nn.kernels"},

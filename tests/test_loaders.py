@@ -13,9 +13,10 @@ from torch import Tensor
 
 import graphsocial as gs
 from graphsocial import loaders
+from graphsocial.building import build
 from graphsocial.dealing import Cold
 from graphsocial.fitting import Fitting, training_batches
-from graphsocial.graph import SocialGraph, build
+from graphsocial.graph import SocialGraph
 from graphsocial.loaders import FullGraph, Neighbours
 from graphsocial.models.hmg_emo import HmgEmo
 from graphsocial.nn.kernels import NAMES

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 import graphsocial as gs
+from graphsocial.building import build
 from graphsocial.errors import InputError, UnknownNameError
-from graphsocial.graph import build
 from graphsocial.loaders import FullGraph, Neighbours
 from graphsocial.sampling import Visibility
 from graphsocial.store import GraphStore

@@ -10,8 +10,9 @@ import torch
 from torch.nn.functional import cross_entropy, huber_loss
 
 import graphsocial as gs
+from graphsocial.building import build
 from graphsocial.errors import InputError
-from graphsocial.graph import SocialGraph, build
+from graphsocial.graph import SocialGraph
 from graphsocial.metrics import regression
 from graphsocial.objectives import Objective, objectives, total_loss
 from graphsocial.tasks.edge_emotion import EdgeEmotion

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 import graphsocial as gs
+from graphsocial.building import build
 from graphsocial.errors import InputError
-from graphsocial.graph import Canonical, Edges, SocialGraph, build
+from graphsocial.graph import Canonical, Edges, SocialGraph
 from graphsocial.loaders import FullGraph, Neighbours
 from graphsocial.sampling import Batch, State, View, Visibility, known_labels, label_history
 from graphsocial.tasks.edge_emotion import EdgeEmotion
