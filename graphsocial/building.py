@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from graphsocial.errors import DataError
-from graphsocial.feature_tensors import Feature, came_along, encoded, mean_over, table_of, tensor, visible_rows
+from graphsocial.feature_tensors import Feature, came_along, encoded, mean_over, micros, table_of, tensor, visible_rows
 from graphsocial.featurization import FeatureUse
-from graphsocial.graph import NEVER, Canonical, Edges, SocialGraph
+from graphsocial.graph import Canonical, Edges, SocialGraph
 from graphsocial.store import GraphStore
 from graphsocial.tabular import KINDS
 from graphsocial.tasks.base import Labels
@@ -98,7 +98,7 @@ def build(
             for name, lent in _lent(edge, src, dst, nodes, lending):
                 nodes[name] = replace(nodes[name], features=(*nodes[name].features, *lent))
             continue
-        found = Edges(src, dst, time=_micros(rows[edge.time]) if edge.time else None)
+        found = Edges(src, dst, time=micros(rows[edge.time]) if edge.time else None)
         if edge == entity:
             pair = _examples(rows, labels)
             found = replace(found, example=torch.from_numpy(pair))
@@ -123,8 +123,8 @@ def build(
         ),
         targets=labels.targets,
         answers={name: torch.tensor(told) for name, told in labels.answers.items()},
-        example_time=None if labels.times is None else _micros(pa.array(labels.times)),
-        known_time=None if labels.known is None else _micros(pa.array(labels.known)),
+        example_time=None if labels.times is None else micros(pa.array(labels.times)),
+        known_time=None if labels.known is None else micros(pa.array(labels.known)),
         node_features={name: part.features for name, part in there.items() if part.features},
         edge_features=edge_features,
         plain={name: part.plain for name, part in there.items() if name not in lending},
@@ -197,10 +197,6 @@ def _examples(rows: pa.Table, labels: Labels) -> NDArray[np.int64]:
 
 def _key(src: NDArray[np.int64], dst: NDArray[np.int64]) -> NDArray[np.int64]:
     return (src << 32) | dst  # idx are dense, so far below 2³¹
-
-
-def _micros(times: pa.Array | pa.ChunkedArray) -> Tensor:
-    return tensor(pc.fill_null(times.cast(pa.timestamp("us", times.type.tz)).cast(pa.int64()), NEVER))
 
 
 def _symmetric(src: Tensor, dst: Tensor, count: int) -> bool:

@@ -27,6 +27,8 @@ from graphsocial.sql import quote
 from graphsocial.store import GraphStore
 from graphsocial.types import EdgeType, NodeType
 
+NEVER = int(np.iinfo(np.int64).max)  # a time that is not known
+
 
 @dataclass(frozen=True)
 class Feature:
@@ -110,6 +112,11 @@ def visible_rows(
 def tensor(column: pa.ChunkedArray | pa.Array) -> Tensor:
     """A column of numbers without nulls as a tensor; a column that came in one piece is not copied."""
     return from_dlpack(column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column)
+
+
+def micros(times: pa.Array | pa.ChunkedArray) -> Tensor:
+    """(M,) int64 microseconds since 1970 UTC; `NEVER` where there is no time."""
+    return tensor(pc.fill_null(times.cast(pa.timestamp("us", times.type.tz)).cast(pa.int64()), NEVER))
 
 
 def table_of(column: pa.ChunkedArray, width: int) -> Tensor:

@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from graphsocial.feature_tensors import Feature as Feature  # it is part of the graph
+from graphsocial.feature_tensors import NEVER as NEVER  # they are parts of the graph
+from graphsocial.feature_tensors import Feature as Feature
 from graphsocial.tabular import Tabular
 from graphsocial.tasks.base import Context
 from graphsocial.types import NodeType, Target
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from dgl import DGLGraph
 
 Canonical = tuple[str, str, str]
-NEVER = int(np.iinfo(np.int64).max)  # a time that is not known
 CONTEXT = "*"  # what stands for a node type's name where the encoding is that of the examples' context
 _UNKNOWN = float("nan")
 

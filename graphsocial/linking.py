@@ -10,15 +10,14 @@ from time import perf_counter
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from graphsocial.errors import DataError, InputError, StoreError, UnknownNameError
-from graphsocial.feature_tensors import Feature, came_along, encoded, visible_rows
+from graphsocial.feature_tensors import Feature, came_along, encoded, micros, visible_rows
 from graphsocial.featurization import ENCODABLE, Progress, featurize
-from graphsocial.similarity import nearest
+from graphsocial.similarity import Neighbours, nearest
 from graphsocial.store import GraphStore
 from graphsocial.types import Column, EdgeType, GraphSchema, NodeType
 
@@ -131,48 +130,52 @@ def link(
         raise InputError(f"'{edge}' came with '{dataset}'; give these edges another name, such as --relation alike.")
     vectors = _vectors(store, entry, asked.by, dataset, progress)
     rows = visible_rows(store, entry, dataset, ["id"] if entry.time is None else ["id", entry.time])
-    there = vectors.any(1)
-    times = None
+    there, times = vectors.any(1), None
     if entry.time is not None:
         there &= torch.from_numpy(rows[entry.time].is_valid().to_numpy())
-        times = torch.tensor(
-            pc.fill_null(rows[entry.time].cast(pa.timestamp("us", "UTC")).cast(pa.int64()), 0).to_numpy()
-        )
-    key = _key(asked, vectors, there, times)
+        times = micros(rows[entry.time])
     here = torch.nonzero(there).squeeze(1)
+    key = _key(asked, vectors, there, times)
     if made != (key,):
-        if len(here) < 2:
-            raise DataError(
-                f"{len(here)} of {len(there):,} '{node}' nodes have what is compared; it takes two or more."
-            )
-        found = nearest(
-            vectors[here],
-            k,
-            times=None if times is None else times[here],
-            minimum=minimum,
-            exact=exact,
-            recall=recall,
-            seed=seed,
-            progress=None if progress is None else lambda done, of: progress(f"comparing {node}", done, of),
-        )
-        columns = {
+        found = _nearest(asked, vectors, here, times, progress)
+        edges = {
             "src": rows["id"].take(pa.array(here[found.found].numpy())),
             "dst": rows["id"].take(pa.array(here[found.of].numpy())),
             "similarity": pa.array(found.similarity.double().numpy()),
         }
         if entry.time is not None:
-            columns[entry.time] = rows[entry.time].take(pa.array(here[found.of].numpy()))
+            edges[entry.time] = rows[entry.time].take(pa.array(here[found.of].numpy()))
         probed, lists = found.probed or (None, None)
         with store.transaction():
             store.declare(GraphSchema((entry,), (edge,)))
             store.clear(edge, dataset)
-            store.write(edge, pa.table(columns), dataset=dataset)
+            store.write(edge, pa.table(edges), dataset=dataset)
             store.connection.execute(
                 "insert or replace into links (dataset, table_name, key, settings, recall, probed, lists) "
                 "values (?, ?, ?, ?, ?, ?, ?)",
                 [dataset, edge.table, key, json.dumps(asdict(asked)), found.recall, probed, lists],
             )
     return _report(store, edge, dataset, made != (key,), len(there), len(here), perf_counter() - begin)
+
+
+def _nearest(
+    asked: Linking, vectors: Tensor, here: Tensor, times: Tensor | None, progress: Progress | None
+) -> Neighbours:
+    """Who is joined to whom, among the nodes that can be compared."""
+    if len(here) < 2:
+        raise DataError(
+            f"{len(here)} of {len(vectors):,} '{asked.node}' nodes have what is compared; it takes two or more."
+        )
+    return nearest(
+        vectors[here],
+        asked.k,
+        times=None if times is None else times[here],
+        minimum=asked.minimum,
+        exact=asked.exact,
+        recall=asked.recall,
+        seed=asked.seed,
+        progress=None if progress is None else lambda done, of: progress(f"comparing {asked.node}", done, of),
+    )
 
 
 def _vectors(

@@ -115,11 +115,9 @@ def compare(
     new = [] if bare is None or any(one.config_id == bare.config_id for one in named) else [bare]
     panel = Panel.read(store, [*named, *new], target, split)
     first, *others = [one.label for one in panel.configurations[: len(named)]]
-    without = next((one.label for one in panel.configurations if bare and one.config_id == bare.config_id), None)
+    without = [one.label for one in panel.configurations if bare and one.config_id == bare.config_id]
     metrics = METRICS[type(panel.outcomes[first][0])]
-    metric = metric or _selected_by(store, named[0].runs[0], metrics) or metrics[0]
-    if metric not in metrics:
-        raise UnknownNameError.of("metric of such answers", metric, metrics)
+    metric = _chosen(store, metric, named[0].runs[0], metrics)
     resamples = Resamples(panel.clusters(cluster), samples, seed)
     every = np.arange(len(panel.examples))
     scores = resamples.scores({label: Part(seeds, every) for label, seeds in panel.outcomes.items()})
@@ -131,9 +129,9 @@ def compare(
         notes.append(f"{panel.left_out:,} rows are left out, since not all runs answered them.")
     if resamples.count < LEAST_CLUSTERS:
         notes.append(f"Only {resamples.count} clusters of rows ({panel.drawn(cluster)}): the intervals are rough.")
-    if without is None:
+    if not without:
         notes.append("There are no runs of features_only with these features on this split, so no graph lift.")
-    lifted = [label for label in (first, *others) if label != without] if without else []
+    lifts = [(label, other) for other in without for label in (first, *others) if label != other]
     return Comparison(
         task=named[0].task,
         dataset=named[0].dataset,
@@ -148,19 +146,22 @@ def compare(
         metric=metric,
         scores=_scores(panel, scores, metrics),
         differences=_differences(panel, scores, metrics, [(first, other) for other in others]),
-        lift=_differences(panel, scores, metrics, [(label, without) for label in lifted if without]),
+        lift=_differences(panel, scores, metrics, lifts),
         groups=breakdowns.by_group(resamples, panel.outcomes, groupings, metric),
         classes=breakdowns.by_class(panel.outcomes, panel.examples.classes),
-        calibration=curves["calibration"],
-        reliability=curves["reliability"],
-        abstention=curves["abstention"],
+        **curves,
         notes=tuple(notes),
     )
 
 
-def _selected_by(store: GraphStore, run: Run, metrics: Sequence[str]) -> str | None:
-    row = store.first("select metric from run_epochs where run_id = ? limit 1", [run.id])
-    return row[0] if row and row[0] in metrics else None
+def _chosen(store: GraphStore, metric: str | None, run: Run, metrics: Sequence[str]) -> str:
+    """The metric that was asked for; else the one that chose the run's epochs, or the first."""
+    if metric is None:
+        row = store.first("select metric from run_epochs where run_id = ? limit 1", [run.id])
+        return str(row[0]) if row and row[0] in metrics else metrics[0]
+    if metric not in metrics:
+        raise UnknownNameError.of("metric of such answers", metric, metrics)
+    return metric
 
 
 def _each_run(panel: Panel, label: str) -> dict[tuple[str, int], dict[str, float]]:
