@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from functools import lru_cache
 from hashlib import blake2b
-from importlib.metadata import version
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import duckdb
 
-from graphsocial.errors import DataError, InputError, StoreError, UnknownNameError
+from graphsocial.database import Database
+from graphsocial.errors import DataError, InputError, UnknownNameError
 from graphsocial.incoming import incoming
-from graphsocial.schemas import names, text
 from graphsocial.sql import literal, quote, utc
 from graphsocial.types import Column, EdgeType, GraphSchema, NodeType
-
-SESSION = (
-    "set TimeZone = 'UTC'",
-    "set python_enable_replacements = false",  # a table name never means a Python variable
-    "set autoinstall_known_extensions = false",  # nothing is downloaded
-    "set enable_progress_bar = false",
-)
 
 
 @dataclass(frozen=True)
@@ -53,14 +40,7 @@ class Span:
         return f"idx >= {self.first} and idx < {self.last}"
 
 
-@lru_cache(maxsize=1)
-def fingerprint() -> str:
-    """What tells the tables of this version from those of others: their SQL, without comments and spaces."""
-    written = " ".join(text("store", name) for name in names("store", ".sql"))
-    return blake2b(" ".join(re.sub(r"--.*", "", written).split()).encode(), digest_size=6).hexdigest()
-
-
-class GraphStore:
+class GraphStore(Database):
     """One DuckDB file: typed node and edge tables, a catalog, features, splits, runs, predictions.
 
     A node type is a table `node_<type>` (`idx`, `id`, `dataset`, columns), an edge type a table
@@ -69,82 +49,6 @@ class GraphStore:
 
     Use it as a context manager, or call `close()`.
     """
-
-    def __init__(self, path: Path | str, *, read_only: bool = False) -> None:
-        self.path = Path(path)
-        self.read_only = read_only
-        self._depth = 0
-        self.connection = _connect(self.path, read_only=read_only)
-        try:
-            for setting in SESSION:
-                self.connection.execute(setting)
-            self._check_and_make()
-        except BaseException:
-            self.connection.close()
-            raise
-
-    def close(self) -> None:
-        """Close the file; the store cannot be used after."""
-        self.connection.close()
-
-    def __enter__(self) -> GraphStore:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _check_and_make(self) -> None:
-        tables = {name for (name,) in self.connection.execute("select table_name from duckdb_tables()").fetchall()}
-        if tables:
-            self._check_version(tables)
-        elif self.read_only:
-            raise StoreError(f"'{self.path}' is empty; ingest a dataset first.")
-        if self.read_only:
-            return
-        with self.transaction():
-            if not tables:
-                for name in names("store", ".sql"):
-                    self.connection.execute(text("store", name))
-                self.connection.execute(
-                    "insert into store_version (fingerprint, version) values (?, ?)",
-                    [fingerprint(), version("graphsocial")],
-                )
-            for name in names("tasks", "_predictions.sql"):
-                self.connection.execute(text("tasks", name))
-
-    def _check_version(self, tables: set[str]) -> None:
-        """Raise `StoreError` where another program, or another version of this one, has made the tables."""
-        if not {"node_types", "edge_types", "datasets"} <= tables:
-            raise StoreError(f"'{self.path}' is a DuckDB file, but not a graphsocial store; choose another --store.")
-        made = self.first("select fingerprint, version from store_version") if "store_version" in tables else None
-        if made is None or made[0] != fingerprint():
-            by = f"graphsocial {made[1]}" if made else "an earlier graphsocial"
-            raise StoreError(
-                f"'{self.path}' was written by {by} with other tables than this one has ({version('graphsocial')}, "
-                f"tables {fingerprint()}). Ingest and train again into a new --store, or open it with the version that "
-                "wrote it."
-            )
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All or nothing: what happens inside is written together, or not at all. Nested uses join the outer one."""
-        if self.read_only:
-            raise StoreError(f"'{self.path}' is open for reading only.")
-        if self._depth == 0:
-            self.connection.execute("begin transaction")
-        self._depth += 1
-        try:
-            yield
-        except BaseException:
-            self._depth -= 1
-            if self._depth == 0:
-                self.connection.execute("rollback")
-            raise
-        self._depth -= 1
-        if self._depth == 0:
-            self.connection.execute("commit")
 
     @property
     def schema(self) -> GraphSchema:
@@ -296,14 +200,14 @@ class GraphStore:
 
     def _append_at(self, entry: NodeType | EdgeType, dataset: str) -> int:
         """The first idx of the rows to come; the dataset's rows must stay contiguous."""
-        total = self._count(entry.table)
+        (total,) = self.first(f"select count(*) from {quote(entry.table)}") or (0,)
         span = self.span(entry, dataset)
         if span and span.last != total:
             raise InputError(
                 f"Another dataset has written to '{entry}' since, so '{dataset}' cannot grow there; "
                 "ingest it again whole."
             )
-        return total
+        return int(total)
 
     def remove(self, dataset: str) -> None:
         """Take a dataset's rows out; the idx of later rows move up, so that they stay dense.
@@ -389,29 +293,6 @@ class GraphStore:
         where = f" where {' and '.join(clauses)}" if clauses else ""
         return f"select * from {quote(entry.table)}{where}"
 
-    def sql(self, query: str, params: Sequence[Any] | None = None) -> duckdb.DuckDBPyRelation:
-        """Any SQL over the store, as a lazy relation: `.pl()`, `.to_arrow_table()`, `.df()`, `.fetchall()`.
-
-        Raises:
-            InputError: DuckDB does not accept the query; its own words follow.
-        """
-        try:
-            return self.connection.sql(query, params=list(params) if params else None)
-        except duckdb.Error as error:
-            raise InputError(f"The SQL does not run: {error}") from error
-
-    def first(self, query: str, params: Sequence[Any] | None = None) -> tuple[Any, ...] | None:
-        """The first row of a query, or None; the rest is fetched too, as DuckDB wants before the next query.
-
-        Raises:
-            InputError: as `sql`.
-        """
-        try:
-            rows = self.connection.execute(query, params).fetchall()  # half the time of a relation
-        except duckdb.Error as error:
-            raise InputError(f"The SQL does not run: {error}") from error
-        return rows[0] if rows else None
-
     def data_hash(self, dataset: str) -> str:
         """A hash of all rows of a dataset: changes when any value does, whatever order the rows are in."""
         digest = blake2b(digest_size=16)
@@ -425,10 +306,6 @@ class GraphStore:
             digest.update(f"{entry.table} {row}".encode())
         return digest.hexdigest()
 
-    def _count(self, table: str) -> int:
-        row = self.first(f"select count(*) from {quote(table)}")
-        return int(row[0]) if row else 0
-
 
 def open(path: Path | str, *, read_only: bool = False) -> GraphStore:
     """Open a store; a new file is made unless `read_only`.
@@ -437,28 +314,6 @@ def open(path: Path | str, *, read_only: bool = False) -> GraphStore:
         StoreError: another process holds the file, it is not a store, or it is from a newer version.
     """
     return GraphStore(path, read_only=read_only)
-
-
-def _connect(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
-    if path.is_dir():
-        raise StoreError(f"'{path}' is a folder; a store is one file, such as '{path / 'graphsocial.duckdb'}'.")
-    if read_only and not path.exists():
-        raise StoreError(f"There is no store '{path}'; ingest a dataset first, or name another with --store.")
-    if not path.parent.is_dir():
-        raise StoreError(f"There is no folder '{path.parent}' for the store '{path.name}'.")
-    try:
-        return duckdb.connect(str(path), read_only=read_only)
-    except duckdb.Error as error:
-        told = str(error)
-        if "lock" in told:
-            holder = re.search(r"PID (\d+)", told)
-            who = f"process {holder.group(1)}" if holder else "another process"
-            raise StoreError(f"'{path}' is held by {who}; wait until it ends, or close it there.") from error
-        if "not a valid DuckDB" in told:
-            raise StoreError(f"'{path}' is not a graphsocial store; choose another --store.") from error
-        if "version" in told:
-            raise StoreError(f"'{path}' was written by another DuckDB ({told}); install that version.") from error
-        raise StoreError(f"'{path}' cannot be opened: {told}") from error
 
 
 def _columns(described: str) -> tuple[Column, ...]:

@@ -17,7 +17,7 @@ LAYERS: list[list[set[str]]] = [
     [{"errors"}, {"types", "schemas", "_torchvision", "sql", "files"}],
     [{"synthetic_content"}, {"synthetic_world", "synthetic_notes"}, {"synthesis"}],
     [{"plugins"}],
-    [{"incoming"}, {"store"}],
+    [{"incoming", "database"}, {"store"}],
     [{"sources.base"}, {"affect"}, {"sources._mapping", "sources._iesn_layout"}, {"sources.*"}],
     [{"tabular"}],
     [

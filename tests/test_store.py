@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import graphsocial as gs
+from graphsocial.database import fingerprint
 from graphsocial.errors import DataError, InputError, StoreError, UnknownNameError
 from graphsocial.sql import utc
-from graphsocial.store import GraphStore, fingerprint
+from graphsocial.store import GraphStore
 from graphsocial.types import Column, EdgeType, GraphSchema, NodeType
 
 USER = NodeType("user", (Column("name", "text"), Column("age", "number")))
@@ -455,7 +456,7 @@ def test_a_store_of_another_version_is_named(tmp_path: Path, monkeypatch: pytest
 
 def test_the_fingerprint_is_of_tables_not_of_words(monkeypatch: pytest.MonkeyPatch) -> None:
     def of(sql: str) -> str:
-        monkeypatch.setattr("graphsocial.store.text", lambda *parts: sql)
+        monkeypatch.setattr("graphsocial.database.text", lambda *parts: sql)
         return fingerprint.__wrapped__()
 
     first = of("-- About.\ncreate table a (\n    x int -- a number\n);\n")

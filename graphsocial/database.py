@@ -1,0 +1,163 @@
+"""The file under the store: opened, of this version's tables, written whole or not at all, and asked in SQL."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from hashlib import blake2b
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from graphsocial.errors import InputError, StoreError
+from graphsocial.schemas import names, text
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+SESSION = (
+    "set TimeZone = 'UTC'",
+    "set python_enable_replacements = false",  # a table name never means a Python variable
+    "set autoinstall_known_extensions = false",  # nothing is downloaded
+    "set enable_progress_bar = false",
+)
+
+
+@lru_cache(maxsize=1)
+def fingerprint() -> str:
+    """What tells the tables of this version from those of others: their SQL, without comments and spaces."""
+    written = " ".join(text("store", name) for name in names("store", ".sql"))
+    return blake2b(" ".join(re.sub(r"--.*", "", written).split()).encode(), digest_size=6).hexdigest()
+
+
+class Database:
+    """A DuckDB file with the tables of this version, which are made in a new one.
+
+    Use it as a context manager, or call `close()`.
+    """
+
+    def __init__(self, path: Path | str, *, read_only: bool = False) -> None:
+        self.path = Path(path)
+        self.read_only = read_only
+        self._depth = 0
+        self.connection = _connect(self.path, read_only=read_only)
+        try:
+            for setting in SESSION:
+                self.connection.execute(setting)
+            self._check_and_make()
+        except BaseException:
+            self.connection.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file; the store cannot be used after."""
+        self.connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _check_and_make(self) -> None:
+        tables = {name for (name,) in self.connection.execute("select table_name from duckdb_tables()").fetchall()}
+        if tables:
+            self._check_version(tables)
+        elif self.read_only:
+            raise StoreError(f"'{self.path}' is empty; ingest a dataset first.")
+        if self.read_only:
+            return
+        with self.transaction():
+            if not tables:
+                for name in names("store", ".sql"):
+                    self.connection.execute(text("store", name))
+                self.connection.execute(
+                    "insert into store_version (fingerprint, version) values (?, ?)",
+                    [fingerprint(), version("graphsocial")],
+                )
+            for name in names("tasks", "_predictions.sql"):
+                self.connection.execute(text("tasks", name))
+
+    def _check_version(self, tables: set[str]) -> None:
+        """Raise `StoreError` where another program, or another version of this one, has made the tables."""
+        if not {"node_types", "edge_types", "datasets"} <= tables:
+            raise StoreError(f"'{self.path}' is a DuckDB file, but not a graphsocial store; choose another --store.")
+        made = self.first("select fingerprint, version from store_version") if "store_version" in tables else None
+        if made is None or made[0] != fingerprint():
+            by = f"graphsocial {made[1]}" if made else "an earlier graphsocial"
+            raise StoreError(
+                f"'{self.path}' was written by {by} with other tables than this one has ({version('graphsocial')}, "
+                f"tables {fingerprint()}). Ingest and train again into a new --store, or open it with the version that "
+                "wrote it."
+            )
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing: what happens inside is written together, or not at all. Nested uses join the outer one."""
+        if self.read_only:
+            raise StoreError(f"'{self.path}' is open for reading only.")
+        if self._depth == 0:
+            self.connection.execute("begin transaction")
+        self._depth += 1
+        try:
+            yield
+        except BaseException:
+            self._depth -= 1
+            if self._depth == 0:
+                self.connection.execute("rollback")
+            raise
+        self._depth -= 1
+        if self._depth == 0:
+            self.connection.execute("commit")
+
+    def sql(self, query: str, params: Sequence[Any] | None = None) -> duckdb.DuckDBPyRelation:
+        """Any SQL over the store, as a lazy relation: `.pl()`, `.to_arrow_table()`, `.df()`, `.fetchall()`.
+
+        Raises:
+            InputError: DuckDB does not accept the query; its own words follow.
+        """
+        try:
+            return self.connection.sql(query, params=list(params) if params else None)
+        except duckdb.Error as error:
+            raise InputError(f"The SQL does not run: {error}") from error
+
+    def first(self, query: str, params: Sequence[Any] | None = None) -> tuple[Any, ...] | None:
+        """The first row of a query, or None; the rest is fetched too, as DuckDB wants before the next query.
+
+        Raises:
+            InputError: as `sql`.
+        """
+        try:
+            rows = self.connection.execute(query, params).fetchall()  # half the time of a relation
+        except duckdb.Error as error:
+            raise InputError(f"The SQL does not run: {error}") from error
+        return rows[0] if rows else None
+
+
+def _connect(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    if path.is_dir():
+        raise StoreError(f"'{path}' is a folder; a store is one file, such as '{path / 'graphsocial.duckdb'}'.")
+    if read_only and not path.exists():
+        raise StoreError(f"There is no store '{path}'; ingest a dataset first, or name another with --store.")
+    if not path.parent.is_dir():
+        raise StoreError(f"There is no folder '{path.parent}' for the store '{path.name}'.")
+    try:
+        return duckdb.connect(str(path), read_only=read_only)
+    except duckdb.Error as error:
+        told = str(error)
+        if "lock" in told:
+            holder = re.search(r"PID (\d+)", told)
+            who = f"process {holder.group(1)}" if holder else "another process"
+            raise StoreError(f"'{path}' is held by {who}; wait until it ends, or close it there.") from error
+        if "not a valid DuckDB" in told:
+            raise StoreError(f"'{path}' is not a graphsocial store; choose another --store.") from error
+        if "version" in told:
+            raise StoreError(f"'{path}' was written by another DuckDB ({told}); install that version.") from error
+        raise StoreError(f"'{path}' cannot be opened: {told}") from error
