@@ -16,8 +16,8 @@ import torch
 from graphsocial.errors import InputError, UnknownNameError
 from graphsocial.experiment import Experiment, design
 from graphsocial.featurization import Progress
-from graphsocial.fitting import parameter_groups
-from graphsocial.objectives import objectives, total_loss
+from graphsocial.fitting import begin, one_epoch
+from graphsocial.objectives import objectives
 from graphsocial.plugins import resolve
 from graphsocial.preparation import make_loader, prepare
 from graphsocial.splits import SplitPolicy
@@ -154,24 +154,17 @@ def _settings(experiment: Experiment) -> set[str]:
 def _epoch(store: GraphStore, experiment: Experiment, progress: Progress | None) -> tuple[Callable[[], None], int, int]:
     """One epoch of training, how many examples it has and how many parameters the network."""
     prepared = prepare(store, experiment, progress=progress)
-    graph, settings = prepared.graph, experiment.fitting
-    train = prepared.examples("train")
+    graph, train = prepared.graph, prepared.examples("train")
     torch.manual_seed(experiment.seed)
-    network = experiment.model.build(graph, train, seed=experiment.seed).train()
-    parameters = sum(part.numel() for part in network.parameters())
-    loader, parts, together = make_loader(experiment, prepared), objectives(graph, train), network.together(graph)
-    generator = torch.Generator().manual_seed(experiment.seed)
-    optimizer = torch.optim.AdamW(parameter_groups(network, settings)) if parameters else None
+    network = experiment.model.build(graph, train, seed=experiment.seed)
+    state = begin(network, experiment.fitting, len(train))
+    loader, parts = make_loader(experiment, prepared), objectives(graph, train)
 
     def epoch() -> None:
-        assert optimizer is not None
-        for batch in loader.batches(train, settings.step_size(len(train)), generator, together):
-            loss = total_loss(parts, network(graph, batch), graph, batch.examples) + network.penalty()
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]  # torch does not type it
-            optimizer.step()
+        for _ in one_epoch(state, loader, train, parts, experiment.fitting):
+            pass
 
-    return epoch, len(train), parameters
+    return epoch, len(train), sum(part.numel() for part in network.parameters())
 
 
 def _compare(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
+from itertools import islice, pairwise
 from time import perf_counter
 from typing import Any
 
@@ -15,9 +15,9 @@ from graphsocial import runs
 from graphsocial.encoding_time import estimate_encoding
 from graphsocial.experiment import Experiment
 from graphsocial.feature_tensors import Feature
-from graphsocial.fitting import score, training_batches
+from graphsocial.fitting import begin, one_epoch, score
 from graphsocial.graph import SocialGraph
-from graphsocial.objectives import Objective, objectives, total_loss
+from graphsocial.objectives import objectives
 from graphsocial.preparation import columns_for, make_loader, prepare, rows_for
 from graphsocial.splits import ROLES
 from graphsocial.store import GraphStore
@@ -87,12 +87,12 @@ def estimate(store: GraphStore, experiment: Experiment, *, steps: int = 3) -> Es
     parts = objectives(graph, rows["train"])
     trained, step = any(True for _ in network.parameters()), 0.0
     if trained:
-        batches = training_batches(network, loader, rows["train"], experiment.fitting)
-        optimizer = torch.optim.AdamW(network.parameters(), lr=experiment.fitting.learning_rate)
-        step = statistics.median(_steps(network, batches, parts, graph, optimizer, steps))
-    begin = perf_counter()
+        state = begin(network, experiment.fitting, len(rows["train"]))
+        losses = one_epoch(state, loader, rows["train"], parts, experiment.fitting)
+        step = statistics.median(_seconds(losses, steps))
+    started = perf_counter()
     score(network, loader.exact, rows["validation"], parts)
-    validation = perf_counter() - begin
+    validation = perf_counter() - started
     epochs = experiment.fitting.epochs if trained else 0
     return Estimate(
         nodes=graph.num_nodes,
@@ -110,23 +110,10 @@ def estimate(store: GraphStore, experiment: Experiment, *, steps: int = 3) -> Es
     )
 
 
-def _steps(
-    network: torch.nn.Module,
-    batches: Iterable[Any],
-    parts: tuple[Objective, ...],
-    graph: SocialGraph,
-    optimizer: torch.optim.Optimizer,
-    steps: int,
-) -> list[float]:
-    """Train, and say how long each step took, the first one left out where there are more."""
-    begin, taken = perf_counter(), []
-    for batch in islice(batches, steps + 1):
-        loss = total_loss(parts, network(graph, batch), graph, batch.examples)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch does not type it
-        optimizer.step()
-        taken.append(perf_counter() - begin)
-        begin = perf_counter()
+def _seconds(losses: Iterator[float], steps: int) -> list[float]:
+    """How long each step of a training took, the first one left out where there are more."""
+    times = [perf_counter(), *(perf_counter() for _ in islice(losses, steps + 1))]
+    taken = [after - before for before, after in pairwise(times)]
     return taken[1:] or taken
 
 

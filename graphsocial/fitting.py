@@ -155,16 +155,9 @@ def fit(
     parts = objectives(graph, train, class_weights=settings.class_weights if trained else "none")
     if settings.naming == "weighted":
         parts = tuple(replace(part, naming=part.scale) if part.target.classes else part for part in parts)
-    state = TrainingState(
-        network,
-        parameter_groups(network, settings),
-        steps=settings.epochs * math.ceil(len(train) / settings.step_size(len(train))),
-        share=settings.share,
-        weight_decay=settings.weight_decay,
-        clip=settings.clip,
-    )
     if not trained:
         return Fitted(network.eval(), _chosen(network, loader, train, validation, parts, settings, metric), (), 0)
+    state = begin(network, settings, len(train))
     with _deterministic():
         torch.manual_seed(seed)
         state.generator.manual_seed(seed)
@@ -173,16 +166,8 @@ def fit(
         select = settings.select or metric
         sign = -1.0 if select in LOWER_IS_BETTER else 1.0
         while len(state.history) < settings.epochs and state.since_best < settings.patience:
-            begin, losses = perf_counter(), []
-            network.train()
-            for batch in training_batches(network, loader, train, settings, state.generator):
-                loss = total_loss(parts, network(graph, batch), graph, batch.examples) + network.penalty()
-                if not torch.isfinite(loss):
-                    raise TrainingError(
-                        f"The loss became {loss.item()} in epoch {len(state.history) + 1}; try a lower learning rate."
-                    )
-                state.step(loss)
-                losses.append(float(loss.detach()))
+            started = perf_counter()
+            losses = list(one_epoch(state, loader, train, parts, settings))
             said = score(network, loader.exact, validation, parts)
             value = selection_score(parts, said, graph, validation, select)
             epoch = Epoch(
@@ -191,7 +176,7 @@ def fit(
                 select,
                 value,
                 state.optimizer.param_groups[0]["lr"],
-                perf_counter() - begin,
+                perf_counter() - started,
             )
             state.end_epoch(epoch, sign * value)
             state.save(checkpoint)
@@ -200,6 +185,34 @@ def fit(
         state.restore_best()
         parts = _chosen(network, loader, train, validation, parts, settings, metric)
     return Fitted(network.eval(), parts, tuple(state.history), state.best_epoch)
+
+
+def begin(network: Network, settings: Fitting, examples: int) -> TrainingState:
+    """The state of a training on so many examples before its first step."""
+    return TrainingState(
+        network,
+        parameter_groups(network, settings),
+        steps=settings.epochs * math.ceil(examples / settings.step_size(examples)),
+        share=settings.share,
+        weight_decay=settings.weight_decay,
+        clip=settings.clip,
+    )
+
+
+def one_epoch(
+    state: TrainingState, loader: Loader, train: Tensor, parts: tuple[Objective, ...], settings: Fitting
+) -> Iterator[float]:
+    """Learn from each batch of the training examples; the loss of each step, as it is done."""
+    network, graph = state.network, loader.graph
+    network.train()
+    for batch in training_batches(network, loader, train, settings, state.generator):
+        loss = total_loss(parts, network(graph, batch), graph, batch.examples) + network.penalty()
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"The loss became {loss.item()} in epoch {len(state.history) + 1}; try a lower learning rate."
+            )
+        state.step(loss)
+        yield float(loss.detach())
 
 
 def training_batches(
