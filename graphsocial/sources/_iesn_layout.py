@@ -18,6 +18,7 @@ from graphsocial.sources.base import (
     Rows,
     columns_from_schema,
     find_table,
+    missing_table,
     require_folder,
     stored_columns,
 )
@@ -54,11 +55,7 @@ def plan_iesn(
     found = {name: table for name, table in tables.items() if table.files}
     for name, rule in rules.items():
         if rule["x-required"] and name not in found:
-            there = ", ".join(sorted(entry.name for entry in root.iterdir())[:12]) or "nothing"
-            raise MissingFileError(
-                f"'{root}' has no table '{name}': expected {name}.csv (or .tsv, .parquet, .jsonl, .gz of these) or a "
-                f"folder '{name}'. There: {there}. Other file names go into a mapping (--map FILE.yaml)."
-            )
+            raise missing_table(root, name, "Other file names go into a mapping (--map FILE.yaml).")
     derived: tuple[tuple[str, str], ...] = ()
     if labels == "comments":
         if "comments" not in found:

@@ -150,6 +150,19 @@ def find_table(root: Path, stem: str) -> tuple[Path, ...]:
     return tuple(parts)
 
 
+def missing_table(root: Path, name: str, otherwise: str) -> MissingFileError:
+    """The error of a folder without a table that has to be there.
+
+    Args:
+        otherwise: a sentence that says how other layouts are read.
+    """
+    there = ", ".join(sorted(entry.name for entry in root.iterdir())[:12]) or "nothing"
+    return MissingFileError(
+        f"'{root}' has no table '{name}': expected {name}.csv (or .tsv, .parquet, .jsonl, .gz of these) or a folder "
+        f"'{name}' of such files. There: {there}. {otherwise}"
+    )
+
+
 def require_folder(path: Path | str) -> Path:
     """`path` as a `Path`, or a `MissingFileError` that says what is there instead."""
     path = Path(path)

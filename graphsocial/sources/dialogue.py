@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from graphsocial.errors import InputError, MissingFileError, UnknownNameError
+from graphsocial.errors import InputError, UnknownNameError
 from graphsocial.schemas import text
 from graphsocial.sources._mapping import DialogueMapping, KeyRule, SegmentRule, folder_of, raw_table, read_mapping
 from graphsocial.sources.base import (
@@ -18,6 +18,7 @@ from graphsocial.sources.base import (
     Rows,
     columns_from_schema,
     find_table,
+    missing_table,
     require_folder,
     stored_columns,
 )
@@ -68,11 +69,7 @@ class Dialogue:
         root = require_folder(path).resolve()
         files = find_table(root, "segments")
         if not files:
-            there = ", ".join(sorted(entry.name for entry in root.iterdir())[:12]) or "nothing"
-            raise MissingFileError(
-                f"'{root}' has no table 'segments': expected segments.csv (or .tsv, .parquet, .jsonl, .gz of these) or "
-                f"a folder 'segments'. There: {there}. Files of other names and columns are read by a YAML mapping."
-            )
+            raise missing_table(root, "segments", "Files of other names and columns are read by a YAML mapping.")
         return (RawTable("segments", files, columns_from_schema(_contract())),), root, root.name
 
     def _mapped(self, path: Path) -> tuple[tuple[RawTable, ...], Path, str]:

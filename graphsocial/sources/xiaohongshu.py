@@ -6,15 +6,14 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from graphsocial.errors import MissingFileError
 from graphsocial.schemas import text
 from graphsocial.sources.base import (
-    FORMATS,
     Plan,
     RawTable,
     Rows,
     columns_from_schema,
     find_table,
+    missing_table,
     require_folder,
     stored_columns,
 )
@@ -42,11 +41,7 @@ class Xiaohongshu:
         root = require_folder(path).resolve()
         files = find_table(root, "notes")
         if not files:
-            there = ", ".join(sorted(entry.name for entry in root.iterdir())[:12]) or "nothing"
-            raise MissingFileError(
-                f"'{root}' has no table 'notes': expected notes.csv or another of {', '.join(FORMATS)}, or a folder "
-                f"'notes' of such files. There: {there}. Other layouts are read by `ingest table MAPPING.yaml`."
-            )
+            raise missing_table(root, "notes", "Other layouts are read by `ingest table MAPPING.yaml`.")
         rule = json.loads(text("datasets", "xiaohongshu.schema.json"))["properties"]["notes"]["items"]
         notes = RawTable("notes", files, columns_from_schema(rule), unique=("note_id",))
         note = NodeType("note", stored_columns(rule, leave_out=("note_id", "author_id")), time="published_at")
