@@ -79,26 +79,7 @@ def prepare(
         leave_out={name for name, spec in experiment.features.items() if spec is None}
         | _unread(store, experiment, entity),
     )
-    ids = graph.example_ids()
-    if split_id is None:
-        roles = splits.assign(
-            experiment.split,
-            ids=ids,
-            codes=_strata(graph),
-            times=labels.times,
-            column=_split_column(store, experiment, entity, labels),
-        )
-        split_id = splits.save(
-            store,
-            experiment.split,
-            roles,
-            task=experiment.task.name,
-            dataset=experiment.dataset,
-            entity=str(entity),
-            ids=ids,
-        )
-    else:
-        roles = splits.restore(store, split_id, ids=ids)
+    split_id, roles = _split(store, experiment, entity, labels, graph, split_id)
     _check_learnt(store, uses, split_id)
     if experiment.fitting.negatives:
         graph, roles = _add_negatives(graph, roles, experiment)
@@ -107,16 +88,26 @@ def prepare(
     data_hash = store.data_hash(experiment.dataset)
     named = [experiment.config(), experiment.seed, data_hash, split_id, sorted(use.set_id for use in uses)]
     notes = [f"visibility {part}={state}" for part, state in asdict(experiment.visibility).items() if state != "hidden"]
-    return Prepared(
-        graph,
-        entity,
-        torch.from_numpy(roles),
-        split_id,
-        data_hash,
-        uses,
-        tuple(notes),
-        runs.digest([*named, runs.versions()["graphsocial"]]),
-    )
+    digest = runs.digest([*named, runs.versions()["graphsocial"]])
+    return Prepared(graph, entity, torch.from_numpy(roles), split_id, data_hash, uses, tuple(notes), digest)
+
+
+def _split(
+    store: GraphStore,
+    experiment: Experiment,
+    entity: NodeType | EdgeType,
+    labels: Labels,
+    graph: SocialGraph,
+    split_id: str | None,
+) -> tuple[str, np.ndarray]:
+    """The split's id and (P,) its roles: one that was made before, or made now and kept."""
+    ids = graph.example_ids()
+    if split_id is not None:
+        return split_id, splits.restore(store, split_id, ids=ids)
+    column = _split_column(store, experiment, entity, labels)
+    roles = splits.assign(experiment.split, ids=ids, codes=_strata(graph), times=labels.times, column=column)
+    about = {"task": experiment.task.name, "dataset": experiment.dataset, "entity": str(entity)}
+    return splits.save(store, experiment.split, roles, ids=ids, **about), roles
 
 
 def _check_learnt(store: GraphStore, uses: Sequence[FeatureUse], split_id: str) -> None:
