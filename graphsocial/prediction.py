@@ -28,7 +28,7 @@ from graphsocial.runs import Run
 from graphsocial.splits import ROLES
 from graphsocial.store import GraphStore
 from graphsocial.tabular import Tabular
-from graphsocial.training import answer, load_weights, open_test
+from graphsocial.training import answer, load_weights, open_test, restore
 
 log = logging.getLogger(__name__)
 Ids = Sequence[str | tuple[str, str]] | Path | str
@@ -93,7 +93,7 @@ def rebuild(store: GraphStore, run: Run | str, *, progress: Progress | None = No
     run = runs.load(store, run) if isinstance(run, str) else run
     if run.status != "done":
         raise InputError(f"The run '{run.id}' is not done; finish it with the `train` command that began it.")
-    state, learnt, told = load_weights(store, run.id)
+    weights = load_weights(store, run.id)
     experiment = Experiment.from_run(run)
     for name in experiment.edge_types if experiment.model.layers else ():
         if not any(str(edge) == name and store.span(edge, run.dataset) for edge in store.schema.edges):
@@ -101,29 +101,10 @@ def rebuild(store: GraphStore, run: Run | str, *, progress: Progress | None = No
                 f"The run '{run.id}' hears along '{name}', of which '{run.dataset}' has no edges now. Edges that "
                 "`link` made go with the data that they were made of: link again, or train again."
             )
-    tabular = {name: Tabular.restore(part) for name, part in told["tabular"].items()}
+    tabular = {name: Tabular.restore(part) for name, part in weights[2]["tabular"].items()}
     prepared = prepare(store, experiment, tabular=tabular, split_id=run.split_id, progress=progress)
-    rows = prepared.examples("train")
-    network = _rebuild(experiment, prepared, rows, state, told["classes"], run)
-    parts = tuple(Objective(target, *learnt[target.name]) for target in prepared.graph.targets)
-    return Restored(experiment, prepared, network.eval(), parts)
-
-
-def _rebuild(
-    experiment: Experiment, prepared: Prepared, rows: Tensor, state: dict[str, Tensor], classes: Any, run: Run
-) -> Network:
-    now = {target.name: list(target.classes) for target in prepared.graph.targets}
-    if now != classes:
-        raise InputError(f"The run '{run.id}' knows other classes than the data has now; train again.")
-    network = experiment.model.build(prepared.graph, rows, seed=experiment.seed)
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise InputError(
-            f"The run '{run.id}' cannot speak about the data as it is now: it has parameters for each node, or types "
-            "and features have changed since. Train again."
-        ) from error
-    return network
+    network, parts = restore(run, experiment, prepared, weights)
+    return Restored(experiment, prepared, network, parts)
 
 
 def examples_of(prepared: Prepared, ids: Ids | None, *, train: bool = False) -> tuple[Prepared, Tensor]:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from graphsocial import runs
 from graphsocial.checkpoints import below, read_tensors, write_tensors
-from graphsocial.errors import TrainingError
+from graphsocial.errors import InputError, TrainingError
 from graphsocial.experiment import Asked, Experiment, design
 from graphsocial.featurization import Progress
 from graphsocial.fitting import Epoch, Fitted, fit, score
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 Report = Callable[[Epoch], None]
+Weights = tuple[dict[str, Tensor], dict[str, tuple[Tensor, Tensor, float | None]], dict[str, Any]]
+"""The network's state, each target's scale, naming and margin, and the rest as JSON."""
 
 
 def train(
@@ -127,10 +129,7 @@ def carry_out(
 
 def _open_later(store: GraphStore, run: Run, experiment: Experiment, prepared: Prepared) -> Run:
     """Open the test part of a run that is done, on the data that it was trained on."""
-    network = experiment.model.build(prepared.graph, prepared.examples("train"), seed=experiment.seed)
-    state, told, _ = load_weights(store, run.id)
-    network.load_state_dict(state)
-    parts = tuple(Objective(target, *told[target.name]) for target in prepared.graph.targets)
+    network, parts = restore(run, experiment, prepared, load_weights(store, run.id))
     return open_test(store, run, prepared, network, parts, make_loader(experiment, prepared), how="train")
 
 
@@ -251,10 +250,8 @@ def save_weights(store: GraphStore, run_id: str, fitted: Fitted, graph: SocialGr
     return write_tensors(runs.folder(store, run_id) / "weights.safetensors", tensors, told)
 
 
-def load_weights(
-    store: GraphStore, run_id: str
-) -> tuple[dict[str, Tensor], dict[str, tuple[Tensor, Tensor, float | None]], dict[str, Any]]:
-    """Read it back: the network's state, each target's scale, naming and margin, and the rest as JSON.
+def load_weights(store: GraphStore, run_id: str) -> Weights:
+    """Read it back.
 
     Raises:
         TrainingError: another version wrote it.
@@ -270,3 +267,25 @@ def load_weights(
     naming = below(tensors, "naming/")
     parts = {name: (scale, naming[name], told["margins"][name]) for name, scale in below(tensors, "scale/").items()}
     return below(tensors, "network/"), parts, told
+
+
+def restore(
+    run: Run, experiment: Experiment, prepared: Prepared, weights: Weights
+) -> tuple[Network, tuple[Objective, ...]]:
+    """A run's network as it was trained, and what its outputs mean.
+
+    Raises:
+        InputError: the run cannot speak about the data as it is now.
+    """
+    state, learnt, told = weights
+    if {target.name: list(target.classes) for target in prepared.graph.targets} != told["classes"]:
+        raise InputError(f"The run '{run.id}' knows other classes than the data has now; train again.")
+    network = experiment.model.build(prepared.graph, prepared.examples("train"), seed=experiment.seed)
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise InputError(
+            f"The run '{run.id}' cannot speak about the data as it is now: it has parameters for each node, or types "
+            "and features have changed since. Train again."
+        ) from error
+    return network.eval(), tuple(Objective(target, *learnt[target.name]) for target in prepared.graph.targets)
