@@ -103,10 +103,8 @@ def build(
             pair = _examples(rows, labels)
             found = replace(found, example=torch.from_numpy(pair))
             reference = _reference(rows["optimal"], pair, labels) if optimal else None
-        relations = {edge.canonical: found}
-        if edge.src != edge.dst or (both_ways and not _symmetric(src, dst, len(nodes[edge.src].idx))):
-            back = (edge.dst, f"rev_{edge.relation}", edge.src)
-            relations[back] = replace(found, src=dst, dst=src, reverse_of=edge.canonical)
+        turned = edge.src != edge.dst or (both_ways and not _symmetric(src, dst, len(nodes[edge.src].idx)))
+        relations = {edge.canonical: found, **(_reverse(edge, found) if turned else {})}
         edges |= relations
         vectors = tuple(encoded(store, use, dataset, rows["idx"].to_numpy()) for use in _of(features, edge))
         edge_features |= dict.fromkeys(relations, vectors) if vectors else {}
@@ -176,6 +174,12 @@ def _lent(
 def _inputs(node: NodeType, *kinds: str) -> list[str]:
     """The columns of these kinds that models may see; by default all that are numbers, categories or vectors."""
     return [c.name for c in node.columns if c.role == "feature" and c.kind in (kinds or (*KINDS, "vector"))]
+
+
+def _reverse(edge: EdgeType, edges: Edges) -> dict[Canonical, Edges]:
+    """The relation that turns another around."""
+    back = (edge.dst, f"rev_{edge.relation}", edge.src)
+    return {back: replace(edges, src=edges.dst, dst=edges.src, reverse_of=edge.canonical)}
 
 
 def _examples(rows: pa.Table, labels: Labels) -> NDArray[np.int64]:
