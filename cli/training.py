@@ -12,6 +12,7 @@ from graphsocial.estimation import Estimate, estimate
 from graphsocial.experiment import Asked, Experiment, design
 from graphsocial.featurization import describe
 from graphsocial.fitting import Epoch
+from graphsocial.plugins import resolve
 from graphsocial.preparation import columns_for
 from graphsocial.runs import Run
 from graphsocial.sampling import Visibility
@@ -45,8 +46,10 @@ def plan(store: GraphStore, task: str, asked: Asked, *, seeds: int, baselines: b
     chosen, settings = [first], asked.get("settings") or {}
     if baselines:
         general = {name: value for name, value in settings.items() if _is_general(name, type(first.task))}
-        for name in _baselines(store, first):
-            other: Asked = {**asked, "model": name, "settings": general}
+        causal = {name: value for name, value in settings.items() if name in ("causal", "model.causal")}
+        for name in _baselines(store, first):  # what a model may not know, its baselines may not know either
+            reads = any(field.name == "causal" for field in fields(resolve("model", name)))
+            other: Asked = {**asked, "model": name, "settings": {**general, **(causal if reads else {})}}
             chosen.append(design(store, task, **other))
     folds = (first.split,) if {"fold", "split.fold"} & settings.keys() else first.split.each_fold()
     every_seed = range(first.seed, first.seed + seeds)

@@ -70,3 +70,22 @@ def test_each_feature_is_told_once(tmp_path: Path) -> None:
         gs.ingest(store, "dialogue", tmp_path / "talks")
         told = list(encodings(store, design(store, "dialogue-emotion")))
     assert told == ["Features of segment.text: 8 rows, encoder sentence:packaged:minilm"]
+
+
+def test_baselines_look_ahead_no_more_than_the_model(call: Call, tmp_path: Path) -> None:  # noqa: F811
+    """Without it a split by time, which only causal networks can answer, has no baselines."""
+    (tmp_path / "talks").mkdir()
+    rows = [
+        f"d{n // 4},{n % 4},2024-01-{1 + n // 4:02d}T12:0{n % 4}:00,{('joy', 'anger')[n % 3 % 2]},{n % 3 % 2}|{n % 7}"
+        for n in range(80)
+    ]
+    header = "dialogue,turn,said_at,emotion,text_vector"
+    (tmp_path / "talks" / "segments.csv").write_text("\n".join([header, *rows]) + "\n")
+    store = ("--store", tmp_path / "s.duckdb")
+    assert call("ingest", "dialogue", tmp_path / "talks", *store)[0] == 0
+    ask = ("train", "dialogue-emotion", "--split", "time", "--set", "hidden=8", "--set", "width=8", "--epochs", "1")
+    code, _, err = call(*ask, "--baselines", *store)
+    assert code == 1 and "add --set causal=true" in err
+    code, out, err = call(*ask, "--set", "causal=true", "--baselines", *store)
+    assert code == 0, err
+    assert all(name in out for name in ("tmsam", "lstm", "absa", "msa", "features_only"))
