@@ -116,10 +116,15 @@ def assign(
         roles[labelled] = _by_class(policy, codes[labelled])
     for code, role in enumerate(ROLES):
         if not (roles == code).any():
-            raise DataError(
-                f"The {role} part of the split '{policy}' is empty: {len(labelled):,} labelled examples are too "
-                "few, or all of one kind. Use another split, or larger shares."
-            )
+            if policy.policy.startswith("column:"):
+                says = ", ".join(f"{name} {int((roles == place).sum()):,}" for place, name in enumerate(ROLES))
+                why = (
+                    f"of {len(labelled):,} labelled examples the column says {says}. Use another split, or fill it in."
+                )
+            else:
+                why = f"{len(labelled):,} labelled examples are too few, or all of one kind. Use another split, or "
+                why += "larger shares."
+            raise DataError(f"The {role} part of the split '{policy}' is empty: {why}")
     return roles
 
 

@@ -121,6 +121,10 @@ def test_too_little_data_is_a_clear_error() -> None:
     data["codes"] = np.array([0, 1, -1])
     with pytest.raises(DataError, match="train part of the split 'random' is empty"):
         splits.assign(SplitPolicy("random"), **data)
+    data = {**taking(pairs(20), slice(3)), "codes": np.array([0, 1, 0])}
+    data["column"] = np.array(["train", "test", None], dtype=object)
+    with pytest.raises(DataError, match="of 3 labelled examples the column says train 1, validation 0, test 1"):
+        splits.assign(SplitPolicy("column:part"), **data)
     with pytest.raises(DataError, match="has no times"):
         splits.assign(SplitPolicy("time"), **{**pairs(100), "times": None})
     with pytest.raises(UnknownNameError, match="Did you mean 'random'"):
