@@ -10,10 +10,14 @@ LARGEST_FLOAT = "3.4e38"  # vectors are float32
 
 
 def raw_text(column: RawColumn, raw: str, duckdb_type: str) -> str:
-    """SQL for a raw value as trimmed text, null when empty; of a vector that is a list already, only its length."""
+    """SQL for a raw value as trimmed text, null when empty; of a vector that is a list already, only its length.
+
+    A list of categories in which every entry is null, such as `[kind]` of a row without one, is empty.
+    """
     if duckdb_type.endswith("]"):
-        shown = f"len({raw}) || ' entries'" if column.kind == "vector" else f"({raw})::varchar"
-        return f"case when len({raw}) > 0 then {shown} end"
+        if column.kind == "vector":
+            return f"case when len({raw}) > 0 then len({raw}) || ' entries' end"
+        return f"case when list_count({raw}) > 0 then ({raw})::varchar end"
     text = f"nullif(trim({raw}), '')" if duckdb_type == "VARCHAR" else f"nullif(trim(({raw})::varchar), '')"
     return f"nullif({text}, '[]')" if column.kind in ("categories", "vector") else text
 
@@ -23,7 +27,7 @@ def value(column: RawColumn, text: str, raw: str, duckdb_type: str) -> str:
     is_list = duckdb_type.endswith("]")
     if column.kind == "categories":
         tidy = "lower(trim(entry))" if column.values else "trim(entry)"
-        entries = f"try_cast({raw} as varchar[])" if is_list else _split(text)
+        entries = f"case when {text} is not null then try_cast({raw} as varchar[]) end" if is_list else _split(text)
         return f"list_transform({entries}, lambda entry: {tidy})"
     if column.kind == "vector":
         entries = (

@@ -3,6 +3,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import jsonschema
+import polars as pl
 import pytest
 import yaml
 
@@ -291,3 +292,26 @@ def test_facebook_pages(store: GraphStore, shared_data: Path, monkeypatch: pytes
         "site",
         "published",
     }
+
+
+def test_a_list_without_an_entry_is_no_answer_and_no_fault(store: GraphStore, tmp_path: Path) -> None:
+    """`[stars]` of a row without stars: the edge stays, and nothing is said of it."""
+    (tmp_path / "ratings.csv").write_text("who,film,stars\na,x,3\nb,x,\nc,x,7\n")
+    pl.DataFrame({"who": ["d", "e", "f"], "film": "x", "kinds": [["1", None], [None], []]}).write_parquet(
+        tmp_path / "more.parquet"
+    )
+    rule = '{type: %s, file: %s, src: who, dst: film, columns: {emotions: {kind: categories, %s values: ["1", "3"]}}}'
+    (tmp_path / "m.yaml").write_text(
+        "dataset: d\nfiles: {ratings: ratings.csv, more: more.parquet}\n"
+        "nodes: {user: {ids_from: [ratings.who, more.who]}, film: {ids_from: [ratings.film]}}\nedges:\n"
+        f"  - {rule % ('user rates film', 'ratings', 'sql: ' + repr('[stars]') + ',')}\n"
+        f"  - {rule % ('user tags film', 'more', 'from: kinds,')}\n"
+    )
+    ingest(store, "table", tmp_path / "m.yaml", reject_limit=1.0)
+    said = "select u.id, emotions from %s as e join node_user as u on u.idx = e.src order by 1"
+    assert store.sql(said % "edge_user_rates_film").fetchall() == [("a", ["3"]), ("b", None)]
+    assert store.sql(said % "edge_user_tags_film").fetchall() == [("e", None), ("f", None)]
+    assert store.sql("select reason from rejects order by reason").fetchall() == [
+        ("kinds is a malformed list: [1, NULL]",),
+        ("user rates film emotions is not among 1, 3: [7]",),
+    ]
