@@ -61,6 +61,9 @@ def ingest(
     dataset: Annotated[
         str | None, typer.Option(metavar="NAME", help="The dataset's name in the store; the folder's by default.")
     ] = None,
+    reject_limit: Annotated[
+        float, typer.Option(metavar="SHARE", min=0, max=1, help="More of one file's rows rejected is an error.")
+    ] = 0.5,
     set_: SetOption = None,
     store: StoreOption = None,
     json: JsonOption = False,
@@ -72,7 +75,14 @@ def ingest(
 
     with session.create() as opened, session.out.progress() as progress:
         report = bring_in(
-            opened, source, path, dataset=dataset, settings=settings(set_), map=map_, progress=progress
+            opened,
+            source,
+            path,
+            dataset=dataset,
+            settings=settings(set_),
+            map=map_,
+            reject_limit=reject_limit,
+            progress=progress,
         ).to_dict()
     if session.out.json:
         return session.out.value(report)

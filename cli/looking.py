@@ -96,6 +96,8 @@ def info(ctx: typer.Context, store: StoreOption = None, json: JsonOption = False
     if session.out.json:
         return session.out.value(found)
     show(session.out, found)
+    if not found["datasets"]:
+        session.out.say(f"Nothing is in '{session.path}' yet. Bring data in: graphsocial ingest SOURCE PATH")
     if found["rejects"]:
         session.out.say(f"See each rejected row: {session.command('sql', 'select * from rejects')}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -63,16 +64,27 @@ class Rejects:
         """Raise `InputError` when a file has too many rejects: then it is not what the source takes it for."""
         for name, entry in self.staged.items():
             for part in entry.parts:
-                bad = len(self._of(name, part)) + len(part.unparsed)
+                reasons = self._of(name, part)
+                bad = len(reasons) + len(part.unparsed)
                 if bad > self.limit * (part.count + len(part.unparsed)):
+                    told = [*part.unparsed.values(), *(reason for several in reasons.values() for reason in several)]
+                    kinds = Counter(reason.partition(": ")[0] for reason in told).most_common(EXAMPLES)
+                    most = ", ".join(f"{kind} ({count:,})" for kind, count in kinds)
                     lines = [
                         f"line {record.line}: {reason}" for record, reason in self._located(entry, part, only=EXAMPLES)
                     ]
                     raise InputError(
                         f"{bad:,} of {part.count + len(part.unparsed):,} rows of '{part.opened.file}' cannot be used, "
-                        f"so it is probably not what table '{name}' expects. {'; '.join(lines)}. Correct the file or "
-                        f"its mapping, or allow more with reject_limit (now {self.limit:g})."
+                        f"so it is probably not what table '{name}' expects: {most}. {'; '.join(lines)}."
+                        f"{self._elsewhere(name)} Correct the file or its mapping, or allow more with --reject-limit "
+                        f"(reject_limit in Python; now {self.limit:g})."
                     )
+
+    def _elsewhere(self, table: str) -> str:
+        """Rejects of other tables, for what lacks an id here may have been rejected there."""
+        rows = {name: len({row for row, _ in found}) for name, found in self.found.items() if name != table}
+        told = ", ".join(f"{count:,} of '{name}'" for name, count in rows.items() if count)
+        return f" Rejected as well: {told}." if told else ""
 
     def _located(self, entry: Staged, part: Part, *, only: int | None = None) -> list[tuple[Record, str]]:
         reasons = self._of(entry.table.name, part)

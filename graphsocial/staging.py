@@ -133,7 +133,9 @@ def stage(
     good, bad = counted or (0, 0)
     staged = Staged(table, name, tuple(parts), good, bad, _ignored(table, files))
     if table.required and not staged.read:
-        raise InputError(f"'{table.files[0]}' has no rows; table '{table.name}' needs some.")
+        raise InputError(
+            f"'{table.files[0]}' has no rows; table '{table.name}' needs some; where none are meant, leave it out."
+        )
     return staged
 
 

@@ -468,9 +468,19 @@ def test_more_rejects_than_rows_is_an_error_and_nothing_is_written(store: GraphS
 def test_edges_of_which_most_dangle_are_an_error(store: GraphStore, folder: Path) -> None:
     put(folder, GOOD)
     put(folder, "a,b\nk,k\nk,x\nk,y\n", "likes.csv")
-    with pytest.raises(InputError, match=r"2 of 3 rows of .*likes.csv.*line 3: no thing has the id: x; line 4"):
+    with pytest.raises(
+        InputError,
+        match=r"2 of 3 .*likes.csv.*expects: no thing has the id \(2\)\. line 3: no thing has the id: x; line 4",
+    ):
         take(store, folder, reject_limit=0.5)
     assert store.datasets() == []
+
+
+def test_ends_that_were_rejected_themselves_are_told_where_edges_dangle(store: GraphStore, folder: Path) -> None:
+    put(folder, f"{GOOD}l,5,,,,,,,\nx,bad,,,,,,,\n")
+    put(folder, "a,b\nk,k\nk,x\nx,l\n", "likes.csv")
+    with pytest.raises(InputError, match=r"likes.csv.*Rejected as well: 1 of 'things'. Correct .* with --reject-limit"):
+        take(store, folder, reject_limit=0.5)
 
 
 def test_an_unknown_source_or_setting_and_a_read_only_store(store: GraphStore, folder: Path) -> None:

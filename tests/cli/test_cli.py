@@ -334,6 +334,8 @@ def test_ingest_makes_the_store_and_a_failed_one_leaves_none(call: Call, tmp_pat
     report = json.loads(call("--store", "new.duckdb", "ingest", "iesn", "data", "--json")[1])
     assert report["changed"] is False and report["rejected"] == 1
     assert "nothing was written" in call("--store", "new.duckdb", "ingest", "iesn", "data")[2]
+    code, _, err = call("ingest", "iesn", "data", "--reject-limit", "0", "--store", "strict.duckdb")
+    assert code == 1 and "with --reject-limit" in err and "now 0)" in err
     contacts.unlink()
     contacts.write_text("nonsense\n1\n")
     assert call("ingest", "iesn", "data")[0] == 1
@@ -543,6 +545,14 @@ def test_info(call: Call, trained: Path) -> None:
     assert {entry["type"]: entry["rows"]["tiny"] for entry in found["nodes"]} == {"user": 24, "image": 12}
     assert found["edges"][0]["columns"][0]["role"] == "label"
     assert sum(entry["rows"] for entry in found["runs"]) == 3
+
+
+def test_info_of_a_store_without_data(call: Call, tmp_path: Path) -> None:
+    """What a killed first ingest leaves."""
+    gs.open(tmp_path / "empty.duckdb").close()
+    code, out, err = call("info", "--store", "empty.duckdb")
+    assert (code, out) == (0, "")
+    assert err == "Nothing is in 'empty.duckdb' yet. Bring data in: graphsocial ingest SOURCE PATH\n"
 
 
 def test_list(call: Call) -> None:
