@@ -98,7 +98,7 @@ app.command(
 app.command(
     epilog=_examples(
         "graphsocial link post --by message=sentence --k 10",
-        "graphsocial link note --by text --by cover=clip --minimum 0.5",
+        "graphsocial link note --by text --by cover=vision --minimum 0.5",
         then="Encoders and their settings: graphsocial list featurizers",
     )
 )(linking.link)
@@ -113,7 +113,7 @@ app.command(
         "shows those of models; tasks, splits and training have theirs. Baselines keep their own training settings.",
     )
 )(learning.train)
-app.command(epilog=_examples("graphsocial predict latest", "graphsocial predict hmg_emo-1a2b --ids pairs.csv"))(
+app.command(epilog=_examples("graphsocial predict latest", "graphsocial predict hmg_emo --ids pairs.csv"))(
     learning.predict
 )
 app.command(epilog=_examples("graphsocial evaluate latest", "graphsocial evaluate latest --split validation"))(
@@ -123,19 +123,20 @@ app.command(
     name="what-if",
     epilog=_examples(
         "graphsocial what-if latest n000001 --set text='Another caption'",
-        "graphsocial what-if eijl-1a2b n000001 --set cover=covers/other.jpg --set text_emotion=5",
+        "graphsocial what-if eijl n000001 --set cover=covers/other.jpg --set text_emotion=5",
     ),
 )(supposing.what_if)
 app.command(
     epilog=_examples(
         "graphsocial compare hmg_emo user_image_bias",
-        "graphsocial compare hmg_emo --by user.gender --by \"case when user.age < 30 then 'young' else 'older' end\"",
+        "graphsocial compare hmg_emo --by 'year(user.joined_at)' --by \"case when user.joined_at < '2013-01-01' "
+        "then 'old' else 'new' end\"",
     )
 )(comparing.compare)
 app.command(
     epilog=_examples(
         "graphsocial audit latest",
-        "graphsocial audit hmg_emo-1a2b --quick",
+        "graphsocial audit hmg_emo --quick",
         then="The findings are rows of the table audits; the exit code is 1 if there is a leak.",
     )
 )(judging.audit)
@@ -147,8 +148,8 @@ app.command(
 )(explaining.explain)
 app.command(
     epilog=_examples(
-        "graphsocial report hmg_emo-1a2b",
-        "graphsocial report latest --output report.html --against user-image-bias --by user.gender",
+        "graphsocial report hmg_emo",
+        "graphsocial report latest --output report.html --against user-image-bias --by 'year(user.joined_at)'",
         "graphsocial report --dataset iesn",
     )
 )(reporting.report)

@@ -69,7 +69,7 @@ def grouped_by(store: GraphStore, examples: Examples, dataset: str, expression: 
             Numbers with many values become quarters of the rows; of many words the most frequent ones stay.
 
     Raises:
-        InputError: the SQL does not run.
+        InputError: the SQL does not run; names the columns that there are.
     """
     same = len(examples.ends) > len(set(examples.ends))
     aliases = ["source", "destination"] if same else list(examples.ends)
@@ -88,6 +88,14 @@ def grouped_by(store: GraphStore, examples: Examples, dataset: str, expression: 
         found = store.sql(
             f"select {columns}, ({expression}) as found from (select {renamed} from asked_rows) as asked {joins}"
         ).pl()
+    except InputError as error:
+        there = ", ".join(
+            f"{alias}.{column.name}"
+            for alias, end in zip(aliases, examples.ends, strict=True)
+            for column in store.schema.node(end).columns
+        )
+        told = str(error).partition("\n\nLINE ")[0]  # without the query, most of which is ours
+        raise InputError(f"{told.rstrip('.')}. Columns: {there or 'none'}.") from error
     finally:
         store.connection.unregister("asked_rows")
     values = examples.frame.join(found, on=list(keys), how="left", maintain_order="left")["found"]
