@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from .options import DatasetOption, GroupsOption, JsonOption, QuietOption, SamplesOption, StoreOption, settle
+from .values import number
 
 
 def report(
@@ -57,4 +58,4 @@ def report(
             )
     if session.out.json:
         return session.out.value({"file": str(path), "bytes": path.stat().st_size})
-    session.out.table(["file", "MiB"], [(str(path), path.stat().st_size / 2**20)])
+    session.out.table(["file", "MiB"], [(str(path), number(path.stat().st_size / 2**20, places=1))])

@@ -68,7 +68,10 @@ def what_if(store: GraphStore, run: Run | str, entity_id: str, changes: Mapping[
     restored = rebuild(store, run)
     node = restored.prepared.entity
     if not isinstance(node, NodeType):
-        raise InputError(f"The run '{run.id}' is about pairs ('{node}'); what-if changes nodes.")
+        raise InputError(
+            f"The run '{run.id}' is about pairs ('{node}'); what-if changes nodes. Other pairs are answered by "
+            "`predict RUN --ids FILE.csv`."
+        )
     if not changes:
         raise InputError("Say what is to be different, such as text='Another caption'.")
     columns = {column.name: column for column in node.columns}

@@ -28,7 +28,9 @@ class UnknownNameError(GraphSocialError, LookupError):
     """A name that nothing answers to; says what was meant, perhaps, and what is known."""
 
     @classmethod
-    def of(cls, kind: str, name: str, known: Iterable[str], *, listing: str = "") -> UnknownNameError:
+    def of(
+        cls, kind: str, name: str, known: Iterable[str], *, listing: str = "", short: int = SHORT
+    ) -> UnknownNameError:
         """Build the sentence: `No source is called 'iens'. Did you mean 'iesn'? Known: …`.
 
         Args:
@@ -36,9 +38,10 @@ class UnknownNameError(GraphSocialError, LookupError):
             name: what was given.
             known: all names; where they are many, the nearest or the first are named.
             listing: the command that lists them.
+            short: more names than these are many.
         """
         known = sorted(known)
-        many = len(known) > SHORT
+        many = len(known) > short
         close = get_close_matches(name, known, n=NEAREST if many else 1)
         hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
         if not many:

@@ -28,6 +28,7 @@ PACKAGES = {
     "paper": "graphsocial.reproduction",
 }
 """Kind → package, which is also the name of the entry point group for other people's packages."""
+MANY = 40  # settings, up to which an error lists all: no command lists those of every class
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -107,7 +108,7 @@ def configure(cls: type[T], values: Mapping[str, object]) -> T:
     for given, value in values.items():
         name = given.replace("-", "_")
         if name not in known:
-            raise InputError(str(UnknownNameError.of(f"setting of {cls.__name__}", given, known)))
+            raise InputError(str(UnknownNameError.of(f"setting of {cls.__name__}", given, known, short=MANY)))
         try:
             ready[name] = _cast(value, hints[name])
         except ValueError as error:

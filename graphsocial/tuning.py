@@ -80,7 +80,10 @@ def tune(
         TrainingError: every trial failed; the last reason.
     """
     if not space or trials < 1:
-        raise InputError("There is nothing to search: name at least one setting with a range or choices, and a trial.")
+        raise InputError(
+            "There is nothing to search: name at least one setting with its range or choices, such as --set-range "
+            "learning_rate=0.001..0.01:log or --choice width=32,64, and at least one trial."
+        )
     base = _check(store, task, space, asked)
     metric = base.fitting.select or base.task.selection_metric
     told = {name: str(part) if isinstance(part, Range) else list(part) for name, part in space.items()}

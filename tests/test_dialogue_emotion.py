@@ -362,6 +362,8 @@ def test_what_does_not_fit_is_named(store: gs.GraphStore) -> None:
         asked(emotion="", sentiment="")
     with pytest.raises(UnknownNameError, match=r"'emotoin'\. Did you mean 'emotion'"):
         asked(emotion="emotoin")
+    with pytest.raises(UnknownNameError, match=r"'mood'.* Without sentiment: --set sentiment= with nothing"):
+        asked(sentiment="mood")
     with pytest.raises(DataError, match="neither 'video' nor 'reply_to' says two different"):
         asked(emotion="video", sentiment="reply_to")
     with pytest.raises(DataError, match=r"no 'segment after segment' edges .*there: segment next segment"):

@@ -14,6 +14,7 @@ import pytest
 from graphsocial import plugins
 from graphsocial.errors import InputError, MissingFileError, UnknownNameError
 from graphsocial.plugins import configure, names, resolve, settings
+from graphsocial.synthetic_notes import SyntheticNotes
 
 
 @dataclass(frozen=True)
@@ -202,3 +203,11 @@ def test_dashes_name_settings_too_and_checks_of_the_class_hold():
     assert configure(HashText, {"batch-size": "8", "ngrams": "1"}) == HashText(batch_size=8, ngrams=(1,))
     with pytest.raises(InputError, match="at least 1"):
         configure(HashText, {"dimension": "0"})
+
+
+def test_settings_are_all_named_where_none_is_meant():
+    """No command lists the settings of such a class as a synthetic dataset's."""
+    with pytest.raises(
+        InputError, match=r"No setting of SyntheticNotes is called 'users'\. Known: author, .*, notes, "
+    ):
+        configure(SyntheticNotes, {"users": 3})

@@ -138,8 +138,11 @@ class Network:
         if len(among) == 1:
             return among[0]
         known = ", ".join(f"'{edge}'" for edge in (among or store.schema.edges)) or "none"
-        found = "joins nodes of one type" if not among else "is the only one that joins nodes of one type"
-        raise InputError(f"No edge type of '{dataset}' {found}; name one as `edges`. Known: {known}.")
+        found = "Several edge types" if among else "No edge type"
+        raise InputError(
+            f"{found} of '{dataset}' {'join' if among else 'joins'} nodes of one type; name one with --edges "
+            f"(`edges` in Python). Known: {known}."
+        )
 
     def _betweenness(self, graph: Any, progress: Progress | None) -> tuple[Floats, list[str]]:
         random = np.random.default_rng([self.seed, 1])

@@ -53,7 +53,9 @@ class DialogueEmotion:
         names = [column.name for column in node.columns]
         for column in filter(None, (self.emotion, self.sentiment)):
             if column not in names:
-                raise UnknownNameError.of(f"column of '{node}'", column, names)
+                asked = "emotion" if column == self.emotion else "sentiment"
+                told = UnknownNameError.of(f"column of '{node}'", column, names)
+                raise UnknownNameError(f"{told} Without {asked}: --set {asked}= with nothing behind it.")
         return node
 
     def labels(self, store: GraphStore, dataset: str, *, as_of: datetime | None = None) -> Labels:

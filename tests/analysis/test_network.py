@@ -150,6 +150,13 @@ def test_what_cannot_be_done_is_said(store: gs.GraphStore, tmp_path: Path) -> No
             analyze(views, "network")
         with pytest.raises(DataError, match="has no 'user connects user' edges"):
             analyze(views, "network", settings={"edges": "user connects user"})
+        for relation in ("follows", "blocks"):
+            views.declare(GraphSchema((USER,), (edge := EdgeType("user", relation, "user"),)))
+            views.write(edge, pl.DataFrame({"src": ["a"], "dst": ["a"]}), dataset="views")
+        with pytest.raises(
+            InputError, match=r"Several edge types of 'views' join nodes of one type; .* --edges .*'user b"
+        ):
+            analyze(views, "network")
 
 
 MINE = '''
