@@ -294,16 +294,22 @@ class GraphStore(Database):
         return f"select * from {quote(entry.table)}{where}"
 
     def data_hash(self, dataset: str) -> str:
-        """A hash of all rows of a dataset: changes when any value does, whatever order the rows are in."""
+        """A hash of all rows of a dataset: changes when any value does, whatever order the rows are in.
+
+        Types and columns in which it has nothing, which came with other datasets, do not count.
+        """
         digest = blake2b(digest_size=16)
         for entry in self.schema.types:
             span = self.span(entry, dataset)
-            row = self.first(
-                f"select bit_xor(hash(t)), sum(hash(t) % 4294967296), count(*) from {quote(entry.table)} t "
-                "where idx >= ? and idx < ?",
-                [span.first, span.last],
-            )
-            digest.update(f"{entry.table} {row}".encode())
+            if not len(span):
+                continue
+            rows, ends = f"from {quote(entry.table)} where idx >= ? and idx < ?", [span.first, span.last]
+            names = self.connection.table(entry.table).columns
+            counts = self.first(f"select {', '.join(f'count({quote(name)})' for name in names)} {rows}", ends) or ()
+            filled = [name for name, count in zip(names, counts, strict=True) if count]
+            hashed = f"hash({', '.join(map(quote, filled))})"
+            row = self.first(f"select bit_xor({hashed}), sum({hashed} % 4294967296), count(*) {rows}", ends)
+            digest.update(f"{entry.table} {filled} {row}".encode())
         return digest.hexdigest()
 
 

@@ -149,6 +149,11 @@ def test_data_hash_changes_with_a_value_and_not_with_another_dataset(store: Grap
     before = store.data_hash("a")
     fill(store, "b", 5)
     assert store.data_hash("a") == before
+    wider = NodeType("user", (*USER.columns, Column("mood", "text")))
+    store.declare(GraphSchema((wider, NodeType("film"))))
+    store.write(wider, pl.DataFrame({"id": ["z"], "mood": ["glad"]}), dataset="c")
+    store.write(NodeType("film"), pl.DataFrame({"id": ["f"]}), dataset="c")
+    assert store.data_hash("a") == before
     store.connection.execute("update node_user set age = 99 where idx = 0")
     assert store.data_hash("a") != before
 
