@@ -81,8 +81,9 @@ def show_boards(out: Output, found: pl.DataFrame) -> None:
     for title, rows in _groups(found):
         metrics = _metrics(rows)
         looks = ["looks"] if any((row["looks"] or 1) > 1 for row in rows) else []
+        tested = ["tested on"] if len({tuple(row["split_ids"]) for row in rows}) > 1 else []
         out.table(
-            ["model", "runs", *metrics, "seconds", "config", *looks, "notes"],
+            ["model", "runs", *metrics, "seconds", "config", *tested, *looks, "notes"],
             [
                 [
                     row["model"],
@@ -90,6 +91,7 @@ def show_boards(out: Output, found: pl.DataFrame) -> None:
                     *(number(row[name], row.get(f"{name}_sd")) for name in metrics),
                     number(row["wall_seconds"], places=1),
                     row["config_id"][:6],
+                    *([_examples(row["split_ids"])] if tested else []),
                     *(row[name] for name in looks),
                     ", ".join(json.loads(row["notes"])),
                 ]
@@ -97,6 +99,14 @@ def show_boards(out: Output, found: pl.DataFrame) -> None:
             ],
             title=title,
         )
+
+        if tested:
+            out.say("Rows that differ in 'tested on' were tested on other examples, and do not compare.")
+
+
+def _examples(split_ids: list[str]) -> str:
+    """The start of a split's id; of folds, how many more there are."""
+    return split_ids[0][:6] + (f" + {len(split_ids) - 1}" if len(split_ids) > 1 else "")
 
 
 def show_runs(out: Output, found: pl.DataFrame, *, grouped: bool = False) -> None:

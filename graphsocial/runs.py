@@ -308,7 +308,7 @@ def load(store: GraphStore, run_id: str) -> Run:
 
 
 def leaderboard(store: GraphStore, *, task: str | None = None, dataset: str | None = None) -> pl.DataFrame:
-    """The view `leaderboard_mean`: one row per configuration, split and target, seeds taken together, best first."""
+    """The view `leaderboard_mean`: by configuration, split, target and data, seeds together, best first."""
     found: pl.DataFrame = store.sql(
         "select * from leaderboard_mean where (? is null or task = ?) and (? is null or dataset = ?) "
         "order by task, dataset, split, target, weighted_f1 desc, mae",

@@ -28,13 +28,14 @@ def write_run(
     task: str = "edge-emotion",
     entity_type: str = "user views image",
     config: Mapping[str, object] | None = None,
+    data_hash: str = "hash",
 ) -> None:
     """A finished run with these rows of `predictions`; `shares` of a row are its probabilities, in order."""
     store.connection.execute(
         "insert into runs (run_id, task, model, dataset, seed, status, config, config_id, split_id, split, data_hash, "
         "feature_sets, versions, notes, finished_at) "
-        "values (?, ?, ?, ?, ?, 'done', ?, ?, ?, ?, 'hash', '{}', '{}', '[]', now())",
-        [run_id, task, model, dataset, seed, json.dumps(config or {}), config_id, split_id, split],
+        "values (?, ?, ?, ?, ?, 'done', ?, ?, ?, ?, ?, '{}', '{}', '[]', now())",
+        [run_id, task, model, dataset, seed, json.dumps(config or {}), config_id, split_id, split, data_hash],
     )
     names = ("entity_id", "other_id", "label", "true_label", "value", "true_value", "split", "shares", "target")
     frame = pl.DataFrame([{name: row.get(name) for name in names} for row in rows], infer_schema_length=None)

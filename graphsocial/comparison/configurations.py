@@ -17,12 +17,13 @@ from graphsocial.runs import Run
 from graphsocial.store import GraphStore
 
 WITHOUT_EDGES = "features_only"
+KEY = ("config_id", "task", "dataset", "split", "data_hash")
 CLUSTERS = ("source", "destination", "row")
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """Everything that was set for some runs, but the seed and the fold.
+    """Everything that was set for some runs on the same data, but the seed and the fold.
 
     Attributes:
         label: the model's name, with the start of the configuration's id where several have that name.
@@ -57,7 +58,8 @@ def find(store: GraphStore, names: Sequence[Run | str], *, part: str = "test") -
 
     Args:
         names: runs, their ids or the start of these, `latest`, configurations' ids, names of models: of a model, those
-            that have answered `part`, where some have. Trials of `tune` have not answered the test part.
+            that have answered `part`, where some have. Trials of `tune` have not answered the test part. Of runs of one
+            configuration on data that has changed in between, the newest data counts.
         part: `train`, `validation` or `test`.
 
     Raises:
@@ -70,7 +72,7 @@ def find(store: GraphStore, names: Sequence[Run | str], *, part: str = "test") -
     chosen: list[tuple[str, ...]] = []
     for name in names:
         chosen += [key for key in _meant(store, frame, name) if key not in chosen]
-    questions = sorted({key[1:] for key in chosen})
+    questions = sorted({key[1:4] for key in chosen})
     if len(questions) > 1:
         told = "; ".join(f"{task} on {dataset}, split {split}" for task, dataset, split in questions)
         raise InputError(
@@ -80,8 +82,8 @@ def find(store: GraphStore, names: Sequence[Run | str], *, part: str = "test") -
 
 
 def without_edges(store: GraphStore, configuration: Configuration, *, part: str = "test") -> Configuration | None:
-    """The same features without edges, for the graph lift: the newest such configuration on the same split that has
-    answered `part`.
+    """The same features without edges, for the graph lift: the newest such configuration that has answered `part` of
+    the same splits.
     """
     frame = _runs(store, part).filter(
         pl.col("answered"),
@@ -90,17 +92,18 @@ def without_edges(store: GraphStore, configuration: Configuration, *, part: str 
         pl.col("dataset") == configuration.dataset,
         pl.col("split") == configuration.split,
         pl.col("feature_sets") == configuration.feature_sets,
+        pl.col("split_id").is_in({run.split_id for run in configuration.runs}),
     )
     if not frame.height:
         return None
-    newest = frame.sort("finished_at")["config_id"][-1]
-    return _configuration(store, frame, newest, configuration.task, configuration.dataset, configuration.split)
+    return _configuration(store, frame, *frame.sort("finished_at").select(KEY).row(-1))
 
 
 def _runs(store: GraphStore, part: str) -> pl.DataFrame:
     """The finished runs, and whether each has `answered` that part of its split."""
     found: pl.DataFrame = store.sql(
-        "select run_id, model, config_id, task, dataset, split, feature_sets::varchar as feature_sets, finished_at, "
+        "select run_id, model, config_id, task, dataset, split, data_hash, split_id, finished_at, "
+        "feature_sets::varchar as feature_sets, "
         "run_id in (select run_id from predictions where split = ?) as answered "
         "from runs where status = 'done' order by seed, run_id",
         [part],
@@ -109,7 +112,7 @@ def _runs(store: GraphStore, part: str) -> pl.DataFrame:
 
 
 def _meant(store: GraphStore, frame: pl.DataFrame, name: Run | str) -> list[tuple[str, ...]]:
-    """(configuration, task, dataset, split) of each configuration that a name stands for."""
+    """The `KEY` of each configuration that a name stands for."""
     text = name.id if isinstance(name, Run) else runs.load(store, name).id if name == "latest" else name
     for mine in (
         pl.col("run_id") == text,
@@ -120,18 +123,17 @@ def _meant(store: GraphStore, frame: pl.DataFrame, name: Run | str) -> list[tupl
         if found["answered"].any():
             found = found.filter("answered")
         if found.height:
-            return list(found.select("config_id", "task", "dataset", "split").unique(maintain_order=True).iter_rows())
+            newest = pl.col("data_hash") == pl.col("data_hash").sort_by("finished_at").last().over(KEY[:4])
+            return list(found.filter(newest).select(KEY).unique(maintain_order=True).iter_rows())
     raise UnknownNameError.of(
         "finished run, configuration or model", text, {*frame["model"], *frame["run_id"]}, listing="graphsocial runs"
     )
 
 
 def _configuration(
-    store: GraphStore, frame: pl.DataFrame, config_id: str, task: str, dataset: str, split: str
+    store: GraphStore, frame: pl.DataFrame, config_id: str, task: str, dataset: str, split: str, data_hash: str
 ) -> Configuration:
-    mine = frame.filter(
-        pl.col("config_id") == config_id, pl.col("task") == task, pl.col("dataset") == dataset, pl.col("split") == split
-    )
+    mine = frame.filter(config_id=config_id, task=task, dataset=dataset, split=split, data_hash=data_hash)
     trained = tuple(runs.load(store, run_id) for run_id in mine["run_id"])
     model = str(mine["model"][0])
     return Configuration(model, model, config_id, task, dataset, split, str(mine["feature_sets"][0]), trained)

@@ -193,7 +193,8 @@ select
     runs.notes,
     runs.run_id,
     runs.config_id,
-    runs.split_id
+    runs.split_id,
+    runs.data_hash
 from runs
 join metrics using (run_id)
 left join looks using (run_id)
@@ -202,7 +203,8 @@ where runs.status = 'done'
 group by all
 order by task, dataset, runs.split, metrics.target, weighted_f1 desc, mae;
 
--- The same with the seeds of one configuration on one split policy taken together: mean and sample standard deviation.
+-- The same with the seeds of one configuration on one split policy of the same data taken together: mean and sample
+-- standard deviation. Rows with other `split_ids` were tested on other examples.
 create view leaderboard_mean as
 select
     task,
@@ -242,7 +244,9 @@ select
     stddev_samp(spearman) as spearman_sd,
     avg(wall_seconds) as wall_seconds,
     max(looks) as looks,
-    to_json(list_sort(list_distinct(flatten(list(notes::varchar[]))))) as notes
+    to_json(list_sort(list_distinct(flatten(list(notes::varchar[]))))) as notes,
+    data_hash,
+    list_sort(list_distinct(list(split_id))) as split_ids
 from leaderboard
-group by task, dataset, split, target, model, config_id
+group by task, dataset, split, target, model, config_id, data_hash
 order by task, dataset, split, target, weighted_f1 desc, mae;

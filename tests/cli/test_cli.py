@@ -457,6 +457,22 @@ def test_runs(call: Call, trained: Path) -> None:
     assert each.count("majority-") == 2
 
 
+def test_runs_on_data_that_has_changed_stand_apart(call: Call, fresh: Path) -> None:
+    """They are no seeds of one training, and the table says that they were tested on other examples."""
+    ask = ("train", "edge-emotion", "--model", "majority", "--store", fresh)
+    assert call(*ask)[0] == 0
+    with gs.open(fresh) as store:
+        more = {"src": ["u0", "u1", "u2"], "dst": ["i0", "i0", "i1"], "emotions": [["awe"], ["fear"], ["awe"]]}
+        store.write(VIEWS, pl.DataFrame(more), dataset="tiny")
+        store.write(USER, pl.DataFrame({"id": ["new"], "age": [30.0]}), dataset="tiny")
+        store.write(VIEWS, pl.DataFrame({"src": ["new"], "dst": ["i0"], "emotions": [["awe"]]}), dataset="tiny")
+    code, out, err = call(*ask)
+    assert code == 0 and "tested on" in out and "other examples, and do not compare" in err
+    found = json.loads(call("runs", "--json", "--store", fresh)[1])
+    assert [(row["runs"], len(row["split_ids"])) for row in found] == [(1, 1), (1, 1)]
+    assert found[0]["split_ids"] != found[1]["split_ids"]
+
+
 def test_runs_of_a_store_without_any(call: Call, fresh: Path) -> None:
     code, out, err = call("runs", "--store", fresh)
     assert (code, out) == (0, "") and "There are no runs yet" in err

@@ -152,6 +152,22 @@ def test_trials_whose_test_part_is_closed_stay_out_of_it(compared: gs.GraphStore
         gs.compare(compared, ["hmg_emo-t0"])
 
 
+def test_runs_on_data_that_has_changed_are_no_seeds_of_each_other(compared: gs.GraphStore) -> None:
+    """The same command after the data was ingested anew makes a second run of the same configuration and seed."""
+    for model, config in (("hmg_emo", "aaaa1111"), ("features_only", "bbbb2222")):
+        rows = some_answers(0.7, seed=5)
+        write_run(compared, f"{model}-n0", rows, model=model, config_id=config, data_hash="new", split_id="split-2")
+    found = gs.compare(compared, ["hmg_emo"], samples=100)
+    assert found.scores.filter(metric="accuracy").select("model", "runs").rows() == [
+        ("hmg_emo", 1),
+        ("features_only", 1),
+    ]
+    before = gs.compare(compared, ["hmg_emo-a1", "majority"], samples=100)
+    assert before.scores.filter(metric="accuracy")["runs"].to_list() == [3, 1, 2]
+    with pytest.raises(DataError, match="same pairs"):
+        gs.compare(compared, ["hmg_emo", "majority"])
+
+
 def test_what_cannot_be_compared_is_told(compared: gs.GraphStore) -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'majority'"):
         gs.compare(compared, ["majorty"])
