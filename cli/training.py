@@ -57,14 +57,16 @@ def plan(store: GraphStore, task: str, asked: Asked, *, seeds: int, baselines: b
 
 
 def train_all(store: GraphStore, planned: list[Experiment], out: Output, *, again: bool, test: bool) -> Trained:
-    """Train all of it."""
+    """Train all of it, the baselines first: `latest` is then a run of the model that was asked for."""
     runs: list[Run] = []
     first = planned[0]
     for line in encodings(store, first):
         out.say(line)
-    for experiment in planned:
+    asked = [one for one in planned if one.model_name == first.model_name]
+    for experiment in [*planned[len(asked) :], *asked]:
         with suppress(DataError) if experiment.model_name == REFERENCE else nullcontext():
             runs.append(_train(store, experiment, out, again=again, test=test))
+    runs.sort(key=lambda run: run.model != first.model_name)
     view = f"{first.task.name.replace('-', '_')}_predictions"
     known = f"{view}.sql" in names("tasks", ".sql")
     return Trained(runs, first.task.name, first.dataset, str(first.split), view if known else "predictions")

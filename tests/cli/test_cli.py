@@ -357,6 +357,7 @@ def test_train_shows_epochs_scores_and_where_to_look(call: Call, fresh: Path) ->
         assert not store.sql("select 1 from runs where status <> 'done'").fetchall()
         (settings,) = store.sql("select config from runs where model = 'features_only'").fetchall()[0]
     assert json.loads(settings)["fitting"]["epochs"] == 40  # its own, not --epochs
+    assert json.loads(call("evaluate", "latest", "--json", "--store", fresh)[1])["run"].startswith("hmg_emo-")
     hint = err.splitlines()[-1]
     query = hint.partition('sql "')[2].rstrip('"')
     assert query.startswith("select * from edge_emotion_predictions where run_id = 'hmg_emo-")
