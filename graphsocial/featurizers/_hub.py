@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -43,6 +44,28 @@ def model_folder(model: str, *, fetch: bool = True, instead: str = "") -> Path:
 def hash_model(model: str, folder: Path) -> str:
     """What stands for the weights in a fingerprint: the contents of a local folder, the commit of a hub's."""
     return hash_folder(folder, stamp(folder)) if Path(model).expanduser().is_dir() else folder.name
+
+
+def unpacked(name: str, write: Callable[[Path], None]) -> Path:
+    """A model's folder in the user's cache, made on first use; it is there whole or not at all.
+
+    Args:
+        write: puts the files into a folder that it makes.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "graphsocial"
+    folder = cache / name
+    if folder.is_dir():
+        return folder
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as scratch:
+        made = Path(scratch, "model")
+        write(made)
+        try:
+            made.rename(folder)
+        except OSError:  # another process was faster
+            if not folder.is_dir():
+                raise
+    return folder
 
 
 def stamp(folder: Path) -> str:

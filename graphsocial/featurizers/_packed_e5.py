@@ -7,9 +7,7 @@ to) and named arrays: float32, or blocks of 32 four-bit weights with one float16
 from __future__ import annotations
 
 import json
-import os
 import struct
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,12 +138,8 @@ class Packed:
         )
 
 
-def unpack(path: Path, name: str) -> Path:
-    """The model as a folder `name` in the user's cache, written on first use (470 MB, some seconds)."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "graphsocial"
-    folder = cache / name
-    if folder.is_dir():
-        return folder
+def write(path: Path, folder: Path) -> None:
+    """Unpack a packed file as a model's folder (470 MB, some seconds)."""
     ensure_torchvision()
     from safetensors.torch import save_file
     from transformers import BertConfig
@@ -174,18 +168,9 @@ def unpack(path: Path, name: str) -> Path:
         "sentence_bert_config.json": {"max_seq_length": 512, "do_lower_case": False},
         "config_sentence_transformers.json": {"prompts": {"query": "query: "}, "default_prompt_name": "query"},
     }
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as scratch:
-        made = Path(scratch, "model")
-        for file, value in described.items():
-            (made / file).parent.mkdir(parents=True, exist_ok=True)
-            (made / file).write_text(json.dumps(value), encoding="utf-8")
-        config.save_pretrained(made)
-        packed.tokenizer().save_pretrained(made)
-        save_file(packed.weights(), made / "model.safetensors", metadata={"format": "pt"})
-        try:
-            made.rename(folder)
-        except OSError:  # another process was faster
-            if not folder.is_dir():
-                raise
-    return folder
+    for file, value in described.items():
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text(json.dumps(value), encoding="utf-8")
+    config.save_pretrained(folder)
+    packed.tokenizer().save_pretrained(folder)
+    save_file(packed.weights(), folder / "model.safetensors", metadata={"format": "pt"})

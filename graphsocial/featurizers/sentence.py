@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from graphsocial._torchvision import ensure_torchvision
 from graphsocial.errors import FeatureError, InputError, UnknownNameError
-from graphsocial.featurizers._hub import first_line, hash_folder, model_folder, quiet, stamp
-from graphsocial.featurizers._packed_e5 import unpack
+from graphsocial.featurizers import _packed_e5
+from graphsocial.featurizers._hub import first_line, hash_model, model_folder, quiet, stamp, unpacked
 from graphsocial.featurizers.base import NO_EFFECT, Encoded, Modality, Requires, check_device, digest
 from graphsocial.files import packaged_file
 
@@ -104,10 +104,7 @@ class Sentence:
         """
         folder = _folder(self.model)
         local = Path(self.model).expanduser().is_dir()
-        if self.model.startswith("packaged:"):
-            weights = PACKAGED[self.model][2]
-        else:
-            weights = hash_folder(folder, stamp(folder)) if local else folder.name  # the hub names it by commit
+        weights = PACKAGED[self.model][2] if self.model in PACKAGED else hash_model(self.model, folder)
         return digest(
             self,
             weights=weights,
@@ -218,7 +215,9 @@ def _folder(model: str) -> Path:
             raise UnknownNameError.of("packaged text model", model, PACKAGED)
         distribution, parts, sha256 = PACKAGED[model]
         path = packaged_file(distribution, *parts, sha256=sha256)
-        return unpack(path, f"multilingual-e5-small-{sha256[:8]}") if model == MULTILINGUAL else path.parent
+        if model != MULTILINGUAL:
+            return path.parent
+        return unpacked(f"multilingual-e5-small-{sha256[:8]}", partial(_packed_e5.write, path))
     return model_folder(model, instead="use 'packaged:minilm', which needs no network")
 
 
