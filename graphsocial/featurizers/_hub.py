@@ -46,18 +46,22 @@ def hash_model(model: str, folder: Path) -> str:
     return hash_folder(folder, stamp(folder)) if Path(model).expanduser().is_dir() else folder.name
 
 
+def cached(name: str) -> Path:
+    """Where a model that was unpacked lies; it may not be there yet."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "graphsocial" / name
+
+
 def unpacked(name: str, write: Callable[[Path], None]) -> Path:
     """A model's folder in the user's cache, made on first use; it is there whole or not at all.
 
     Args:
         write: puts the files into a folder that it makes.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "graphsocial"
-    folder = cache / name
+    folder = cached(name)
     if folder.is_dir():
         return folder
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as scratch:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         made = Path(scratch, "model")
         write(made)
         try:

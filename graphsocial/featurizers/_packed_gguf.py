@@ -10,7 +10,7 @@ from typing import Any
 
 from graphsocial._torchvision import ensure_torchvision
 from graphsocial.errors import FeatureError
-from graphsocial.featurizers._hub import first_line, quiet
+from graphsocial.featurizers._hub import cached, first_line, quiet
 from graphsocial.featurizers.base import Requires
 from graphsocial.files import packaged_file
 
@@ -24,6 +24,13 @@ _PIECES = (
 )
 SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 """Of the pieces put together."""
+FOLDER, WIDTH = f"gemma-3-270m-{SHA256[:8]}", 640
+
+
+def check() -> None:
+    """Raise `FeatureError` if the model is neither unpacked already nor in packages that are here."""
+    if not cached(FOLDER).is_dir():
+        NEEDS.check("packaged:gemma-3-270m")
 
 
 def write(folder: Path) -> None:
@@ -34,7 +41,7 @@ def write(folder: Path) -> None:
     Raises:
         FeatureError: the packages that carry it, or those that read it, are not here.
     """
-    NEEDS.check("packaged:gemma-3-270m")
+    check()
     ensure_torchvision()
     import torch
     from transformers import AutoModel, AutoTokenizer

@@ -79,7 +79,7 @@ class LanguageModel:
     @property
     def dimension(self) -> int:
         """D, the model's width."""
-        return int(_config(_folder(self.model))["hidden_size"])
+        return _packed_gguf.WIDTH if self.model == PACKAGED else int(_config(_folder(self.model))["hidden_size"])
 
     def fingerprint(self) -> str:
         """See `graphsocial.featurizers.base.digest`; of a local folder its contents count, not its path.
@@ -88,7 +88,11 @@ class LanguageModel:
             FeatureError: the model is not here and cannot be fetched.
         """
         local = Path(self.model).expanduser().is_dir()
-        weights = _packed_gguf.SHA256 if self.model == PACKAGED else hash_model(self.model, _folder(self.model))
+        if self.model == PACKAGED:  # which need not be unpacked for it
+            _packed_gguf.check()
+            weights = _packed_gguf.SHA256
+        else:
+            weights = hash_model(self.model, _folder(self.model))
         packages = ("transformers", "tokenizers", "torch")
         return digest(self, weights=weights, packages=packages, leave_out=("model",) if local else ())
 
@@ -183,7 +187,7 @@ def _folder(model: str) -> Path:
     if model.startswith("packaged:"):
         if model != PACKAGED:
             raise UnknownNameError.of("packaged language model", model, [PACKAGED])
-        return unpacked(f"gemma-3-270m-{_packed_gguf.SHA256[:8]}", _packed_gguf.write)
+        return unpacked(_packed_gguf.FOLDER, _packed_gguf.write)
     return model_folder(model, instead=f"use '{PACKAGED}', which comes as a package")
 
 

@@ -12,8 +12,8 @@ import pytest
 
 import graphsocial as gs
 from graphsocial.errors import FeatureError, InputError, UnknownNameError
-from graphsocial.featurizers import language_model
-from graphsocial.featurizers._packed_gguf import NEEDS
+from graphsocial.featurizers import _packed_gguf, language_model
+from graphsocial.featurizers.base import Requires
 from graphsocial.featurizers.language_model import LanguageModel
 
 TALK = ["Hello there.", "Oh no!", "What is it?", "Oh no!"]
@@ -111,6 +111,21 @@ def test_what_is_wrong_is_said(folder: str, tmp_path: Path) -> None:
         LanguageModel(str(broken)).encode(["good day"])
 
 
+def test_the_packaged_model_is_unpacked_when_it_is_read_and_not_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(_packed_gguf, "NEEDS", Requires(("numpy",), extra="language-model"))
+    made = LanguageModel()
+    assert made.dimension == 640 and made.fingerprint() and not any(tmp_path.iterdir())
+    monkeypatch.setattr(_packed_gguf, "NEEDS", Requires(("no-such-package",), extra="language-model"))
+    with pytest.raises(FeatureError, match=r"pip install 'graphsocial\[language-model\]'"):
+        made.fingerprint()
+    with pytest.raises(FeatureError, match="no-such-package"):
+        made.encode(["good day"])
+    assert not any((tmp_path / "graphsocial").iterdir()), "nothing half-written"
+
+
 class TestInAStore:
     @pytest.fixture
     def store(self, tmp_path: Path) -> Iterator[gs.GraphStore]:
@@ -156,7 +171,7 @@ class TestInAStore:
             gs.featurize(store, "segment.text", LanguageModel(folder, order="after"))
 
 
-@pytest.mark.skipif(bool(NEEDS.missing()), reason=f"needs: {NEEDS.command}")
+@pytest.mark.skipif(bool(_packed_gguf.NEEDS.missing()), reason=f"needs: {_packed_gguf.NEEDS.command}")
 def test_the_packaged_model_knows_english() -> None:
     texts = ["I am so happy for you!", "What great news!", "He died last night.", "I lost my mother."]
     vectors = LanguageModel().encode(texts).vectors
