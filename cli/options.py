@@ -104,7 +104,8 @@ class Session:
         finally:
             if new and not kept:
                 for path in (self.path, self.path.with_name(f"{self.path.name}.wal")):
-                    path.unlink(missing_ok=True)
+                    if path.exists():  # in a folder that cannot be written, none was made
+                        path.unlink()
 
     def _require(self) -> None:
         if not self.path.exists():

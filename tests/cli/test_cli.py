@@ -334,6 +334,8 @@ def test_ingest_makes_the_store_and_a_failed_one_leaves_none(call: Call, tmp_pat
     report = json.loads(call("--store", "new.duckdb", "ingest", "iesn", "data", "--json")[1])
     assert report["changed"] is False and report["rejected"] == 1
     assert "nothing was written" in call("--store", "new.duckdb", "ingest", "iesn", "data")[2]
+    code, _, err = call("ingest", "iesn", "data", "--store", "new.duckdb/inside.duckdb")
+    assert code == 1 and err.startswith("Error: There is no folder 'new.duckdb'")
     code, _, err = call("ingest", "iesn", "data", "--reject-limit", "0", "--store", "strict.duckdb")
     assert code == 1 and "with --reject-limit" in err and "now 0)" in err
     contacts.unlink()
