@@ -67,7 +67,10 @@ def audit(
     run = runs.load(store, run) if isinstance(run, str) else run
     told = store.first("select data_hash from runs where run_id = ?", [run.id])
     if run.status == "done" and told and told[0] != store.data_hash(run.dataset):
-        raise InputError(f"The data has changed since the run '{run.id}'; what it saw is not there now. Train again.")
+        raise InputError(
+            f"The data has changed since the run '{run.id}': it was ingested anew, or `link` has added edges. "
+            "What the run saw is not there now. Train again."
+        )
     checks = check_rows(store, run.split_id)
     if not any(check.verdict == "leak" and check.name == "parts overlap" for check in checks):
         checks += _look_inside(store, run, quick, report, progress)
