@@ -370,7 +370,7 @@ def test_what_does_not_fit_is_named(store: gs.GraphStore) -> None:
         asked(order="after")
     with pytest.raises(UnknownNameError, match=r"modality is called 'sound'.*audio"):
         asked(modalities=("sound",))
-    with pytest.raises(UnknownNameError, match="'utterance'"):
+    with pytest.raises(UnknownNameError, match=r"'utterance'.* --set node=NAME"):
         asked(node="utterance")
     with pytest.raises(InputError, match="windows is empty"):
         Msa(windows=())

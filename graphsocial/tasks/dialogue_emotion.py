@@ -49,7 +49,10 @@ class DialogueEmotion:
         Raises:
             UnknownNameError: there is no such node type, or it has no such column.
         """
-        node = schema.node(self.node)
+        try:
+            node = schema.node(self.node)
+        except UnknownNameError as error:
+            raise UnknownNameError(f"{error} Say which nodes to ask about: --set node=NAME.") from error
         names = [column.name for column in node.columns]
         for column in filter(None, (self.emotion, self.sentiment)):
             if column not in names:
