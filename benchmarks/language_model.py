@@ -20,7 +20,7 @@ from graphsocial.featurizers._hub import stamp
 from graphsocial.featurizers.language_model import LanguageModel, _folder, _load
 
 DIALOGUES, TURNS, WORDS, AT_ONCE = 12, 10, 10, 16
-VOCABULARY = ["what", "no", "yes", "we", "you", "they", "went", "home", "late", "today", "why", "happy", "sad", "never", "always", "good", "bad", "thing", "people"]
+VOCABULARY = ["what", "no", "yes", "we", "you", "they", "went", "home", "late", "today", "happy", "sad", "good", "bad"]
 
 
 def items() -> list[list[str]]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import torch
 
 from graphsocial.chains import Chains
-from graphsocial.errors import InputError
+from graphsocial.errors import InputError, MissingFileError
 from graphsocial.featurizers.base import Ordered
 from graphsocial.files import hash_file
 from graphsocial.sql import literal, quote
@@ -167,5 +167,7 @@ def _hash(path: str) -> tuple[str | None, str | None]:
     """The hash of a file, or why there is none."""
     try:
         return hash_file(path), None
-    except (OSError, ValueError) as error:
-        return None, f"'{path}' cannot be read: {getattr(error, 'strerror', None) or error}"
+    except MissingFileError as error:
+        return None, str(error)
+    except ValueError as error:  # a null byte in the name
+        return None, f"'{path}' cannot be read: {error}"
