@@ -67,6 +67,8 @@ def train_all(store: GraphStore, planned: list[Experiment], out: Output, *, agai
         with suppress(DataError) if experiment.model_name == REFERENCE else nullcontext():
             runs.append(_train(store, experiment, out, again=again, test=test))
     runs.sort(key=lambda run: run.model != first.model_name)
+    for line in unreadable(store, runs):
+        out.say(line)
     view = f"{first.task.name.replace('-', '_')}_predictions"
     known = f"{view}.sql" in names("tasks", ".sql")
     return Trained(runs, first.task.name, first.dataset, str(first.split), view if known else "predictions")
@@ -87,6 +89,19 @@ def encodings(store: GraphStore, experiment: Experiment) -> Iterator[str]:
         entry, _, column = name.rpartition(".")
         rows = store.read(entries[entry], dataset=experiment.dataset).count(quote(column)).fetchall()[0][0]
         yield f"Features of {name}: {rows:,} rows, encoder {experiment.features.get(name) or describe(encoder)}"
+
+
+def unreadable(store: GraphStore, runs: list[Run]) -> Iterator[str]:
+    """A line for each column of which these runs lack rows, as their content could not be encoded."""
+    found = store.sql(
+        "select table_name, column_name, count(distinct idx), arg_min(reason, idx) from feature_rejects "
+        "join runs using (dataset) where list_contains(?, run_id) "
+        "and contains(feature_sets::varchar, set_id) group by all order by all",
+        [[run.id for run in runs]],
+    ).fetchall()
+    types = {entry.table: str(entry) for entry in store.schema.types}
+    for table, column, rows, reason in found:
+        yield f"{rows:,} rows of {types[table]}.{column} cannot be encoded (table feature_rejects); the first: {reason}"
 
 
 def _train(store: GraphStore, experiment: Experiment, out: Output, *, again: bool, test: bool) -> Run:

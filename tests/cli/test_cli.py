@@ -682,3 +682,17 @@ def test_the_kernel_is_chosen_and_recorded_and_gives_the_same_scores(call: Call,
     assert found[0] == pytest.approx(found[1], abs=0.02)
     code, _, err = call("train", "edge-emotion", "--kernel", "cuda", "--store", fresh)
     assert code == 1 and "kernel" in err and "fused" in err
+
+
+def test_train_says_what_could_not_be_encoded(call: Call, tmp_path: Path) -> None:
+    small = [f"--set={given}" for given in ("users=60", "images=30", "contacts=100", "views=400", "groups=5")]
+    assert call("-q", "synthesize", "iesn", tmp_path / "iesn", *small)[0] == 0
+    pictures = sorted(path for path in (tmp_path / "iesn").rglob("*") if path.suffix in (".png", ".jpg"))
+    pictures[0].write_bytes(b"no picture")
+    pictures[1].unlink()
+    assert call("-q", "ingest", "iesn", tmp_path / "iesn")[0] == 0
+    code, _, told = call(
+        "train", "edge-emotion", "--model", "features-only", "--epochs", "1", "--features", "image.title=none"
+    )
+    assert code == 0
+    assert "2 rows of image.file cannot be encoded (table feature_rejects); the first: " in told
