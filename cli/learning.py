@@ -201,7 +201,7 @@ def runs(
         task = scores.task_name(task)
         dataset = opened.dataset(dataset) if dataset else None
         found = scores.each(opened, task, dataset) if each else scores.board(opened, task=task, dataset=dataset)
-        waiting = scores.unfinished(opened, task, dataset)
+        waiting, failed = (scores.of_status(opened, status, task, dataset) for status in ("running", "failed"))
         closed = scores.closed(opened, task, dataset)
     if session.out.json:
         return session.out.value(found.to_dicts())
@@ -209,14 +209,18 @@ def runs(
         scores.show_runs(session.out, found, grouped=True)
     else:
         scores.show_boards(session.out, found)
-    _say_what_is_missing(session, found.height, waiting, closed)
+    _say_what_is_missing(session, found.height, waiting, failed, closed)
 
 
-def _say_what_is_missing(session: Session, count: int, waiting: list[str], closed: list[str]) -> None:
+def _say_what_is_missing(
+    session: Session, count: int, waiting: list[str], failed: list[str], closed: list[str]
+) -> None:
     if waiting:
         session.out.say(f"Not done: {', '.join(waiting)}. The command that began a run finishes it.")
+    if failed:
+        session.out.say(f"Ended by an error: {', '.join(failed)}. Train again with other settings.")
     if closed:
         shown = f"{', '.join(closed[:3])}{', …' if len(closed) > 3 else ''}"
         session.out.say(f"{len(closed):,} with the test part closed: {shown}. 'graphsocial evaluate RUN' opens it.")
-    if not (count or waiting or closed):
+    if not (count or waiting or failed or closed):
         session.out.say(f"There are no runs yet. Make one: {session.command('train', 'edge-emotion')}")

@@ -56,10 +56,10 @@ def finished(store: GraphStore) -> set[str]:
     return set(found.filter(found["status"] == "done")["run_id"].to_list())
 
 
-def unfinished(store: GraphStore, task: str | None, dataset: str | None) -> list[str]:
-    """The ids of runs that were interrupted, or are being trained."""
+def of_status(store: GraphStore, status: str, task: str | None, dataset: str | None) -> list[str]:
+    """The ids of runs that are `failed`, or `running`: being trained, or interrupted."""
     found = _only(store.connection.table("runs").pl(), task=task, dataset=dataset)
-    return sorted(found.filter(found["status"] == "running")["run_id"].to_list())
+    return sorted(found.filter(found["status"] == status)["run_id"].to_list())
 
 
 def closed(store: GraphStore, task: str | None, dataset: str | None) -> list[str]:

@@ -262,6 +262,9 @@ def score(
         parts: what the outputs mean.
         size: examples a batch; a batch sees no answer of its own examples. All at once by default, or `AT_ONCE` where
             the network says which belong together.
+
+    Raises:
+        TrainingError: an answer is not finite, after steps that were too large.
     """
     network.eval()
     found: dict[str, Tensor] = {}
@@ -275,6 +278,9 @@ def score(
             said = part.read(outputs[part.target.name])
             table = found.setdefault(part.target.name, said.new_zeros(len(examples), *said.shape[1:]))
             table[place[batch.examples]] = said
+    for name, table in found.items():
+        if not torch.isfinite(table).all():
+            raise TrainingError(f"The network's answers of '{name}' are not finite; try a lower learning rate.")
     return {name: table.numpy() for name, table in found.items()}
 
 

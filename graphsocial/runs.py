@@ -37,7 +37,8 @@ class Run:
         id: `<model>-<hash of configuration, seed, data, split, features>`.
         task, model, dataset: names.
         seed: of the training.
-        status: `running` until its predictions are in the store, then `done`; `pruned` when a search gave it up.
+        status: `running` until its predictions are in the store, then `done`; `failed` where an error ended it,
+            `pruned` where a search gave it up.
         config: everything that was set, as JSON.
         split_id: the split it was trained on.
         metrics: split → target → metric → value.
@@ -133,6 +134,11 @@ def start(
                 json.dumps(list(notes)),
             ],
         )
+
+
+def end(store: GraphStore, run_id: str, status: Literal["failed", "pruned"]) -> None:
+    """Say of a run that it will not go on by itself."""
+    store.connection.execute("update runs set status = ? where run_id = ?", [status, run_id]).fetchall()
 
 
 @dataclass(frozen=True)

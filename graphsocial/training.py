@@ -107,17 +107,21 @@ def carry_out(
         notes=[*prepared.notes, *(["transductive"] if network.transductive else [])],
     )
     loader = make_loader(experiment, prepared)
-    fitted = fit(
-        network,
-        loader,
-        learnt,
-        prepared.examples("validation"),
-        experiment.fitting,
-        metric=experiment.task.selection_metric,
-        seed=experiment.seed,
-        checkpoint=checkpoint,
-        report=report,
-    )
+    try:
+        fitted = fit(
+            network,
+            loader,
+            learnt,
+            prepared.examples("validation"),
+            experiment.fitting,
+            metric=experiment.task.selection_metric,
+            seed=experiment.seed,
+            checkpoint=checkpoint,
+            report=report,
+        )
+    except TrainingError:
+        runs.end(store, run_id, "failed")
+        raise
     closed = prepared.roles == ROLES.index("train")
     if not test:
         closed |= prepared.roles == ROLES.index("test")

@@ -189,7 +189,7 @@ def _give_up(store: GraphStore) -> str:
     """Mark the run that was just being trained as pruned; returns its id."""
     row = store.first("select run_id from runs where status = 'running' order by started_at desc limit 1")
     assert row is not None
-    store.connection.execute("update runs set status = 'pruned' where run_id = ?", [row[0]]).fetchall()
+    runs.end(store, row[0], "pruned")
     return str(row[0])
 
 

@@ -696,3 +696,10 @@ def test_train_says_what_could_not_be_encoded(call: Call, tmp_path: Path) -> Non
     )
     assert code == 0
     assert "2 rows of image.file cannot be encoded (table feature_rejects); the first: " in told
+
+
+def test_a_training_that_an_error_ended_is_not_waited_for(call: Call, fresh: Path) -> None:
+    code, _, told = call("train", "edge-emotion", *TINY, "--set", "learning_rate=1e30", "--store", fresh)
+    assert code == 1 and "lower learning rate" in told
+    told = call("runs", "--store", fresh)[2]
+    assert "Ended by an error: hmg_emo-" in told and "Not done" not in told
