@@ -17,8 +17,8 @@ from pathlib import Path
 from time import perf_counter, process_time
 
 os.environ.setdefault("DGLBACKEND", "pytorch")
-if "OMP_WAIT_POLICY" not in os.environ:  # waiting threads leave the cores to others, as under `graphsocial`;
-    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):  # threads wait for both sides as under `graphsocial`;
+    os.environ["GOMP_SPINCOUNT"] = "3000"
     os.execv(sys.executable, [sys.executable, *sys.argv])  # read when torch is loaded, which may have been before this
 
 HERE = Path(__file__).parent

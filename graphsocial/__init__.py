@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from graphsocial.tuning import tune
     from graphsocial.types import Column, EdgeType, GraphSchema, NodeType, Target
 
-# Read when torch is loaded: threads that wait leave the cores to our own kernels' and to other programs.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Read when torch is loaded. Threads that wait for work look for it for some microseconds and then sleep: asleep at once
+# they wake too late for the many small steps of a network, and awake for longer they keep cores from our own kernels'.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 # In the order in which data flows. Each is imported when it is first used, so that torch and dgl load only then.
 _HOME = {
