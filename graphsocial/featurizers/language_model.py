@@ -137,20 +137,21 @@ class _Reader:
         start = tokenizer.bos_token_id
         self.start = () if start is None else (start,)
         self.dash = self._read("-")
-        self.positions = int(getattr(model.config, "max_position_embeddings", None) or 1 << 30)
+        self.places = int(getattr(model.config, "max_position_embeddings", None) or 1 << 30) - len(self.start)
 
     def _read(self, text: str) -> tuple[int, ...]:
         return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def tokens(self, text: str, longest: int) -> tuple[int, ...]:
         """A text's own tokens, with the end of its line."""
-        return self._read(f" {text.encode('utf-8', 'replace').decode()}\n")[:longest]  # no lone surrogates
+        line = f" {text.encode('utf-8', 'replace').decode()}\n"  # no lone surrogates
+        return self._read(line)[: min(longest, self.places - len(self.dash))]
 
     def fit(self, lines: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
         """The tokens of some lines, without the first ones where there are more than the model has places for."""
         sizes = accumulate(len(self.dash) + len(line) for line in reversed(lines))
-        kept = sum(size <= self.positions - len(self.start) for size in sizes)
-        return sum((self.dash + line for line in lines[len(lines) - max(1, kept) :]), self.start)[: self.positions]
+        kept = sum(size <= self.places for size in sizes)
+        return sum((self.dash + line for line in lines[len(lines) - kept :]), self.start)
 
     def states(self, passes: Sequence[tuple[int, ...]]) -> Iterator[Tensor]:
         """The states (T, D) of each of these, all read at once."""

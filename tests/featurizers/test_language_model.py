@@ -83,6 +83,9 @@ def test_what_has_no_room_is_left_out_from_the_front(folder: str) -> None:
     lines = [letter * 300 for letter in "abcd"]
     np.testing.assert_allclose(made.encode([lines]).vectors, made.encode([lines[2:]]).vectors, atol=1e-5)
     assert np.abs(made.encode([lines]).vectors - made.encode([lines[3:]]).vectors).max() > 0.01
+    cut = [LanguageModel(folder, longest=longest).encode(["a" * 700]).vectors for longest in (509, 510, 600)]
+    np.testing.assert_array_equal(cut[1], cut[2])  # a start, a dash and 510 tokens of its own
+    assert np.abs(cut[0] - cut[1]).max() > 1e-6
 
 
 def test_the_middle_layer_is_read_by_default(tmp_path: Path) -> None:
