@@ -182,9 +182,9 @@ def _compare(
             if progress:
                 progress(f"timing {model}", turn, rounds + 1)
             with _threads(count):
-                begin = perf_counter()
+                started = perf_counter()
                 epoch()
-                taken.append(perf_counter() - begin)
+                taken.append(perf_counter() - started)
     serial, parallel = (statistics.median(taken[1:]) for taken in seconds.values())
     return Acceleration(
         model,

@@ -99,8 +99,8 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
-def load_pretrained(folder: Path, auto: Any, what: str, parts: str) -> tuple[Any, Any, Any]:
-    """A model of images and texts with its tokenizer and its image processor, all from one folder.
+def load_pretrained(folder: Path, auto: Any, what: str, parts: str, *, images: bool = True) -> tuple[Any, Any, Any]:
+    """A model of texts with its tokenizer and, if it reads `images`, its image processor, all from one folder.
 
     Args:
         auto: the transformers class that reads the model.
@@ -118,8 +118,10 @@ def load_pretrained(folder: Path, auto: Any, what: str, parts: str) -> tuple[Any
                 folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
             )
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            images: Any = AutoImageProcessor  # untyped
-            processor = images.from_pretrained(folder, local_files_only=True, backend="pil")
+            image_processor: Any = AutoImageProcessor  # untyped
+            processor = None
+            if images:
+                processor = image_processor.from_pretrained(folder, local_files_only=True, backend="pil")
     except Exception as error:  # unreadable files raise whatever their parser raises
         raise FeatureError(
             f"The {what} in '{folder}' cannot be loaded ({first_line(error)}). Give a folder written by "

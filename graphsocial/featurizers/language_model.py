@@ -15,7 +15,7 @@ import numpy as np
 from graphsocial._torchvision import ensure_torchvision
 from graphsocial.errors import FeatureError, InputError, UnknownNameError
 from graphsocial.featurizers import _packed_gguf
-from graphsocial.featurizers._hub import first_line, hash_model, model_folder, quiet, stamp, unpacked
+from graphsocial.featurizers._hub import first_line, hash_model, load_pretrained, model_folder, stamp, unpacked
 from graphsocial.featurizers.base import NO_EFFECT, Encoded, Modality, Requires, check_device, digest
 
 if TYPE_CHECKING:
@@ -207,22 +207,16 @@ def _load(folder: Path, stamp: str, layer: int, device: str) -> _Reader:
     check_device(device)
     ensure_torchvision()
     import torch
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoModel
 
-    try:
-        with quiet(), torch.random.fork_rng(devices=[]):
-            model = AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # unreadable files raise whatever their parser raises
-        raise FeatureError(
-            f"The language model in '{folder}' cannot be loaded ({first_line(error)}). Give a folder written by "
-            "save_pretrained of a model and its tokenizer; code that comes with a model is not run."
-        ) from error
+    model, tokenizer, _ = load_pretrained(
+        folder, AutoModel, "language model", "a model and its tokenizer", images=False
+    )
     count = int(model.config.num_hidden_layers)
     if layer > count:
         raise InputError(f"layer = {layer}, but the model in '{folder}' has {count} layers; use 1 to {count}.")
     layer = layer or (count + 1) // 2
-    reader = _Reader(_cut(model, layer + 1).to(device).eval(), tokenizer, layer)
+    reader = _Reader(_cut(model, layer + 1).to(device), tokenizer, layer)
     text = reader.tokens("What comes later changes nothing.", 8)
     whole, begun = (next(reader.states([tokens]))[:3] for tokens in (text, text[:3]))
     if not torch.allclose(whole, begun, atol=1e-3 * float(whole.abs().max())):

@@ -129,6 +129,17 @@ def test_the_packaged_model_is_unpacked_when_it_is_read_and_not_before(
     assert not any((tmp_path / "graphsocial").iterdir()), "nothing half-written"
 
 
+def test_weights_that_are_missing_are_not_made_up(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = Path(contract.tiny_decoder(tmp_path / "model"))
+    weights = load_file(folder / "model.safetensors")
+    left = {name: value for name, value in weights.items() if "layers.0.mlp" not in name}
+    save_file(left, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(FeatureError, match="lacks 3 of its weights"):
+        LanguageModel(str(folder)).encode(["good day"])
+
+
 class TestInAStore:
     @pytest.fixture
     def store(self, tmp_path: Path) -> Iterator[gs.GraphStore]:
