@@ -9,9 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
-import torch
 
-from graphsocial.chains import Chains
 from graphsocial.errors import InputError, MissingFileError
 from graphsocial.featurizers.base import Ordered
 from graphsocial.files import hash_file
@@ -69,6 +67,10 @@ def gather(
 
 def _in_order(store: GraphStore, texts: str, entry: NodeType | EdgeType, dataset: str, after: Ordered) -> str:
     """The same texts as lists, each with those that come before it."""
+    import torch
+
+    from graphsocial.chains import Chains
+
     orders = [edge for edge in store.schema.edges if edge.src == edge.dst == str(entry)]
     chosen = [edge for edge in orders if edge.relation == after.order]
     if not chosen:
