@@ -76,15 +76,13 @@ def encoder_for(
         InputError: the encoder reads another kind of content, or none was named and the kind has no default.
         UnknownNameError: no featurizer has that name.
     """
-    if isinstance(spec, str):
-        spec, *given = re.split(r",(?=[a-z_]+=)", spec)
-        settings = {**dict(one.split("=", 1) for one in given), **(settings or {})}
+    spec, settings = _apart(spec, settings)
     encoder: Featurizer | Learner | None = _named(spec, settings)
     if encoder is None:
         if kind not in DEFAULT_ENCODERS:
             raise InputError(f"No encoder reads {kind} by default; name one, see 'graphsocial list featurizers'.")
         encoder = configure(
-            resolve("featurizer", DEFAULT_ENCODERS[kind]), {**(settings or {}), **({"model": spec} if spec else {})}
+            resolve("featurizer", DEFAULT_ENCODERS[kind]), {**settings, **({"model": spec} if spec else {})}
         )
     if kind not in encoder.modalities:
         raise InputError(
@@ -93,7 +91,17 @@ def encoder_for(
     return encoder
 
 
-def _named(spec: str | Featurizer | Learner | None, settings: Mapping[str, object] | None) -> Any:
+def _apart(
+    spec: str | Featurizer | Learner | None, settings: Mapping[str, object] | None
+) -> tuple[str | Featurizer | Learner | None, Mapping[str, object]]:
+    """The name, and the settings that stand behind it as well as the others."""
+    if not isinstance(spec, str):
+        return spec, settings or {}
+    name, *given = re.split(r",(?=[a-z_]+=)", spec)
+    return name, {**dict(one.split("=", 1) for one in given), **(settings or {})}
+
+
+def _named(spec: str | Featurizer | Learner | None, settings: Mapping[str, object]) -> Any:
     """The encoder itself, or the one whose name is in front of the colon; None where `spec` is a model's name.
 
     Raises:
@@ -106,7 +114,7 @@ def _named(spec: str | Featurizer | Learner | None, settings: Mapping[str, objec
     name, _, model = spec.partition(":")
     known = names("featurizer")
     if name.replace("-", "_") in known or name.endswith(".py"):
-        return configure(resolve("featurizer", name), {**(settings or {}), **({"model": model} if model else {})})
+        return configure(resolve("featurizer", name), {**settings, **({"model": model} if model else {})})
     if get_close_matches(name, known, cutoff=0.75) and not Path(spec).expanduser().exists():
         raise UnknownNameError.of("featurizer", name, known, listing="graphsocial list featurizers")
     return None
@@ -171,7 +179,7 @@ def featurize(
         InputError: an encoder that learns has no split, or one that does not has.
     """
     dataset = store.dataset(dataset)
-    named = _named(encoder, settings)
+    named = _named(*_apart(encoder, settings))
     jobs: list[tuple[NodeType | EdgeType, Column | None]]
     if named is not None and "table" in named.modalities and "." not in what:
         jobs = [(_entry(store.schema, what), None)]

@@ -184,6 +184,10 @@ class TestInAStore:
         with pytest.raises(InputError, match=r"no relation 'after' .* there are: next, replies"):
             gs.featurize(store, "segment.text", LanguageModel(folder, order="after"))
 
+    def test_a_setting_behind_the_name_is_no_part_of_it(self, store: gs.GraphStore) -> None:
+        with pytest.raises(InputError, match="layer must be at least 0, not -1"):
+            gs.featurize(store, "segment.text", "language-model,layer=-1")
+
 
 @pytest.mark.skipif(bool(_packed_gguf.NEEDS.missing()), reason=f"needs: {_packed_gguf.NEEDS.command}")
 def test_the_packaged_model_knows_english() -> None:
