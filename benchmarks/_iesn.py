@@ -13,7 +13,7 @@ from torch import Tensor
 import graphsocial as gs
 from graphsocial.store import GraphStore
 from graphsocial.synthesis import SyntheticIesn, synthesize
-from graphsocial.synthetic_world import contacts, imagine, views
+from graphsocial.synthesis.world import contacts, imagine, views
 
 FOLDER = Path(os.environ.get("GRAPHSOCIAL_BENCH", Path(tempfile.gettempdir()) / "graphsocial-bench"))
 CONNECTS, VIEWS, VIEWED = ("user", "connects", "user"), ("user", "views", "image"), ("image", "rev_views", "user")

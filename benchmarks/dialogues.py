@@ -19,12 +19,12 @@ from _harness import against, interleave, keep
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from graphsocial.feature_tensors import Feature
 from graphsocial.graph import Edges, SocialGraph
-from graphsocial.loaders import FullGraph
+from graphsocial.graph.features import Feature
+from graphsocial.graph.loaders import FullGraphLoader
+from graphsocial.graph.visibility import Visibility
 from graphsocial.models.base import Model
 from graphsocial.models.tmsam import Tmsam
-from graphsocial.sampling import Visibility
 from graphsocial.types import Target
 
 DIALOGUES, SEGMENTS, LONGEST = 1038, 9989, 24
@@ -53,7 +53,7 @@ def dialogues() -> SocialGraph:
         targets=tuple(Target(name, classes=tuple(map(str, range(k)))) for name, k in TARGETS.items()),
         answers={name: torch.randint(0, k, (SEGMENTS,)) for name, k in TARGETS.items()},
         example_time=None,
-        known_time=None,
+        label_time=None,
         node_features={
             "segment": tuple(Feature(f"segment.{name}", torch.randn(SEGMENTS, d), every) for name, d in SIZES.items())
         },
@@ -116,7 +116,7 @@ def plain_epoch(graph: SocialGraph, model: Plain, optimizer: torch.optim.Optimiz
         optimizer.step()
 
 
-def our_epoch(graph: SocialGraph, network: Any, loader: FullGraph, optimizer: torch.optim.Optimizer) -> float:
+def our_epoch(graph: SocialGraph, network: Any, loader: FullGraphLoader, optimizer: torch.optim.Optimizer) -> float:
     """One epoch of a model of graphsocial's; returns the share of padded places."""
     places, generator = 0, torch.Generator().manual_seed(0)
     together = network.together(graph)
@@ -131,11 +131,11 @@ def our_epoch(graph: SocialGraph, network: Any, loader: FullGraph, optimizer: to
     return 1 - SEGMENTS / places
 
 
-def made(graph: SocialGraph, model: Model) -> tuple[Any, FullGraph, torch.optim.Optimizer]:
+def made(graph: SocialGraph, model: Model) -> tuple[Any, FullGraphLoader, torch.optim.Optimizer]:
     """A network with its loader and optimizer."""
     every = torch.arange(SEGMENTS)
     network = model.build(graph, every, seed=0)
-    loader = FullGraph(graph, torch.zeros(SEGMENTS, dtype=torch.int64), Visibility(), 0)
+    loader = FullGraphLoader(graph, torch.zeros(SEGMENTS, dtype=torch.int64), Visibility(), 0)
     return network, loader, torch.optim.Adam(network.parameters(), lr=1e-3)
 
 

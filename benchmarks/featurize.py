@@ -24,13 +24,13 @@ from _harness import against, interleave, keep
 from PIL import Image
 
 import graphsocial as gs
-from graphsocial.featurization import featurize
+from graphsocial._compat.hashing import packaged_file
+from graphsocial.features import featurize
 from graphsocial.featurizers._classifiers import LITE, LITE_WEIGHTS
 from graphsocial.featurizers.base import NO_EFFECT, Encoded, Featurizer, Modality, Requires, digest
 from graphsocial.featurizers.hash_text import HashText
 from graphsocial.featurizers.sentence import Sentence
 from graphsocial.featurizers.vision import Vision
-from graphsocial.files import packaged_file
 from graphsocial.types import Column, GraphSchema, NodeType
 
 TEXTS, IMAGES, FINISHED, ROUNDS = 600, 128, 100_000, 5

@@ -25,11 +25,11 @@ from _iesn import CLASSES, CONNECTS, EDGE_WIDTH, LAYERS, NODE_WIDTH, VIEWED, VIE
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, relu
 
+from graphsocial.graph.adjacency import Relation
 from graphsocial.nn.aggregation import take_rows
 from graphsocial.nn.graph_attention import GraphAttention
 from graphsocial.nn.normalisation import BatchNormRelu
 from graphsocial.nn.products import linear
-from graphsocial.nn.relation import Relation
 
 NAME = {CONNECTS: "connects", VIEWS: "views", VIEWED: "rev_views"}
 SPEAKING = (VIEWS, VIEWED)

@@ -15,8 +15,8 @@ import torch
 from _harness import bandwidth, interleave, keep
 from _iesn import CONNECTS, WIDTH, edges
 
+from graphsocial.graph.adjacency import Relation
 from graphsocial.nn.kernels import csr, fused, stock
-from graphsocial.nn.relation import Relation
 
 KERNELS = {"fused": fused, "csr": csr, "dgl": stock}
 

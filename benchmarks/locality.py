@@ -26,9 +26,9 @@ from _iesn import CONNECTS, WIDTH, edges
 from kernel import passes
 from numpy.typing import NDArray
 
+from graphsocial._compat.numba_threads import compiled
+from graphsocial.graph.adjacency import Relation
 from graphsocial.nn.kernels import fused
-from graphsocial.nn.kernels._threads import compiled
-from graphsocial.nn.relation import Relation
 
 Ends = NDArray[np.int64]
 

@@ -27,8 +27,8 @@ from torch.nn.functional import cross_entropy, linear
 
 from graphsocial.graph import Edges as MessageEdges
 from graphsocial.graph import SocialGraph
-from graphsocial.loaders import FullGraph, Neighbours
-from graphsocial.sampling import Visibility
+from graphsocial.graph.loaders import FullGraphLoader, NeighborLoader
+from graphsocial.graph.visibility import Visibility
 from graphsocial.types import Target
 
 SIZE, FANOUTS = 512, (10, 10, 5, 5, 5)
@@ -50,11 +50,11 @@ class Sampled:
         self.dgl.copy(self.ours)
         shared = {key: part for key, part in self.ours.state_dict().items() if key.startswith(("norms", "head"))}
         self.dgl.load_state_dict(shared, strict=False)
-        self.loader = Neighbours(self._whole(), FANOUTS)
+        self.loader = NeighborLoader(self._whole(), FANOUTS)
         self.optimizers = {side: torch.optim.SGD(side.parameters(), lr=0.1) for side in (self.ours, self.dgl)}
         self.losses: dict[str, list[float]] = {"graphsocial": [], "dgl": []}
 
-    def _whole(self) -> FullGraph:
+    def _whole(self) -> FullGraphLoader:
         pairs = {VIEWS: self.train, VIEWED: self.train}
         messages = {kind: MessageEdges(*ends, example=pairs.get(kind)) for kind, ends in self.graph.ends.items()}
         user, image = self.graph.ends[VIEWS]
@@ -65,14 +65,14 @@ class Sampled:
             ends=(user, image),
             answers={"emotion": self.codes},
             example_time=None,
-            known_time=None,
+            label_time=None,
             targets=(Target("emotion", "multiclass", tuple(str(code) for code in range(CLASSES))),),
             node_features={},
             edge_features={},
             plain={},
             tabular={},
         )
-        return FullGraph(social, torch.zeros(len(user), dtype=torch.int64), Visibility(), len(FANOUTS))
+        return FullGraphLoader(social, torch.zeros(len(user), dtype=torch.int64), Visibility(), len(FANOUTS))
 
     def step(self, side: Layers, logits: Tensor, codes: Tensor) -> float:
         """Loss, gradients, weights."""

@@ -16,7 +16,7 @@ import numpy as np
 from _harness import against, interleave, keep
 
 import graphsocial as gs
-from graphsocial.runs import Answer, Answers, save_predictions
+from graphsocial.runs import Predictions, TargetPredictions, save_predictions
 from graphsocial.tasks.edge_emotion import MIKELS
 from graphsocial.types import Target
 
@@ -24,7 +24,7 @@ PAIRS, USERS, IMAGES = 197_561, 108_899, 85_157
 RUN = "hmg_emo-0123456789abcdef"
 
 
-def answers() -> Answers:
+def answers() -> Predictions:
     """Predictions as training hands them over, for random pairs."""
     random = np.random.default_rng(0)
     users = np.asarray([f"u{number:06d}" for number in range(USERS)], dtype=object)
@@ -32,11 +32,11 @@ def answers() -> Answers:
     pairs = np.unique(random.integers(0, USERS * IMAGES, 2 * PAIRS))[:PAIRS]
     probabilities = random.dirichlet(np.ones(len(MIKELS)), PAIRS)
     truth = random.integers(0, len(MIKELS), PAIRS)
-    return Answers(
+    return Predictions(
         "user views image",
         (users[pairs // IMAGES], images[pairs % IMAGES]),
         np.asarray(["train", "validation", "test"], dtype=object)[random.integers(0, 3, PAIRS)],
-        (Answer(Target("emotion", classes=MIKELS), probabilities, truth, probabilities.argmax(1)),),
+        (TargetPredictions(Target("emotion", classes=MIKELS), probabilities, truth, probabilities.argmax(1)),),
     )
 
 

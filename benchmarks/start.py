@@ -19,18 +19,18 @@ import torch
 from _harness import interleave, keep
 from _iesn import store
 
-from graphsocial.experiment import design
 from graphsocial.graph import SocialGraph
-from graphsocial.loaders import FullGraph
-from graphsocial.nn.relation import Relation
-from graphsocial.preparation import prepare
-from graphsocial.sampling import Visibility
+from graphsocial.graph.adjacency import Relation
+from graphsocial.graph.loaders import FullGraphLoader
+from graphsocial.graph.visibility import Visibility
+from graphsocial.training.config import design
+from graphsocial.training.data import prepare
 
 
 def sort(graph: SocialGraph) -> list[Relation]:
     """All relations and their transposes, as the first batch needs them."""
     roles = torch.zeros(graph.num_examples, dtype=torch.int64)
-    relations = list(FullGraph(graph, roles, Visibility(), depth=1).relations.values())
+    relations = list(FullGraphLoader(graph, roles, Visibility(), depth=1).relations.values())
     for relation in relations:
         assert len(relation.transpose.order) == relation.num_edges
     return relations

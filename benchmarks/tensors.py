@@ -2,8 +2,8 @@
 
     python benchmarks/tensors.py
 
-Ours is `building.build` as `train` calls it: ids, node numbers and edges of all relations with their reverses, the
-labelled pair of each edge, vectors of images, comments and (as means over a user's groups) descriptions, reference
+Ours is `graph.building.build` as `train` calls it: ids, node numbers and edges of all relations with their reverses,
+the labelled pair of each edge, vectors of images, comments and (as means over a user's groups) descriptions, reference
 probabilities; checked to be in order. DuckDB's side is `to_arrow_table` of the same columns of the same tables, in
 two ways:
 
@@ -20,11 +20,11 @@ from time import perf_counter
 from _harness import against, interleave, keep
 from _iesn import store
 
-from graphsocial.building import build
-from graphsocial.featurization import FeatureUse, featurize
+from graphsocial.features import FeatureRef, featurize
 from graphsocial.graph import SocialGraph
-from graphsocial.sql import quote
+from graphsocial.graph.building import build
 from graphsocial.store import GraphStore
+from graphsocial.store.sql import quote
 from graphsocial.tasks.edge_emotion import EdgeEmotion
 
 ENCODED = ("group.description", "user views image.comment")
@@ -39,7 +39,7 @@ COLUMNS = {  # what `build` reads of each table
 }
 
 
-def stored(uses: list[FeatureUse]) -> list[str]:
+def stored(uses: list[FeatureRef]) -> list[str]:
     """Selects of the columns as they lie in the file."""
     selects = [f"select {columns} from {quote(table)}" for table, columns in COLUMNS.items()]
     for use in uses:
@@ -49,7 +49,7 @@ def stored(uses: list[FeatureUse]) -> list[str]:
     return selects
 
 
-def rows(uses: list[FeatureUse]) -> list[str]:
+def rows(uses: list[FeatureRef]) -> list[str]:
     """Selects of the columns by ascending idx, vectors joined to their rows."""
     selects = [f"select {columns} from {quote(table)} order by idx" for table, columns in COLUMNS.items()]
     selects += [

@@ -47,7 +47,7 @@ def benchmark(
     """
     session = settle(ctx, store, json, quiet)
     given = settings(set_)
-    from graphsocial.benchmarking import benchmark as measure
+    from graphsocial.diagnostics.benchmarking import benchmark as measure
 
     from .data import encoders
 

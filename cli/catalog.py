@@ -31,15 +31,15 @@ def catalog(kind: str, name: str | None = None) -> list[dict[str, Any]]:
         wanted = names(singular) if name is None else [name]
         return [_entry(singular, each, strict=name is not None) for each in wanted]
     if plural == "splits":
-        from graphsocial.splits import EXAMPLES, POLICIES, SplitPolicy
+        from graphsocial.evaluation.splits import EXAMPLES, POLICIES, SplitPolicy
 
         found = [_described("split", SplitPolicy) | {"policies": [*POLICIES, *EXAMPLES]}]
         name = None if name in POLICIES else name
     elif plural == "training":
-        from graphsocial.fitting import Fitting
-        from graphsocial.sampling import Visibility
+        from graphsocial.graph.visibility import Visibility
+        from graphsocial.training.loop import TrainingConfig
 
-        found = [_described("fitting", Fitting), _described("visibility", Visibility)]
+        found = [_described("fitting", TrainingConfig), _described("visibility", Visibility)]
     else:
         raise UnknownNameError.of("kind", kind, KINDS)
     if name is not None:

@@ -138,8 +138,8 @@ def featurize(
 ) -> None:
     """Turn texts, images, sounds and rows into vectors; only content that has none yet is encoded."""
     session = settle(ctx, store, json, quiet)
-    from graphsocial.embedding import embed, run_named
-    from graphsocial.featurization import featurize as encode
+    from graphsocial.features import featurize as encode
+    from graphsocial.prediction.embedding import embed, run_named
 
     given = settings(set_)
     with session.write() as opened, session.out.progress() as progress:

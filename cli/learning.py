@@ -30,7 +30,7 @@ from .options import (
 from .values import number
 
 if TYPE_CHECKING:
-    from graphsocial.experiment import Asked
+    from graphsocial.training.config import TrainOptions
 
 
 def train(
@@ -88,7 +88,7 @@ def train(
     from .data import encoders
     from .training import estimates, plan, train_all
 
-    asked: Asked = {
+    asked: TrainOptions = {
         "model": model,
         "dataset": dataset,
         "split": split or ("kfold" if folds else None),

@@ -9,7 +9,7 @@ import typer
 from .options import DatasetOption, JsonOption, QuietOption, Session, StoreOption, settle
 
 if TYPE_CHECKING:
-    from graphsocial.linking import LinkReport
+    from graphsocial.graph.linking import LinkReport
 
 
 def link(
@@ -44,7 +44,7 @@ def link(
     similarity; tasks and models use them like edges that came with the data.
     """
     session = settle(ctx, store, json, quiet)
-    from graphsocial.linking import link as join
+    from graphsocial.graph.linking import link as join
 
     from .data import encoder_name
 

@@ -133,7 +133,7 @@ def list_(
 def doctor(ctx: typer.Context, store: StoreOption = None, json: JsonOption = False, quiet: QuietOption = False) -> None:
     """Check that graphsocial and what it builds on work on this machine."""
     session = settle(ctx, store, json, quiet)
-    from graphsocial.doctor import examine
+    from graphsocial.diagnostics.doctor import examine
 
     checks = []
     for check in examine():

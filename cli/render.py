@@ -6,10 +6,12 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
+
+from graphsocial.types import Progress
 
 from .values import cell, distinct, is_number, one_line, plain, text
 
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-Progress = Callable[[str, int, int], None]
 Row = Sequence[Any]
 
 

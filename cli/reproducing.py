@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from graphsocial.types import Progress
+
 from . import render
 from .options import (
     DatasetOption,
@@ -73,7 +75,7 @@ def reproduce(
     session.out.say(f"Ask for them: {session.command('sql', query)}")
 
 
-def _reporter(out: Output, progress: render.Progress) -> Any:
+def _reporter(out: Output, progress: Progress) -> Any:
     def report(step: Step) -> None:
         label = f"{step.number} of {step.of}: {step.training}"
         if step.epoch is not None:

@@ -11,9 +11,9 @@ from .values import number
 if TYPE_CHECKING:
     import polars as pl
 
-    from graphsocial.estimation import Estimate
     from graphsocial.runs import Run
     from graphsocial.store import GraphStore
+    from graphsocial.training.estimation import Estimate
 
 METRICS = ("weighted_f1", "macro_f1", "accuracy", "log_loss", "mae", "median_ae", "rmse", "rmsle", "r2", "spearman")
 

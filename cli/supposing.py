@@ -28,7 +28,7 @@ def what_if(
     session = settle(ctx, store, json, quiet)
     changes = pairs(set_, option="--set")
     with session.write() as opened:
-        from graphsocial.alternatives import what_if as suppose
+        from graphsocial.prediction.what_if import what_if as suppose
 
         found = suppose(opened, run, node, {name: value or None for name, value in changes.items()})
     if session.out.json:

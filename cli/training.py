@@ -8,19 +8,19 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from graphsocial.errors import DataError
-from graphsocial.estimation import Estimate, estimate
-from graphsocial.experiment import Asked, Experiment, design
-from graphsocial.featurization import describe
-from graphsocial.fitting import Epoch
+from graphsocial.evaluation.splits import SplitPolicy
+from graphsocial.features import describe
+from graphsocial.graph.visibility import Visibility
 from graphsocial.plugins import resolve
-from graphsocial.preparation import columns_for
 from graphsocial.runs import Run
-from graphsocial.sampling import Visibility
 from graphsocial.schemas import names
-from graphsocial.splits import SplitPolicy
-from graphsocial.sql import quote
 from graphsocial.store import GraphStore
+from graphsocial.store.sql import quote
 from graphsocial.training import carry_out
+from graphsocial.training.config import RunConfig, TrainOptions, design
+from graphsocial.training.data import columns_for
+from graphsocial.training.estimation import Estimate, estimate
+from graphsocial.training.loop import Epoch
 
 from . import scores
 from .render import Output
@@ -40,7 +40,7 @@ class Trained:
     view: str
 
 
-def plan(store: GraphStore, task: str, asked: Asked, *, seeds: int, baselines: bool) -> list[Experiment]:
+def plan(store: GraphStore, task: str, asked: TrainOptions, *, seeds: int, baselines: bool) -> list[RunConfig]:
     """What is to be trained: the model's experiments, then those of the baselines; each is checked."""
     first = design(store, task, **asked)
     chosen, settings = [first], asked.get("settings") or {}
@@ -49,14 +49,14 @@ def plan(store: GraphStore, task: str, asked: Asked, *, seeds: int, baselines: b
         causal = {name: value for name, value in settings.items() if name in ("causal", "model.causal")}
         for name in _baselines(store, first):  # what a model may not know, its baselines may not know either
             reads = any(field.name == "causal" for field in fields(resolve("model", name)))
-            other: Asked = {**asked, "model": name, "settings": {**general, **(causal if reads else {})}}
+            other: TrainOptions = {**asked, "model": name, "settings": {**general, **(causal if reads else {})}}
             chosen.append(design(store, task, **other))
     folds = (first.split,) if {"fold", "split.fold"} & settings.keys() else first.split.each_fold()
     every_seed = range(first.seed, first.seed + seeds)
     return [replace(one, seed=seed, split=fold) for one in chosen for fold in folds for seed in every_seed]
 
 
-def train_all(store: GraphStore, planned: list[Experiment], out: Output, *, again: bool, test: bool) -> Trained:
+def train_all(store: GraphStore, planned: list[RunConfig], out: Output, *, again: bool, test: bool) -> Trained:
     """Train all of it, the baselines first: `latest` is then a run of the model that was asked for."""
     runs: list[Run] = []
     first = planned[0]
@@ -74,15 +74,15 @@ def train_all(store: GraphStore, planned: list[Experiment], out: Output, *, agai
     return Trained(runs, first.task.name, first.dataset, str(first.split), view if known else "predictions")
 
 
-def estimates(store: GraphStore, planned: list[Experiment]) -> list[tuple[str, int, Estimate]]:
+def estimates(store: GraphStore, planned: list[RunConfig]) -> list[tuple[str, int, Estimate]]:
     """For each model: its name, how often it would be trained, and what one training takes."""
-    by_model: dict[str, list[Experiment]] = {}
+    by_model: dict[str, list[RunConfig]] = {}
     for one in planned:
         by_model.setdefault(one.model_name, []).append(one)
     return [(name, len(same), estimate(store, same[0])) for name, same in by_model.items()]
 
 
-def encodings(store: GraphStore, experiment: Experiment) -> Iterator[str]:
+def encodings(store: GraphStore, experiment: RunConfig) -> Iterator[str]:
     """A line for each column that the training turns into vectors, with the encoder."""
     entries = {str(entry): entry for entry in store.schema.types}
     for name, encoder in dict(columns_for(store, experiment, experiment.task.entity(store.schema))).items():
@@ -104,7 +104,7 @@ def unreadable(store: GraphStore, runs: list[Run]) -> Iterator[str]:
         yield f"{rows:,} rows of {types[table]}.{column} cannot be encoded (table feature_rejects); the first: {reason}"
 
 
-def _train(store: GraphStore, experiment: Experiment, out: Output, *, again: bool, test: bool) -> Run:
+def _train(store: GraphStore, experiment: RunConfig, out: Output, *, again: bool, test: bool) -> Run:
     label = f"{experiment.model_name}, {experiment.turn}"
     total, metric = experiment.fitting.epochs, experiment.task.selection_metric
     done, reported = scores.finished(store), 0
@@ -129,7 +129,7 @@ def _train(store: GraphStore, experiment: Experiment, out: Output, *, again: boo
     return run
 
 
-def _baselines(store: GraphStore, experiment: Experiment) -> list[str]:
+def _baselines(store: GraphStore, experiment: RunConfig) -> list[str]:
     """The task's baselines but the model itself, and the best possible answer where the data knows it."""
     found = [name.replace("-", "_") for name in experiment.task.baselines]
     if any(column.role == "reference" for column in experiment.task.entity(store.schema).columns):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from graphsocial.types import Progress
+
 from .options import (
     DatasetOption,
     EpochsOption,
@@ -24,13 +26,12 @@ from .options import (
     settings,
     settle,
 )
-from .render import Progress
 from .values import number, text
 
 if TYPE_CHECKING:
-    from graphsocial.experiment import Asked
-    from graphsocial.trials import Study
+    from graphsocial.training.config import TrainOptions
     from graphsocial.tuning import Step
+    from graphsocial.tuning.trials import Study
 
 
 def tune(
@@ -69,7 +70,7 @@ def tune(
 
     from .data import encoders
 
-    asked: Asked = {
+    asked: TrainOptions = {
         "model": model,
         "dataset": dataset,
         "split": split,
@@ -94,13 +95,13 @@ def _space(range_: list[str] | None, choice: list[str] | None) -> dict[str, Any]
     twice = sorted(ranges.keys() & choices.keys())
     if twice:
         raise typer.BadParameter(f"'{twice[0]}' has a range too.", param_hint="--choice")
-    from graphsocial.trials import Range
+    from graphsocial.tuning.trials import Range
 
     space: dict[str, Any] = {name.replace("-", "_"): Range.parse(value) for name, value in ranges.items()}
     return space | {name.replace("-", "_"): tuple(map(str.strip, value.split(","))) for name, value in choices.items()}
 
 
-def _options(asked: Asked, features: list[str], best: Mapping[str, Any]) -> list[str]:
+def _options(asked: TrainOptions, features: list[str], best: Mapping[str, Any]) -> list[str]:
     """The options of `train` that ask for the same, with the settings that were found."""
     words = []
     for name in ("model", "dataset", "split", "seed"):

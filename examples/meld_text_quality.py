@@ -21,7 +21,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from graphsocial.featurization import encoder_for
+from graphsocial.features import encoder_for
 
 TARGETS = {"emotion": "Emotion", "sentiment": "Sentiment"}
 CHOICES = [(c, power) for c in (0.003, 0.01, 0.03, 0.1) for power in (0.0, 0.5)]

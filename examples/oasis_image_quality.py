@@ -22,7 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import graphsocial as gs
-from graphsocial.feature_sets import read_sequences
+from graphsocial.features.vectors import read_sequences
 
 PHOTO = gs.NodeType("photo", (gs.Column("picture", "image"),))
 RATINGS = {"valence": "Valence_mean", "arousal": "Arousal_mean"}

@@ -7,22 +7,22 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from graphsocial.alternatives import what_if
     from graphsocial.analysis import analyze
     from graphsocial.auditing import audit
-    from graphsocial.benchmarking import benchmark
     from graphsocial.comparison import Comparison, compare
+    from graphsocial.diagnostics.benchmarking import benchmark
     from graphsocial.errors import GraphSocialError
+    from graphsocial.evaluation.splits import SplitPolicy
     from graphsocial.explanation import explain
-    from graphsocial.featurization import featurize
+    from graphsocial.features import featurize
+    from graphsocial.graph.linking import link
+    from graphsocial.graph.visibility import Visibility
     from graphsocial.ingestion import ingest
-    from graphsocial.linking import link
     from graphsocial.prediction import evaluate, predict
+    from graphsocial.prediction.what_if import what_if
     from graphsocial.reporting.writing import report
     from graphsocial.reproduction import reproduce
     from graphsocial.runs import Run, leaderboard
-    from graphsocial.sampling import Visibility
-    from graphsocial.splits import SplitPolicy
     from graphsocial.store import GraphStore, open
     from graphsocial.synthesis import synthesize
     from graphsocial.training import train
@@ -45,16 +45,16 @@ _HOME = {
     "Column": "types",
     "Target": "types",
     "ingest": "ingestion",
-    "featurize": "featurization",
-    "link": "linking",
-    "SplitPolicy": "splits",
-    "Visibility": "sampling",
+    "featurize": "features",
+    "link": "graph.linking",
+    "SplitPolicy": "evaluation.splits",
+    "Visibility": "graph.visibility",
     "train": "training",
     "Run": "runs",
     "leaderboard": "runs",
     "predict": "prediction",
     "evaluate": "prediction",
-    "what_if": "alternatives",
+    "what_if": "prediction.what_if",
     "compare": "comparison",
     "Comparison": "comparison",
     "audit": "auditing",
@@ -63,7 +63,7 @@ _HOME = {
     "analyze": "analysis",
     "explain": "explanation",
     "report": "reporting.writing",
-    "benchmark": "benchmarking",
+    "benchmark": "diagnostics.benchmarking",
     "GraphSocialError": "errors",
 }
 __all__ = [  # noqa: RUF022 - the order is the order of data

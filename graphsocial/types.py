@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -25,6 +26,8 @@ SQL_TYPES: dict[str, str] = {
     "video": "varchar",
     "vector": "float[]",
 }
+Progress = Callable[[str, int, int], None]
+"""Called while something long is done: with what it is, steps done and steps in all."""
 FILES = ("image", "audio", "video")
 """The kinds whose values are paths of files, below the dataset's root where they are relative."""
 RESERVED = frozenset({"idx", "id", "src", "dst", "dataset"})

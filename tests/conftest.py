@@ -13,6 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # small graphs: threads would onl
 import numpy as np
 import polars as pl
 import pytest
+import reception
 
 import graphsocial as gs
 from graphsocial.types import Column, EdgeType, GraphSchema, NodeType
@@ -112,3 +113,36 @@ def social(tmp_path: Path) -> Iterator[gs.GraphStore]:
     with gs.open(tmp_path / "social.duckdb") as store:
         write_social(store)
         yield store
+
+
+POSTS = 200
+
+
+@pytest.fixture
+def posts(tmp_path: Path) -> gs.GraphStore:
+    random = np.random.default_rng(0)
+    words = random.normal(50, 10, POSTS)
+    shares = np.floor(np.exp(words / 15))
+    day = pl.Series(random.integers(0, 400, POSTS)) * 86_400_000_000 + 1_451_606_400_000_000
+    times = day.cast(pl.Datetime("us", "UTC"))
+    ids = [f"p{n}" for n in range(POSTS)]
+    frame = pl.DataFrame(
+        {
+            "id": ids,
+            "words": words,
+            "mood": [None if n % 9 == 0 else ("loud" if words[n] > 50 else "calm") for n in range(POSTS)],
+            "shares": [None if n % 7 == 0 else shares[n] for n in range(POSTS)],
+            "part": [("train", "train", "train", "dev", "test")[n % 5] for n in range(POSTS)],
+            "thread": [f"t{n // 4}" for n in range(POSTS)],
+            "time": times,
+        }
+    )
+    store = gs.open(tmp_path / "posts.duckdb")
+    store.declare(GraphSchema((reception.PAGE, reception.POST), (reception.PUBLISHES,)))
+    store.write(
+        reception.PAGE, pl.DataFrame({"id": ["a", "b", "c"], "kind": ["news", "news", "club"]}), dataset="posts"
+    )
+    store.write(reception.POST, frame, dataset="posts")
+    edges = pl.DataFrame({"src": [("a", "b", "c")[n % 3] for n in range(POSTS)], "dst": ids, "time": times})
+    store.write(reception.PUBLISHES, edges, dataset="posts")
+    return store

@@ -5,153 +5,101 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Imports point left only. A layer is a row; its parts, where it has several, are in order too, and the modules of one
-# part do not import one another.
-LAYERS: list[list[set[str]]] = [
-    [{"errors"}, {"types", "schemas", "_torchvision", "sql", "files"}],
-    [{"synthetic_content"}, {"synthetic_world", "synthetic_notes"}, {"synthesis"}],
-    [{"plugins"}],
-    [{"incoming", "database"}, {"store"}],
-    [{"sources.base"}, {"affect"}, {"sources._mapping", "sources._iesn_layout"}, {"sources.*"}],
-    [{"tabular"}],
-    [
-        {"featurizers._upper_layers"},
-        {"featurizers.base"},
-        {
-            f"featurizers._{name}"
-            for name in ("packed_e5", "images", "efficientnet_lite", "classifiers", "hub", "word_vectors")
-        },
-        {"featurizers._packed_gguf"},
-        {"featurizers._mtcnn", "featurizers._mini_xception", "featurizers._acoustics"},
-        {"featurizers.vision"},
-        {"featurizers.*"},
-        {"featurizers.caption"},
-    ],
-    [{"tasks.base"}, {"tasks._posts"}, {"tasks.*"}],
-    [{"metrics", "splits"}],
-    [{"reading"}, {"checks"}, {"staging"}, {"records"}, {"rejection"}, {"ingestion"}],
-    [{"chains"}, {"feature_sets", "contents", "learners"}, {"featurization"}, {"encoding_time"}],
-    [{"feature_tensors", "similarity"}],
-    [{"linking"}],
-    [{"graph", "runs"}, {"building", "objectives"}],
-    [
-        {"nn.relation"},
-        {"nn.kernels"},
-        {f"nn.kernels.{name}" for name in ("_scatter", "_threads", "_memory", "_vectors")},
-        {f"nn.kernels.{name}" for name in ("fused", "csr", "stock", "columns", "neighbours")},
-        {"nn.products"},
-        {"nn.aggregation", "nn.convolution", "nn.dropout", "nn.fusion", "nn.normalisation"},
-        {"nn.edge_softmax", "nn.inputs", "nn.labelled", "nn.temporal", "nn.tree"},
-        {"nn.cross_modal", "nn.dialogues", "nn.tuned", "nn.words"},
-        {"nn.graph_attention"},
-        {"nn"},
-    ],
-    [{"sampling", "dealing"}, {"loaders"}],
-    [{"models.base"}, {"models._dialogue", "models._graph_context"}, {"models.*"}],
-    [{"checkpoints"}, {"fitting"}],
-    [{"experiment"}, {"preparation"}],
-    [{"training", "estimation", "benchmarking"}],
-    [{"prediction"}, {"alternatives", "embedding"}],
-    [{"trials"}, {"tuning"}],
-    [{"reproduction.base"}, {"reproduction._plan"}, {"reproduction"}, {"reproduction.*"}],
-    [{f"explanation.{name}"} for name in ("ablation", "attribution", "neighbourhoods", "sequences")]
-    + [{"explanation"}],
-    [
-        {"analysis.base"},
-        {"analysis"},
-        {"analysis._measures"},
-        {"analysis._assortativity", "analysis._averages", "analysis._files"},
-        {"analysis.*"},
-    ],
-    [
-        {"comparison.outcomes"},
-        {f"comparison.{name}" for name in ("bootstrap", "calibration", "configurations")},
-        {"comparison.breakdowns"},
-        {"comparison"},
-    ],
-    [{"auditing.base"}, {"auditing.messages"}, {"auditing.*"}, {"auditing"}],
-    [
-        {"reporting", "reporting.page", "reporting.subject"},
-        {"reporting.charts", "reporting.embeddings", "reporting.analyses.base"},
-        {"reporting.matrices", "reporting.analyses.charts"},
-        {f"reporting.analyses.{name}" for name in ("network", "popularity", "emotion", "robustness")},
-        {"reporting.analyses"},
-        {"reporting.data"},
-        {"reporting.results", "reporting.groups", "reporting.network", "reporting.inner", "reporting.card"},
-        {"reporting.explained"},
-        {"reporting.writing"},
-    ],
-    [{"doctor"}],
-    [{"cli.*"}],
-]
-DOORS_TO_DGL = ("graph", "nn", "models", "doctor")
+# The order in which data flows: a folder imports from folders left of it, and never from one beside it (a comma).
+LAYERS = """
+    errors | _compat | schemas | types | plugins | store | synthesis | sources | ingestion | featurizers | features
+    | tasks | evaluation | graph | nn | models | runs | training | prediction, tuning
+    | explanation, analysis, comparison, auditing, reproduction | reporting | diagnostics | cli
+"""
+RANK = {name.strip(): rank for rank, layer in enumerate(LAYERS.split("|")) for name in layer.split(",")}
 
 
 def modules() -> dict[str, Path]:
-    found = {}
+    """Every module by its name below `graphsocial`: `graph`, `graph.loaders`, `cli.main`, …"""
+    paths = {}
     for folder, prefix in (("graphsocial", ""), ("cli", "cli."), ("schemas", "schemas.")):
         for path in sorted((ROOT / folder).rglob("*.py")):
             name = prefix + ".".join(path.relative_to(ROOT / folder).with_suffix("").parts)
-            found[name.removesuffix(".__init__").removesuffix("__init__").removesuffix(".")] = path
-    found.pop("", None)
-    return found
-
-
-def test_every_place_is_named_once() -> None:
-    named = [name for parts in LAYERS for names in parts for name in names]
-    assert sorted(named) == sorted(set(named))
-
-
-def place(name: str) -> tuple[int, int]:
-    for layer, parts in enumerate(LAYERS):
-        for part, names in enumerate(parts):
-            if name in names:
-                return layer, part
-    for layer, parts in enumerate(LAYERS):
-        for part, names in enumerate(parts):
-            if f"{name.split('.')[0]}.*" in names:
-                return layer, part
-    raise AssertionError(f"'{name}' has no layer: give it one in this test and in the design")
+            paths[name.removesuffix("__init__").removesuffix(".")] = path
+    paths.pop("")
+    return paths
 
 
 def imports(path: Path) -> list[tuple[str, int]]:
-    """The graphsocial modules that a file imports, type-checking imports included."""
-    known, found = modules(), []
+    """The graphsocial modules that a file imports and the lines where it does, type-checking imports included."""
+    known, imported = modules(), []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "graphsocial":
             inner = node.module.removeprefix("graphsocial").removeprefix(".")
             for alias in node.names:
                 whole = f"{inner}.{alias.name}".removeprefix(".")
-                found.append((whole if whole in known or not inner else inner, node.lineno))
-    return found
+                imported.append((whole if whole in known or not inner else inner, node.lineno))
+    return imported
 
 
-@pytest.mark.parametrize("name", [name for name in modules() if name and not name.startswith("schemas")])
+def left_of(name: str, imported: str) -> bool:
+    """Whether `imported` is in the same folder as `name`, or in one left of it."""
+    here, there = name.split(".")[0], imported.split(".")[0]
+    return here == there or RANK[there] < RANK[here]
+
+
+def test_every_folder_has_a_layer() -> None:
+    folders = {name.split(".")[0] for name in modules()}
+    assert folders - {"extending"} == set(RANK), "name each folder of graphsocial/ in LAYERS, here and in the design"
+
+
+@pytest.mark.parametrize("name", [name for name in modules() if name != "extending"])
 def test_imports_point_left(name: str) -> None:
-    known = modules()
-    for imported, line in imports(known[name]):
-        if imported not in known:  # a public name of the package, from the command line
-            continue
-        here, there = place(name), place(imported)
-        inside = name.startswith("cli") and imported.startswith("cli")
-        assert there < here or inside or (there == here and name == imported), (
-            f"{known[name].name}:{line}: '{name}' imports '{imported}', which is not left of it"
-        )
+    for imported, line in imports(modules()[name]):
+        if imported in modules():  # else it is a public name of the package
+            assert left_of(name, imported), f"{modules()[name]}:{line} imports '{imported}', which is not left of it"
 
 
-def test_dgl_has_few_doors() -> None:
+def test_extending_is_imported_by_nobody() -> None:
     for name, path in modules().items():
-        for node in ast.walk(ast.parse(path.read_text())):
+        assert "extending" not in [imported for imported, _ in imports(path)], name
+
+
+@pytest.mark.parametrize("folder", sorted(RANK))
+def test_no_folder_has_a_circle_of_imports(folder: str) -> None:
+    inside = {name for name in modules() if name.split(".")[0] == folder}
+    graph = {
+        name: {imported for imported, _ in imports(modules()[name]) if imported in inside - {name}} for name in inside
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" imports ".join(error.args[1]))
+
+
+def test_the_layers_can_fail() -> None:
+    assert left_of("training.loop", "runs") and left_of("graph.loaders", "graph")
+    assert not left_of("runs", "training.loop") and not left_of("prediction", "tuning")
+
+
+def test_dgl_has_one_door() -> None:
+    """Only `_compat/dgl.py` imports DGL; the graph and the kernels name its types for type checkers."""
+    for name, path in modules().items():
+        tree = ast.parse(path.read_text())
+        checked = {
+            inner
+            for node in ast.walk(tree)
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+            for inner in ast.walk(node)
+        }
+        for node in ast.walk(tree):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             if any(n.split(".")[0] == "dgl" for n in names):
-                assert name.split(".")[0] in DOORS_TO_DGL, f"{path} imports dgl"
+                allowed = ("graph", "nn") if node in checked else ()
+                assert name == "_compat.dgl" or name.split(".")[0] in allowed, f"{path} imports dgl"
 
 
 def test_packages_are_the_folders() -> None:

@@ -14,7 +14,7 @@ import pytest
 from graphsocial import plugins
 from graphsocial.errors import InputError, MissingFileError, UnknownNameError
 from graphsocial.plugins import configure, names, resolve, settings
-from graphsocial.synthetic_notes import SyntheticNotes
+from graphsocial.synthesis.notes import SyntheticNotes
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from typing import Any
 
 import polars as pl
 
-from graphsocial.analysis.base import Analysis, Findings, Progress
+from graphsocial.analysis.base import Analysis, Findings
 from graphsocial.errors import InputError, StoreError
 from graphsocial.plugins import configure, plain, resolve
-from graphsocial.sql import quote
 from graphsocial.store import GraphStore
+from graphsocial.store.sql import quote
+from graphsocial.types import Progress
 
 
 def analyze(

@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 
 from graphsocial.analysis._measures import Floats
-from graphsocial.sql import literal, quote
 from graphsocial.store import GraphStore
+from graphsocial.store.sql import literal, quote
 from graphsocial.types import Column, EdgeType, NodeType
 
 

@@ -16,7 +16,7 @@ from scipy.sparse.csgraph import breadth_first_order, connected_components
 from sknetwork.clustering import Louvain
 from sknetwork.topology import get_core_decomposition
 
-from graphsocial.analysis.base import Progress
+from graphsocial.types import Progress
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
 
+from graphsocial.types import Progress
+
 if TYPE_CHECKING:
     from graphsocial.store import GraphStore
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from graphsocial import runs
-from graphsocial.analysis.base import Findings, Progress
+from graphsocial.analysis.base import Findings
 from graphsocial.errors import DataError, InputError
-from graphsocial.sql import literal, quote
+from graphsocial.store.sql import literal, quote
+from graphsocial.types import Progress
 
 if TYPE_CHECKING:
     from graphsocial.store import GraphStore

@@ -18,11 +18,11 @@ from graphsocial.analysis._assortativity import assortativity, likeness
 from graphsocial.analysis._averages import align, labels, predictions
 from graphsocial.analysis._files import write_graphml
 from graphsocial.analysis._measures import Floats, Ints
-from graphsocial.analysis.base import Findings, Progress
+from graphsocial.analysis.base import Findings
 from graphsocial.errors import DataError, InputError
-from graphsocial.sql import literal, quote
 from graphsocial.store import GraphStore
-from graphsocial.types import EdgeType
+from graphsocial.store.sql import literal, quote
+from graphsocial.types import EdgeType, Progress
 
 WORK = 3.5e10  # multiplications for betweenness, and for all permutations: a minute each on one core, roughly
 LIKENESS = {

@@ -16,11 +16,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from graphsocial.analysis.base import Findings, Progress
+from graphsocial.analysis.base import Findings
 from graphsocial.errors import DataError, InputError
-from graphsocial.sql import quote
+from graphsocial.store.sql import quote
 from graphsocial.tasks._posts import EMOTIONS, counted_node, emotions
-from graphsocial.types import NodeType
+from graphsocial.types import NodeType, Progress
 
 if TYPE_CHECKING:
     from graphsocial.store import GraphStore

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from graphsocial import runs
-from graphsocial.analysis.base import Findings, Progress
+from graphsocial.analysis.base import Findings
 from graphsocial.errors import DataError, InputError
-from graphsocial.fitting import score
 from graphsocial.graph import Feature, SocialGraph, is_known
-from graphsocial.prediction import Restored, rebuild
-from graphsocial.preparation import make_loader
-from graphsocial.types import modality
+from graphsocial.prediction import RestoredRun, rebuild
+from graphsocial.training.data import make_loader
+from graphsocial.training.loop import score
+from graphsocial.types import Progress, modality
 
 if TYPE_CHECKING:
     from graphsocial.store import GraphStore
@@ -109,7 +109,7 @@ def _without(graph: SocialGraph, missing: Callable[[Feature], Tensor]) -> Social
     return replace(graph, node_features={name: cut(features) for name, features in graph.node_features.items()})
 
 
-def _scores(restored: Restored, graph: SocialGraph) -> list[dict[str, object]]:
+def _scores(restored: RestoredRun, graph: SocialGraph) -> list[dict[str, object]]:
     prepared = replace(restored.prepared, graph=graph)
     rows = prepared.examples("test")
     said = score(restored.network, make_loader(restored.experiment, prepared).exact, rows, restored.objectives)

@@ -15,12 +15,12 @@ from graphsocial.auditing.messages import check_messages
 from graphsocial.auditing.parts import check_apart, check_rows
 from graphsocial.auditing.perturbation import check_perturbation
 from graphsocial.errors import InputError
-from graphsocial.featurization import Progress
-from graphsocial.fitting import Epoch
 from graphsocial.prediction import rebuild
-from graphsocial.preparation import make_loader
 from graphsocial.runs import Run
 from graphsocial.store import GraphStore
+from graphsocial.training.data import make_loader
+from graphsocial.training.loop import Epoch
+from graphsocial.types import Progress
 
 CLEAN, QUICK, LEAK = "audited", "audited without controls", "leak: "
 

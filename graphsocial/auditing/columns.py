@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch.nn.functional import embedding_bag
 
 from graphsocial.auditing.base import FEW, Check, Verdict, not_applicable
-from graphsocial.feature_tensors import Feature
 from graphsocial.graph import SocialGraph, is_known
-from graphsocial.sampling import Visibility
+from graphsocial.graph.features import Feature
+from graphsocial.graph.visibility import Visibility
 from graphsocial.types import Target
 
 MOST_EXAMPLES = 5_000

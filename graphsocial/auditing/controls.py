@@ -14,12 +14,12 @@ from torch import Tensor
 
 from graphsocial.auditing.base import Check, Verdict, not_applicable
 from graphsocial.auditing.messages import used_batches
-from graphsocial.experiment import Experiment
-from graphsocial.fitting import Epoch, fit, score
 from graphsocial.graph import SocialGraph, is_known
+from graphsocial.graph.batching import Batch
 from graphsocial.models.base import Network
-from graphsocial.preparation import Prepared, make_loader
-from graphsocial.sampling import Batch
+from graphsocial.training.config import RunConfig
+from graphsocial.training.data import RunData, make_loader
+from graphsocial.training.loop import Epoch, fit, score
 from graphsocial.types import Target
 
 MOST_EPOCHS = 5
@@ -42,7 +42,7 @@ def shuffled(graph: SocialGraph, train: Tensor, *, seed: int) -> SocialGraph:
     return replace(graph, answers=answers)
 
 
-def check_look_up(experiment: Experiment, prepared: Prepared, network: Network) -> Check:
+def check_look_up(experiment: RunConfig, prepared: RunData, network: Network) -> Check:
     """Answer training and validation examples by the answers that are shown at their own ends.
 
     Training answers are shuffled before, so that nothing can be learnt from neighbours: only an answer that is shown
@@ -69,7 +69,7 @@ def check_look_up(experiment: Experiment, prepared: Prepared, network: Network) 
 
 
 def check_shuffled_training(
-    experiment: Experiment, prepared: Prepared, *, report: Callable[[Epoch], None] | None = None
+    experiment: RunConfig, prepared: RunData, *, report: Callable[[Epoch], None] | None = None
 ) -> Check:
     """Train the same configuration, for a few epochs, on shuffled training answers, and answer the validation part.
 

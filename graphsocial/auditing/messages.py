@@ -11,18 +11,19 @@ import torch
 from torch import Tensor
 
 from graphsocial.auditing.base import Check, Verdict, names, not_applicable
-from graphsocial.experiment import Experiment
-from graphsocial.fitting import AT_ONCE, training_batches
+from graphsocial.evaluation.splits import ROLES
 from graphsocial.graph import NEVER, Canonical, SocialGraph
-from graphsocial.loaders import Loader
+from graphsocial.graph.batching import Batch
+from graphsocial.graph.loaders import Loader
+from graphsocial.graph.visibility import Visibility
 from graphsocial.models.base import Network
-from graphsocial.sampling import Batch, Visibility
-from graphsocial.splits import ROLES
+from graphsocial.training.config import RunConfig
+from graphsocial.training.loop import AT_ONCE, training_batches
 
 EDGES = ("forward edges", "reversed edges", "duplicate edges")
 
 
-def check_messages(experiment: Experiment, loader: Loader, roles: Tensor, network: Network) -> list[Check]:
+def check_messages(experiment: RunConfig, loader: Loader, roles: Tensor, network: Network) -> list[Check]:
     """Look at every batch that the run used.
 
     Args:
@@ -45,7 +46,7 @@ def check_messages(experiment: Experiment, loader: Loader, roles: Tensor, networ
 
 
 def used_batches(
-    experiment: Experiment, loader: Loader, roles: Tensor, network: Network, *, parts: Sequence[str] = ROLES
+    experiment: RunConfig, loader: Loader, roles: Tensor, network: Network, *, parts: Sequence[str] = ROLES
 ) -> Iterator[Batch]:
     """The batches of the first epoch, of validation and of test, as `fitting` asks for them."""
     together = network.together(loader.graph)
@@ -155,7 +156,7 @@ class _Watch:
         """Edges and answers that are not earlier than the batch's earliest example."""
         times = self.graph.example_time
         assert times is not None
-        known = times if self.graph.known_time is None else self.graph.known_time
+        known = times if self.graph.label_time is None else self.graph.label_time
         earliest = int(times[batch.examples].min())
         limit = {name: torch.full((size,), earliest) for name, size in self.graph.num_nodes.items()}
         if isinstance(self.graph.entity, str):  # what came together with the node that is asked about may be seen

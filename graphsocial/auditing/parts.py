@@ -6,14 +6,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from graphsocial import splits
 from graphsocial.auditing.base import FEW, Check, not_applicable
-from graphsocial.experiment import Experiment
+from graphsocial.evaluation import splits
+from graphsocial.evaluation.splits import ROLES
 from graphsocial.graph import NEVER
-from graphsocial.preparation import Prepared
-from graphsocial.splits import ROLES
-from graphsocial.sql import quote
 from graphsocial.store import GraphStore
+from graphsocial.store.sql import quote
+from graphsocial.training.config import RunConfig
+from graphsocial.training.data import RunData
 
 NEARLY = 0.05  # by chance, most nodes that are asked about and have several examples are trained on too
 
@@ -37,7 +37,7 @@ def check_rows(store: GraphStore, split_id: str) -> list[Check]:
     ]
 
 
-def check_apart(store: GraphStore, experiment: Experiment, prepared: Prepared) -> Check:
+def check_apart(store: GraphStore, experiment: RunConfig, prepared: RunData) -> Check:
     """Whether ends, groups or times are in the parts that the policy promised."""
     name, policy = "parts kept apart", experiment.split
     roles = prepared.roles.numpy()
@@ -76,7 +76,7 @@ def _in_one_part(name: str, what: str, values: NDArray[np.object_], roles: NDArr
     return _check(name, counted.height, found, detail)
 
 
-def _as_files_tell(name: str, prepared: Prepared) -> Check:
+def _as_files_tell(name: str, prepared: RunData) -> Check:
     """Files promise nothing; but those that keep nearly every node at one end of the pairs apart mean every node."""
     graph, roles = prepared.graph, prepared.roles.numpy()
     for place, what in enumerate(("source", "destination")):
@@ -92,7 +92,7 @@ def _as_files_tell(name: str, prepared: Prepared) -> Check:
     return not_applicable(name, "The files keep single examples apart, no more.")
 
 
-def _in_order(name: str, prepared: Prepared) -> Check:
+def _in_order(name: str, prepared: RunData) -> Check:
     """Training examples before validation examples, and those before test examples."""
     times = prepared.graph.example_time
     assert times is not None

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from graphsocial.auditing.base import Check, names, not_applicable
 from graphsocial.auditing.messages import used_batches
-from graphsocial.experiment import Experiment
-from graphsocial.feature_tensors import Feature
 from graphsocial.graph import Canonical, SocialGraph, is_known
-from graphsocial.loaders import Loader, Neighbours
+from graphsocial.graph.features import Feature
+from graphsocial.graph.loaders import Loader, NeighborLoader
+from graphsocial.graph.visibility import Visibility
 from graphsocial.models.base import Network
-from graphsocial.sampling import Visibility
+from graphsocial.training.config import RunConfig
 
 Change = Callable[[SocialGraph, Tensor, Tensor], SocialGraph]
 """(graph, roles, asked) → the graph with something else in it."""
@@ -24,7 +24,7 @@ CLOSE = {"rtol": 1e-4, "atol": 1e-5}  # sums may be taken in another order
 
 
 @torch.no_grad()
-def check_perturbation(experiment: Experiment, loader: Loader, roles: Tensor, network: Network) -> list[Check]:
+def check_perturbation(experiment: RunConfig, loader: Loader, roles: Tensor, network: Network) -> list[Check]:
     """Ask a training batch and the validation and test parts again, each time with something else changed.
 
     Args:
@@ -52,7 +52,7 @@ def check_perturbation(experiment: Experiment, loader: Loader, roles: Tensor, ne
     return found
 
 
-def _parts(experiment: Experiment, loader: Loader, roles: Tensor, network: Network) -> Iterator[Tensor]:
+def _parts(experiment: RunConfig, loader: Loader, roles: Tensor, network: Network) -> Iterator[Tensor]:
     """Examples that are asked about in one batch: the first batch of training, all of validation and test."""
     yield next(used_batches(experiment, loader, roles, network, parts=("train",))).examples
     for batch in used_batches(experiment, loader, roles, network, parts=("validation", "test")):
@@ -90,7 +90,7 @@ def _outputs(network: Network, loader: Loader, asked: Tensor) -> dict[str, Tenso
     place = torch.empty(loader.graph.num_examples, dtype=torch.int64)
     place[asked] = torch.arange(len(asked))
     found: dict[str, Tensor] = {}
-    for batch in loader.batches(asked, max(1, len(asked)), order if isinstance(loader, Neighbours) else None):
+    for batch in loader.batches(asked, max(1, len(asked)), order if isinstance(loader, NeighborLoader) else None):
         for target, said in network(loader.graph, batch).items():
             table = found.setdefault(target, said.new_zeros(len(asked), *said.shape[1:]))
             table[place[batch.examples]] = said
@@ -101,7 +101,7 @@ def _over(loader: Loader, graph: SocialGraph) -> Loader:
     """The same loader over another graph."""
     if graph is loader.graph:
         return loader
-    if isinstance(loader, Neighbours):
+    if isinstance(loader, NeighborLoader):
         return replace(loader, exact=replace(loader.exact, graph=graph))
     return replace(loader, graph=graph)
 
@@ -156,7 +156,7 @@ def _future(graph: SocialGraph, roles: Tensor, asked: Tensor) -> SocialGraph:
     assert graph.example_time is not None
     earliest = int(graph.example_time[asked].min())
     latest = int(graph.example_time[asked].max()) if isinstance(graph.entity, str) else earliest - 1
-    known = graph.example_time if graph.known_time is None else graph.known_time
+    known = graph.example_time if graph.label_time is None else graph.label_time
     edges = {}
     for kind, part in graph.edges.items():
         edges[kind] = part

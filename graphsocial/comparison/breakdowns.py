@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from graphsocial.comparison.bootstrap import Part, Resamples
 from graphsocial.comparison.outcomes import ClassOutcomes, Examples, Outcomes, is_classes
 from graphsocial.errors import InputError
-from graphsocial.sql import literal, quote
 from graphsocial.store import GraphStore
+from graphsocial.store.sql import literal, quote
 
 DEGREES = {"0": 0, "1–2": 1, "3–9": 3, "10+": 10}  # label → the least degree
 SMALL = 30  # rows, below which a group's score says little

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from graphsocial.comparison.outcomes import Array, ClassOutcomes
-from graphsocial.metrics import CALIBRATION_BINS
+from graphsocial.evaluation.metrics import CALIBRATION_BINS
 
 COVERAGES = tuple(n / 20 for n in range(1, 21))
 LIMITS = (-3.0, 3.0)  # of the log temperature: 0.05 to 20

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from graphsocial.errors import DataError, InputError, UnknownNameError
+from graphsocial.evaluation.splits import ROLES
 from graphsocial.runs import Run
-from graphsocial.splits import ROLES
-from graphsocial.sql import literal
 from graphsocial.store import GraphStore
+from graphsocial.store.sql import literal
 
 Array = NDArray[np.float64]
 Clusters = NDArray[np.int64]

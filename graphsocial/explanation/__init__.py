@@ -12,16 +12,16 @@ from torch import Tensor
 
 from graphsocial import runs
 from graphsocial.errors import DataError, InputError
+from graphsocial.evaluation.splits import ROLES
 from graphsocial.explanation.attribution import Question, gates, modality_effects
 from graphsocial.explanation.neighbourhoods import neighbours
 from graphsocial.explanation.sequences import surroundings
-from graphsocial.featurization import Progress
-from graphsocial.fitting import AT_ONCE
-from graphsocial.prediction import Ids, Restored, examples_of, rebuild
-from graphsocial.preparation import Prepared, make_loader
+from graphsocial.prediction import Ids, RestoredRun, examples_of, rebuild
 from graphsocial.runs import Run
-from graphsocial.splits import ROLES
 from graphsocial.store import GraphStore
+from graphsocial.training.data import RunData, make_loader
+from graphsocial.training.loop import AT_ONCE
+from graphsocial.types import Progress
 
 SCHEMA = {
     "target": pl.String,
@@ -109,7 +109,7 @@ def explain(
     return found
 
 
-def _asked(prepared: Prepared, ids: Ids | None, split: str, limit: int | None, seed: int) -> tuple[Prepared, Tensor]:
+def _asked(prepared: RunData, ids: Ids | None, split: str, limit: int | None, seed: int) -> tuple[RunData, Tensor]:
     if ids is not None:
         return examples_of(prepared, ids)
     if split not in ROLES:
@@ -123,8 +123,8 @@ def _asked(prepared: Prepared, ids: Ids | None, split: str, limit: int | None, s
     return prepared, rows
 
 
-def _questions(restored: Restored, prepared: Prepared, asked: Tensor) -> Iterator[Question]:
-    """The examples, each in the view in which the run answered it: see `training.answer` and `fitting.score`."""
+def _questions(restored: RestoredRun, prepared: RunData, asked: Tensor) -> Iterator[Question]:
+    """The examples, each in the view in which the run answered it: see `training.answer` and `loop.score`."""
     network, loader = restored.network, make_loader(restored.experiment, prepared).exact
     together = network.together(prepared.graph)
     for role in torch.unique(prepared.roles[asked]).tolist():

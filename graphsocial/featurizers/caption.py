@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from PIL import Image
 
-from graphsocial._torchvision import ensure_torchvision
+from graphsocial._compat.torchvision import ensure_torchvision
 from graphsocial.errors import FeatureError, InputError
 from graphsocial.featurizers._classifiers import LITE, entry_of, read_weights, weights_file
 from graphsocial.featurizers._hub import first_line, hash_model, load_pretrained, model_folder, stamp

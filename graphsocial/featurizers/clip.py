@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from graphsocial._torchvision import ensure_torchvision
+from graphsocial._compat.torchvision import ensure_torchvision
 from graphsocial.errors import FeatureError, InputError
 from graphsocial.featurizers._hub import hash_model, load_pretrained, model_folder, stamp
 from graphsocial.featurizers._images import read_images

@@ -14,10 +14,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from graphsocial._compat.hashing import hash_file
 from graphsocial.errors import FeatureError, InputError
 from graphsocial.featurizers._word_vectors import GLOVE, WordVectors, dimension_of, hash_vectors, read_vectors
 from graphsocial.featurizers.base import NO_EFFECT, Encoded, Modality, Requires, digest
-from graphsocial.files import hash_file
 
 COLUMNS = ("head", "relation", "part_of_speech", "sentence")
 """What the first numbers of a row are; the word's vector follows."""

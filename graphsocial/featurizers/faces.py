@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from graphsocial._compat.hashing import packaged_file
 from graphsocial.errors import InputError
 from graphsocial.featurizers._images import map_images
 from graphsocial.featurizers.base import NO_EFFECT, Encoded, Modality, Requires, digest
-from graphsocial.files import packaged_file
 
 if TYPE_CHECKING:
     from graphsocial.featurizers._mini_xception import MiniXception

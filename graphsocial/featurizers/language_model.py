@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import numpy as np
 
-from graphsocial._torchvision import ensure_torchvision
+from graphsocial._compat.torchvision import ensure_torchvision
 from graphsocial.errors import FeatureError, InputError, UnknownNameError
 from graphsocial.featurizers import _packed_gguf
 from graphsocial.featurizers._hub import first_line, hash_model, load_pretrained, model_folder, stamp, unpacked

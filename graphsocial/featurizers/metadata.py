@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 
 from graphsocial.errors import InputError, UnknownNameError
+from graphsocial.featurizers._tabular import PERIODS, Tabular
 from graphsocial.featurizers.base import NO_EFFECT, Encoded, Featurizer, Modality, Requires, digest
-from graphsocial.tabular import PERIODS, Tabular
 from graphsocial.types import Column, Kind
 
 _KINDS: dict[type, tuple[Kind, type[pl.DataType] | pl.DataType]] = {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from graphsocial._torchvision import ensure_torchvision
+from graphsocial._compat.torchvision import ensure_torchvision
 from graphsocial.errors import FeatureError, InputError, MissingFileError, UnknownNameError
 from graphsocial.featurizers._classifiers import hash_weights, read_weights
 from graphsocial.featurizers._images import read_images

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from graphsocial._torchvision import ensure_torchvision
+from graphsocial._compat.hashing import packaged_file
+from graphsocial._compat.torchvision import ensure_torchvision
 from graphsocial.errors import FeatureError, InputError, UnknownNameError
 from graphsocial.featurizers import _packed_e5
 from graphsocial.featurizers._hub import first_line, hash_model, model_folder, quiet, stamp, unpacked
 from graphsocial.featurizers.base import NO_EFFECT, Encoded, Modality, Requires, check_device, digest
-from graphsocial.files import packaged_file
 
 if TYPE_CHECKING:
     from torch import Tensor

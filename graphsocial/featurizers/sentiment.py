@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from graphsocial.affect import NORMS, keywords
+from graphsocial._compat.hashing import hash_file
 from graphsocial.errors import InputError
 from graphsocial.featurizers.base import NO_EFFECT, Encoded, Modality, Requires, digest
-from graphsocial.files import hash_file
+from graphsocial.sources._affect import NORMS, keywords
 
 Norms = dict[str, tuple[float, ...]]
 

@@ -12,11 +12,11 @@ from torch.nn.functional import dropout
 
 from graphsocial.errors import InputError
 from graphsocial.graph import SocialGraph
-from graphsocial.models.base import Insight, Network
+from graphsocial.graph.batching import Batch
+from graphsocial.models.base import ForwardTrace, Network
 from graphsocial.nn.dialogues import Dialogues, Sequences
 from graphsocial.nn.tuned import TunedEncoder
 from graphsocial.nn.words import WordEncoder
-from graphsocial.sampling import Batch
 
 LENGTH = 2.0  # of vectors that go in; chosen among 1, 2 and 4 on MELD's validation part
 TRAINING: Mapping[str, Any] = {  # what suits these models better than the general defaults
@@ -138,12 +138,12 @@ class DialogueNetwork(Network):
         said = {target: self.heads[target.name](x) for target in graph.targets}
         return {target.name: out if target.classes else out.squeeze(1) for target, out in said.items()}
 
-    def look(self, graph: SocialGraph, batch: Batch) -> Insight:
+    def trace(self, graph: SocialGraph, batch: Batch) -> ForwardTrace:
         """The segments as they are read and as the heads read them, and how they attend to those of their dialogue."""
         given, seen = self.read(graph, batch), Seen()
         after = self.embed(graph, batch, seen)
         dialogue = torch.div(given.rows, given.mask.shape[1], rounding_mode="floor")
-        return Insight(
+        return ForwardTrace(
             before=given.pick(torch.cat(list(given.inputs.values()), dim=2)),
             after=after,
             gates=seen.gates,

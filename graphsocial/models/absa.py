@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from graphsocial.graph import SocialGraph
+from graphsocial.graph.batching import Batch
 from graphsocial.models._dialogue import TRAINING, DialogueNetwork, Seen
 from graphsocial.models.base import Network
 from graphsocial.nn.cross_modal import CrossAttention
 from graphsocial.nn.temporal import RecurrentContext
-from graphsocial.sampling import Batch
 
 
 @dataclass(frozen=True)

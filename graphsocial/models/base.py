@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from graphsocial.errors import InputError
 from graphsocial.graph import Canonical, SocialGraph
-from graphsocial.sampling import Batch
+from graphsocial.graph.batching import Batch
 from graphsocial.types import Target
 
 
 @dataclass(frozen=True)
-class Insight:
+class ForwardTrace:
     """What a network lets one see of how it answered a batch of B examples; what it has not is None or empty.
 
     Attributes:
@@ -56,9 +56,9 @@ class Network(nn.Module):
         """(P,) int64 where examples of one number are best answered in one batch, as the turns of one dialogue."""
         return None
 
-    def look(self, graph: SocialGraph, batch: Batch) -> Insight:
+    def trace(self, graph: SocialGraph, batch: Batch) -> ForwardTrace:
         """Answer the batch and tell what was looked at on the way; nothing by default."""
-        return Insight()
+        return ForwardTrace()
 
     def penalty(self) -> Tensor:
         """What is added to the mean loss of a batch, such as a Gaussian prior; nothing by default."""

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from graphsocial.errors import DataError
 from graphsocial.graph import SocialGraph
+from graphsocial.graph.batching import Batch
 from graphsocial.models.base import Network
-from graphsocial.sampling import Batch
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from graphsocial.errors import DataError
 from graphsocial.graph import SocialGraph
+from graphsocial.graph.batching import Batch
 from graphsocial.models.base import Network, only_target
 from graphsocial.nn.fusion import Classifier
 from graphsocial.nn.inputs import Projection, shown_vectors
-from graphsocial.sampling import Batch
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from graphsocial.errors import InputError
 from graphsocial.graph import Canonical, Feature, NodeRows, SocialGraph
-from graphsocial.models.base import Insight, Network, of_ends
+from graphsocial.graph.batching import Batch
+from graphsocial.models.base import ForwardTrace, Network, of_ends
 from graphsocial.nn.aggregation import take_rows
 from graphsocial.nn.convolution import FusedConvolutions
 from graphsocial.nn.graph_attention import GraphAttention
 from graphsocial.nn.inputs import NodeInputs, Projection
 from graphsocial.nn.tuned import TunedEncoder
-from graphsocial.sampling import Batch
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class EijlNetwork(Network):
             said[target.name] = out if target.classes else out.squeeze(1)
         return said
 
-    def look(self, graph: SocialGraph, batch: Batch) -> Insight:
+    def trace(self, graph: SocialGraph, batch: Batch) -> ForwardTrace:
         """The post as it goes in and as the heads read it, its neighbours' weights, where its fusion attends."""
         edges: list[dict[Canonical, Tensor]] = []
         after = self._represent(graph, batch, edges)
@@ -174,7 +174,7 @@ class EijlNetwork(Network):
             if shares.shape[1] > 2:  # else all vectors go through one branch
                 gates = dict(zip(["learned place", *(one.name for one in features)], shares.unbind(1), strict=True))
         own = of_ends(self._inputs(graph, batch)[0], graph, batch)
-        return Insight(self._with_convolutions(own, features), after, gates, tuple(edges))
+        return ForwardTrace(self._with_convolutions(own, features), after, gates, tuple(edges))
 
     def _represent(
         self, graph: SocialGraph, batch: Batch, edges: list[dict[Canonical, Tensor]] | None = None

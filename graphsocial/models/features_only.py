@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from graphsocial.graph import SocialGraph
-from graphsocial.models.base import Insight, Network, of_ends
+from graphsocial.graph.batching import Batch
+from graphsocial.models.base import ForwardTrace, Network, of_ends
 from graphsocial.nn.fusion import Classifier
 from graphsocial.nn.inputs import NodeInputs
-from graphsocial.sampling import Batch
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,12 @@ class FeaturesOnlyNetwork(Network):
         said = {target: self.heads[target.name](joined) for target in graph.targets}
         return {target.name: out if target.classes else out.squeeze(1) for target, out in said.items()}
 
-    def look(self, graph: SocialGraph, batch: Batch) -> Insight:
+    def trace(self, graph: SocialGraph, batch: Batch) -> ForwardTrace:
         """The ends as they go in, and the last hidden layers of all classifiers."""
         x = self.inputs(graph, batch.rows)
         joined = self._join(graph, batch, x)
         last: list[Tensor] = [self.heads[target.name].hidden(joined) for target in graph.targets]  # type: ignore[operator]  # a Classifier
-        return Insight(before=of_ends(x, graph, batch), after=torch.cat(last, dim=1))
+        return ForwardTrace(before=of_ends(x, graph, batch), after=torch.cat(last, dim=1))
 
     def _join(self, graph: SocialGraph, batch: Batch, x: Mapping[str, Tensor]) -> Tensor:
         """(B, D) the ends and the context, side by side."""

@@ -17,16 +17,17 @@ from torch import Tensor, nn
 
 from graphsocial.errors import InputError, UnknownNameError
 from graphsocial.graph import Canonical, SocialGraph
-from graphsocial.models.base import Insight, Network, class_target, of_ends
+from graphsocial.graph.adjacency import first_rows
+from graphsocial.graph.batching import Batch, Layer
+from graphsocial.graph.labels import known_labels, label_history
+from graphsocial.models.base import ForwardTrace, Network, class_target, of_ends
 from graphsocial.nn.aggregation import GraphConv, SageConv, take_rows
 from graphsocial.nn.fusion import AdaptiveCombination, Classifier, Interaction
 from graphsocial.nn.graph_attention import GraphAttention
 from graphsocial.nn.inputs import EdgeInputs, NodeInputs, shown_vectors
 from graphsocial.nn.labelled import LabelMessages
+from graphsocial.nn.losses import class_shares, number_scales, standardised_numbers
 from graphsocial.nn.normalisation import BatchNormRelu
-from graphsocial.nn.relation import first_rows
-from graphsocial.objectives import class_shares, number_scales, standardised_numbers
-from graphsocial.sampling import Batch, Layer, known_labels, label_history
 
 BACKBONES: dict[str, type[nn.Module]] = {"gat": GraphAttention, "sage": SageConv, "graphconv": GraphConv}
 
@@ -230,13 +231,13 @@ class HmgEmoNetwork(Network):
         )
         return {graph.target.name: said[:, : len(self.prior)], **numbers}
 
-    def look(self, graph: SocialGraph, batch: Batch) -> Insight:
+    def trace(self, graph: SocialGraph, batch: Batch) -> ForwardTrace:
         """The pair's ends; α of the edges, from layers that attend; β and 1 - β of eqs. 5-6, where ends are weighed."""
         edges: list[dict[Canonical, Tensor]] = []
         ends = self._ends(graph, batch, edges)
         _, beta = self.combination(*ends)
         source, destination = graph.end_types
-        return Insight(
+        return ForwardTrace(
             before=of_ends(self._first(graph, batch, standardised_numbers(graph, self.scales)), graph, batch),
             after=torch.cat(ends, dim=1),
             gates={} if beta is None else {f"source {source}": beta, f"destination {destination}": 1 - beta},

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from graphsocial.errors import InputError
 from graphsocial.graph import SocialGraph, is_known
+from graphsocial.graph.batching import Batch
 from graphsocial.models.base import Network
-from graphsocial.objectives import class_shares, objectives
-from graphsocial.sampling import Batch
+from graphsocial.nn.losses import class_shares, objectives
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from graphsocial.graph import SocialGraph
+from graphsocial.graph.batching import Batch
 from graphsocial.models._dialogue import TRAINING, DialogueNetwork, Seen
 from graphsocial.models.base import Network
-from graphsocial.sampling import Batch
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from graphsocial.errors import InputError
 from graphsocial.graph import SocialGraph
+from graphsocial.graph.batching import Batch
 from graphsocial.models._dialogue import TRAINING, DialogueNetwork, Seen
 from graphsocial.models.base import Network
 from graphsocial.nn.temporal import AttentivePooling, MaskedConv1d, Padding
-from graphsocial.sampling import Batch
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from graphsocial.graph import SocialGraph
+from graphsocial.graph.batching import Batch
 from graphsocial.models.base import Network
-from graphsocial.objectives import class_shares, objectives
-from graphsocial.sampling import Batch
+from graphsocial.nn.losses import class_shares, objectives
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from graphsocial.graph import SocialGraph
+from graphsocial.graph.batching import Batch
 from graphsocial.models._dialogue import TRAINING, DialogueNetwork, Seen
-from graphsocial.models._graph_context import GraphContext, forward_in_time
 from graphsocial.models.base import Network
 from graphsocial.nn.cross_modal import CrossModalFusion, Noted, drop_modalities
+from graphsocial.nn.graph_context import GraphContext, forward_in_time
 from graphsocial.nn.temporal import MaskedConv1d, Padding, RecurrentContext
 from graphsocial.nn.tuned import tuned_encoders
-from graphsocial.sampling import Batch
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from graphsocial.graph import SocialGraph
+from graphsocial.graph.batching import Batch
 from graphsocial.models.base import Network, class_target
-from graphsocial.objectives import class_shares
-from graphsocial.sampling import Batch
+from graphsocial.nn.losses import class_shares
 
 
 @dataclass(frozen=True)

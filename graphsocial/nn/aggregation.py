@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from graphsocial.errors import InputError
+from graphsocial.graph.adjacency import CanonicalEtype, Relation, check_edges, check_graph, first_rows
 from graphsocial.nn.kernels import kernel_of
 from graphsocial.nn.products import linear
-from graphsocial.nn.relation import CanonicalEtype, Relation, check_edges, check_graph, first_rows
 
 
 def weighted_sum(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from graphsocial.feature_tensors import Feature
+from graphsocial.graph.features import Feature
 
 
 class FusedConvolutions(nn.Module):

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graphsocial.chains import Chains
 from graphsocial.errors import DataError, InputError, UnknownNameError
+from graphsocial.features.sequences import Chains
 from graphsocial.graph import Edges, Feature, SocialGraph
 from graphsocial.types import modality
 

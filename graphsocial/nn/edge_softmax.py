@@ -11,9 +11,9 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import leaky_relu
 
 from graphsocial.errors import InputError
+from graphsocial.graph.adjacency import Relation
 from graphsocial.nn.aggregation import weighted_sum
 from graphsocial.nn.kernels import kernel_of
-from graphsocial.nn.relation import Relation
 
 
 def attend(

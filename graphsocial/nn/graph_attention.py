@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from graphsocial.errors import InputError
+from graphsocial.graph.adjacency import CanonicalEtype, Relation, check_edges, check_graph, first_rows
 from graphsocial.nn.aggregation import weighted_sum, weighted_sums
 from graphsocial.nn.edge_softmax import attend, joint_softmax
 from graphsocial.nn.products import linear
-from graphsocial.nn.relation import CanonicalEtype, Relation, check_edges, check_graph, first_rows
 
 __all__ = ["GraphAttention", "attend"]
 

@@ -47,7 +47,7 @@ class NodeInputs(nn.Module):
     Args:
         graph: node types, their features and sizes.
         width: H.
-        history: the labels that a node's visible edges carry are an input (see `sampling.label_history`).
+        history: the labels that a node's visible edges carry are an input (see `labels.label_history`).
         ids: node types that get a learned vector per node (transductive).
         dropout: on the sum.
     """

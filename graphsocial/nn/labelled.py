@@ -8,8 +8,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from graphsocial.graph.adjacency import CanonicalEtype, Relation
 from graphsocial.nn.aggregation import edge_weights, weighted_sum
-from graphsocial.nn.relation import CanonicalEtype, Relation
 
 
 class LabelMessages(nn.Module):

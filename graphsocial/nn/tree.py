@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from graphsocial.errors import InputError
+from graphsocial.graph.adjacency import Relation
 from graphsocial.nn.aggregation import aggregate
-from graphsocial.nn.relation import Relation
 
 
 def trees(head: Tensor) -> Relation:

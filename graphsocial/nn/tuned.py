@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, layer_norm
 
 from graphsocial.errors import InputError
-from graphsocial.featurizers.base import Tunable
+from graphsocial.featurizers.base import FineTunable
 from graphsocial.graph import Feature
 
 BUCKETS = 8  # rows of about one length are padded together
@@ -33,7 +33,7 @@ class TunedEncoder(nn.Module):
         dropout: on the vectors; the layers have their own besides.
     """
 
-    def __init__(self, encoder: Tunable, *, context: int = 0, causal: bool = False, dropout: float = 0.0) -> None:
+    def __init__(self, encoder: FineTunable, *, context: int = 0, causal: bool = False, dropout: float = 0.0) -> None:
         super().__init__()
         self.upper = encoder.module()
         self.context, self.causal = context, causal

@@ -7,8 +7,8 @@ from typing import Any
 from graphsocial.errors import DataError
 from graphsocial.reporting import analyses
 from graphsocial.reporting.page import Page, Section, Table, written
-from graphsocial.sql import quote
 from graphsocial.store import GraphStore
+from graphsocial.store.sql import quote
 from graphsocial.types import EdgeType, NodeType
 
 

@@ -15,12 +15,12 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from graphsocial.comparison.outcomes import Array
-from graphsocial.models.base import Insight
+from graphsocial.evaluation.splits import ROLES
+from graphsocial.models.base import ForwardTrace
 from graphsocial.prediction import rebuild
-from graphsocial.preparation import make_loader
 from graphsocial.runs import Run
-from graphsocial.splits import ROLES
 from graphsocial.store import GraphStore
+from graphsocial.training.data import make_loader
 
 SAMPLE = 1200  # examples that are looked at, or sequences of them
 COMPONENTS = 30  # that t-SNE starts from
@@ -29,7 +29,7 @@ NEIGHBOURS = 10
 
 @dataclass(frozen=True)
 class Seen:
-    """What was seen of B test examples; see `models.base.Insight`.
+    """What was seen of B test examples; see `models.base.ForwardTrace`.
 
     Attributes:
         ids: per end, (B,) the source's ids.
@@ -64,7 +64,7 @@ def look(store: GraphStore, run: Run) -> Seen:
             examples, max(1, len(examples)), together=together
         ):
             order.append(batch.examples)
-            found.append(network.look(graph, batch))
+            found.append(network.trace(graph, batch))
     shown = torch.cat(order)
     named = zip(("entity_id", "other_id"), graph.example_ids(shown.numpy()), strict=False)
     return Seen(
@@ -91,7 +91,7 @@ def _joined(parts: Sequence[Tensor | None]) -> Array | None:
     return np.concatenate(known) if len(known) == len(parts) else None
 
 
-def _places(found: Sequence[Insight], nodes: Sequence[Tensor]) -> dict[str, tuple[NDArray[np.int64], Array]]:
+def _places(found: Sequence[ForwardTrace], nodes: Sequence[Tensor]) -> dict[str, tuple[NDArray[np.int64], Array]]:
     """Name → distances and weights, of the batches one after the other."""
     told: dict[str, list[tuple[NDArray[np.int64], Array]]] = {}
     for insight, own in zip(found, nodes, strict=True):

@@ -13,7 +13,7 @@ from graphsocial.comparison.outcomes import Array
 from graphsocial.reporting import charts
 from graphsocial.reporting.page import Chart, Section
 from graphsocial.reporting.subject import LEAST_ROWS, Subject, frame_of, is_order
-from graphsocial.sql import quote
+from graphsocial.store.sql import quote
 from graphsocial.types import EdgeType
 
 BANDS = {"0": 0, "1–2": 1, "3–9": 3, "10–29": 10, "30–99": 30, "100+": 100}

@@ -15,8 +15,8 @@ from graphsocial.comparison.configurations import Panel
 from graphsocial.comparison.outcomes import Array, Examples, Outcomes
 from graphsocial.errors import DataError
 from graphsocial.runs import Run
-from graphsocial.sql import quote
 from graphsocial.store import GraphStore
+from graphsocial.store.sql import quote
 from graphsocial.types import EdgeType
 
 JSON = ("config", "feature_sets", "versions", "notes")

@@ -8,16 +8,16 @@ from pathlib import Path
 
 from graphsocial import runs
 from graphsocial.errors import InputError, MissingFileError
-from graphsocial.metrics import LOWER_IS_BETTER
+from graphsocial.evaluation.metrics import LOWER_IS_BETTER
 from graphsocial.reporting import analyses, card, data, explained, groups, inner, network, results
 from graphsocial.reporting.embeddings import look
 from graphsocial.reporting.page import Page, Section, package, words, written
 from graphsocial.reporting.subject import Subject, subjects
 from graphsocial.runs import Run
 from graphsocial.store import GraphStore
+from graphsocial.types import Progress
 
 LESS = "; less is better"
-Progress = Callable[[str, int, int], None]
 SECTIONS: tuple[Callable[[Subject], Section | None], ...] = (
     results.scores,
     results.classes,

@@ -11,13 +11,13 @@ import polars as pl
 
 from graphsocial import plugins
 from graphsocial.errors import GraphSocialError, InputError, StoreError
-from graphsocial.fitting import Epoch
 from graphsocial.reproduction._plan import Training as Training
 from graphsocial.reproduction._plan import trainings as trainings
 from graphsocial.reproduction.base import Data, Paper, Row, Table
 from graphsocial.runs import Run
 from graphsocial.store import GraphStore
 from graphsocial.training import carry_out
+from graphsocial.training.loop import Epoch
 
 
 @dataclass(frozen=True)

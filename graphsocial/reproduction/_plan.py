@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from graphsocial.errors import InputError, UnknownNameError
-from graphsocial.experiment import Asked, Experiment, design
+from graphsocial.evaluation.splits import SplitPolicy
 from graphsocial.reproduction.base import Paper, Row, Table
-from graphsocial.splits import SplitPolicy
 from graphsocial.store import GraphStore
+from graphsocial.training.config import RunConfig, TrainOptions, design
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Training:
 
     table: Table
     row: Row
-    experiment: Experiment
+    experiment: RunConfig
 
     def __str__(self) -> str:
         return f"Table {self.table.number}, {self.row.name}, {self.experiment.turn}"
@@ -54,7 +54,7 @@ def trainings(
                 continue
             own = {name: value for name, value in given.items() if _takes(store, paper, row, name, value, dataset)}
             used |= own.keys()
-            asked: Asked = {
+            asked: TrainOptions = {
                 "model": row.model,
                 "dataset": dataset,
                 "split": split or paper.split,

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import yaml
 
-from graphsocial.affect import comment_affect, norms_table
 from graphsocial.errors import InputError, MissingFileError, UnknownNameError
 from graphsocial.schemas import text
+from graphsocial.sources._affect import comment_affect, norms_table
 from graphsocial.sources.base import (
     Plan,
     RawTable,

@@ -22,7 +22,7 @@ from graphsocial.sources.base import (
     require_folder,
     stored_columns,
 )
-from graphsocial.sql import literal, quote
+from graphsocial.store.sql import literal, quote
 from graphsocial.types import EdgeType, NodeType
 
 TIME = "said_at"

@@ -25,7 +25,7 @@ class Iesn:
 
     Attributes:
         labels: `given` takes emotions, sentiment, valence, arousal and dominance from the label table; `comments`
-            derives all five from the words of the comment instead (see `graphsocial.affect`).
+            derives all five from the words of the comment instead (see `graphsocial.sources._affect`).
         norms: for `labels=comments`, the CSV file of word norms by Warriner et al. (2013).
         map: a YAML file; per table `file` (name or pattern), `columns` (ours: theirs), `encoding`, `delimiter`.
     """

@@ -20,7 +20,7 @@ from graphsocial.sources._mapping import (
     read_mapping,
 )
 from graphsocial.sources.base import Plan, RawColumn, RawTable, Rows
-from graphsocial.sql import quote
+from graphsocial.store.sql import quote
 from graphsocial.types import Column, EdgeType, NodeType
 
 T = TypeVar("T", NodeType, EdgeType)

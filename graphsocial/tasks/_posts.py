@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from graphsocial.errors import DataError, InputError
-from graphsocial.sql import literal, quote
 from graphsocial.store import GraphStore
+from graphsocial.store.sql import literal, quote
 from graphsocial.types import Column, GraphSchema, NodeType, Role
 
 SPANS = ("7 days", "30 days", "1000 days")
@@ -42,7 +42,7 @@ def counted_node(schema: GraphSchema, node: str | None, column: str) -> NodeType
 
 
 @dataclass(frozen=True)
-class Known:
+class ContextPart:
     """Something that is known of posts: SQL of `idx` and these columns, over a relation of posts.
 
     Attributes:
@@ -62,7 +62,7 @@ class Known:
         return self.sql.replace("$posts", posts)
 
 
-def emotions(store: GraphStore, node: NodeType, dataset: str) -> Known:
+def emotions(store: GraphStore, node: NodeType, dataset: str) -> ContextPart:
     """`text_emotion` and `image_emotion`, as far as they are known: the columns of these names where the data has them,
     else what the featurizers `sentiment` (the mean grade over the text columns) and `faces` (the greatest intensity)
     made of its columns, where they were run.
@@ -92,12 +92,12 @@ def emotions(store: GraphStore, node: NodeType, dataset: str) -> Known:
             chosen.append(f"of_{name}.{name}")
             notes.append(f"The {name.replace('_', ' ')} is what the encoder '{encoder}' said.")
         found.append(Column(name, "number", "reference"))
-    return Known(
+    return ContextPart(
         "emotion", tuple(found), f"select {', '.join(chosen)} from $posts as n {' '.join(joins)}", " ".join(notes)
     )
 
 
-def content(node: NodeType) -> Known:
+def content(node: NodeType) -> ContextPart:
     """What a text looks like from outside (length, words, marks), and the hour and weekday of the post's time."""
     chosen: dict[Column, str] = {}
     for column in node.columns:
@@ -119,29 +119,29 @@ def content(node: NodeType) -> Known:
         chosen[Column("hour", "category")] = f"hour({quote(node.time)})::varchar"
         chosen[Column("weekday", "category")] = f"isodow({quote(node.time)})::varchar"
     fields = "".join(f", {sql} as {quote(column.name)}" for column, sql in chosen.items())
-    return Known("form", tuple(chosen), f"select idx{fields} from $posts")
+    return ContextPart("form", tuple(chosen), f"select idx{fields} from $posts")
 
 
-def liked(node: NodeType, likes: str, *, known: bool) -> Known:
+def liked(node: NodeType, likes: str, *, known: bool) -> ContextPart:
     """`likes`: a reference that models may ask for where likes are `known`, else an answer like the shares.
 
     Raises:
         InputError: likes are to be known, and the node type has no such column.
     """
     if not known and likes not in {column.name for column in node.columns}:
-        return Known()
+        return ContextPart()
     if likes not in {column.name for column in node.columns}:
         names = [column.name for column in node.columns]
         raise InputError(f"'{node}' has no column '{likes}' to tell likability by; it has {names}. --set likes=COLUMN.")
     role: Role = "reference" if known else "label"
-    return Known(
+    return ContextPart(
         "likes", (Column("likes", "number", role),), f"select idx, {quote(likes)}::double as likes from $posts"
     )
 
 
 def history(
     store: GraphStore, node: NodeType, dataset: str, *, label: str, hours: int, as_of: datetime | None = None
-) -> list[Known]:
+) -> list[ContextPart]:
     """What each post's page, author or other neighbour had published before, and how it was shared: as of `hours`
     before the post, by when the shares of those posts are taken to be known.
 
@@ -188,13 +188,13 @@ def history(
             f"avg({quote(name)}) as {quote(name)}" for name in chosen
         )  # over several neighbours of a post
         sql = f"select idx, {means} from (select idx, {fields} from ({posts}) window {named}) group by idx"
-        found.append(Known(prefix, tuple(Column(name, "number") for name in chosen), sql))
+        found.append(ContextPart(prefix, tuple(Column(name, "number") for name in chosen), sql))
     return found
 
 
 def alike(
     store: GraphStore, node: NodeType, dataset: str, *, label: str, hours: int, as_of: datetime | None = None
-) -> list[Known]:
+) -> list[ContextPart]:
     """How the earlier posts that a post is joined with (`graphsocial link`, or replies, quotes) were shared, as of
     `hours` before it.
 
@@ -241,7 +241,7 @@ def alike(
         sql = (
             f"with pairs as ({pairs}) select idx, {fields} from (select pairs.*{flags} from pairs{joins}) group by idx"
         )
-        found.append(Known(edge.relation, tuple(Column(name, "number") for name in named), sql))
+        found.append(ContextPart(edge.relation, tuple(Column(name, "number") for name in named), sql))
     return found
 
 

@@ -55,7 +55,7 @@ class Labels:
             numbers, NaN where there is none.
         targets: what is asked, with classes filled in.
         times: (P,) datetime64[us] in UTC, NaT where unknown; None where the data has no times.
-        known: (P,) when each answer had become known, where that is later than `times`.
+        label_time: (P,) when each answer had become known, where that is later than `times`.
         context: what is known of each example beside the graph, if anything is.
     """
 
@@ -64,7 +64,7 @@ class Labels:
     answers: Mapping[str, NDArray[np.int64] | NDArray[np.float64]]
     targets: tuple[Target, ...]
     times: NDArray[np.datetime64] | None = None
-    known: NDArray[np.datetime64] | None = None
+    label_time: NDArray[np.datetime64] | None = None
     context: Context | None = None
 
     def __len__(self) -> int:

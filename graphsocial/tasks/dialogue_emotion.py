@@ -11,8 +11,8 @@ import numpy as np
 
 from graphsocial.errors import DataError, InputError, UnknownNameError
 from graphsocial.schemas import text
-from graphsocial.sql import quote
 from graphsocial.store import GraphStore
+from graphsocial.store.sql import quote
 from graphsocial.tasks.base import Labels, Level
 from graphsocial.types import GraphSchema, NodeType, Target
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from graphsocial.errors import DataError, InputError
 from graphsocial.schemas import text
-from graphsocial.sql import quote
 from graphsocial.store import GraphStore
-from graphsocial.tasks._posts import Known, alike, content, counted_node, emotions, history, liked
+from graphsocial.store.sql import quote
+from graphsocial.tasks._posts import ContextPart, alike, content, counted_node, emotions, history, liked
 from graphsocial.tasks.base import Context, Labels, Level
 from graphsocial.types import GraphSchema, NodeType, Target
 
@@ -103,7 +103,9 @@ class Popularity:
         if not len(known) or known.min() == known.max():
             told = f"all {len(known):,} with '{self.shares}' have equally many" if len(known) else "none has shares"
             raise DataError(f"There is nothing to learn from '{dataset}': of {len(shares):,} '{node}' nodes, {told}.")
-        times = {name: rows[name].cast("timestamp[us]").to_numpy() if node.time else None for name in ("time", "known")}
+        times = {
+            name: rows[name].cast("timestamp[us]").to_numpy() if node.time else None for name in ("time", "label_time")
+        }
         return Labels(
             src=rows["idx"].to_numpy(),
             dst=None,
@@ -113,7 +115,7 @@ class Popularity:
                 Target("shares", "regression", transform="log1p"),
             ),
             times=times["time"],
-            known=times["known"],
+            label_time=times["label_time"],
             context=self._context(store, node, dataset, as_of),
         )
 
@@ -126,7 +128,7 @@ class Popularity:
         return joined(store, f"({store.visible(node, dataset=dataset, as_of=as_of)})", parts)
 
 
-def joined(store: GraphStore, posts: str, parts: list[Known]) -> Context:
+def joined(store: GraphStore, posts: str, parts: list[ContextPart]) -> Context:
     """The columns of all parts beside each other, one row for each of `posts` by ascending `idx`."""
     columns = tuple(column for part in parts for column in part.columns)
     frame = store.sql(f"select idx from {posts} order by idx").pl()

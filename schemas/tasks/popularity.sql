@@ -3,7 +3,7 @@
 select
     idx,
     $time as time,
-    $time + interval $hours hours as known,
+    $time + interval $hours hours as label_time,
     $shares::double as shares
 from ($posts)
 order by idx

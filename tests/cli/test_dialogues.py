@@ -10,7 +10,7 @@ from test_cli import Call, call  # noqa: F401 - fixtures
 
 import graphsocial as gs
 from graphsocial.cli.training import encodings
-from graphsocial.experiment import design
+from graphsocial.training.config import design
 
 TINY = ("--set", "hidden=8", "--set", "width=8", "--set", "batch_size=20", "--epochs", "2", "--split", "column:split")
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from graphsocial import doctor
 from graphsocial.cli.main import main
+from graphsocial.diagnostics import doctor
 
 
 def test_all_is_well_here(capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,7 +37,7 @@ def test_what_is_broken_is_named_and_the_rest_still_checked(
 
 
 def test_a_check_fails_when_its_work_goes_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("graphsocial.checkpoints.read_tensors", lambda path: ({}, {}))
+    monkeypatch.setattr("graphsocial.training.checkpoints.read_tensors", lambda path: ({}, {}))
     monkeypatch.setattr(doctor, "CHECKS", {"safetensors": doctor.checkpoint})
     (check,) = doctor.examine()
     assert not check.ok and "KeyError" in check.detail

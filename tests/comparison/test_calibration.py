@@ -14,7 +14,7 @@ from graphsocial.comparison.calibration import (
     tables,
 )
 from graphsocial.comparison.outcomes import ClassOutcomes
-from graphsocial.metrics import multiclass
+from graphsocial.evaluation.metrics import multiclass
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import graphsocial as gs
 from graphsocial import runs
 from graphsocial.comparison.outcomes import ClassOutcomes, ValueOutcomes, one_target, read
 from graphsocial.errors import DataError, InputError, UnknownNameError
-from graphsocial.metrics import multiclass, regression
+from graphsocial.evaluation.metrics import multiclass, regression
 
 
 def random_classes(rows: int = 200, classes: int = 4, seed: int = 0) -> ClassOutcomes:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from graphsocial.featurizers.base import Encoded, Featurizer, Learner
+from graphsocial.featurizers.base import Encoded, Featurizer, FittedFeaturizer
 from graphsocial.plugins import resolve
 
 DETECTOR = "fasterrcnn_mobilenet_v3_large_320_fpn"
@@ -32,7 +32,7 @@ class Case:
     """
 
     items: Callable[[Path], list[Any]]
-    make: Callable[[type[Any], Path], Featurizer | Learner] = lambda cls, folder: cls()
+    make: Callable[[type[Any], Path], Featurizer | FittedFeaturizer] = lambda cls, folder: cls()
     corrupt: Callable[[Path], Path] | None = None
     reason: str = ""
     tolerance: float = 1e-5
@@ -105,7 +105,7 @@ def portraits(folder: Path) -> list[Any]:
 
 def tiny_encoder(folder: Path, architecture: str = "Bert", layers: int = 2) -> str:
     """A transformer of random weights over four words, 16 numbers a token, saved as transformers saves one."""
-    from graphsocial._torchvision import ensure_torchvision
+    from graphsocial._compat.torchvision import ensure_torchvision
 
     ensure_torchvision()
     import torch
@@ -127,7 +127,7 @@ def tiny_encoder(folder: Path, architecture: str = "Bert", layers: int = 2) -> s
 
 def tiny_decoder(folder: Path, architecture: str = "Llama", layers: int = 3) -> str:
     """A language model of random weights over bytes, 16 numbers a token, saved as transformers saves one."""
-    from graphsocial._torchvision import ensure_torchvision
+    from graphsocial._compat.torchvision import ensure_torchvision
     from graphsocial.featurizers._hub import quiet
 
     ensure_torchvision()
@@ -155,7 +155,7 @@ def tiny_decoder(folder: Path, architecture: str = "Llama", layers: int = 3) -> 
 
 def tiny_clip(folder: Path) -> str:
     """A CLIP model of random weights, saved as transformers saves one: 16-d, 32 px, its alphabet for a vocabulary."""
-    from graphsocial._torchvision import ensure_torchvision
+    from graphsocial._compat.torchvision import ensure_torchvision
     from graphsocial.featurizers._hub import quiet
 
     ensure_torchvision()
@@ -234,7 +234,7 @@ def broken_clip(folder: Path) -> Path:
 
 def tiny_captioner(folder: Path) -> str:
     """A GIT model, saved as transformers saves one, that writes "a dog runs" of anything: each word calls the next."""
-    from graphsocial._torchvision import ensure_torchvision
+    from graphsocial._compat.torchvision import ensure_torchvision
 
     ensure_torchvision()
     import torch
@@ -268,7 +268,7 @@ def tiny_captioner(folder: Path) -> str:
 
 def tiny_detector(folder: Path) -> str:
     """The smallest Faster R-CNN, of random weights, for 4 classes."""
-    from graphsocial._torchvision import ensure_torchvision
+    from graphsocial._compat.torchvision import ensure_torchvision
 
     ensure_torchvision()
     import torch
@@ -326,16 +326,16 @@ CASES: dict[str, Case] = {
 """By the registered name; what stands after a comma tells further cases of one featurizer apart."""
 
 
-def build(name: str, folder: Path) -> tuple[Featurizer | Learner, list[Any]]:
+def build(name: str, folder: Path) -> tuple[Featurizer | FittedFeaturizer, list[Any]]:
     """The featurizer of a case, not yet fitted if it learns, and its items."""
     case = CASES[name]
     cls = resolve("featurizer", name.partition(",")[0])
     return case.make(cls, folder), case.items(folder)
 
 
-def ready(featurizer: Featurizer | Learner, items: list[Any]) -> Featurizer:
+def ready(featurizer: Featurizer | FittedFeaturizer, items: list[Any]) -> Featurizer:
     """What encodes: the featurizer itself, or what it becomes by learning from all items but the last one."""
-    return featurizer.fitted(featurizer.fit(items[:-1])) if isinstance(featurizer, Learner) else featurizer
+    return featurizer.fitted(featurizer.fit(items[:-1])) if isinstance(featurizer, FittedFeaturizer) else featurizer
 
 
 def save(encoded: Encoded, fingerprint: str, path: Path) -> None:

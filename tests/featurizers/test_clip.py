@@ -15,7 +15,7 @@ from contract import images as pictures
 from contract import texts, tiny_clip
 from PIL import Image
 
-from graphsocial._torchvision import ensure_torchvision
+from graphsocial._compat.torchvision import ensure_torchvision
 from graphsocial.errors import FeatureError, MissingFileError
 from graphsocial.featurizers._hub import quiet
 from graphsocial.featurizers.clip import Clip

@@ -17,9 +17,9 @@ from contract import CASES
 
 import graphsocial as gs
 from graphsocial.errors import FeatureError, InputError
-from graphsocial.feature_sets import read_sequences
-from graphsocial.featurization import FeatureReport, featurize
-from graphsocial.featurizers.base import Encoded, Learner, Modality, Requires, set_id
+from graphsocial.features import FeatureReport, featurize
+from graphsocial.features.vectors import read_sequences
+from graphsocial.featurizers.base import Encoded, FittedFeaturizer, Modality, Requires, set_id
 from graphsocial.plugins import configure, names, resolve
 from graphsocial.types import FILES, Column, EdgeType, GraphSchema, NodeType
 
@@ -285,4 +285,4 @@ def fill(store: gs.GraphStore, featurizer: Any, items: list[Any]) -> None:
 
 def run(store: gs.GraphStore, featurizer: Any) -> list[FeatureReport]:
     what = "thing" if "table" in featurizer.modalities else "thing.content"
-    return featurize(store, what, featurizer, split="s" if isinstance(featurizer, Learner) else None)
+    return featurize(store, what, featurizer, split="s" if isinstance(featurizer, FittedFeaturizer) else None)

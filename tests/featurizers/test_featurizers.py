@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from graphsocial._torchvision import ensure_torchvision
+from graphsocial._compat.hashing import packaged_file
+from graphsocial._compat.torchvision import ensure_torchvision
 from graphsocial.errors import FeatureError, InputError, MissingFileError, UnknownNameError
 from graphsocial.featurizers._classifiers import LITE
 from graphsocial.featurizers._images import read_images
@@ -23,7 +24,6 @@ from graphsocial.featurizers.base import Encoded, Requires, check_device, digest
 from graphsocial.featurizers.hash_text import HashText
 from graphsocial.featurizers.sentence import Sentence
 from graphsocial.featurizers.vision import Vision
-from graphsocial.files import packaged_file
 
 TEXTS = ["What a lovely sunset!", "", "我非常喜欢这部电影 🎉", "a \ud800 lone surrogate", "long " * 60]
 PAIRS = ["I love this movie.", "This film is wonderful.", "The stock market crashed."]
@@ -560,7 +560,7 @@ class TestVision:
 class TestTorchvision:
     def test_it_can_be_imported_and_still_says_what_is_missing(self):
         script = """
-from graphsocial._torchvision import ensure_torchvision
+from graphsocial._compat.torchvision import ensure_torchvision
 ensure_torchvision()
 ensure_torchvision()
 import torch, torchvision
@@ -581,9 +581,9 @@ library = torch.library.Library("torchvision", "DEF")
 def load_library(path):  # what loading a good extension does
     library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 torch.ops.load_library = load_library
-from graphsocial import _torchvision
-_torchvision.ensure_torchvision()
-assert _torchvision._declared == []
+from graphsocial._compat import torchvision
+torchvision.ensure_torchvision()
+assert torchvision._declared == []
 """
         subprocess.run([sys.executable, "-c", script], check=True)
 

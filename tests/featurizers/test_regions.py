@@ -16,7 +16,7 @@ from contract import DETECTOR as MODEL
 from contract import broken_image, tiny_detector
 from contract import images as pictures
 
-from graphsocial._torchvision import ensure_torchvision, operators_load
+from graphsocial._compat.torchvision import ensure_torchvision, operators_load
 from graphsocial.errors import FeatureError, InputError, MissingFileError, UnknownNameError
 from graphsocial.featurizers.base import Requires
 from graphsocial.featurizers.regions import Regions

@@ -12,10 +12,10 @@ import torch
 
 import graphsocial as gs
 from graphsocial.analysis import analyze
-from graphsocial.embedding import embed
 from graphsocial.errors import InputError
 from graphsocial.featurizers.sentence import Sentence
 from graphsocial.prediction import rebuild
+from graphsocial.prediction.embedding import embed
 from graphsocial.training import load_weights
 
 SMALL = {"hidden": 8, "width": 8, "heads": 2, "first_heads": 2, "second_heads": 2, "batch_size": 40, "epochs": 6}

@@ -8,7 +8,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from graphsocial.errors import FeatureError, InputError
-from graphsocial.featurizers.base import Tunable
+from graphsocial.featurizers.base import FineTunable
 from graphsocial.featurizers.sentence import Sentence
 
 TEXTS = ["good day", "bad", "good good night day bad"]
@@ -21,7 +21,7 @@ def test_states_and_upper_layers_make_the_encoders_vectors(tmp_path, architectur
 
     folder = contract.tiny_encoder(tmp_path / "model", architecture)
     whole, tuned = Sentence(folder, normalize=False), Sentence(folder, tune=tune)
-    assert tuned.sequences and tuned.dimension == 16 and isinstance(tuned, Tunable)
+    assert tuned.sequences and tuned.dimension == 16 and isinstance(tuned, FineTunable)
     assert len({whole.fingerprint(), tuned.fingerprint(), Sentence(folder, tune=3 - tune).fingerprint()}) == 3
     states = tuned.encode(TEXTS).sequences
     upper = tuned.module().eval()

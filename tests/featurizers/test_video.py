@@ -9,7 +9,7 @@ import pytest
 from contract import write_clip
 from PIL import Image
 
-from graphsocial._torchvision import ensure_torchvision
+from graphsocial._compat.torchvision import ensure_torchvision
 from graphsocial.errors import FeatureError, InputError, UnknownNameError
 from graphsocial.featurizers.base import Requires
 from graphsocial.featurizers.video import Video, _sample

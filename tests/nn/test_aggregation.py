@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from graphsocial.errors import InputError
+from graphsocial.graph.adjacency import Relation
 from graphsocial.nn.aggregation import GraphConv, SageConv, aggregate
-from graphsocial.nn.relation import Relation
 
 CONNECTS = ("user", "connects", "user")
 VIEWS = ("user", "views", "image")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphsocial.feature_tensors import Feature
+from graphsocial.graph.features import Feature
 from graphsocial.nn.convolution import FusedConvolutions
 
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn.functional import leaky_relu
 
 from graphsocial.errors import InputError
+from graphsocial.graph.adjacency import Relation
 from graphsocial.nn.graph_attention import GraphAttention, attend
-from graphsocial.nn.relation import Relation
 
 NUM = {"user": 9, "image": 7}
 CONNECTS = ("user", "connects", "user")

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from graphsocial.errors import InputError
+from graphsocial.graph.adjacency import Relation
 from graphsocial.nn.aggregation import take_rows, weighted_sum, weighted_sums
 from graphsocial.nn.edge_softmax import joint_softmax
 from graphsocial.nn.graph_attention import GraphAttention
 from graphsocial.nn.kernels import NAMES, kernel_of
-from graphsocial.nn.relation import Relation
 
 USERS, IMAGES, H = 300, 200, 12
 CONNECTS = ("user", "connects", "user")

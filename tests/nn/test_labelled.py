@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from graphsocial.graph.adjacency import Relation
 from graphsocial.nn.labelled import LabelMessages
-from graphsocial.nn.relation import Relation
 
 VIEWS, BACK = ("user", "views", "image"), ("image", "rev_views", "user")
 USERS, IMAGES, CLASSES, EDGES = 6, 5, 3, 40

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from graphsocial.errors import InputError
-from graphsocial.feature_tensors import Feature
 from graphsocial.featurizers._upper_layers import UpperLayers
-from graphsocial.fitting import Fitting, parameter_groups
+from graphsocial.graph.features import Feature
 from graphsocial.models.base import Network
 from graphsocial.nn.tuned import TunedEncoder, tuned_encoders
+from graphsocial.training.loop import TrainingConfig, parameter_groups
 
 LENGTHS = [4, 1, 6, 2, 6, 3, 2, 5, 1, 4]
 
@@ -90,7 +90,7 @@ def test_neighbours_are_seen_as_far_as_they_may(feature, causal):
 def test_layers_learn_slower_the_lower_they_are(feature):
     network = Network()
     network.encoder, network.head = TunedEncoder(feature.tuned), nn.Linear(6, 2)
-    settings = Fitting(learning_rate=0.01, encoder_rate=1e-4, layer_decay=0.5)
+    settings = TrainingConfig(learning_rate=0.01, encoder_rate=1e-4, layer_decay=0.5)
     own, top, below = parameter_groups(network, settings)
     assert (own["lr"], top["lr"], below["lr"]) == (0.01, 1e-4, 5e-5)
     (encoder,) = tuned_encoders(network)
@@ -101,10 +101,10 @@ def test_layers_learn_slower_the_lower_they_are(feature):
 
 
 def test_rates_rise_first_and_fall_along_a_cosine():
-    settings = Fitting(warm_up=0.2)
+    settings = TrainingConfig(warm_up=0.2)
     assert [settings.share(done) for done in (0.0, 0.1, 0.2, 1.0)] == pytest.approx([0, 0.5, 1, 0])
     assert settings.share(0.6) == pytest.approx(0.5)
-    assert Fitting().share(0.0) == 1
+    assert TrainingConfig().share(0.0) == 1
     for wrong in ({"warm_up": 1.0}, {"layer_decay": 0.0}, {"encoder_rate": 0.0}):
         with pytest.raises(InputError, match="warm_up a share"):
-            Fitting(**wrong)
+            TrainingConfig(**wrong)

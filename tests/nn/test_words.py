@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from graphsocial.errors import DataError, InputError
-from graphsocial.feature_tensors import Feature
+from graphsocial.graph.features import Feature
 from graphsocial.nn.words import WordEncoder
 
 LENGTHS = [4, 1, 0, 6, 2]

@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 import graphsocial as gs
-from graphsocial.experiment import design
 from graphsocial.reproduction import reproduce
 from graphsocial.reproduction.eijl import FORM, GIVEN, PAPER
 from graphsocial.synthesis import SyntheticNotes, synthesize
+from graphsocial.training.config import design
 
 PRINTED = [234, 233, 223, 226, 222, 219, 199, 187]
 SETTINGS = Path(__file__).resolve().parents[2] / "examples" / "settings" / "eijl_paper.yaml"

@@ -28,7 +28,7 @@ from types import ModuleType
 from torch import Tensor
 
 from graphsocial.errors import InputError
-from graphsocial.nn.relation import Relation
+from graphsocial.graph.adjacency import Relation
 
 MODULES = {"fused": "fused", "csr": "csr", "dgl": "stock"}  # stock.py: a module called dgl could not import DGL
 NAMES = ("auto", *MODULES)

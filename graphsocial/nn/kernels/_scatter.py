@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import leaky_relu
 
-from graphsocial.nn.relation import Relation
+from graphsocial.graph.adjacency import Relation
 
 ByNode = Callable[[Relation, Tensor], Tensor]
 

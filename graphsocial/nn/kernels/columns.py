@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphsocial.nn.kernels._threads import compiled, run
+from graphsocial._compat.numba_threads import compiled, run
 
 BLOCK = 2048  # rows
 

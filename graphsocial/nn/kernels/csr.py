@@ -8,8 +8,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from graphsocial.graph.adjacency import Relation
 from graphsocial.nn.kernels import _scatter
-from graphsocial.nn.relation import Relation
 
 with warnings.catch_warnings():  # torch says once a process that CSR is in beta: let it say so here, unheard
     warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta", category=UserWarning)

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphsocial.nn.kernels._memory import keep_freed
-from graphsocial.nn.kernels._threads import compiled, run
+from graphsocial._compat.memory import keep_freed
+from graphsocial._compat.numba_threads import compiled, run
+from graphsocial.graph.adjacency import Relation
 from graphsocial.nn.kernels._vectors import AHEAD, BLOCK, add_block, add_block_back, prefetch
-from graphsocial.nn.relation import Relation
 
 keep_freed()
 

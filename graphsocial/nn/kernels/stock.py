@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from graphsocial._compat.dgl import import_dgl
+from graphsocial.graph.adjacency import Relation
 from graphsocial.nn.kernels import _scatter
-from graphsocial.nn.relation import Relation
-
-os.environ.setdefault("DGLBACKEND", "pytorch")  # or DGL asks, and writes into the home folder
-import dgl
-import dgl.ops
 
 if TYPE_CHECKING:
     from dgl import DGLGraph
 
+dgl = import_dgl()
 _KEY = "_graphsocial_dgl"
 
 

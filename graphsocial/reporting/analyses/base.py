@@ -11,8 +11,8 @@ from typing import Any
 import polars as pl
 
 from graphsocial.reporting.page import Prose
-from graphsocial.sql import quote
 from graphsocial.store import GraphStore
+from graphsocial.store.sql import quote
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from graphsocial.metrics import LOWER_IS_BETTER
+from graphsocial.evaluation.metrics import LOWER_IS_BETTER
 from graphsocial.reporting.analyses import charts
 from graphsocial.reporting.analyses.base import Study
 from graphsocial.reporting.page import Chart, Section, Table, words

@@ -1,0 +1,1 @@
+"""What other people's packages need to run here, and what they lack."""

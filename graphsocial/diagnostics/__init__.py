@@ -1,0 +1,1 @@
+"""Whether graphsocial works here, and how fast."""

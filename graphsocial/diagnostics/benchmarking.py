@@ -1,0 +1,209 @@
+"""How long an epoch takes, model by model, on one thread and on all: TMSAM's acceleration (Fig. 10, eq. 14)."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from graphsocial.errors import InputError, UnknownNameError
+from graphsocial.evaluation.splits import SplitPolicy
+from graphsocial.nn.losses import objectives
+from graphsocial.plugins import resolve
+from graphsocial.store import GraphStore
+from graphsocial.training.config import RunConfig, design
+from graphsocial.training.data import make_loader, prepare
+from graphsocial.training.loop import begin, one_epoch
+from graphsocial.types import Progress
+
+BENCHMARKS = ("acceleration",)
+PUBLISHED = {"msa": 0.73, "absa": 0.94, "lstm": 1.17, "tmsam": 1.61}
+"""TMSAM's Fig. 10: model → S."""
+
+
+@dataclass(frozen=True)
+class Acceleration:
+    """What threads do for the training epochs of one model.
+
+    Attributes:
+        model: its name.
+        examples: trained on in an epoch.
+        parameters: of the network.
+        threads: all that were used.
+        serial_seconds, parallel_seconds: of an epoch on one thread and on all, the median.
+        ratio: S of eq. 14, the first of these over the second; above 1, threads pay.
+        examples_per_second: on all threads.
+        published: the paper's S of this model, of a GPU over a CPU.
+    """
+
+    model: str
+    examples: int
+    parameters: int
+    threads: int
+    serial_seconds: float
+    parallel_seconds: float
+    ratio: float
+    examples_per_second: float
+    published: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+
+def benchmark(
+    store: GraphStore,
+    what: str,
+    task: str = "dialogue-emotion",
+    *,
+    models: Sequence[str] = (),
+    dataset: str | None = None,
+    split: str | SplitPolicy | None = None,
+    features: Mapping[str, str | None] | None = None,
+    as_of: datetime | str | None = None,
+    settings: Mapping[str, object] | None = None,
+    rounds: int = 3,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> list[Acceleration]:
+    r"""Time training epochs of several models on the same data; nothing is kept but features and the split.
+
+    .. math:: S = T_{serial} / T_{parallel}
+
+    The paper's S is the time of an epoch on a CPU over that on a GPU; networks of graphsocial run on a CPU, so ours is
+    that of one thread over all. Both are measured in turn, so that a machine that slows down slows both; one epoch of
+    each goes ahead, untimed.
+
+    Args:
+        what: `acceleration`.
+        models: their names; the task's default and its trained baselines by default.
+        rounds: timed epochs of each kind, whose median counts.
+        threads: all; as many as the machine has by default.
+        settings: of those models that have them.
+
+    Raises:
+        UnknownNameError: there is no such benchmark.
+        InputError: fewer than two threads, or no round, or no model that is trained.
+    """
+    if what not in BENCHMARKS:
+        raise UnknownNameError.of("benchmark", what, BENCHMARKS)
+    threads = threads or os.cpu_count() or 1
+    if threads < 2 or rounds < 1:
+        raise InputError(f"{threads} threads and {rounds} rounds cannot be compared; give at least 2 and 1.")
+    kind: Any = resolve("task", task)
+    names = tuple(models) or (kind.default_model, *kind.baselines)
+
+    def designed(model: str, settings: Mapping[str, object] | None = None) -> RunConfig:
+        return design(
+            store,
+            task,
+            model=model,
+            dataset=dataset,
+            split=split,
+            features=features,
+            as_of=as_of,
+            settings=settings,
+        )
+
+    found = []
+    for model, own in _dealt_out({name: designed(name) for name in names}, settings or {}).items():
+        experiment = designed(model, own)
+        epoch, examples, parameters = _epoch(store, experiment, progress)
+        if parameters:
+            found.append(_compare(experiment.model_name, epoch, examples, parameters, rounds, threads, progress))
+        elif models:
+            raise InputError(f"'{model}' is not trained; name models that are.")
+    return found
+
+
+def _dealt_out(experiments: Mapping[str, RunConfig], settings: Mapping[str, object]) -> dict[str, dict[str, object]]:
+    """Model → the settings that it, or its training, has.
+
+    Raises:
+        UnknownNameError: a setting that none of them has.
+    """
+    known = {model: _settings(experiment) for model, experiment in experiments.items()}
+    for name in settings:
+        if not any(name.rpartition(".")[2] in names for names in known.values()):
+            raise UnknownNameError.of("setting", name, set().union(*known.values()))
+    return {
+        model: {name: value for name, value in settings.items() if name.rpartition(".")[2] in names}
+        for model, names in known.items()
+    }
+
+
+def _settings(experiment: RunConfig) -> set[str]:
+    """The names of what can be set."""
+    parts: tuple[Any, ...] = (
+        experiment.task,
+        experiment.model,
+        experiment.fitting,
+        experiment.visibility,
+        experiment.split,
+    )
+    return {entry.name for part in parts for entry in fields(part)}
+
+
+def _epoch(store: GraphStore, experiment: RunConfig, progress: Progress | None) -> tuple[Callable[[], None], int, int]:
+    """One epoch of training, how many examples it has and how many parameters the network."""
+    prepared = prepare(store, experiment, progress=progress)
+    graph, train = prepared.graph, prepared.examples("train")
+    torch.manual_seed(experiment.seed)
+    network = experiment.model.build(graph, train, seed=experiment.seed)
+    state = begin(network, experiment.fitting, len(train))
+    loader, parts = make_loader(experiment, prepared), objectives(graph, train)
+
+    def epoch() -> None:
+        for _ in one_epoch(state, loader, train, parts, experiment.fitting):
+            pass
+
+    return epoch, len(train), sum(part.numel() for part in network.parameters())
+
+
+def _compare(
+    model: str,
+    epoch: Callable[[], None],
+    examples: int,
+    parameters: int,
+    rounds: int,
+    threads: int,
+    progress: Progress | None,
+) -> Acceleration:
+    seconds: dict[int, list[float]] = {1: [], threads: []}
+    for turn in range(rounds + 1):
+        for count, taken in seconds.items():
+            if progress:
+                progress(f"timing {model}", turn, rounds + 1)
+            with _threads(count):
+                started = perf_counter()
+                epoch()
+                taken.append(perf_counter() - started)
+    serial, parallel = (statistics.median(taken[1:]) for taken in seconds.values())
+    return Acceleration(
+        model,
+        examples,
+        parameters,
+        threads,
+        serial,
+        parallel,
+        serial / parallel,
+        examples / parallel,
+        PUBLISHED.get(model),
+    )
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,1 @@
+"""How examples are split, and how answers are scored."""

@@ -1,0 +1,108 @@
+"""How good predictions are: thin calls of scikit-learn and torchmetrics."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import pearsonr, spearmanr
+from sklearn.metrics import accuracy_score, log_loss, precision_recall_fscore_support, r2_score
+
+from graphsocial._compat.torchvision import ensure_torchvision
+
+CALIBRATION_BINS = 15
+
+
+def multiclass(
+    preds: NDArray[np.float64], target: NDArray[np.int64], chosen: NDArray[np.int64] | None = None
+) -> dict[str, float]:
+    """The scores of class probabilities, and of the classes that were named.
+
+    Weighted scores weight each class by its support, macro scores do not and are taken over the classes that occur in
+    `target` or are predicted; a class that is never predicted has precision 0. The log loss is in nats and
+    clips probabilities at 1e-7; the calibration error of the top class is the expected
+    one in 15 bins (Naeini et al. 2015).
+
+    Args:
+        preds: (N, K) probabilities, rows sum to 1.
+        target: (N,) classes.
+        chosen: (N,) the classes that were named; by default the likeliest ones.
+
+    Raises:
+        ValueError: there are no rows.
+
+    >>> import numpy as np
+    >>> multiclass(np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]), np.array([0, 1, 1]))["accuracy"]
+    0.6666666666666666
+    """
+    if not len(target):
+        raise ValueError("No rows to score.")
+    chosen = preds.argmax(axis=1) if chosen is None else chosen
+    precision, recall, f1, _ = precision_recall_fscore_support(target, chosen, average="weighted", zero_division=0)
+    _, _, macro, _ = precision_recall_fscore_support(target, chosen, average="macro", zero_division=0)
+    clipped = np.clip(preds, 1e-7, 1)
+    ensure_torchvision()  # torchmetrics imports it
+    from torchmetrics.functional.classification import multiclass_calibration_error
+
+    calibration = multiclass_calibration_error(
+        torch.from_numpy(np.ascontiguousarray(preds)), torch.from_numpy(target), preds.shape[1], CALIBRATION_BINS
+    )
+    return {
+        "weighted_f1": float(f1),
+        "macro_f1": float(macro),
+        "accuracy": float(accuracy_score(target, chosen)),
+        "weighted_precision": float(precision),
+        "weighted_recall": float(recall),
+        "log_loss": float(
+            log_loss(target, clipped / clipped.sum(axis=1, keepdims=True), labels=np.arange(preds.shape[1]))
+        ),
+        "calibration_error": float(calibration),
+    }
+
+
+def regression(
+    preds: NDArray[np.float64],
+    target: NDArray[np.float64],
+    bounds: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
+) -> dict[str, float]:
+    """The scores of predicted numbers, in their own unit.
+
+    RMSLE, the root mean squared error of log(1 + x), is left out where a number is negative; correlations are NaN
+    where one side does not vary, and so is R² where the target does not.
+
+    Args:
+        preds, target: (N,).
+        bounds: (N,) lower and (N,) upper ends of prediction intervals; `coverage` is the share of targets inside.
+
+    Raises:
+        ValueError: there are no rows.
+
+    >>> import numpy as np
+    >>> regression(np.array([1.0, 2.0, 4.0]), np.array([1.0, 3.0, 3.0]))["mae"]
+    0.6666666666666666
+    """
+    if not len(target):
+        raise ValueError("No rows to score.")
+    error = preds - target
+    varies = bool(np.ptp(preds) > 0 and np.ptp(target) > 0)
+    found = {
+        "mae": float(np.abs(error).mean()),
+        "median_ae": float(np.median(np.abs(error))),
+        "rmse": float(np.sqrt(np.square(error).mean())),
+        "r2": float(r2_score(target, preds)) if np.ptp(target) > 0 else float("nan"),
+        "pearson": float(pearsonr(preds, target).statistic) if varies else float("nan"),
+        "spearman": float(spearmanr(preds, target).statistic) if varies else float("nan"),
+    }
+    if preds.min() >= 0 and target.min() >= 0:
+        found["rmsle"] = float(np.sqrt(np.square(np.log1p(preds) - np.log1p(target)).mean()))
+    if bounds is not None:
+        found["coverage"] = float(((bounds[0] <= target) & (target <= bounds[1])).mean())
+    return found
+
+
+LOWER_IS_BETTER = frozenset({"log_loss", "calibration_error", "mae", "median_ae", "rmse", "rmsle"})
+METRICS = (
+    *("weighted_f1", "macro_f1", "accuracy", "weighted_precision", "weighted_recall", "r2", "pearson", "spearman"),
+    *sorted(LOWER_IS_BETTER),
+)
+"""What can choose an epoch."""

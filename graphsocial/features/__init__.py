@@ -1,0 +1,318 @@
+"""From columns to vectors: each distinct content is encoded once, batch by batch, and never again."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from graphsocial.errors import FeatureError, InputError, UnknownNameError
+from graphsocial.features import vectors
+from graphsocial.features.content_index import gather
+from graphsocial.features.fitting import learn
+from graphsocial.features.vectors import WHOLE_ROW
+from graphsocial.features.vectors import FeatureRef as FeatureRef
+from graphsocial.featurizers.base import ContextualFeaturizer, Featurizer, FittedFeaturizer, set_id
+from graphsocial.plugins import configure, names, resolve
+from graphsocial.store import GraphStore
+from graphsocial.store.sql import quote
+from graphsocial.types import FILES, Column, EdgeType, GraphSchema, NodeType, Progress
+
+DEFAULT_ENCODERS = {"text": "sentence", "image": "vision", "audio": "audio", "video": "video"}
+ENCODABLE = ("text", *FILES)
+"""The kinds of columns that encoders read one by one."""
+
+
+@dataclass(frozen=True)
+class FeatureReport:
+    """What `featurize` did for one column.
+
+    Attributes:
+        use: the column and its feature set.
+        encoder: what made the vectors.
+        rows: rows that have a vector now.
+        encoded: distinct contents that were encoded in this call.
+        reused: distinct contents whose vectors were there already.
+        rejected: rows whose content cannot be encoded; listed in `feature_rejects`.
+        empty: rows without content.
+    """
+
+    use: FeatureRef
+    encoder: str
+    rows: int
+    encoded: int
+    reused: int
+    rejected: int
+    empty: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        counts = ("rows", "encoded", "reused", "rejected", "empty")
+        return {
+            "column": str(self.use),
+            "encoder": self.encoder,
+            "set_id": self.use.set_id,
+            "dimension": self.use.dimension,
+            "sequences": self.use.sequences,
+            **{name: getattr(self, name) for name in counts},
+        }
+
+
+def encoder_for(
+    spec: str | Featurizer | FittedFeaturizer | None, kind: str, settings: Mapping[str, object] | None = None
+) -> Featurizer | FittedFeaturizer:
+    """The encoder that `spec` names, for a column of `kind` (`text`, `image`, `audio`, `video`) or a row (`table`).
+
+    `vision`, `vision:resnet50` (featurizer, model), or a model alone (`resnet50`, `path/to/folder`) for the kind's
+    default featurizer. None means the default. `settings` are the featurizer's fields; they may stand in the name as
+    well: `sentence,pooling=tokens`.
+
+    Raises:
+        InputError: the encoder reads another kind of content, or none was named and the kind has no default.
+        UnknownNameError: no featurizer has that name.
+    """
+    spec, settings = _apart(spec, settings)
+    encoder: Featurizer | FittedFeaturizer | None = _named(spec, settings)
+    if encoder is None:
+        if kind not in DEFAULT_ENCODERS:
+            raise InputError(f"No encoder reads {kind} by default; name one, see 'graphsocial list featurizers'.")
+        encoder = configure(
+            resolve("featurizer", DEFAULT_ENCODERS[kind]), {**settings, **({"model": spec} if spec else {})}
+        )
+    if kind not in encoder.modalities:
+        raise InputError(
+            f"{type(encoder).__name__} encodes {' and '.join(encoder.modalities)}, but the column holds {kind}."
+        )
+    return encoder
+
+
+def _apart(
+    spec: str | Featurizer | FittedFeaturizer | None, settings: Mapping[str, object] | None
+) -> tuple[str | Featurizer | FittedFeaturizer | None, Mapping[str, object]]:
+    """The name, and the settings that stand behind it as well as the others."""
+    if not isinstance(spec, str):
+        return spec, settings or {}
+    name, *given = re.split(r",(?=[a-z_]+=)", spec)
+    return name, {**dict(one.split("=", 1) for one in given), **(settings or {})}
+
+
+def _named(spec: str | Featurizer | FittedFeaturizer | None, settings: Mapping[str, object]) -> Any:
+    """The encoder itself, or the one whose name is in front of the colon; None where `spec` is a model's name.
+
+    Raises:
+        UnknownNameError: it is nearly a featurizer's name.
+    """
+    if not isinstance(spec, str):
+        if spec is not None and settings:
+            raise InputError(f"{type(spec).__name__} is configured already; leave out {', '.join(settings)}.")
+        return spec
+    name, _, model = spec.partition(":")
+    known = names("featurizer")
+    if name.replace("-", "_") in known or name.endswith(".py"):
+        return configure(resolve("featurizer", name), {**settings, **({"model": model} if model else {})})
+    if get_close_matches(name, known, cutoff=0.75) and not Path(spec).expanduser().exists():
+        raise UnknownNameError.of("featurizer", name, known, listing="graphsocial list featurizers")
+    return None
+
+
+def columns_of(schema: GraphSchema, what: str) -> list[tuple[NodeType | EdgeType, Column]]:
+    """The encodable columns that `what` names: a node or edge type (its feature columns), or `type.column`.
+
+    Raises:
+        UnknownNameError: nothing has that name.
+        InputError: the column holds nothing to encode, or the type has no such column.
+    """
+    name, _, column = what.partition(".")
+    entry = _entry(schema, name)
+    encodable = [c for c in entry.columns if c.kind in ENCODABLE]
+    if column:
+        chosen = [c for c in encodable if c.name == column]
+        if not chosen:
+            raise InputError(
+                f"'{name}' has no text, image, audio or video column '{column}'; "
+                f"it has {[c.name for c in encodable] or 'none'}."
+            )
+        return [(entry, c) for c in chosen]
+    chosen = [c for c in encodable if c.role == "feature"]
+    if not chosen:
+        raise InputError(
+            f"'{name}' has no text, image, audio or video column to encode. Name one as '{name}.COLUMN', or encode its "
+            "rows with 'metadata'."
+        )
+    return [(entry, c) for c in chosen]
+
+
+def _entry(schema: GraphSchema, name: str) -> NodeType | EdgeType:
+    return schema.edge(name) if " " in name else schema.node(name)
+
+
+def featurize(
+    store: GraphStore,
+    what: str,
+    encoder: str | Featurizer | FittedFeaturizer | None = None,
+    *,
+    settings: Mapping[str, object] | None = None,
+    dataset: str | None = None,
+    split: str | None = None,
+    progress: Progress | None = None,
+) -> list[FeatureReport]:
+    """Encode a column, all columns of a type that hold content, or (with an encoder of tables) the rows of a type.
+
+    Each batch is committed on its own: a killed call loses at most one batch, and the next one goes on from there.
+
+    Args:
+        what: `image`, `group.description`, `user views image.comment`, …
+        encoder, settings: see `encoder_for`; the kind's default by default.
+        split: the id of a split in the store, for encoders that learn: they see its training rows and no others.
+        progress: called with a word, contents done and contents to do.
+
+    Returns:
+        One report per column.
+
+    Raises:
+        FeatureError: the encoder lacks its weights or packages, or no content could be encoded at all.
+        InputError: an encoder that learns has no split, or one that does not has.
+    """
+    dataset = store.dataset(dataset)
+    named = _named(*_apart(encoder, settings))
+    jobs: list[tuple[NodeType | EdgeType, Column | None]]
+    if named is not None and "table" in named.modalities and "." not in what:
+        jobs = [(_entry(store.schema, what), None)]
+    else:
+        jobs = [*columns_of(store.schema, what)]
+    made = [encoder_for(encoder, column.kind if column else "table", settings) for _, column in jobs]
+    return [
+        _featurize(store, entry, column, each, dataset, split, progress)
+        for (entry, column), each in zip(jobs, made, strict=True)
+    ]
+
+
+def _featurize(
+    store: GraphStore,
+    entry: NodeType | EdgeType,
+    column: Column | None,
+    encoder: Featurizer | FittedFeaturizer,
+    dataset: str,
+    split: str | None,
+    progress: Progress | None,
+) -> FeatureReport:
+    name = describe(encoder)
+    encoder.requires.check(name)
+    if isinstance(encoder, FittedFeaturizer):
+        if split is None:
+            raise InputError(
+                f"'{name}' learns from the training rows of a split: name one of those that this lists: "
+                "select split_id, task, policy from splits"
+            )
+        gather(store, entry, column, dataset, progress)
+        key, state, ready = learn(store, entry, encoder, dataset, split)
+    else:
+        if split is not None:
+            raise InputError(f"'{name}' learns nothing from the data, so it takes no split.")
+        gather(store, entry, column, dataset, progress, after=ordered(encoder))
+        key, state, ready = set_id(encoder), None, encoder
+    use = FeatureRef.made_by(ready, key, entry, column.name if column else WHOLE_ROW)
+    with store.transaction():
+        vectors.make_table(store, use)
+        settings = {f.name: str(getattr(encoder, f.name)) for f in fields(encoder)}  # type: ignore[arg-type]
+        store.connection.execute(
+            "insert into feature_sets (set_id, encoder, settings, dimension, sequences, split_id, state) "
+            "values (?, ?, ?, ?, ?, ?, ?) on conflict do nothing",
+            [key, name, json.dumps(settings), use.dimension, use.sequences, split, state],
+        )
+    encoded = _encode_missing(store, use, column.kind if column else "table", ready, progress)
+    return _point(store, use, name, dataset, encoded)
+
+
+def describe(encoder: Featurizer | FittedFeaturizer) -> str:
+    """`vision:resnet50`, or the class alone where it has no model."""
+    model = getattr(encoder, "model", None)
+    name = "".join("_" + c.lower() if c.isupper() else c for c in type(encoder).__name__).lstrip("_")
+    return f"{name}:{model}" if model else name
+
+
+def ordered(encoder: Featurizer) -> ContextualFeaturizer | None:
+    """The encoder itself where it reads a text after those before it."""
+    return encoder if isinstance(encoder, ContextualFeaturizer) and encoder.order else None
+
+
+def missing(
+    store: GraphStore, use: FeatureRef, kind: str, *, after: ContextualFeaturizer | None = None
+) -> list[tuple[Any, ...]]:
+    """What has no vector yet, as (content, item, first idx).
+
+    Long texts come first and texts of one length together, so that a batch holds little padding and memory runs out
+    at once or never; lists of texts that begin alike come together, so that they can be read at once.
+    """
+    order = "length(any_value(item)) desc, content" if kind == "text" else "first_idx"
+    if after is not None:
+        order = "any_value(item) desc"
+    return store.sql(
+        "select content, any_value(item) as item, min(idx) as first_idx from contents where content not in "
+        f"(select content from {use.table} where set_id = ? union select content from unreadable_contents "
+        f"where set_id = ?) group by content order by {order}",
+        [use.set_id, use.set_id],
+    ).fetchall()
+
+
+def _encode_missing(
+    store: GraphStore, use: FeatureRef, kind: str, encoder: Featurizer, progress: Progress | None
+) -> int:
+    """Encode and commit batch by batch what has not been encoded yet; returns how many contents that were."""
+    waiting = missing(store, use, kind, after=ordered(encoder))
+    encoded = 0
+    for start in range(0, len(waiting), encoder.batch_size):
+        if progress:
+            progress(f"encoding {use}", start, len(waiting))
+        batch = waiting[start : start + encoder.batch_size]
+        answer = encoder.encode([Path(item) if kind in FILES else item for _, item, _ in batch])
+        if len(answer) != len(batch) or answer.vectors.shape[1:] != (use.dimension,):
+            raise FeatureError(
+                f"{type(encoder).__name__} said it makes {use.dimension} numbers an item, "
+                f"but gave {answer.vectors.shape} for {len(batch)}."
+            )
+        if (answer.offsets is not None) != use.sequences:
+            raise FeatureError(f"{type(encoder).__name__} said sequences={use.sequences}, but gave the other.")
+        vectors.write(store, use, [content for content, *_ in batch], answer)
+        encoded += len(batch) - len(answer.rejects)
+    if progress and waiting:
+        progress(f"encoding {use}", len(waiting), len(waiting))
+    return encoded
+
+
+def _point(store: GraphStore, use: FeatureRef, encoder: str, dataset: str, encoded: int) -> FeatureReport:
+    """Point the rows at their vectors, list what was rejected, and count."""
+    key = [use.set_id, dataset, use.entry.table, use.column]
+    where = "set_id = ? and dataset = ? and table_name = ? and column_name = ?"
+    ids = f"select idx, {'id' if isinstance(use.entry, NodeType) else 'null'} as id from {quote(use.entry.table)}"
+    with store.transaction():
+        for name in ("feature_rows", "feature_rejects"):
+            store.connection.execute(f"delete from {name} where {where}", key)
+        store.connection.execute(
+            "insert into feature_rows select ?, ?, ?, ?, idx, content from contents where content in "
+            f"(select content from {use.table} where set_id = ?) order by idx",
+            [*key, use.set_id],
+        )
+        store.connection.execute(
+            "insert into feature_rejects "
+            "(set_id, dataset, table_name, column_name, idx, entity_id, content, reason) "
+            "select ?, ?, ?, ?, idx, id, content, reason from (select idx, '' as content, reason from lost union all "
+            "select idx, content, reason from contents join unreadable_contents using (content) where set_id = ?) "
+            f"join ({ids}) using (idx) order by idx",
+            [*key, use.set_id],
+        )
+    rows, contents = store.first(f"select count(*), count(distinct content) from feature_rows where {where}", key) or (
+        0,
+        0,
+    )
+    rejected, reason = store.first(
+        f"select count(*), arg_min(reason, idx) from feature_rejects where {where}", key
+    ) or (0, "")
+    if rejected and not rows:
+        raise FeatureError(f"None of the {rejected:,} contents of '{use}' can be read; the first: {reason}")
+    empty = len(store.span(use.entry, dataset)) - rows - rejected
+    return FeatureReport(use, encoder, rows, encoded, contents - encoded, rejected, empty)

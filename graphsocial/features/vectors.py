@@ -1,0 +1,151 @@
+"""Feature sets in the store: vectors keyed by what made them and by content, written in batches, read as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from graphsocial.errors import InputError
+from graphsocial.featurizers.base import Encoded, Featurizer, FineTunable, Sequences
+from graphsocial.store import GraphStore
+from graphsocial.types import EdgeType, NodeType
+
+BATCH = 1024  # rows fetched at a time
+WHOLE_ROW = "*"
+"""What stands for a column's name where the whole row was encoded."""
+
+
+@dataclass(frozen=True)
+class FeatureRef:
+    """A column, and the feature set that holds its vectors, or its sequences of vectors.
+
+    Attributes:
+        tuned: the encoder whose last layers are left to the network that reads the sequences.
+    """
+
+    entry: NodeType | EdgeType
+    column: str
+    set_id: str
+    dimension: int
+    sequences: bool = False
+    tuned: FineTunable | None = None
+
+    def __str__(self) -> str:
+        return f"{self.entry}.{self.column}"
+
+    @classmethod
+    def made_by(cls, encoder: Featurizer, set_id: str, entry: NodeType | EdgeType, column: str) -> FeatureRef:
+        """What this encoder makes of a column."""
+        tuned = encoder if isinstance(encoder, FineTunable) and encoder.tune else None
+        return cls(entry, column, set_id, encoder.dimension, encoder.sequences, tuned)
+
+    @property
+    def table(self) -> str:
+        """Where the vectors lie: `vectors_384` or `sequences_384`."""
+        return f"{'sequences' if self.sequences else 'vectors'}_{self.dimension}"
+
+    @property
+    def value(self) -> str:
+        """The column of `table` that holds them."""
+        return "vectors" if self.sequences else "vector"
+
+
+def make_table(store: GraphStore, use: FeatureRef) -> None:
+    """Create `use.table` if it is not there."""
+    array = f"float[{use.dimension}]" + "[]" * use.sequences
+    store.connection.execute(
+        f"create table if not exists {use.table} "
+        f"(set_id varchar not null, content varchar not null, {use.value} {array} not null)"
+    )
+
+
+def of_rows(store: GraphStore, node: NodeType, dataset: str, encoder: str) -> FeatureRef:
+    """The newest vectors in the store that an encoder made of a type's whole rows.
+
+    Args:
+        encoder: as `feature_sets` names it, or the start of it: `metadata`, `tmsam:tmsam-1a2b`.
+
+    Raises:
+        InputError: there are none, or those of several encoders begin so.
+    """
+    found = store.sql(
+        "select encoder, set_id, dimension, sequences from feature_sets where set_id in "
+        "(select set_id from feature_rows where dataset = ? and table_name = ? and column_name = ?) "
+        "order by created_at desc",
+        [dataset, node.table, WHOLE_ROW],
+    ).fetchall()
+    meant = [row for row in found if row[0] == encoder] or [row for row in found if row[0].startswith(encoder)]
+    if len({row[0] for row in meant}) != 1:
+        known = ", ".join(sorted({row[0] for row in meant or found})) or "none"
+        raise InputError(
+            f"The store has no vectors that '{encoder}' alone made of the rows of '{node}'; there: {known}. "
+            f"Make them first: graphsocial featurize {node} --encoder {encoder}"
+        )
+    _, set_id, dimension, sequences = meant[0]
+    return FeatureRef(node, WHOLE_ROW, set_id, dimension, sequences)
+
+
+def write(store: GraphStore, use: FeatureRef, contents: Sequence[str], encoded: Encoded) -> None:
+    """Add one batch: the vectors of what could be encoded (and captions), the reasons for the rest; one transaction."""
+    good = np.array([place for place in range(len(contents)) if place not in encoded.rejects], dtype=np.int64)
+    chosen = encoded.sequences.take(good)
+    values = pa.FixedSizeListArray.from_arrays(pa.array(chosen.values.reshape(-1), pa.float32()), use.dimension)
+    if use.sequences:
+        values = pa.LargeListArray.from_arrays(pa.array(chosen.offsets, pa.int64()), values)
+    keys = pa.array([contents[place] for place in good], pa.string())
+    refused = pa.array([contents[place] for place in encoded.rejects], pa.string())
+    tables = {
+        use.table: (keys, values),
+        "unreadable_contents": (refused, pa.array(list(encoded.rejects.values()), pa.string())),
+    }
+    if encoded.captions is not None:
+        tables["captions"] = (keys, pa.array([encoded.captions[place] for place in good], pa.string()))
+    with store.transaction():
+        for name, columns in tables.items():
+            if len(columns[0]):
+                store.connection.register("new", pa.table(columns, names=["content", "value"]))
+                store.connection.execute(f"insert into {name} select ?, * from new", [use.set_id])
+                store.connection.unregister("new")
+
+
+def read_sequences(
+    store: GraphStore, use: FeatureRef, dataset: str, idx: NDArray[np.int64]
+) -> tuple[Sequences, NDArray[np.int64]]:
+    """What was encoded of these rows; `sequences.padded(index[rows])` gives (n, T, D) and its mask (n, T).
+
+    A vector is read as a sequence of length 1, so that a model that attends over positions takes either.
+
+    Args:
+        idx: (N,) the store's numbers of rows.
+
+    Returns:
+        M sequences, one for each distinct content, in the order of these; and (N,) int64, which of
+        them is each row's, -1 where it has none.
+    """
+    whose = "set_id = ? and dataset = ? and table_name = ? and column_name = ?"
+    key = [use.set_id, dataset, use.entry.table, use.column]
+    there = f"from {use.table} where set_id = ? and content in (select content from feature_rows where {whose})"
+    length = f"len({use.value})" if use.sequences else "1"
+    held = store.sql(f"select content, {length} as length {there} order by content", [use.set_id, *key]).pl()
+    contents, lengths = held["content"].to_numpy(), held["length"].to_numpy().astype(np.int64)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    values = np.empty((offsets[-1], use.dimension), np.float32)
+    # batch by batch, to their places: sorted by DuckDB or fetched as one table they would be in memory several times
+    found = store.sql(f"select content, {use.value} as value {there}", [use.set_id, *key]).to_arrow_reader(BATCH)
+    for batch in found:
+        place = np.searchsorted(contents, batch["content"].to_numpy(zero_copy_only=False))
+        steps = np.arange(lengths[place].sum()) - np.repeat(lengths[place].cumsum() - lengths[place], lengths[place])
+        vectors = batch["value"].flatten() if use.sequences else batch["value"]
+        rows = np.repeat(offsets[place], lengths[place]) + steps
+        values[rows] = vectors.flatten().to_numpy().reshape(-1, use.dimension)
+    rows = store.sql(
+        f"select idx, dense_rank() over (order by content) - 1 as place from feature_rows where {whose} order by idx",
+        key,
+    ).to_arrow_table()
+    known, place = np.append(rows["idx"].to_numpy(), -1), np.append(rows["place"].to_numpy(), -1)
+    at = np.searchsorted(known[:-1], idx)  # the last place is that of rows that are not there
+    return Sequences(values, offsets), np.where(known[at] == idx, place[at], -1)

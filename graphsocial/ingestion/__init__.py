@@ -1,0 +1,236 @@
+"""Brings a source's files into a store: read, check, write, in one transaction, rejects kept with their reason."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import blake2b
+from os.path import isfile, join
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import duckdb
+
+from graphsocial.errors import StoreError
+from graphsocial.ingestion.readers import open_file
+from graphsocial.ingestion.rejects import Rejects
+from graphsocial.ingestion.staging import Staged, stage, staged_name
+from graphsocial.plugins import configure, resolve
+from graphsocial.sources.base import Plan, Rows, Source
+from graphsocial.store import GraphStore
+from graphsocial.store.sql import quote
+from graphsocial.types import NodeType, Progress
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """What an ingest did, to be read by people and, through `to_dict()`, by programs.
+
+    Attributes:
+        dataset: the dataset's name in the store.
+        changed: False when the same files with the same settings were in the store already; nothing was written then.
+        read: raw table → rows in its files; empty when nothing changed.
+        rows: node or edge type → rows in the store.
+        left_out: node or edge type → rows that were not meant, by a `where` or because another row has the same id.
+        rejects: raw table → reason → rejected rows; the table `rejects` has each with file, line and text.
+        ignored: raw table → columns of its files that the source does not use.
+        missing_images: rows that name an image file which is not there.
+        seconds: wall time.
+    """
+
+    dataset: str
+    changed: bool
+    read: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
+    rejects: dict[str, dict[str, int]] = field(default_factory=dict)
+    ignored: dict[str, list[str]] = field(default_factory=dict)
+    missing_images: int = 0
+    seconds: float = 0.0
+
+    @property
+    def rejected(self) -> int:
+        """All rejected rows."""
+        return sum(count for reasons in self.rejects.values() for count in reasons.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain dicts, lists and numbers."""
+        return {**asdict(self), "rejected": self.rejected}
+
+
+def ingest(
+    store: GraphStore,
+    source: str | Source,
+    path: Path | str,
+    *,
+    dataset: str | None = None,
+    settings: Mapping[str, object] | None = None,
+    map: Path | str | None = None,
+    reject_limit: float = 0.5,
+    progress: Progress | None = None,
+) -> IngestReport:
+    """Bring the files under `path` into the store as one dataset; a dataset of that name is replaced.
+
+    All or nothing: an error, or the end of the process, leaves the store as it was. The same files with the same
+    settings a second time change nothing.
+
+    Args:
+        store: an open store.
+        source: a source's name, such as `iesn`, or one that is already configured.
+        path: the folder (or file) that the source reads.
+        dataset: its name in the store; the folder's name by default.
+        settings: the source's fields, by name.
+        map: a YAML file with other file and column names, for sources that take one.
+        reject_limit: more than this share of one file's rows rejected is an error.
+        progress: called with (what, steps done, steps in all).
+
+    Raises:
+        InputError: the files cannot be used; says which one, why and what to try.
+        UnknownNameError: there is no such source.
+        StoreError: the store is read-only.
+    """
+    started = perf_counter()
+    if store.read_only:
+        raise StoreError(f"'{store.path}' is open for reading only.")
+    given = {**(settings or {}), **({"map": map} if map is not None else {})}
+    configured = _configured(source, given)
+    name = type(configured).__module__.rpartition(".")[2]
+    plan = configured.plan(Path(path), dataset=dataset)
+    described = json.dumps(asdict(configured), default=str, sort_keys=True)  # type: ignore[call-overload]
+    digest = _hash(name, described, plan)
+    known = store.sql("select files_hash from datasets where name = ?", [plan.dataset]).fetchall()
+    if known == [(digest,)]:
+        return _report(store, plan, changed=False, seconds=perf_counter() - started)
+    left_out: Counter[str] = Counter()
+    with _staged(store, plan, progress or _silent) as staged, store.transaction():
+        rejects = Rejects(store.connection, staged, limit=reject_limit)
+        rejects.check()
+        store.remove(plan.dataset)
+        store.connection.execute(
+            "insert into datasets (name, source, settings, root, files_hash) values (?, ?, ?, ?, ?)",
+            [plan.dataset, name, described, str(plan.root), digest],
+        )
+        store.declare(plan.schema)
+        for number, rows in enumerate(_nodes_first(plan)):
+            (progress or _silent)(f"write {rows.into}", number, len(plan.rows))
+            written = store.write(rows.into, _select(store, plan, staged, rows), dataset=plan.dataset, strict=False)
+            refused = rejects.take_refused(rows.table) if written.rejected else 0
+            left_out[str(rows.into)] += staged[rows.table].good - written.rows - refused
+        rejects.check()
+        rejects.write(plan.dataset, plan.root)
+    return replace(
+        _report(store, plan, changed=True),
+        read={table: entry.read for table, entry in staged.items()},
+        left_out={entry: count for entry, count in left_out.items() if count},
+        ignored={table: list(entry.ignored) for table, entry in staged.items() if entry.ignored},
+        seconds=perf_counter() - started,
+    )
+
+
+def _configured(source: str | Source, given: Mapping[str, object]) -> Source:
+    if isinstance(source, str):
+        found: Source = configure(resolve("source", source), given)
+        return found
+    return configure(type(source), {**vars(source), **given})
+
+
+def _silent(what: str, done: int, of: int) -> None:
+    pass
+
+
+def _nodes_first(plan: Plan) -> list[Rows]:
+    return sorted(plan.rows, key=lambda rows: not isinstance(rows.into, NodeType))
+
+
+def _hash(source: str, settings: str, plan: Plan) -> str:
+    """A hash of the files' bytes and of all that decides what becomes of them."""
+    digest = blake2b(digest_size=16)
+    digest.update(f"{source}\0{settings}\0{plan.dataset}\0{plan.rows}\0{plan.derived}\0".encode())
+    for table in plan.tables:
+        digest.update(f"{replace(table, files=())}\0".encode())
+        for file in table.files:
+            digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
+            with file.open("rb") as raw:
+                while block := raw.read(1 << 22):
+                    digest.update(block)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _staged(store: GraphStore, plan: Plan, progress: Progress) -> Iterator[dict[str, Staged]]:
+    """The raw tables as temporary tables, which are gone afterwards."""
+    staged: dict[str, Staged] = {}
+    try:
+        with tempfile.TemporaryDirectory(prefix="graphsocial-") as folder:
+            scratch = Path(folder)
+            opened = {
+                table.name: tuple(open_file(store.connection, table, file, scratch=scratch) for file in table.files)
+                for table in plan.tables
+            }
+            for number, table in enumerate(plan.tables):
+                progress(f"read {table.name}", number, len(plan.tables))
+                if table.columns:
+                    staged[table.name] = stage(store.connection, table, opened, scratch=scratch)
+        yield staged
+    finally:
+        with suppress(duckdb.Error):  # inside a caller's transaction that has failed, they are gone already
+            for table in plan.tables:
+                store.connection.execute(f"drop table if exists {quote(staged_name(table))}")
+
+
+def _select(store: GraphStore, plan: Plan, staged: Mapping[str, Staged], rows: Rows) -> str:
+    """The SQL select of one type's rows for `GraphStore.write`; `row` is the row's number in the raw table."""
+    tables = {name: entry.relation for name, entry in staged.items()}
+    ctes = ", ".join(f"{quote(name)} as not materialized ({sql})" for name, sql in (*tables.items(), *plan.derived))
+    fields = "".join(f", {sql} as {quote(name)}" for name, sql in {**rows.keys, **rows.columns}.items())
+    table = quote(rows.table)
+    select = f"with {ctes} select {table}.__row as row{fields} from {table} {rows.joins}"
+    if rows.where:
+        select += f" where {rows.where}"
+    if not rows.distinct:
+        return select
+    keys = ", ".join(f"trim({quote(key)}::varchar) as {quote(key)}" for key in rows.keys)
+    first = "".join(f", arg_min({quote(name)}, row) as {quote(name)}" for name in rows.columns)
+    some = " and ".join(f"nullif(trim({quote(key)}::varchar), '') is not null" for key in rows.keys)
+    distinct = f"select min(row) as row, {keys}{first} from ({select}) where {some} group by all"
+    span = store.span(rows.into, plan.dataset)
+    if not span or not isinstance(rows.into, NodeType):
+        return distinct
+    known = f"select id from {quote(rows.into.table)} where idx >= {span.first} and idx < {span.last}"
+    return f"select * from ({distinct}) where id not in ({known})"
+
+
+def _report(store: GraphStore, plan: Plan, *, changed: bool, seconds: float = 0.0) -> IngestReport:
+    """What the store holds of the dataset now."""
+    rejects: dict[str, dict[str, int]] = {}
+    for table, reason, count in store.sql(
+        "select table_name, split_part(reason, ': ', 1) as why, count(*) as rows from rejects where dataset = ? "
+        "group by all order by table_name, rows desc, why",
+        [plan.dataset],
+    ).fetchall():
+        rejects.setdefault(table, {})[reason] = count
+    return IngestReport(
+        dataset=plan.dataset,
+        changed=changed,
+        rows={str(entry): len(store.span(entry, plan.dataset)) for entry in plan.schema.types},
+        rejects=rejects,
+        missing_images=sum(_missing_images(store, plan, entry) for entry in plan.schema.nodes),
+        seconds=seconds,
+    )
+
+
+def _missing_images(store: GraphStore, plan: Plan, entry: NodeType) -> int:
+    """How many rows of a node type name an image file that does not exist."""
+    missing = 0
+    for column in entry.columns:
+        if column.kind == "image":
+            named = f"select {quote(column.name)}, count(*) from ({store.visible(entry, dataset=plan.dataset)}) "
+            files = store.sql(f"{named} where {quote(column.name)} is not null group by all").fetchall()
+            # pathlib takes ten times as long, which counts for a hundred thousand images
+            missing += sum(rows for file, rows in files if not isfile(join(plan.root, file)))  # noqa: PTH113, PTH118
+    return missing

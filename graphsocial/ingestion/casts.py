@@ -1,0 +1,107 @@
+"""Turns what a column may hold into SQL: the typed value of a raw one, and the reason when it cannot be used."""
+
+from __future__ import annotations
+
+from graphsocial.sources.base import RawColumn
+from graphsocial.store.sql import literal
+
+SHOWN = 60  # characters of a bad value in the reason
+LARGEST_FLOAT = "3.4e38"  # vectors are float32
+
+
+def raw_text(column: RawColumn, raw: str, duckdb_type: str) -> str:
+    """SQL for a raw value as trimmed text, null when empty; of a vector that is a list already, only its length.
+
+    A list of categories in which every entry is null, such as `[kind]` of a row without one, is empty.
+    """
+    if duckdb_type.endswith("]"):
+        if column.kind == "vector":
+            return f"case when len({raw}) > 0 then len({raw}) || ' entries' end"
+        return f"case when list_count({raw}) > 0 then ({raw})::varchar end"
+    text = f"nullif(trim({raw}), '')" if duckdb_type == "VARCHAR" else f"nullif(trim(({raw})::varchar), '')"
+    return f"nullif({text}, '[]')" if column.kind in ("categories", "vector") else text
+
+
+def value(column: RawColumn, text: str, raw: str, duckdb_type: str) -> str:
+    """SQL for the typed value; null when the text is not one."""
+    is_list = duckdb_type.endswith("]")
+    if column.kind == "categories":
+        tidy = "lower(trim(entry))" if column.values else "trim(entry)"
+        entries = f"case when {text} is not null then try_cast({raw} as varchar[]) end" if is_list else _split(text)
+        return f"list_transform({entries}, lambda entry: {tidy})"
+    if column.kind == "vector":
+        entries = (
+            f"case when starts_with({text}, '[') then string_split(trim({text}, '[] '), ',') "
+            f"else string_split({text}, '|') end"
+        )
+        return f"try_cast({raw if is_list else entries} as float[])"
+    if column.kind == "category" and column.values:
+        return f"lower({text})"
+    if column.kind == "number":
+        return f"try_cast({text} as double)"
+    if column.kind == "integer":
+        return f"case when regexp_full_match({text}, '[+-]?[0-9]+([.]0*)?') then try_cast({text} as bigint) end"
+    if column.kind == "boolean":
+        return (
+            f"case when list_contains(['true', 't', 'yes', 'y', '1'], lower({text})) then true "
+            f"when list_contains(['false', 'f', 'no', 'n', '0'], lower({text})) then false end"
+        )
+    if column.kind == "timestamp":
+        if duckdb_type.startswith(("TIMESTAMP", "DATE")):
+            return f"try_cast({raw} as timestamptz)"
+        return f"case when regexp_matches({text}, '^[0-9]') then try_cast({text} as timestamptz) end"
+    return text
+
+
+def _split(text: str) -> str:
+    listed = f"""coalesce(try(from_json({text}, '["VARCHAR"]')), try_cast({text} as varchar[]))"""
+    return f"case when starts_with({text}, '[') then {listed} else string_split({text}, '|') end"
+
+
+def reasons(column: RawColumn, text: str, value: str) -> list[tuple[str, str]]:
+    """Pairs of SQL: when the value cannot be used, and what to say then."""
+    name = column.source_name
+    told: list[tuple[str, str]] = []
+
+    def reject(when: str, words: str, *, show: bool = True) -> None:
+        shown = f" || ': ' || left({text}, {SHOWN})" if show else ""
+        told.append((when, literal(f"{name} {words}") + shown))
+
+    if column.required:
+        reject(f"{text} is null", "is missing", show=False)
+    nothing = f"{text} is not null and {value} is null"
+    if column.kind == "number":
+        reject(nothing, "is not a number")
+        reject(f"not isfinite({value})", "is not finite")
+    elif column.kind == "integer":
+        reject(nothing, "is not a whole number")
+    elif column.kind == "boolean":
+        reject(nothing, "is not true or false")
+    elif column.kind == "timestamp":
+        years = "timestamptz '0001-01-01' and timestamptz '9999-12-31 23:59:59.999999'"
+        reject(f"{nothing} or {value} not between {years}", "is not an ISO 8601 time")
+    elif column.kind == "categories":
+        full = f"len(list_filter({value}, lambda entry: entry <> ''))"
+        reject(f"{nothing} or {full} <> len({value})", "is a malformed list")
+        if column.values:
+            allowed = f"len(list_filter({value}, lambda entry: entry in ({_list(column.values)})))"  # 5 × list_has_all
+            reject(f"{allowed} <> len({value})", f"is not among {', '.join(column.values)}")
+    elif column.kind == "vector":
+        finite = f"len(list_filter({value}, lambda entry: abs(entry) < {LARGEST_FLOAT}))"
+        open_ended = f"starts_with({text}, '[') <> ends_with({text}, ']')"
+        reject(f"{nothing} or {open_ended} or {finite} <> len({value})", "is a malformed list of numbers")
+    elif column.kind == "category" and column.values:
+        reject(f"not list_contains([{_list(column.values)}], {value})", f"is not one of {', '.join(column.values)}")
+    if column.kind in ("number", "integer"):
+        if column.minimum is not None and column.maximum is not None:
+            bounds = f"is not between {column.minimum:g} and {column.maximum:g}"
+            reject(f"{value} not between {column.minimum!r} and {column.maximum!r}", bounds)
+        elif column.minimum is not None:
+            reject(f"{value} < {column.minimum!r}", f"is less than {column.minimum:g}")
+        elif column.maximum is not None:
+            reject(f"{value} > {column.maximum!r}", f"is more than {column.maximum:g}")
+    return told
+
+
+def _list(values: tuple[str, ...]) -> str:
+    return ", ".join(literal(value.lower()) for value in values)

@@ -1,0 +1,74 @@
+"""What a node's neighbours say of it: a few layers of message passing beside a network that reads sequences."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from graphsocial.features.sequences import Chains
+from graphsocial.graph import Canonical, SocialGraph
+from graphsocial.graph.adjacency import first_rows
+from graphsocial.graph.batching import Batch
+from graphsocial.nn.aggregation import SageConv, take_rows
+from graphsocial.nn.inputs import NodeInputs
+from graphsocial.nn.normalisation import BatchNormRelu
+
+
+class GraphContext(nn.Module):
+    """Node inputs → layers of GraphSAGE over all relations, each with weights of its own → the batch's nodes.
+
+    As DialogueGCN does (Ghosal et al. 2019), who speaks and what follows what are relations; here replies are too.
+
+    Args:
+        graph: what it will run on.
+        width: H of the layers.
+        layers: how many; the batches have as many.
+        past: only these relations; all of the graph's by default. See `forward_in_time`.
+        dropout: on the node inputs.
+    """
+
+    def __init__(
+        self, graph: SocialGraph, width: int, layers: int, *, past: tuple[Canonical, ...] | None, dropout: float
+    ) -> None:
+        super().__init__()
+        self.entity = str(graph.entity)
+        self.kinds = tuple(graph.edges) if past is None else past
+        types = tuple(graph.num_nodes)
+        self.inputs = NodeInputs(graph, width, dropout=dropout)
+        self.convolutions = nn.ModuleList(
+            [SageConv(types, self.kinds, width, width, share="relation") for _ in range(layers)]
+        )
+        self.norms = nn.ModuleList(
+            [nn.ModuleDict({name: BatchNormRelu(width) for name in types}) for _ in range(layers)]
+        )
+
+    def forward(self, graph: SocialGraph, batch: Batch) -> Tensor:
+        """The nodes that the batch asks about: (B, H)."""
+        x: dict[str, Tensor] = self.inputs(graph, batch.rows)
+        for layer, convolution, norms in zip(batch.layers, self.convolutions, self.norms, strict=True):
+            if layer.take is not None:
+                x = {name: take_rows(part, layer.take[name]) for name, part in x.items()}
+            mask = {kind: layer.mask[kind] for kind in self.kinds}
+            out = convolution(
+                x,
+                {kind: layer.relations[kind] for kind in self.kinds},
+                edge_mask={kind: part for kind, part in mask.items() if part is not None},
+                num_dst=layer.num_dst,
+            )
+            x = {name: norms[name](part, first_rows(x[name], len(part))) for name, part in out.items()}  # type: ignore[index]  # a ModuleDict
+        return take_rows(x[self.entity], batch.ends[0])
+
+
+def forward_in_time(graph: SocialGraph, chains: Chains) -> tuple[Canonical, ...]:
+    """The relations between the nodes that are asked about along which messages run to later places alone.
+
+    Args:
+        chains: the sequences of those nodes.
+    """
+    found = []
+    for kind, edges in graph.edges.items():
+        if kind[0] == kind[2] == graph.entity and len(edges):
+            same = chains.chain[edges.src] == chains.chain[edges.dst]
+            if bool(torch.all(same & (chains.place[edges.src] < chains.place[edges.dst]))):
+                found.append(kind)
+    return tuple(found)

@@ -1,0 +1,161 @@
+"""What a run would say of a node if its text, image or another column were different."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import numpy as np
+import polars as pl
+import torch
+
+from graphsocial import runs
+from graphsocial.errors import DataError, InputError, UnknownNameError
+from graphsocial.features import ENCODABLE, encoder_for, featurize
+from graphsocial.prediction import rebuild
+from graphsocial.runs import Predictions, Run
+from graphsocial.store import GraphStore
+from graphsocial.store.sql import quote
+from graphsocial.training import answer
+from graphsocial.training.data import make_loader
+from graphsocial.types import Column, NodeType
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """What a run says of one node as it is, and as it might be.
+
+    Attributes:
+        run: the run's id.
+        entity_id: the node's.
+        changes: column → the other value.
+        answers: one row a target: `target`, and as it is and as it might be `value` or `label`, with `confidence` or
+            the bounds of the interval.
+    """
+
+    run: str
+    entity_id: str
+    changes: dict[str, str]
+    answers: pl.DataFrame
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {**self.__dict__, "answers": self.answers.to_dicts()}
+
+
+def what_if(store: GraphStore, run: Run | str, entity_id: str, changes: Mapping[str, object]) -> Alternative:
+    """Score a node again with other values of its columns; nothing stays in the store.
+
+    The columns are changed in a transaction that is undone: texts and images are encoded, the context is computed and
+    the graph is read as they always are.
+
+    Args:
+        run: of a task about nodes; a run, its id, the start of it, or `latest`.
+        entity_id: the node's id.
+        changes: column → value; a text, the path of an image, a category, a number, or None for nothing.
+
+    Raises:
+        InputError: the run is about pairs, there is no such node, or a value does not fit its column.
+        UnknownNameError: there is no such column.
+        DataError: the changed node has no line among the task's examples any more.
+    """
+    run = runs.load(store, run) if isinstance(run, str) else run
+    restored = rebuild(store, run)
+    node = restored.prepared.entity
+    if not isinstance(node, NodeType):
+        raise InputError(
+            f"The run '{run.id}' is about pairs ('{node}'); what-if changes nodes. Other pairs are answered by "
+            "`predict RUN --ids FILE.csv`."
+        )
+    if not changes:
+        raise InputError("Say what is to be different, such as text='Another caption'.")
+    columns = {column.name: column for column in node.columns}
+    for name in changes:
+        if name not in columns:
+            raise UnknownNameError.of(f"column of '{node}'", name, columns)
+    if not store.first(f"select 1 from {quote(node.table)} where id = ? and dataset = ?", [entity_id, run.dataset]):
+        raise InputError(f"No {node} has the id '{entity_id}' in this data.")
+    before = _answers(store, run, entity_id)
+    with _undone(store):
+        for name, value in changes.items():
+            _change(store, node, columns[name], run.dataset, entity_id, value)
+        after = _answers(store, run, entity_id)
+    told = {name: "" if value is None else str(value) for name, value in changes.items()}
+    rows = [
+        _row(old) | {f"{key}_if": value for key, value in _row(new).items() if key != "target"}
+        for old, new in zip(before.targets, after.targets, strict=True)
+    ]
+    return Alternative(run.id, entity_id, told, pl.DataFrame(rows))
+
+
+class _UndoneError(Exception):
+    """Ends a transaction whose changes are not meant to stay."""
+
+
+@contextmanager
+def _undone(store: GraphStore) -> Iterator[None]:
+    try:
+        with store.transaction():
+            yield
+            raise _UndoneError
+    except _UndoneError:
+        pass  # as it should be
+
+
+def _change(store: GraphStore, node: NodeType, column: Column, dataset: str, entity_id: str, value: object) -> None:
+    """Set one value, and let every encoder that was run on the column read it."""
+    if value is not None:
+        try:
+            ((value,),) = store.sql(f"select cast(? as {column.sql_type})", [value]).fetchall()
+        except (InputError, duckdb.Error) as error:
+            raise InputError(
+                f"'{value}' does not fit the column '{column.name}', which holds a {column.kind}."
+            ) from error
+    store.connection.execute(
+        f"update {quote(node.table)} set {quote(column.name)} = ? where id = ? and dataset = ?",
+        [value, entity_id, dataset],
+    ).fetchall()
+    if column.kind not in ENCODABLE:
+        return
+    made = store.sql(
+        "select distinct s.encoder, s.settings from feature_sets as s join feature_rows as r using (set_id) "
+        "where s.split_id is null and r.dataset = ? and r.table_name = ? and r.column_name = ? order by all",
+        [dataset, node.table, column.name],
+    ).fetchall()
+    for encoder, settings in made:
+        given = {name: _read(told) for name, told in json.loads(settings).items()}
+        featurize(store, f"{node}.{column.name}", encoder_for(encoder, column.kind, given), dataset=dataset)
+
+
+def _read(told: str) -> object:
+    """A setting as it was before it was written down as text; only tuples do not read themselves."""
+    return ast.literal_eval(told) if told.startswith("(") else told
+
+
+def _answers(store: GraphStore, run: Run, entity_id: str) -> Predictions:
+    restored = rebuild(store, run)
+    graph = restored.prepared.graph
+    place = np.flatnonzero(graph.example_ids()[0] == entity_id)
+    if not len(place):
+        raise DataError(f"'{entity_id}' has no line among the examples of '{run.task}'.")
+    loader = make_loader(restored.experiment, restored.prepared)
+    return answer(restored.prepared, restored.network, restored.objectives, loader, torch.from_numpy(place))
+
+
+def _row(found: Any) -> dict[str, Any]:
+    """One answer as columns of a table."""
+    row: dict[str, Any] = {"target": found.target.name, "label": None, "confidence": None}
+    row |= {"value": None, "lower": None, "upper": None}
+    if found.chosen is not None:
+        chosen = int(found.chosen[0])
+        return row | {"label": found.target.classes[chosen], "confidence": float(found.said[0, chosen])}
+    bounds = {
+        name: None if part is None else float(part[0])
+        for name, part in (("lower", found.lower), ("upper", found.upper))
+    }
+    return row | {"value": float(found.said[0])} | bounds

@@ -1,0 +1,326 @@
+"""The store: one DuckDB file that holds a typed social graph and everything learnt from it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from graphsocial.errors import DataError, InputError, UnknownNameError
+from graphsocial.store.database import Database
+from graphsocial.store.sql import literal, quote, utc
+from graphsocial.store.validation import incoming
+from graphsocial.types import Column, EdgeType, GraphSchema, NodeType
+
+
+@dataclass(frozen=True)
+class Written:
+    """How many rows a write added and how many it refused."""
+
+    rows: int
+    rejected: int
+
+
+@dataclass(frozen=True)
+class Span:
+    """Where one dataset's rows lie in a table: `first <= idx < last`."""
+
+    first: int
+    last: int
+
+    def __len__(self) -> int:
+        return self.last - self.first
+
+    def __str__(self) -> str:
+        return f"idx >= {self.first} and idx < {self.last}"
+
+
+class GraphStore(Database):
+    """One DuckDB file: typed node and edge tables, a catalog, features, splits, runs, predictions.
+
+    A node type is a table `node_<type>` (`idx`, `id`, `dataset`, columns), an edge type a table
+    `edge_<src>_<relation>_<dst>` (`idx`, `src`, `dst`, `dataset`, columns), where `src` and `dst` are the `idx` of the
+    ends. `idx` is dense and unique in its table, and one dataset's rows are contiguous in it.
+
+    Use it as a context manager, or call `close()`.
+    """
+
+    @property
+    def schema(self) -> GraphSchema:
+        """Every node and edge type that has been declared, in the order of declaration."""
+        nodes = self.connection.execute("select name, columns, time_column from node_types").fetchall()
+        edges = self.connection.execute("select src, relation, dst, columns, time_column from edge_types").fetchall()
+        return GraphSchema(
+            nodes=tuple(NodeType(name, _columns(columns), time) for name, columns, time in nodes),
+            edges=tuple(
+                EdgeType(src, relation, dst, _columns(columns), time) for src, relation, dst, columns, time in edges
+            ),
+        )
+
+    def declare(self, schema: GraphSchema) -> None:
+        """Make the tables of all types in `schema`; a type that is known gains the columns that are new.
+
+        Raises:
+            InputError: a column, or a type's time, is already declared in another way.
+        """
+        known = self.schema
+        with self.transaction():
+            for entry in schema.types:
+                present = {t.table: t for t in known.types}.get(entry.table)
+                if present is None:
+                    self._create(entry)
+                elif present != entry:
+                    self._extend(present, entry)
+
+    def _create(self, entry: NodeType | EdgeType) -> None:
+        keys = "id varchar not null" if isinstance(entry, NodeType) else "src bigint not null, dst bigint not null"
+        columns = "".join(f", {quote(column.name)} {column.sql_type}" for column in entry.columns)
+        self.connection.execute(
+            f"create table {quote(entry.table)} (idx bigint not null, {keys}, dataset varchar not null{columns})"
+        )
+        described = json.dumps([asdict(column) for column in entry.columns])
+        if isinstance(entry, NodeType):
+            self.connection.execute("insert into node_types values (?, ?, ?)", [entry.name, described, entry.time])
+        else:
+            self.connection.execute(
+                "insert into edge_types values (?, ?, ?, ?, ?)", [*entry.canonical, described, entry.time]
+            )
+
+    def _extend(self, present: NodeType | EdgeType, entry: NodeType | EdgeType) -> None:
+        if entry.time is not None and present.time is not None and entry.time != present.time:
+            raise InputError(f"The time of '{present}' is '{present.time}' in this store, not '{entry.time}'.")
+        before = {column.name: column for column in present.columns}
+        for column in entry.columns:
+            old = before.get(column.name)
+            if old is None:
+                self.connection.execute(
+                    f"alter table {quote(entry.table)} add column {quote(column.name)} {column.sql_type}"
+                )
+            elif (old.kind, old.role) != (column.kind, column.role):
+                raise InputError(
+                    f"'{present}' has a column '{column.name}' of kind {old.kind} ({old.role}) in this store; "
+                    f"it cannot be {column.kind} ({column.role}) too. Name it differently, or use another store."
+                )
+        merged = present.columns + tuple(column for column in entry.columns if column.name not in before)
+        where, keys = (
+            ("name = ?", [entry.name])
+            if isinstance(entry, NodeType)
+            else ("src = ? and relation = ? and dst = ?", list(entry.canonical))
+        )
+        table = "node_types" if isinstance(entry, NodeType) else "edge_types"
+        self.connection.execute(
+            f"update {table} set columns = ?, time_column = ? where {where}",
+            [json.dumps([asdict(column) for column in merged]), entry.time or present.time, *keys],
+        )
+
+    def datasets(self) -> list[str]:
+        """The names of the datasets in the store, oldest first."""
+        rows = self.connection.execute("select name from datasets order by ingested_at, name").fetchall()
+        return [name for (name,) in rows]
+
+    def dataset(self, name: str | None = None) -> str:
+        """Check a dataset's name, or find the only one when none is given.
+
+        Raises:
+            DataError: the store is empty, or has several datasets and none was named.
+            UnknownNameError: no dataset has that name.
+        """
+        known = self.datasets()
+        if name is not None:
+            if name not in known:
+                raise UnknownNameError.of("dataset", name, known, listing="graphsocial info")
+            return name
+        if not known:
+            raise DataError(f"'{self.path}' holds no dataset yet; ingest one first.")
+        if len(known) > 1:
+            raise DataError(f"The store holds several datasets ({', '.join(known)}); say which with --dataset NAME.")
+        return known[0]
+
+    def span(self, entry: NodeType | EdgeType, dataset: str) -> Span:
+        """Where the dataset's rows of one type lie; empty if it has none."""
+        row = self.first(
+            "select first_idx, first_idx + row_count from dataset_rows where dataset = ? and table_name = ?",
+            [dataset, entry.table],
+        )
+        return Span(*row) if row else Span(0, 0)
+
+    def write(self, entry: NodeType | EdgeType, rows: Any, *, dataset: str, strict: bool = True) -> Written:
+        """Append rows of one type to one dataset; the one door by which graph rows come in.
+
+        Args:
+            entry: a declared node or edge type.
+            rows: Arrow, polars or pandas data, or the text of an SQL select. It has `id` (nodes) or `src` and `dst`
+                (edges: the ends' own ids) and any of the type's columns; an integer column `row` gives the order and
+                names refused rows, otherwise rows are numbered from 1 as they come.
+            dataset: the dataset that they belong to. A dataset's rows are contiguous in their table, so another
+                dataset must not have written to this table since.
+            strict: raise when a row is refused. When false, the refused rows are left in the temporary table
+                `refused (row bigint, reason varchar)` for the caller.
+
+        Returns:
+            Rows added and rows refused: missing or duplicate ids, edges whose ends do not exist.
+
+        Raises:
+            DataError: a row was refused and `strict` is true. Nothing is written then.
+            InputError: a column that is not the type's, or a key that is missing.
+        """
+        named = {"id": entry.name} if isinstance(entry, NodeType) else {"src": entry.src, "dst": entry.dst}
+        known = {key: self.visible(self.schema.node(name), dataset=dataset) for key, name in named.items()}
+        with self.transaction(), incoming(self.connection, entry, rows, known) as coming:
+            first = self._append_at(entry, dataset)
+            source, rejected = coming.check()
+            if rejected and strict:
+                examples = self.connection.execute("select row, reason from refused order by row limit 3").fetchall()
+                told = "; ".join(f"row {number}: {reason}" for number, reason in examples)
+                raise DataError(f"{rejected:,} rows of '{entry}' cannot be written: {told}")
+            columns = "".join(f", {quote(name)}" for name in coming.columns)
+            inserted = self.connection.execute(
+                f"insert into {quote(entry.table)} (idx, {', '.join(known)}, dataset{columns}) "
+                f"select {first} + place, {', '.join(known)}, ?{columns} from ({source})",
+                [dataset],
+            ).fetchone()
+            added = int(inserted[0]) if inserted else 0
+            self.connection.execute("drop table if exists checked")
+            self.connection.execute(
+                "insert into dataset_rows values (?, ?, ?, ?) "
+                "on conflict do update set row_count = row_count + excluded.row_count",
+                [dataset, entry.table, first, added],
+            )
+            self.connection.execute(
+                "insert into datasets (name, source, settings, files_hash) values (?, 'memory', '{}', '') "
+                "on conflict do nothing",
+                [dataset],
+            )
+        return Written(rows=added, rejected=rejected)
+
+    def _append_at(self, entry: NodeType | EdgeType, dataset: str) -> int:
+        """The first idx of the rows to come; the dataset's rows must stay contiguous."""
+        (total,) = self.first(f"select count(*) from {quote(entry.table)}") or (0,)
+        span = self.span(entry, dataset)
+        if span and span.last != total:
+            raise InputError(
+                f"Another dataset has written to '{entry}' since, so '{dataset}' cannot grow there; "
+                "ingest it again whole."
+            )
+        return int(total)
+
+    def remove(self, dataset: str) -> None:
+        """Take a dataset's rows out; the idx of later rows move up, so that they stay dense.
+
+        Its splits, runs, predictions and vectors stay: they name entities by the source's own ids, or by content.
+        """
+        with self.transaction():
+            for entry in reversed(self.schema.types):
+                self.clear(entry, dataset)
+            for table, key in (("rejects", "dataset"), ("datasets", "name")):
+                self.connection.execute(f"delete from {table} where {key} = ?", [dataset])
+
+    def clear(self, entry: NodeType | EdgeType, dataset: str) -> None:
+        """Take a dataset's rows of one type out; of a node type, after the edges that end in it."""
+        span = self.span(entry, dataset)
+        with self.transaction():
+            for table in ("dataset_rows", "links"):
+                self.connection.execute(
+                    f"delete from {table} where dataset = ? and table_name = ?", [dataset, entry.table]
+                )
+            if not span:
+                return
+            gone = len(span)
+            self.connection.execute(
+                f"delete from {quote(entry.table)} where idx >= ? and idx < ?", [span.first, span.last]
+            )
+            self._move_up(entry.table, "idx", span.last, gone)
+            if isinstance(entry, NodeType):
+                for edge in self.schema.edges:
+                    for key, end in (("src", edge.src), ("dst", edge.dst)):
+                        if end == entry.name:
+                            self._move_up(edge.table, key, span.last, gone)
+            for table in ("feature_rows", "feature_rejects"):
+                self.connection.execute(
+                    f"delete from {table} where dataset = ? and table_name = ?", [dataset, entry.table]
+                )
+                self.connection.execute(
+                    f"update {table} set idx = idx - ? where table_name = ? and idx >= ?",
+                    [gone, entry.table, span.last],
+                )
+            self.connection.execute(
+                "update dataset_rows set first_idx = first_idx - ? where table_name = ? and first_idx >= ?",
+                [gone, entry.table, span.last],
+            )
+
+    def _move_up(self, table: str, column: str, start: int, by: int) -> None:
+        self.connection.execute(f"update {quote(table)} set {column} = {column} - ? where {column} >= ?", [by, start])
+
+    def read(
+        self, entry: NodeType | EdgeType, *, dataset: str | None = None, as_of: datetime | str | None = None
+    ) -> duckdb.DuckDBPyRelation:
+        """The rows of one type in the order of `idx`, lazily.
+
+        Args:
+            entry: a declared node or edge type.
+            dataset: only this dataset's rows.
+            as_of: only rows with `time <= as_of`, UTC; a row whose type has a time column but no value there is not
+                known to exist yet and is left out, as is an edge with an end that is left out. Types without a time
+                column are timeless.
+
+        Returns:
+            A relation of `idx`, the keys, `dataset` and the type's columns; `.pl()`, `.to_arrow_table()`, `.df()`.
+        """
+        return self.sql(f"select * from ({self.visible(entry, dataset=dataset, as_of=as_of)}) order by idx")
+
+    def visible(
+        self, entry: NodeType | EdgeType, *, dataset: str | None = None, as_of: datetime | str | None = None
+    ) -> str:
+        """The SQL behind `read`, unordered, to build on."""
+        clauses = []
+        if dataset is not None:
+            clauses.append(str(self.span(entry, dataset)))
+        if as_of is not None:
+            moment = f"timestamptz {literal(utc(as_of).isoformat())}"
+            if entry.time is not None:
+                clauses.append(f"{quote(entry.time)} <= {moment}")
+            if isinstance(entry, EdgeType):
+                for key, end in (("src", entry.src), ("dst", entry.dst)):
+                    node = self.schema.node(end)
+                    if node.time is not None:
+                        alive = f"select idx from {quote(node.table)} where {quote(node.time)} <= {moment}"
+                        clauses.append(f"{key} in ({alive})")
+        where = f" where {' and '.join(clauses)}" if clauses else ""
+        return f"select * from {quote(entry.table)}{where}"
+
+    def data_hash(self, dataset: str) -> str:
+        """A hash of all rows of a dataset: changes when any value does, whatever order the rows are in.
+
+        Types and columns in which it has nothing, which came with other datasets, do not count.
+        """
+        digest = blake2b(digest_size=16)
+        for entry in self.schema.types:
+            span = self.span(entry, dataset)
+            if not len(span):
+                continue
+            rows, ends = f"from {quote(entry.table)} where idx >= ? and idx < ?", [span.first, span.last]
+            names = self.connection.table(entry.table).columns
+            counts = self.first(f"select {', '.join(f'count({quote(name)})' for name in names)} {rows}", ends) or ()
+            filled = [name for name, count in zip(names, counts, strict=True) if count]
+            hashed = f"hash({', '.join(map(quote, filled))})"
+            row = self.first(f"select bit_xor({hashed}), sum({hashed} % 4294967296), count(*) {rows}", ends)
+            digest.update(f"{entry.table} {filled} {row}".encode())
+        return digest.hexdigest()
+
+
+def open(path: Path | str, *, read_only: bool = False) -> GraphStore:
+    """Open a store; a new file is made unless `read_only`.
+
+    Raises:
+        StoreError: another process holds the file, it is not a store, or it is from a newer version.
+    """
+    return GraphStore(path, read_only=read_only)
+
+
+def _columns(described: str) -> tuple[Column, ...]:
+    return tuple(Column(**column) for column in json.loads(described))

@@ -1,0 +1,136 @@
+"""What a training will take, from a short probe: rows, minutes and memory, before it is begun."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from itertools import islice, pairwise
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from graphsocial import runs
+from graphsocial.evaluation.splits import ROLES
+from graphsocial.features.timing import estimate_encoding
+from graphsocial.graph import SocialGraph
+from graphsocial.graph.features import Feature
+from graphsocial.nn.losses import objectives
+from graphsocial.store import GraphStore
+from graphsocial.training.config import RunConfig
+from graphsocial.training.data import columns_for, make_loader, prepare, rows_for
+from graphsocial.training.loop import begin, one_epoch, score
+
+WORDS = 16  # in a sequence that stands in for one that is not encoded yet
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one training of an experiment would take on this machine.
+
+    Attributes:
+        nodes, edges: rows by type; edges as messages pass them, both ways where they do.
+        examples: with an answer, by role.
+        contents: by column, distinct contents that are not encoded yet.
+        encoding_minutes: to encode them.
+        parameters: of the network.
+        steps: per epoch.
+        step_seconds: the median of the probe's steps.
+        validation_seconds: one look at the validation examples.
+        epochs: at most; early stopping may end sooner.
+        training_minutes: for all of them.
+        peak_memory_mib: of the probe, which holds what the training holds.
+    """
+
+    nodes: dict[str, int]
+    edges: dict[str, int]
+    examples: dict[str, int]
+    contents: dict[str, int]
+    encoding_minutes: float
+    parameters: int
+    steps: int
+    step_seconds: float
+    validation_seconds: float
+    epochs: int
+    training_minutes: float
+    peak_memory_mib: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+
+def estimate(store: GraphStore, experiment: RunConfig, *, steps: int = 3) -> Estimate:
+    """Probe an experiment (see `config.design`): encode a few contents, train a few steps, validate once.
+
+    Nothing of the probe is kept but the split, which is the one that the training will use. Contents that are not
+    encoded yet count as random vectors of the same number and width.
+
+    Args:
+        steps: of training that are timed, after one that is not.
+    """
+    entity = experiment.task.entity(store.schema)
+    encodings = [
+        estimate_encoding(store, name, encoder, dataset=experiment.dataset)
+        for name, encoder in columns_for(store, experiment, entity)
+    ]
+    contents = {str(part.use): part.contents for part in encodings if part.contents}
+    prepared = prepare(store, experiment, features=[*(part.use for part in encodings), *rows_for(store, experiment)])
+    graph = _with_random_vectors(prepared.graph, contents)
+    prepared = replace(prepared, graph=graph)
+    rows = {role: prepared.examples(role) for role in ROLES}
+    torch.manual_seed(experiment.seed)
+    network = experiment.model.build(graph, rows["train"], seed=experiment.seed)
+    loader, size = make_loader(experiment, prepared), experiment.fitting.step_size(len(rows["train"]))
+    count = -(-len(rows["train"]) // size)
+    parts = objectives(graph, rows["train"])
+    trained, step = any(True for _ in network.parameters()), 0.0
+    if trained:
+        state = begin(network, experiment.fitting, len(rows["train"]))
+        losses = one_epoch(state, loader, rows["train"], parts, experiment.fitting)
+        step = statistics.median(_seconds(losses, steps))
+    started = perf_counter()
+    score(network, loader.exact, rows["validation"], parts)
+    validation = perf_counter() - started
+    epochs = experiment.fitting.epochs if trained else 0
+    return Estimate(
+        nodes=graph.num_nodes,
+        edges={" ".join(kind): len(edges) for kind, edges in graph.edges.items()},
+        examples={role: len(part) for role, part in rows.items()},
+        contents=contents,
+        encoding_minutes=sum(part.seconds for part in encodings) / 60,
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        steps=count,
+        step_seconds=step,
+        validation_seconds=validation,
+        epochs=epochs,
+        training_minutes=epochs * (count * step + validation) / 60,
+        peak_memory_mib=runs.peak_memory_mib(),
+    )
+
+
+def _seconds(losses: Iterator[float], steps: int) -> list[float]:
+    """How long each step of a training took, the first one left out where there are more."""
+    times = [perf_counter(), *(perf_counter() for _ in islice(losses, steps + 1))]
+    taken = [after - before for before, after in pairwise(times)]
+    return taken[1:] or taken
+
+
+def _with_random_vectors(graph: SocialGraph, contents: dict[str, int]) -> SocialGraph:
+    """The graph with as many random vectors as there are contents, where nothing is encoded yet."""
+
+    def filled(features: tuple[Feature, ...]) -> tuple[Feature, ...]:
+        return tuple(_stand_in(f, contents.get(f.name, len(f.index))) if not len(f.vectors) else f for f in features)
+
+    nodes = {name: filled(features) for name, features in graph.node_features.items()}
+    edges = {kind: filled(features) for kind, features in graph.edge_features.items()}
+    return replace(graph, node_features=nodes, edge_features=edges)
+
+
+def _stand_in(feature: Feature, contents: int) -> Feature:
+    index = torch.randint(max(1, contents), feature.index.shape)
+    if feature.offsets is None:
+        return Feature(feature.name, torch.randn(contents, feature.vectors.shape[1]), index)
+    vectors = torch.randn(contents * WORDS, feature.vectors.shape[1])
+    return Feature(feature.name, vectors, index, torch.arange(contents + 1) * WORDS, feature.tuned)

@@ -1,0 +1,211 @@
+"""A search for settings: validation alone decides, each trial is a run, and the store remembers where it stands."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
+
+from graphsocial import runs
+from graphsocial.errors import DataError, InputError, TrainingError
+from graphsocial.evaluation.metrics import LOWER_IS_BETTER
+from graphsocial.store import GraphStore
+from graphsocial.tasks.base import Task
+from graphsocial.training import train
+from graphsocial.training.config import RunConfig, TrainOptions, design
+from graphsocial.training.loop import Epoch
+from graphsocial.tuning.trials import Range, Space, Study, Trial, ranked, remember, remembered
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+STARTUP = 5  # trials before pruning begins
+_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is reported: after each epoch with it, and at the end of each trial with it.
+
+    Attributes:
+        number, of: which trial it is, from 1, of how many.
+        settings: what is tried.
+    """
+
+    number: int
+    of: int
+    settings: Mapping[str, Any]
+    epoch: Epoch | None = None
+    trial: Trial | None = None
+
+
+class _Pruned(Exception):
+    """Ends a training from its report."""
+
+
+def tune(
+    store: GraphStore,
+    task: str | Task,
+    *,
+    space: Space,
+    trials: int = 20,
+    prune: bool = True,
+    report: Callable[[Step], None] | None = None,
+    **asked: Unpack[TrainOptions],
+) -> Study:
+    """Search settings that do best on validation; the test part stays closed.
+
+    Optuna's tree-structured Parzen estimator with a fixed seed proposes, `train(…, test=False)` answers, and the
+    store's table `trials` keeps what came out. The same call asks the same questions again and takes the answers that
+    are there, so that an interrupted search goes on, and a longer one begins where a shorter one ended.
+
+    Args:
+        space: what to search.
+        trials: how many, those of earlier calls included.
+        prune: give a trial up when it is worse than the median of others at the same epoch.
+        report: called after each epoch and at the end of each trial.
+        task, asked: as in `train`; the settings are fixed ones, the seed is that of the search too.
+
+    Raises:
+        InputError, UnknownNameError: an empty space, or settings that do not exist or cannot have such values.
+        DataError: the data cannot be trained on.
+        TrainingError: every trial failed; the last reason.
+    """
+    if not space or trials < 1:
+        raise InputError(
+            "There is nothing to search: name at least one setting with its range or choices, such as --set-range "
+            "learning_rate=0.001..0.01:log or --choice width=32,64, and at least one trial."
+        )
+    base = _check(store, task, space, asked)
+    metric = base.fitting.select or base.task.selection_metric
+    told = {name: str(part) if isinstance(part, Range) else list(part) for name, part in space.items()}
+    data = store.data_hash(base.dataset)
+    study_id = runs.digest([base.config(), base.seed, told, prune, data, runs.versions()["graphsocial"]])
+    result = Study(study_id, base.task.name, base.model_name, base.dataset, metric, ())
+    known, found = remembered(store, study_id), list[Trial]()
+    with _quiet():
+        study = optuna.create_study(
+            direction="minimize" if metric in LOWER_IS_BETTER else "maximize",
+            sampler=optuna.samplers.TPESampler(seed=base.seed),
+            pruner=optuna.pruners.MedianPruner(STARTUP, base.fitting.epochs // 5)
+            if prune
+            else optuna.pruners.NopPruner(),
+        )
+        for number in range(trials):
+            proposed = study.ask({name: _distribution(part) for name, part in space.items()})
+            tell = partial(_tell, report, Step(number + 1, trials, proposed.params))
+            trial = known.get(number)
+            if trial is None or trial.settings != proposed.params:
+                trial = _try(store, task, proposed, _with(asked, proposed.params), tell)
+                remember(store, result, trial)
+            else:
+                for step, value in enumerate(trial.epochs, 1):
+                    if value is not None:
+                        proposed.report(value, step)
+            study.tell(proposed, trial.value if trial.state == "complete" else None, _STATES[trial.state])
+            found.append(trial)
+            tell(trial=trial)
+    result = replace(result, trials=ranked(found, lower=metric in LOWER_IS_BETTER))
+    if result.best.state == "failed":
+        raise TrainingError(f"Every trial failed; the last one: {found[-1].note}")
+    return result
+
+
+def _with(asked: TrainOptions, settings: Mapping[str, Any]) -> TrainOptions:
+    """The same with further settings."""
+    return {**asked, "settings": {**(asked.get("settings") or {}), **settings}}
+
+
+def _check(store: GraphStore, task: str | Task, space: Space, asked: TrainOptions) -> RunConfig:
+    """The experiment without what is searched; every end and choice of the space is tried on it."""
+    for name, part in space.items():
+        if name in (asked.get("settings") or {}):
+            raise InputError(f"'{name}' is fixed by a setting and searched as well; choose one.")
+        for value in _ends(part):
+            design(store, task, **_with(asked, {name: value}))
+    return design(store, task, **asked)
+
+
+def _ends(part: Range | tuple[Any, ...]) -> tuple[Any, ...]:
+    if not isinstance(part, Range):
+        return part
+    return (int(part.low), int(part.high)) if part.whole else (part.low, part.high)
+
+
+def _distribution(part: Range | tuple[Any, ...]) -> BaseDistribution:
+    if not isinstance(part, Range):
+        return CategoricalDistribution(part)
+    if part.whole:
+        return IntDistribution(int(part.low), int(part.high), log=part.log)
+    return FloatDistribution(part.low, part.high, log=part.log)
+
+
+def _tell(report: Callable[[Step], None] | None, step: Step, **more: Any) -> None:
+    if report:
+        report(Step(step.number, step.of, step.settings, **more))
+
+
+def _try(
+    store: GraphStore, task: str | Task, proposed: optuna.Trial, asked: TrainOptions, tell: Callable[..., None]
+) -> Trial:
+    """Train once; what makes this one combination impossible fails the trial, not the search."""
+    seen: dict[int, float] = {}
+
+    def watch(epoch: Epoch) -> None:
+        seen[epoch.epoch] = epoch.value
+        tell(epoch=epoch)
+        proposed.report(epoch.value, epoch.epoch)
+        if proposed.should_prune():
+            raise _Pruned
+
+    ended = partial(Trial, proposed.number, settings=dict(proposed.params))
+    lower = proposed.study.direction == StudyDirection.MINIMIZE
+    try:
+        run = train(store, task, test=False, report=watch, **asked)
+    except _Pruned:
+        epochs = tuple(seen.get(number) for number in range(1, max(seen) + 1))
+        return ended(_give_up(store), state="pruned", value=_best(epochs, lower), epochs=epochs)
+    except DataError:
+        raise
+    except InputError as error:
+        return ended(None, state="failed", value=None, epochs=(), note=str(error))
+    except TrainingError as error:
+        return ended(_give_up(store), state="failed", value=None, epochs=(), note=str(error))
+    history = store.sql("select value from run_epochs where run_id = ? order by epoch", [run.id]).fetchall()
+    epochs = tuple(value for (value,) in history)
+    value = _best(epochs, lower)
+    if value is None:
+        raise InputError(f"'{run.model}' is not trained in epochs, so that there is nothing to search.")
+    return ended(run.id, state="complete", value=value, epochs=epochs)
+
+
+def _give_up(store: GraphStore) -> str:
+    """Mark the run that was just being trained as pruned; returns its id."""
+    row = store.first("select run_id from runs where status = 'running' order by started_at desc limit 1")
+    assert row is not None
+    runs.end(store, row[0], "pruned")
+    return str(row[0])
+
+
+def _best(epochs: tuple[float | None, ...], lower: bool) -> float | None:
+    seen = [value for value in epochs if value is not None and not math.isnan(value)]
+    return (min(seen) if lower else max(seen)) if seen else None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Optuna speaks for itself otherwise."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)

@@ -1,0 +1,490 @@
+"""An audit passes an honest run and finds every leak that is planted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import reception
+import torch
+from conftest import USER, write_social
+from reception import POST, PUBLISHES
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+import graphsocial as gs
+from graphsocial.auditing import Audit, expected
+from graphsocial.auditing.columns import _filled, look_up
+from graphsocial.auditing.messages import messages
+from graphsocial.errors import InputError
+from graphsocial.graph import SocialGraph, building, loaders
+from graphsocial.graph.batching import Batch
+from graphsocial.graph.features import Feature
+from graphsocial.graph.visibility import View, Visibility
+from graphsocial.models.image_prior import ImagePriorNetwork
+from graphsocial.prediction import rebuild
+from graphsocial.runs import Run
+from graphsocial.types import Column, EdgeType, GraphSchema, NodeType
+
+SMALL = {"layers": 2, "width": 8, "node_width": 8, "edge_width": 8, "batch_size": 64, "epochs": 2}
+HASHED = {"group.description": "hash_text", "user views image.comment": "hash_text"}
+FORWARD, BACK = ("user", "views", "image"), ("image", "rev_views", "user")
+EDGES = {"forward edges", "reversed edges", "duplicate edges"}
+
+
+def train(store: gs.GraphStore, **options: Any) -> Run:
+    settings = {**SMALL, **options.pop("settings", {})}
+    return gs.train(store, "edge-emotion", settings=settings, features=HASHED, **options)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[gs.GraphStore]:
+    """The small social graph; tests leave its graph and its splits as they are."""
+    with gs.open(tmp_path_factory.mktemp("audit") / "social.duckdb") as opened:
+        write_social(opened)
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def run(store: gs.GraphStore) -> Run:
+    return train(store)
+
+
+@pytest.fixture(scope="module")
+def timed(store: gs.GraphStore) -> Run:
+    return train(store, split="time")
+
+
+def verdicts(found: Audit) -> dict[str, str]:
+    return {check.name: check.verdict for check in found.checks}
+
+
+def details(found: Audit) -> dict[str, str]:
+    return {check.name: check.detail for check in found.checks}
+
+
+# Honest runs
+
+
+def test_an_honest_run_passes_and_says_so(store: gs.GraphStore, run: Run) -> None:
+    epochs: list[int] = []
+    openings = store.sql("select count(*) from test_openings").fetchall()
+    found = gs.audit(store, run, report=lambda epoch: epochs.append(epoch.epoch))
+    assert found.leaks == () and epochs == [1, 2]
+    assert expected(store, run)[0] == 2 and expected(store, run)[1] > 0
+    told = verdicts(found)
+    assert {name for name, verdict in told.items() if verdict != "pass"} == {
+        "parts kept apart",
+        "later edges",
+        "later answers",
+        "changed future",
+        "other edge types",
+    }
+    assert all(check.examined > 0 for check in found.checks if check.verdict == "pass")
+    rows = store.sql("select name, verdict, examined, found from audits where run_id = ?", [run.id]).fetchall()
+    assert rows == [(check.name, check.verdict, check.examined, check.found) for check in found.checks]
+    (notes,) = store.sql("select notes from leaderboard where run_id = ?", [run.id]).fetchall()[0]
+    assert json.loads(notes) == ["audited"]
+    assert store.sql("select count(*) from test_openings").fetchall() == openings
+    assert gs.audit(store, run, quick=True).leaks == ()
+    assert json.loads(store.sql("select notes from runs where run_id = ?", [run.id]).fetchall()[0][0]) == [
+        "audited without controls"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("split", "loader"), [("time", "full"), ("time", "sampled"), ("source", "sampled"), ("destination", "full")]
+)
+def test_every_split_and_loader_can_be_honest(store: gs.GraphStore, split: str, loader: str) -> None:
+    honest = train(store, split=split, settings={"loader": loader, "fanouts": "4,4", "epochs": 1})
+    told = verdicts(gs.audit(store, honest, quick=True))
+    assert "leak" not in told.values()
+    kept = {"parts kept apart"} | ({"later edges", "later answers", "changed future"} if split == "time" else set())
+    assert {told[name] for name in kept} == {"pass"}
+
+
+@pytest.mark.parametrize("model", ["majority", "image-prior", "features-only", "user-image-bias"])
+def test_models_without_messages_are_audited_too(store: gs.GraphStore, model: str) -> None:
+    simple = gs.train(store, "edge-emotion", model=model, features=HASHED, epochs=2)
+    found = gs.audit(store, simple)
+    assert found.leaks == ()
+    assert all(verdicts(found)[name] == "not applicable" for name in EDGES)
+
+
+def test_what_the_run_declares_is_no_leak(store: gs.GraphStore) -> None:
+    seen = train(store, visibility=Visibility(asked="structure"))
+    found = gs.audit(store, seen, quick=True)
+    assert {verdicts(found)[name] for name in EDGES} == {"declared"}
+    assert "asked=structure" in details(found)["forward edges"] and found.leaks == ()
+
+
+@pytest.mark.parametrize("split", ["random", "time", "group:thread"])
+def test_nodes_and_numbers_are_audited(posts: gs.GraphStore, split: str, tmp_path: Path) -> None:
+    """In this data the number of words decides both targets: a column that gives the answer away."""
+    run = gs.train(posts, reception.__file__, split=split, epochs=2, settings={"batch_size": 64})
+    found = gs.audit(posts, run)
+    assert found.leaks == ("columns of nodes",)
+    told = verdicts(found)
+    assert {told[name] for name in ("changed answers", "answers shown", "averages of answers")} == {"pass"}
+    assert told["shuffled training"] == told["one-hop look-up"] == "pass"
+    assert (told["parts kept apart"] == "not applicable") == (split == "random")
+    with posts.transaction():
+        posts.connection.execute("update split_members set role = 'train' where role = 'test' and entity_id > 'p15'")
+    if split != "random":
+        assert {"parts kept apart", "split unchanged"} <= set(gs.audit(posts, run, quick=True).leaks)
+
+
+# Planted leaks
+
+
+def test_edges_that_are_asked_about(store: gs.GraphStore, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant_view(monkeypatch, lambda view, asked, answered: replace(view, edge=torch.ones_like(view.edge)))
+    found = gs.audit(store, run, quick=True)
+    assert set(found.leaks) == EDGES
+    checks = {check.name: check for check in found.checks}
+    assert checks["forward edges"].found == checks["forward edges"].examined
+    users = set(store.sql("select id from node_user").pl()["id"])
+    assert checks["forward edges"].examples and checks["forward edges"].examples[0].split()[0] in users
+    (told,) = store.sql(
+        "select notes from leaderboard_mean where config_id = (select config_id from runs where run_id = ?) "
+        "and split = 'random'",
+        [run.id],
+    ).fetchall()
+    notes = json.loads(told[0])
+    assert {f"leak: {name}" for name in EDGES} <= set(notes)
+
+
+def test_held_out_edges(store: gs.GraphStore, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def show(view: View, asked: Tensor, answered: Tensor) -> View:
+        edge = torch.ones_like(view.edge)
+        edge[asked] = False
+        return replace(view, edge=edge)
+
+    plant_view(monkeypatch, show)
+    assert set(gs.audit(store, run, quick=True).leaks) == EDGES
+
+
+def test_a_reverse_table_in_another_order(store: gs.GraphStore, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bookkeeping by aligned edge numbers hides the wrong reverse edges."""
+
+    def shuffle(graph: SocialGraph) -> None:
+        back = graph.edges[BACK]
+        order = torch.randperm(len(back), generator=torch.Generator().manual_seed(7))
+        graph.edges[BACK] = replace(back, src=back.src[order], dst=back.dst[order])
+
+    plant_graph(monkeypatch, shuffle)
+    found = gs.audit(store, run, quick=True)
+    assert {"reversed edges", "duplicate edges"} <= set(found.leaks)
+    assert verdicts(found)["forward edges"] == "pass"
+
+
+def test_duplicates_of_an_edge(store: gs.GraphStore, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bookkeeping by edge, not by pair, leaves the second edge of a pair in the graph."""
+
+    def by_edge(graph: SocialGraph) -> None:
+        for kind in (FORWARD, BACK):
+            edges = graph.edges[kind]
+            assert edges.example is not None
+            seen: set[int] = set()
+            first = [not (one in seen or seen.add(one)) for one in edges.example.tolist()]  # type: ignore[func-returns-value]
+            nobody = int(torch.nonzero(~graph.answered)[0])
+            graph.edges[kind] = replace(edges, example=torch.where(torch.tensor(first), edges.example, nobody))
+
+    plant_graph(monkeypatch, by_edge)
+    found = gs.audit(store, run, quick=True)
+    assert verdicts(found)["duplicate edges"] == "leak"
+    assert {verdicts(found)[name] for name in ("forward edges", "reversed edges")} == {"pass"}
+
+
+def test_features_of_edges_that_are_there_as_structure(store: gs.GraphStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = train(store, visibility=Visibility(asked="structure"), seed=3)
+    assert verdicts(gs.audit(store, seen, quick=True))["changed edge features"] == "pass"
+    plant_view(monkeypatch, lambda view, asked, answered: replace(view, features=torch.ones_like(view.features)))
+    assert gs.audit(store, seen, quick=True).leaks == ("changed edge features",)
+
+
+def test_the_future(store: gs.GraphStore, timed: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(View, "until", lambda view, graph, asked: view)
+    found = gs.audit(store, timed, quick=True)
+    assert set(found.leaks) == {"later edges", "later answers", "changed future"}
+
+
+def test_later_edges_alone(store: gs.GraphStore, timed: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    until = View.until
+    monkeypatch.setattr(View, "until", lambda view, graph, asked: replace(until(view, graph, asked), before=None))
+    assert set(gs.audit(store, timed, quick=True).leaks) == {"later edges", "changed future"}
+
+
+def test_answers_in_the_view(store: gs.GraphStore, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answers asked for are in the label history: by the books, in behaviour, and in a look-up."""
+
+    def show(view: View, asked: Tensor, answered: Tensor) -> View:
+        label = view.label.clone()
+        label[asked] = answered[asked]
+        return replace(view, label=label)
+
+    plant_view(monkeypatch, show)
+    found = gs.audit(store, train(store, seed=9), quick=True)
+    assert set(found.leaks) == {"answers shown", "changed answers", "one-hop look-up"}
+
+
+def test_a_network_that_reads_the_answers(store: gs.GraphStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No bookkeeping shows this one: the network looks past the view."""
+
+    def peek(network: ImagePriorNetwork, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
+        codes = graph.codes[batch.examples].clamp_min(0)
+        return {graph.target.name: 3.0 * one_hot(codes, len(graph.classes)).float()}
+
+    monkeypatch.setattr(ImagePriorNetwork, "forward", peek)
+    peeking = gs.train(store, "edge-emotion", model="image-prior", features=HASHED, settings={"strength": 3.0})
+    found = gs.audit(store, peeking)
+    assert set(found.leaks) == {"changed answers", "shuffled training"}
+
+
+def test_users_in_two_parts(tmp_path: Path) -> None:
+    with gs.open(tmp_path / "s.duckdb") as store:
+        write_social(store)
+        split = gs.train(store, "edge-emotion", model="majority", split="source", features=HASHED)
+        honest = gs.audit(store, split, quick=True)
+        assert verdicts(honest)["parts kept apart"] == verdicts(honest)["split unchanged"] == "pass"
+        (user,) = store.sql("select min(entity_id) from split_members where role = 'test'").fetchall()[0]
+        with store.transaction():
+            store.connection.execute(
+                "update split_members set role = 'train' where entity_id = ? and other_id < 'i2'", [user]
+            )
+        found = gs.audit(store, split, quick=True)
+        assert set(found.leaks) == {"parts kept apart", "split unchanged"}
+        assert [check.examples for check in found.checks if check.name == "parts kept apart"] == [(user,)]
+        with store.transaction():
+            store.connection.execute(
+                "insert into split_members select split_id, entity_id, other_id, 'train' from split_members "
+                "where role = 'test'"
+            )
+        assert set(gs.audit(store, split, quick=True).leaks) == {"parts overlap", "split unchanged"}
+
+
+def test_files_that_keep_nearly_every_user_apart(store: gs.GraphStore, tmp_path: Path) -> None:
+    """What files mean is told by who is where: one user on both sides is a slip, nearly all of them are the rule."""
+    pairs = store.sql(
+        "select u.id as user, i.id as image from edge_user_views_image e join node_user u on u.idx = e.src "
+        "join node_image i on i.idx = e.dst where len(emotions) = 1 group by all order by all"
+    ).pl()
+
+    def audited(name: str, part: pl.Expr) -> Audit:
+        (tmp_path / name).mkdir()
+        for (role,), rows in pairs.group_by(part):
+            rows.write_csv(tmp_path / name / f"{role}.csv")
+        made = gs.train(store, "edge-emotion", model="majority", split=f"file:{tmp_path / name}", features=HASHED)
+        return gs.audit(store, made, quick=True)
+
+    number = pl.col("user").str.slice(1).cast(int)
+    by_user = pl.when(number < 16).then(pl.lit("train")).when(number < 18).then(pl.lit("val")).otherwise(pl.lit("test"))
+    slip = pl.when((pl.col("user") == "u39") & (pl.col("image") < "i2")).then(pl.lit("train")).otherwise(by_user)
+    at_random = pl.int_range(pl.len()).mod(3).replace_strict([0, 1, 2], ["train", "val", "test"])
+    assert verdicts(audited("apart", by_user))["parts kept apart"] == "pass"
+    planted = audited("slip", slip)
+    assert planted.leaks == ("parts kept apart",)
+    assert [check.examples for check in planted.checks if check.name == "parts kept apart"] == [("u39",)]
+    assert verdicts(audited("random", at_random))["parts kept apart"] == "not applicable"
+
+
+def test_times_in_the_wrong_part(tmp_path: Path) -> None:
+    with gs.open(tmp_path / "s.duckdb") as store:
+        write_social(store)
+        split = gs.train(store, "edge-emotion", model="majority", split="time", features=HASHED)
+        with store.transaction():
+            store.connection.execute(
+                "update split_members set role = case role when 'train' then 'test' else 'train' end "
+                "where entity_id = 'u1' and role <> 'validation'"
+            )
+        assert "parts kept apart" in gs.audit(store, split, quick=True).leaks
+
+
+def write_hints(path: Path, **columns: Callable[[list[str], list[str]], Any]) -> gs.GraphStore:
+    """Images with noisy labels, and columns of images or edges that are made from all labels."""
+    random = np.random.default_rng(1)
+    users, images = [f"u{n}" for n in range(30)], [f"i{n}" for n in range(40)]
+    pairs = [(u, i) for u in users for i in images if random.random() < 0.3]
+    label = [("awe", "fear", "joy")[random.integers(3)] for _ in pairs]
+    frame = pl.DataFrame(
+        {"src": [u for u, _ in pairs], "dst": [i for _, i in pairs], "emotions": [[word] for word in label]}
+    )
+    told = frame.with_columns(word=pl.col("emotions").list.first())
+    image = pl.DataFrame({"id": images, "size": random.normal(size=len(images))})
+    made = {name: make(told, image) for name, make in columns.items()}  # type: ignore[arg-type]
+    kinds = {"share": "number", "mood": "category", "vector": "vector"}
+    image_type = NodeType("image", (Column("size", "number"), *(Column(n, kinds[n]) for n in made if n in kinds)))  # type: ignore[arg-type]
+    comment = [Column("comment", "text")] if "comment" in made else []
+    views = EdgeType("user", "views", "image", (Column("emotions", "categories", "label"), *comment))
+    likes = EdgeType("user", "likes", "image")
+    store = gs.open(path)
+    store.declare(GraphSchema((NodeType("user"), image_type), (views, likes)))
+    store.write(NodeType("user"), pl.DataFrame({"id": users}), dataset="d")
+    extra = {name: column for name, column in made.items() if name in kinds}
+    store.write(image_type, image.with_columns(**extra), dataset="d")
+    store.write(views, frame.with_columns(comment=made["comment"]) if comment else frame, dataset="d")
+    if "likes" in made:
+        store.write(likes, made["likes"], dataset="d")
+    return store
+
+
+def share_of_fear(told: pl.DataFrame, image: pl.DataFrame) -> pl.Series:
+    shares = told.group_by("dst").agg((pl.col("word") == "fear").mean().alias("share"))
+    return image.join(shares, left_on="id", right_on="dst", how="left", maintain_order="left")["share"]
+
+
+def commonest(told: pl.DataFrame, image: pl.DataFrame) -> pl.Series:
+    def first(words: pl.Series) -> str:
+        return min(("awe", "fear", "joy"), key=lambda word: -words.to_list().count(word))
+
+    mood = {dst: first(part["word"]) for (dst,), part in told.group_by("dst")}
+    return pl.Series([mood.get(one) for one in image["id"]], dtype=pl.String)
+
+
+PLANTS: dict[str, tuple[str, str, Callable[..., Any], dict[str, Any]]] = {
+    "an average": ("averages of answers", "image.share", share_of_fear, {"share": share_of_fear}),
+    "the commonest": ("averages of answers", "image.mood", commonest, {"mood": commonest}),
+    "a dimension": (
+        "averages of answers",
+        "image.vector[1]",
+        share_of_fear,
+        {"vector": lambda told, image: pl.Series([[n % 5.0, x] for n, x in enumerate(share_of_fear(told, image))])},
+    ),
+    "an edge type": (
+        "other edge types",
+        "user likes image",
+        share_of_fear,
+        {"likes": lambda told, image: told.filter(pl.col("word") == "awe").select("src", "dst")},
+    ),
+}
+
+
+@pytest.mark.parametrize("plant", PLANTS)
+def test_columns_made_of_answers(plant: str, tmp_path: Path) -> None:
+    check, column, _, made = PLANTS[plant]
+    with write_hints(tmp_path / "s.duckdb", **made) as store:
+        options: dict[str, Any] = {"settings": {"classes": "awe,fear,joy"}}
+        run = gs.train(store, "edge-emotion", model="majority", **options)
+        found = gs.audit(store, run, quick=True)
+        assert found.leaks == (check,)
+        assert [one.examples for one in found.checks if one.name == check] == [(column,)]
+
+
+def test_columns_of_neighbours_made_of_answers(tmp_path: Path) -> None:
+    """Where nodes are asked about: what a page's posts are like on average, those asked about among them."""
+    random = np.random.default_rng(0)
+    pages, page = [f"a{n}" for n in range(40)], random.integers(0, 40, 240)
+    written = pl.DataFrame(
+        {
+            "id": [f"p{n}" for n in range(240)],
+            "page": [pages[n] for n in page],
+            "words": random.normal(size=240),
+            "mood": [("calm", "loud")[n] for n in random.integers(0, 2, 240)],
+            "shares": random.exponential(10, 240),
+        }
+    )
+    loud = written.group_by("page").agg((pl.col("mood") == "loud").mean().alias("loud"))
+    frame = pl.DataFrame({"id": pages, "fans": random.normal(size=40)})
+    frame = frame.join(loud, left_on="id", right_on="page", how="left", maintain_order="left")
+    page_type = NodeType("page", (Column("fans", "number"), Column("loud", "number")))
+    with gs.open(tmp_path / "pages.duckdb") as store:
+        store.declare(GraphSchema((page_type, POST), (PUBLISHES,)))
+        store.write(page_type, frame, dataset="d")
+        store.write(POST, written.drop("page"), dataset="d")
+        store.write(PUBLISHES, written.select(src="page", dst="id"), dataset="d")
+        run = gs.train(store, reception.__file__, model="majority")
+        found = gs.audit(store, run, quick=True)
+    assert found.leaks == ("averages of answers",)
+    assert [check.examples for check in found.checks if check.verdict == "leak"] == [("page.loud",)]
+
+
+def test_data_without_hints_passes(tmp_path: Path) -> None:
+    with write_hints(tmp_path / "s.duckdb") as store:
+        assert gs.audit(store, gs.train(store, "edge-emotion", model="majority"), quick=True).leaks == ()
+
+
+@pytest.mark.parametrize(("asked", "leaks"), [("full", ("columns of edges",)), ("hidden", ())])
+def test_a_comment_that_says_the_label(asked: Any, leaks: tuple[str, ...], tmp_path: Path) -> None:
+    comments = {"comment": lambda told, image: pl.Series([f"so much {word}" for word in told["word"]])}
+    with write_hints(tmp_path / "s.duckdb", **comments) as store:
+        run = gs.train(
+            store,
+            "edge-emotion",
+            model="comments-only",
+            epochs=1,
+            features={"user views image.comment": "hash_text"},
+            visibility=Visibility(asked=asked),
+        )
+        found = gs.audit(store, run, quick=True)
+        assert found.leaks == leaks
+        assert "alone tells 100%" in details(found)["columns of edges"]
+        assert ("hides them" in details(found)["columns of edges"]) == (asked == "hidden")
+
+
+@pytest.mark.parametrize("worth", [0.0, 0.5, 1.1], ids=["whole", "mixed", "cut"])
+def test_messages_are_followed_through_the_layers(
+    store: gs.GraphStore, run: Run, worth: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loaders, "WORTH", worth)
+    prepared = rebuild(store, run).prepared
+    asked = torch.nonzero(prepared.roles == 1).squeeze(1)[:9]
+    whole = loaders.FullGraphLoader(prepared.graph, prepared.roles, Visibility(), 3)
+    for loader in (whole, loaders.NeighborLoader(whole, (3, 2, 2))):
+        found = list(messages(prepared.graph, next(iter(loader.batches(asked, 9)))))
+        assert len({kind for kind, *_ in found}) == len(prepared.graph.edges) and sum(len(ids) for *_, ids in found)
+        for kind, src, dst, ids in found:
+            edges = prepared.graph.edges[kind]
+            assert torch.equal(src, edges.src[ids]) and torch.equal(dst, edges.dst[ids])
+
+
+def test_a_sequence_counts_as_its_mean() -> None:
+    feature = Feature("x", torch.tensor([[1.0], [3.0], [7.0]]), torch.tensor([1, -1, 0]), torch.tensor([0, 2, 3]))
+    np.testing.assert_array_equal(_filled(feature), [[7.0], [np.nan], [2.0]])
+
+
+def test_a_look_up_tells_all_or_nothing() -> None:
+    random = np.random.default_rng(0)
+    codes = random.integers(0, 4, 2_000)
+    assert look_up(codes + 7, codes) == 1.0
+    assert look_up(np.arange(2_000), codes) == 0.0  # each alone: no other to look at
+    assert abs(look_up(random.integers(0, 10, 2_000), codes)) < 0.1
+    assert look_up(codes, np.zeros(2_000, dtype=np.int64)) == 0.0
+
+
+def test_what_cannot_be_audited_says_so(social: gs.GraphStore) -> None:
+    run = gs.train(social, "edge-emotion", model="majority", features=HASHED)
+    social.write(USER, pl.DataFrame({"id": ["late"]}), dataset="small")
+    with pytest.raises(InputError, match=r"The data has changed since.*`link` has added edges"):
+        gs.audit(social, run)
+    with social.transaction():
+        social.connection.execute("update runs set status = 'running'")
+    with pytest.raises(InputError, match="is not done"):
+        gs.audit(social, run.id)
+
+
+def plant_view(monkeypatch: pytest.MonkeyPatch, change: Callable[[View, Tensor, Tensor], View]) -> None:
+    """Every view of a batch is changed."""
+    of = View.of.__func__  # type: ignore[attr-defined]
+
+    def planted(cls: type[View], roles: Tensor, answered: Tensor, visibility: Visibility, asked: Tensor) -> View:
+        return change(of(cls, roles, answered, visibility, asked), asked, answered)
+
+    monkeypatch.setattr(View, "of", classmethod(planted))
+
+
+def plant_graph(monkeypatch: pytest.MonkeyPatch, change: Callable[[SocialGraph], None]) -> None:
+    """Every graph that is built is changed."""
+    build = building.build
+
+    def planted(*arguments: Any, **named: Any) -> SocialGraph:
+        graph = build(*arguments, **named)
+        change(graph)
+        return graph
+
+    monkeypatch.setattr(building, "build", planted)

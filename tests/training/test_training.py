@@ -1,0 +1,448 @@
+"""Training: the same seed gives the same numbers, a killed run goes on, probabilities are honest, errors are clear."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+import yaml
+from conftest import IMAGE, USER, VIEWS
+
+import graphsocial as gs
+from graphsocial import runs
+from graphsocial.errors import DataError, InputError, TrainingError, UnknownNameError
+from graphsocial.plugins import names
+from graphsocial.tasks.edge_emotion import EdgeEmotion
+from graphsocial.training.checkpoints import read_tensors, write_tensors
+from graphsocial.training.config import design
+from graphsocial.training.data import prepare
+from graphsocial.training.loop import TrainingConfig, fit
+from graphsocial.types import GraphSchema
+
+SMALL = {"layers": 2, "width": 16, "node_width": 16, "edge_width": 16, "epochs": 4, "batch_size": 64}
+HASHED = {"group.description": "hash_text", "user views image.comment": "hash_text"}
+
+
+def train(store: gs.GraphStore, **options: object) -> runs.Run:
+    settings = {**SMALL, **options.pop("settings", {})}  # type: ignore[dict-item]
+    return gs.train(store, "edge-emotion", settings=settings, features=HASHED, **options)  # type: ignore[arg-type]
+
+
+def probabilities(store: gs.GraphStore, run: runs.Run) -> list[tuple[object, ...]]:
+    return store.sql(
+        "select entity_id, other_id, label, confidence, map_values(probabilities) from predictions where run_id = ? "
+        "order by entity_id, other_id",
+        [run.id],
+    ).fetchall()
+
+
+def test_a_run_is_recorded_with_all_that_made_it(social: gs.GraphStore) -> None:
+    run = train(social)
+    assert run.status == "done"
+    assert set(run.metrics) == {"validation", "test"}
+    row = social.sql("select * from runs where run_id = ?", [run.id]).pl().to_dicts()[0]
+    assert row["data_hash"] == social.data_hash("small")
+    assert json.loads(row["versions"])["torch"] == torch.__version__
+    assert set(json.loads(row["feature_sets"])) == set(HASHED)
+    assert json.loads(row["config"])["model"]["layers"] == 2
+    assert row["wall_seconds"] > 0
+    assert row["peak_memory_mib"] > 50
+    assert (runs.folder(social, run.id) / "weights.safetensors").is_file()
+    assert not (runs.folder(social, run.id) / "checkpoint.safetensors").exists()
+    epochs = social.sql("select epoch, train_loss from run_epochs where run_id = ? order by epoch", [run.id]).fetchall()
+    assert [epoch for epoch, _ in epochs] == [1, 2, 3, 4]
+    assert social.sql("select count(*) from leaderboard").fetchall() == [(1,)]
+
+
+def test_predictions_use_the_source_s_ids_and_join(social: gs.GraphStore) -> None:
+    run = train(social)
+    joined = social.sql(
+        "select p.split, count(*) from edge_emotion_predictions p join node_user u on u.id = p.user_id "
+        "join node_image i on i.id = p.image_id where run_id = ? group by all",
+        [run.id],
+    ).fetchall()
+    members = dict(social.sql("select role, count(*) from split_members group by all").fetchall())
+    counts = dict(joined)
+    assert counts["test"] == members["test"]
+    assert counts["validation"] == members["validation"]
+    assert counts[None] > 0  # pairs without a single label are answered too
+    assert "train" not in counts
+    rows = social.sql(
+        "select label, confidence, probabilities, true_label, split from predictions where run_id = ?", [run.id]
+    ).fetchall()
+    for label, confidence, shares, truth, split in rows:
+        assert sum(shares.values()) == pytest.approx(1, abs=1e-5)
+        assert shares[label] == max(shares.values()) == pytest.approx(confidence)
+        assert (truth is None) == (split is None)
+    wrong = social.sql("select count(*) from errors where run_id = ?", [run.id]).fetchall()[0][0]
+    assert wrong == sum(1 for label, _, _, truth, split in rows if split and label != truth)
+
+
+def test_same_seed_same_numbers_another_seed_others(tmp_path: Path, social: gs.GraphStore) -> None:
+    first = train(social)
+    told = probabilities(social, first)
+    again = train(social, again=True)
+    assert again.id == first.id
+    assert probabilities(social, again) == told
+    other = train(social, seed=1)
+    assert other.id != first.id
+    assert probabilities(social, other) != told
+    mean = social.sql("select runs, weighted_f1_sd from leaderboard_mean").fetchall()
+    assert mean[0][0] == 2
+    assert mean[0][1] is not None
+
+
+def test_a_finished_run_is_not_trained_again(social: gs.GraphStore) -> None:
+    epochs: list[int] = []
+    first = train(social, report=lambda epoch: epochs.append(epoch.epoch))
+    second = train(social, report=lambda epoch: epochs.append(epoch.epoch))
+    assert first == second
+    assert epochs == [1, 2, 3, 4]
+
+
+CHILD = """
+import os, signal, sys
+sys.path.insert(0, {tests!r})
+import graphsocial as gs
+from test_training import HASHED, SMALL
+def report(epoch):
+    if epoch.epoch == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+with gs.open({store!r}) as store:
+    gs.train(store, "edge-emotion", settings=SMALL, features=HASHED, report=report)
+"""
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_numbers(social: gs.GraphStore) -> None:
+    path = social.path
+    social.close()
+    child = CHILD.format(tests=str(Path(__file__).parent), store=str(path))
+    ended = subprocess.run([sys.executable, "-W", "ignore", "-c", child], capture_output=True, text=True)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    with gs.open(path) as store:
+        assert store.sql("select status from runs").fetchall() == [("running",)]
+        assert store.sql("select count(*) from predictions").fetchall() == [(0,)]
+        assert store.sql("select count(*) from leaderboard").fetchall() == [(0,)]
+        epochs: list[int] = []
+        resumed = train(store, report=lambda epoch: epochs.append(epoch.epoch))
+        assert epochs == [3, 4]
+        told = probabilities(store, resumed)
+        scores = resumed.metrics
+        whole = train(store, again=True)
+        assert whole.metrics == scores
+        assert probabilities(store, whole) == told
+
+
+@pytest.mark.parametrize("model", [name for name in names("model") if name != "bayes_optimal"])
+def test_every_model_trains_and_predicts_through_the_same_calls(social: gs.GraphStore, model: str) -> None:
+    for_edges = (EdgeEmotion.default_model, *EdgeEmotion.baselines, "comments_only")
+    if model not in {name.replace("-", "_") for name in for_edges}:
+        with pytest.raises(InputError, match="nodes"):
+            gs.train(social, "edge-emotion", model=model, epochs=1, features=HASHED)
+        return
+    run = gs.train(social, "edge-emotion", model=model, epochs=1, features=HASHED)
+    assert 0 <= run.metrics["test"]["emotion"]["weighted_f1"] <= 1
+    assert gs.predict(social, run) > 0
+    assert gs.evaluate(social, run)["targets"]["emotion"]["metrics"]["accuracy"] == pytest.approx(
+        run.metrics["test"]["emotion"]["accuracy"]
+    )
+
+
+def test_only_what_a_model_reads_is_encoded(social: gs.GraphStore) -> None:
+    def encoded(model: str) -> set[str]:
+        run = gs.train(social, "edge-emotion", model=model, settings={"epochs": 1}, features=HASHED)
+        (sets,) = social.first("select feature_sets from runs where run_id = ?", [run.id])  # type: ignore[misc]
+        return set(json.loads(sets))
+
+    assert encoded("majority") == encoded("user-image-bias") == set()
+    assert social.sql("select * from feature_sets").fetchall() == []
+    assert encoded("comments-only") == {"user views image.comment"}
+    assert encoded("features-only") == set(HASHED)
+    with pytest.raises(InputError, match="There is no column to use"):
+        gs.train(social, "edge-emotion", model="majority", features={"user.nme": "hash_text"})
+
+
+def test_runs_of_another_version_say_so(social: gs.GraphStore) -> None:
+    run = gs.train(social, "edge-emotion", model="majority")
+    path = runs.folder(social, run.id) / "weights.safetensors"
+    tensors, told = read_tensors(path)
+    write_tensors(path, tensors, {name: text for name, text in told.items() if name != "margins"})
+    with pytest.raises(TrainingError, match="written by another version of graphsocial: they do not say margins"):
+        gs.predict(social, run)
+    write_tensors(path, tensors, told)
+    config = {**run.config, "fitting": {**run.config["fitting"], "momentum": 0.9}}
+    social.connection.execute("update runs set config = ? where run_id = ?", [json.dumps(config), run.id])
+    with pytest.raises(InputError, match=r"Fitting had other settings then \(momentum\)"):
+        gs.predict(social, run.id)
+
+
+def test_bayes_optimal_needs_its_reference(social: gs.GraphStore) -> None:
+    with pytest.raises(DataError, match="true probabilities"):
+        gs.train(social, "edge-emotion", model="bayes_optimal", features=HASHED)
+    assert social.sql("select * from runs").fetchall() == []
+
+
+@pytest.mark.parametrize("backbone", ["gat", "sage", "graphconv"])
+@pytest.mark.parametrize("combine", ["paper", "gated", "none"])
+@pytest.mark.parametrize("mechanism", ["concat", "sum", "dot"])
+def test_every_form_of_hmg_emo_runs(social: gs.GraphStore, backbone: str, combine: str, mechanism: str) -> None:
+    options = {"backbone": backbone, "combine": combine, "mechanism": mechanism, "epochs": 1}
+    run = train(social, settings=options)
+    assert np.isfinite(run.metrics["test"]["emotion"]["log_loss"])
+
+
+def test_the_paper_s_own_form_runs(social: gs.GraphStore) -> None:
+    path = Path(__file__).resolve().parents[2] / "examples" / "settings" / "hmg_emo_paper.yaml"
+    paper = {
+        f"{part}.{name}": value
+        for part, given in yaml.safe_load(path.read_text()).items()
+        for name, value in given.items()
+    }
+    run = gs.train(social, "edge-emotion", features=HASHED, settings={**paper, "fitting.epochs": 1})
+    assert run.config["model"]["layers"] == 5
+    assert run.config["visibility"]["asked"] == "full"
+    assert np.isfinite(run.metrics["test"]["emotion"]["log_loss"])
+    to_the_letter = train(social, settings={"share": "all", "residual": False})
+    assert np.isfinite(to_the_letter.metrics["test"]["emotion"]["log_loss"])
+
+
+@pytest.mark.parametrize("loader", ["full", "sampled"])
+def test_what_goes_beyond_the_paper_trains_and_predicts(social: gs.GraphStore, loader: str) -> None:
+    beyond = {"label_messages": True, "interaction": 4, "identity": "context", "loader": loader, "fanouts": "5,5"}
+    run = train(social, settings=beyond)
+    bare = train(social, settings={"loader": loader, "fanouts": "5,5"})
+    assert probabilities(social, run) != probabilities(social, bare)
+    told = probabilities(social, run)
+    assert gs.predict(social, run) == len(told)
+    assert probabilities(social, run) == told
+
+
+def test_one_type_has_learned_vectors(social: gs.GraphStore) -> None:
+    run = train(social, settings={"identity": "image"})
+    (notes,) = social.first("select notes from runs where run_id = ?", [run.id]) or ([],)
+    assert "transductive" in notes
+    weights, _ = read_tensors(runs.folder(social, run.id) / "weights.safetensors")
+    (count,) = social.first("select count(*) from node_image") or (0,)
+    assert [len(table) for name, table in weights.items() if ".ids." in name] == [count]
+    with pytest.raises(UnknownNameError, match=r"'imgae'.*Did you mean 'image'"):
+        train(social, settings={"identity": "imgae"})
+
+
+@pytest.mark.parametrize("loader", ["full", "sampled"])
+def test_negative_samples_are_one_more_class(social: gs.GraphStore, loader: str) -> None:
+    run = train(social, settings={"negatives": 0.5, "loader": loader})
+    rows = social.sql(
+        "select true_label, count(*), bool_and(split is not null) from predictions where run_id = ? group by all",
+        [run.id],
+    ).fetchall()
+    labels = {label for label, *_ in rows}
+    assert "no-edge" in labels
+    names = social.sql("select map_keys(probabilities) from predictions where run_id = ? limit 1", [run.id]).fetchall()
+    assert names[0][0][-1] == "no-edge"  # the other classes keep their places
+    pairs = social.sql(
+        "select count(*) from predictions p join node_user u on u.id = p.entity_id "
+        "join node_image i on i.id = p.other_id "
+        "join edge_user_views_image e on e.src = u.idx and e.dst = i.idx where run_id = ? and true_label = 'no-edge'",
+        [run.id],
+    ).fetchall()
+    assert pairs == [(0,)]
+
+
+def test_comments_change_the_answer_also_after_loading(social: gs.GraphStore) -> None:
+    """LESSONS 8: edge features that are silently ignored would leave the answer as it is."""
+    seen = gs.Visibility(asked="full")
+    run = train(social, visibility=seen)
+    before = probabilities(social, run)
+    assert gs.predict(social, run) == len(before)
+    assert probabilities(social, run) == before
+    with social.transaction():
+        social.connection.execute("delete from feature_rows where column_name = 'comment'")
+        social.connection.execute(
+            "update edge_user_views_image set comment = 'another thing' where comment is not null"
+        )
+    gs.predict(social, run)
+    assert probabilities(social, run) != before
+    assert "visibility asked=full" in social.sql("select notes from runs").fetchall()[0][0]
+
+
+def test_predict_pairs_without_an_edge_and_training_pairs(social: gs.GraphStore, tmp_path: Path) -> None:
+    run = train(social)
+    known = set(social.sql("select entity_id, other_id from predictions").fetchall())
+    strangers = [(f"u{u}", f"i{i}") for u in range(40) for i in range(30) if (f"u{u}", f"i{i}") not in known][:5]
+    assert gs.predict(social, run, ids=strangers) == 5
+    path = tmp_path / "pairs.csv"
+    path.write_text("user,image\nu1,i1\nu1,i1\nu2,i2\n")
+    assert gs.predict(social, run, ids=path) == 2
+    with pytest.raises(InputError, match="No user has the id 'nobody'"):
+        gs.predict(social, run, ids=[("nobody", "i1")])
+    with pytest.raises(FileNotFoundError, match="no file"):
+        gs.predict(social, run, ids=tmp_path / "absent.csv")
+    with pytest.raises(DataError, match="--train"):
+        gs.evaluate(social, run, split="train")
+    gs.predict(social, run, train=True)
+    total = social.sql("select count(*) from split_members where role = 'train'").fetchall()[0][0]
+    assert gs.evaluate(social, run, split="train")["targets"]["emotion"]["rows"] == total
+
+
+def test_new_users_and_images_are_answered_by_an_old_run(social: gs.GraphStore) -> None:
+    run = train(social)
+    before = social.sql("select count(*) from predictions where split = 'test'").fetchall()
+    social.write(USER, pl.DataFrame({"id": ["late"], "age": [30.0], "city": ["Oslo"]}), dataset="small")
+    social.write(VIEWS, pl.DataFrame({"src": ["late"], "dst": ["i3"], "emotions": [["awe"]]}), dataset="small")
+    gs.predict(social, run)
+    assert social.sql("select split, true_label from predictions where entity_id = 'late'").fetchall() == [
+        (None, "awe")
+    ]
+    assert social.sql("select count(*) from predictions where split = 'test'").fetchall() == before
+
+
+def test_a_model_of_ids_says_that_it_cannot_speak_about_new_users(social: gs.GraphStore) -> None:
+    run = gs.train(social, "edge-emotion", model="user-image-bias", epochs=1, features=HASHED)
+    social.write(USER, pl.DataFrame({"id": ["late"]}), dataset="small")
+    with pytest.raises(InputError, match="Train again"):
+        gs.predict(social, run)
+
+
+def test_columns_of_nodes_can_be_left_out(social: gs.GraphStore) -> None:
+    without = gs.train(social, "edge-emotion", settings=SMALL, features={**HASHED, "user.age": None})
+    rows = social.first("select count(*) from predictions where run_id = ?", [without.id])
+    assert gs.predict(social, without) == rows[0]
+    assert probabilities(social, without) != probabilities(social, train(social))
+    graph = prepare(social, design(social, "edge-emotion", features={**HASHED, "user.age": None})).graph
+    assert [column.name for column in graph.plain["user"][0].columns] == ["city"]
+    for name, spec, told in (
+        ("user.age", "hash_text", "it takes no encoder"),
+        ("user.wage", None, "columns: .*user.age"),
+    ):
+        with pytest.raises(InputError, match=told):
+            gs.train(social, "edge-emotion", settings=SMALL, features={**HASHED, name: spec})
+
+
+def test_another_metric_may_choose_the_epoch(social: gs.GraphStore) -> None:
+    run = train(social, settings={"select": "log_loss", "epochs": 8})
+    epochs = social.sql("select epoch, metric, value from run_epochs where run_id = ?", [run.id]).fetchall()
+    assert {metric for _, metric, _ in epochs} == {"log_loss"}
+    best = min(epochs, key=lambda row: row[2])
+    assert social.first("select best_epoch from runs where run_id = ?", [run.id]) == (best[0],)
+    assert run.metrics["validation"]["emotion"]["log_loss"] == pytest.approx(best[2], abs=1e-6)
+    with pytest.raises(UnknownNameError, match=r"'f1'.*log_loss"):
+        train(social, settings={"select": "f1"})
+
+
+def test_class_weights_are_taken_out_of_the_probabilities(social: gs.GraphStore) -> None:
+    """Balanced training must not make rare classes look likely: mean probabilities stay near the shares."""
+    run = train(social, settings={"epochs": 10, "class_weights": "balanced"})
+    rows = social.sql("select probabilities, true_label from predictions where split = 'test' and run_id = ?", [run.id])
+    shares, truth = zip(*rows.fetchall(), strict=True)
+    for name in shares[0]:
+        assert np.mean([s[name] for s in shares]) == pytest.approx(np.mean([t == name for t in truth]), abs=0.15)
+
+
+def test_bad_questions_get_clear_answers(social: gs.GraphStore) -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'hmg_emo'"):
+        train(social, model="hmg_emu")
+    with pytest.raises(UnknownNameError, match="Did you mean 'width'"):
+        train(social, settings={"widht": 3})
+    with pytest.raises(UnknownNameError, match="Did you mean 'epochs'"):
+        train(social, epoch=3)
+    with pytest.raises(InputError, match="There is no column to use"):
+        gs.train(social, "edge-emotion", features={"user.voice": "sentence"})
+    with pytest.raises(InputError, match=r"Sentence gives sequences; .*one vector for each row of 'group.description'"):
+        gs.train(social, "edge-emotion", features={"group.description": "sentence,pooling=tokens"})
+    with pytest.raises(UnknownNameError, match="dataset"):
+        train(social, dataset="large")
+    with pytest.raises(UnknownNameError, match="edge type"):
+        train(social, settings={"edge": "user likes image"})
+    with pytest.raises(UnknownNameError, match="class"):
+        train(social, settings={"classes": "awe,fear"})
+
+
+def test_labels_that_teach_nothing_are_refused(tmp_path: Path) -> None:
+    def store_with(emotions: list[list[str] | None]) -> gs.GraphStore:
+        store = gs.open(tmp_path / f"{len(list(tmp_path.iterdir()))}.duckdb")
+        store.declare(GraphSchema((USER, IMAGE), (VIEWS,)))
+        count = len(emotions)
+        store.write(USER, pl.DataFrame({"id": [f"u{n}" for n in range(count)]}), dataset="d")
+        store.write(IMAGE, pl.DataFrame({"id": ["i"]}), dataset="d")
+        rows = {"src": [f"u{n}" for n in range(count)], "dst": ["i"] * count, "emotions": emotions}
+        store.write(VIEWS, pl.DataFrame(rows, schema_overrides={"emotions": pl.List(pl.String)}), dataset="d")
+        return store
+
+    for emotions, words in (
+        ([["unknown"]] * 30, "exactly one emotion"),
+        ([None] * 30, "exactly one emotion"),
+        ([["awe", "fear"]] * 30, "exactly one emotion"),
+        ([["awe"]] * 30, "Every labelled 'user views image' pair says 'awe'"),
+        ([["awe"], ["fear"]], "part of the split 'random' is empty"),
+    ):
+        with store_with(emotions) as store, pytest.raises(DataError, match=words):
+            gs.train(store, "edge-emotion", epochs=1)
+    with gs.open(tmp_path / "none.duckdb") as store, pytest.raises(DataError, match="holds no dataset"):
+        gs.train(store, "edge-emotion")
+
+
+def test_a_loss_that_explodes_is_an_error(social: gs.GraphStore, tmp_path: Path) -> None:
+    from graphsocial.training.config import design
+    from graphsocial.training.data import make_loader, prepare
+
+    experiment = design(social, "edge-emotion", settings=SMALL, features=HASHED)
+    prepared = prepare(social, experiment)
+    rows = torch.nonzero(prepared.roles == 0).squeeze(1)
+    network = experiment.model.build(prepared.graph, rows, seed=0)
+    with torch.no_grad():
+        next(network.parameters()).fill_(float("nan"))
+    with pytest.raises(TrainingError, match="lower learning rate"):
+        fit(
+            network,
+            make_loader(experiment, prepared),
+            rows,
+            rows,
+            TrainingConfig(epochs=1),
+            metric="weighted_f1",
+            seed=0,
+            checkpoint=tmp_path / "c.safetensors",
+        )
+
+
+KILLED_PREDICT = """
+import os, signal
+import graphsocial as gs
+from graphsocial import runs
+whole = runs.save_predictions
+with gs.open({store!r}) as store:
+    def killed(*arguments, **named):
+        with store.transaction():
+            whole(*arguments, **named)
+            os.kill(os.getpid(), signal.SIGKILL)
+    runs.save_predictions = killed
+    gs.predict(store, "latest", train=True)
+"""
+
+
+def test_a_killed_predict_leaves_the_rows_as_they_were(social: gs.GraphStore) -> None:
+    run = train(social)
+    before = probabilities(social, run)
+    path = social.path
+    social.close()
+    child = KILLED_PREDICT.format(store=str(path))
+    ended = subprocess.run([sys.executable, "-W", "ignore", "-c", child], capture_output=True, text=True)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    with gs.open(path) as store:
+        assert probabilities(store, run) == before
+        assert gs.predict(store, run, train=True) > len(before)
+
+
+@pytest.mark.parametrize("split", ["stratified", "kfold", "source", "destination", "time"])
+@pytest.mark.parametrize("loader", ["full", "sampled"])
+def test_every_split_trains_with_every_loader(social: gs.GraphStore, split: str, loader: str) -> None:
+    run = train(social, split=split, settings={"loader": loader, "epochs": 1, "fanouts": "5,5"})
+    assert np.isfinite(run.metrics["test"]["emotion"]["log_loss"])
+    stored = social.sql("select policy from splits where split_id = ?", [run.split_id]).fetchall()
+    assert stored == [(str(gs.SplitPolicy(split)),)]
