@@ -29,6 +29,7 @@ PACKAGES = {
 }
 """Kind → package, which is also the name of the entry point group for other people's packages."""
 MANY = 40  # settings, up to which an error lists all: no command lists those of every class
+_FILE_PREFIX = "_graphsocial_"  # of the modules that are loaded from a file
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -70,6 +71,14 @@ def constant(kind: str, name: str, called: str) -> Any:
 def plain(name: str) -> str:
     """A name as Python and the store write it: `./my_task.py` and `my-task` are `my_task`."""
     return Path(name).stem if name.endswith(".py") else name.replace("-", "_")
+
+
+def registered_name(cls: type[Any]) -> str:
+    """The name to record for a plugin's class: `iesn`, or the file's name, `reddit.py`, for one given by its path."""
+    module = cls.__module__
+    if module.startswith(_FILE_PREFIX):
+        return Path(inspect.getfile(cls)).name
+    return module.rpartition(".")[2]
 
 
 def _find(kind: str, name: str) -> tuple[Any, str, str]:
@@ -155,7 +164,7 @@ def _load_file(kind: str, path: Path) -> types.ModuleType:
     path = path.resolve()
     state = path.stat()
     mark = hashlib.blake2b(f"{path}|{state.st_mtime_ns}|{state.st_size}".encode(), digest_size=8).hexdigest()
-    name = f"_graphsocial_{kind}_{path.stem}_{mark}"
+    name = f"{_FILE_PREFIX}{kind}_{path.stem}_{mark}"
     if name in sys.modules:  # the same file again gives the same class; an edited one is loaded anew
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

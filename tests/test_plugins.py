@@ -95,6 +95,13 @@ def test_a_path_is_a_plugin(tmp_path):
     assert resolve("source", str(path))().rows == 44  # an edited file is loaded anew
 
 
+def test_the_recorded_name_is_the_modules_or_the_files(tmp_path):
+    path = tmp_path / "my_source.py"
+    path.write_text(FILE)
+    assert plugins.registered_name(resolve("source", str(path))) == "my_source.py"
+    assert plugins.registered_name(resolve("source", "iesn")) == "iesn"
+
+
 def test_a_path_that_is_no_plugin_says_why(tmp_path):
     with pytest.raises(MissingFileError, match=r"no file '.*nowhere\.py' to take a source from"):
         resolve("source", str(tmp_path / "nowhere.py"))

@@ -20,7 +20,7 @@ from graphsocial.errors import StoreError
 from graphsocial.ingestion.readers import open_file
 from graphsocial.ingestion.rejects import Rejects
 from graphsocial.ingestion.staging import Staged, stage, staged_name
-from graphsocial.plugins import configure, resolve
+from graphsocial.plugins import configure, registered_name, resolve
 from graphsocial.sources.base import Plan, Rows, Source
 from graphsocial.store import GraphStore
 from graphsocial.store.sql import quote
@@ -99,7 +99,7 @@ def ingest(
         raise StoreError(f"'{store.path}' is open for reading only.")
     given = {**(settings or {}), **({"map": map} if map is not None else {})}
     configured = _configured(source, given)
-    name = type(configured).__module__.rpartition(".")[2]
+    name = registered_name(type(configured))
     plan = configured.plan(Path(path), dataset=dataset)
     described = json.dumps(asdict(configured), default=str, sort_keys=True)  # type: ignore[call-overload]
     digest = _hash(name, described, plan)

@@ -542,6 +542,28 @@ def test_progress_and_reject_files_and_root(store: GraphStore, folder: Path) -> 
     assert store.sql("select source, root from datasets").fetchall() == [("test_ingestion", str(folder))]
 
 
+def test_a_source_given_by_its_path_is_recorded_under_the_files_name(
+    store: GraphStore, folder: Path, tmp_path: Path
+) -> None:
+    put(folder, "key\na\n")
+    source = tmp_path / "reddit.py"
+    source.write_text("""
+from dataclasses import dataclass
+from graphsocial.sources.base import Plan, RawColumn, RawTable, Rows
+from graphsocial.types import NodeType
+
+@dataclass(frozen=True)
+class Reddit:
+    def plan(self, path, *, dataset=None):
+        table = RawTable("things", (path / "things.csv",), (RawColumn("key"),))
+        return Plan((table,), (Rows(NodeType("thing"), "things", {"id": "key"}),), path, dataset or path.name)
+""")
+    assert ingest(store, str(source), folder).changed
+    assert store.sql("select source from datasets").fetchall() == [("reddit.py",)]
+    source.write_text(source.read_text() + "# the same plan\n")
+    assert not ingest(store, str(source), folder).changed
+
+
 def test_a_process_killed_in_the_middle_leaves_the_store_as_it_was_and_the_same_command_finishes(
     store: GraphStore, folder: Path
 ) -> None:
