@@ -109,7 +109,7 @@ def test_a_finished_run_is_not_trained_again(social: gs.GraphStore) -> None:
 
 CHILD = """
 import os, signal, sys
-sys.path.insert(0, {tests!r})
+sys.path[:0] = {tests!r}
 import graphsocial as gs
 from test_training import HASHED, SMALL
 def report(epoch):
@@ -123,7 +123,7 @@ with gs.open({store!r}) as store:
 def test_a_killed_run_goes_on_and_ends_with_the_same_numbers(social: gs.GraphStore) -> None:
     path = social.path
     social.close()
-    child = CHILD.format(tests=str(Path(__file__).parent), store=str(path))
+    child = CHILD.format(tests=[str(Path(__file__).parents[depth]) for depth in (0, 1)], store=str(path))
     ended = subprocess.run([sys.executable, "-W", "ignore", "-c", child], capture_output=True, text=True)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     with gs.open(path) as store:
@@ -179,7 +179,7 @@ def test_runs_of_another_version_say_so(social: gs.GraphStore) -> None:
     write_tensors(path, tensors, told)
     config = {**run.config, "fitting": {**run.config["fitting"], "momentum": 0.9}}
     social.connection.execute("update runs set config = ? where run_id = ?", [json.dumps(config), run.id])
-    with pytest.raises(InputError, match=r"Fitting had other settings then \(momentum\)"):
+    with pytest.raises(InputError, match=r"TrainingConfig had other settings then \(momentum\)"):
         gs.predict(social, run.id)
 
 
