@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -21,6 +22,7 @@ LAYERS = """
 RANK = {name.strip(): rank for rank, layer in enumerate(LAYERS.split("|")) for name in layer.split(",")}
 
 
+@cache
 def modules() -> dict[str, Path]:
     """Every module by its name below `graphsocial`: `graph`, `graph.loaders`, `cli.main`, …"""
     paths = {}
@@ -32,6 +34,7 @@ def modules() -> dict[str, Path]:
     return paths
 
 
+@cache
 def imports(path: Path) -> list[tuple[str, int]]:
     """The graphsocial modules that a file imports and the lines where it does, type-checking imports included."""
     known, imported = modules(), []
