@@ -45,8 +45,8 @@ def arrays(relations: list[Relation]) -> list[np.ndarray]:
 def main() -> None:
     """Time the parts in turn."""
     with store() as opened, tempfile.TemporaryDirectory() as folder:
-        experiment = design(opened, "edge-emotion")
-        graph = prepare(opened, experiment).graph
+        config = design(opened, "edge-emotion")
+        graph = prepare(opened, config).graph
         kept = arrays(sort(graph))
         files = [Path(folder, f"{place}.npy") for place in range(len(kept))]
         for file, array in zip(files, kept, strict=True):

@@ -63,9 +63,9 @@ def train_all(store: GraphStore, planned: list[RunConfig], out: Output, *, again
     for line in encodings(store, first):
         out.say(line)
     asked = [one for one in planned if one.model_name == first.model_name]
-    for experiment in [*planned[len(asked) :], *asked]:
-        with suppress(DataError) if experiment.model_name == REFERENCE else nullcontext():
-            runs.append(_train(store, experiment, out, again=again, test=test))
+    for config in [*planned[len(asked) :], *asked]:
+        with suppress(DataError) if config.model_name == REFERENCE else nullcontext():
+            runs.append(_train(store, config, out, again=again, test=test))
     runs.sort(key=lambda run: run.model != first.model_name)
     for line in unreadable(store, runs):
         out.say(line)
@@ -82,13 +82,13 @@ def estimates(store: GraphStore, planned: list[RunConfig]) -> list[tuple[str, in
     return [(name, len(same), estimate(store, same[0])) for name, same in by_model.items()]
 
 
-def encodings(store: GraphStore, experiment: RunConfig) -> Iterator[str]:
+def encodings(store: GraphStore, config: RunConfig) -> Iterator[str]:
     """A line for each column that the training turns into vectors, with the encoder."""
     entries = {str(entry): entry for entry in store.schema.types}
-    for name, encoder in dict(columns_for(store, experiment, experiment.task.entity(store.schema))).items():
+    for name, encoder in dict(columns_for(store, config, config.task.entity(store.schema))).items():
         entry, _, column = name.rpartition(".")
-        rows = store.read(entries[entry], dataset=experiment.dataset).count(quote(column)).fetchall()[0][0]
-        yield f"Features of {name}: {rows:,} rows, encoder {experiment.features.get(name) or describe(encoder)}"
+        rows = store.read(entries[entry], dataset=config.dataset).count(quote(column)).fetchall()[0][0]
+        yield f"Features of {name}: {rows:,} rows, encoder {config.features.get(name) or describe(encoder)}"
 
 
 def unreadable(store: GraphStore, runs: list[Run]) -> Iterator[str]:
@@ -104,9 +104,9 @@ def unreadable(store: GraphStore, runs: list[Run]) -> Iterator[str]:
         yield f"{rows:,} rows of {types[table]}.{column} cannot be encoded (table feature_rejects); the first: {reason}"
 
 
-def _train(store: GraphStore, experiment: RunConfig, out: Output, *, again: bool, test: bool) -> Run:
-    label = f"{experiment.model_name}, {experiment.turn}"
-    total, metric = experiment.fitting.epochs, experiment.task.selection_metric
+def _train(store: GraphStore, config: RunConfig, out: Output, *, again: bool, test: bool) -> Run:
+    label = f"{config.model_name}, {config.turn}"
+    total, metric = config.fitting.epochs, config.task.selection_metric
     done, reported = scores.finished(store), 0
     with out.progress() as progress:
 
@@ -119,7 +119,7 @@ def _train(store: GraphStore, experiment: RunConfig, out: Output, *, again: bool
             else:
                 out.say(f"{label}: epoch {epoch.epoch} of {total}, {told}, {epoch.seconds:.1f} s")
 
-        run = carry_out(store, experiment, again=again, test=test, report=report, progress=progress)
+        run = carry_out(store, config, again=again, test=test, report=report, progress=progress)
     part = "test" if test else "validation"
     told = {target: scores[metric] for target, scores in run.metrics.get(part, {}).items() if metric in scores}
     several = len(run.metrics.get(part, {})) > 1
@@ -129,12 +129,12 @@ def _train(store: GraphStore, experiment: RunConfig, out: Output, *, again: bool
     return run
 
 
-def _baselines(store: GraphStore, experiment: RunConfig) -> list[str]:
+def _baselines(store: GraphStore, config: RunConfig) -> list[str]:
     """The task's baselines but the model itself, and the best possible answer where the data knows it."""
-    found = [name.replace("-", "_") for name in experiment.task.baselines]
-    if any(column.role == "reference" for column in experiment.task.entity(store.schema).columns):
+    found = [name.replace("-", "_") for name in config.task.baselines]
+    if any(column.role == "reference" for column in config.task.entity(store.schema).columns):
         found.append(REFERENCE)
-    return [name for name in found if name != experiment.model_name]
+    return [name for name in found if name != config.model_name]
 
 
 def _is_general(setting: str, task: type[Any]) -> bool:

@@ -58,7 +58,7 @@ class Robustness:
         if run.dataset != dataset:
             raise InputError(f"'{run.id}' is a run on '{run.dataset}', not on '{dataset}'.")
         restored = rebuild(store, run, progress=progress)
-        graph = restored.prepared.graph
+        graph = restored.data.graph
         names = sorted({_modality(feature) for features in graph.node_features.values() for feature in features})
         if not names:
             raise DataError(f"'{run.id}' reads no vectors of nodes, so none can be missing.")
@@ -110,9 +110,9 @@ def _without(graph: SocialGraph, missing: Callable[[Feature], Tensor]) -> Social
 
 
 def _scores(restored: RestoredRun, graph: SocialGraph) -> list[dict[str, object]]:
-    prepared = replace(restored.prepared, graph=graph)
-    rows = prepared.examples("test")
-    said = score(restored.network, make_loader(restored.experiment, prepared).exact, rows, restored.objectives)
+    data = replace(restored.data, graph=graph)
+    rows = data.examples("test")
+    said = score(restored.network, make_loader(restored.config, data).exact, rows, restored.objectives)
     found: list[dict[str, object]] = []
     for part in restored.objectives:
         name = part.target.name

@@ -84,17 +84,17 @@ def _look_inside(
 ) -> list[Check]:
     """The checks that need the run's batches and its network."""
     restored = rebuild(store, run, progress=progress)
-    experiment, prepared = restored.experiment, restored.prepared
-    loader = make_loader(experiment, prepared)
-    train = prepared.examples("train").numpy()
+    config, data = restored.config, restored.data
+    loader = make_loader(config, data)
+    train = data.examples("train").numpy()
     found = [
-        check_apart(store, experiment, prepared),
-        *check_messages(experiment, loader, prepared.roles, restored.network),
-        *check_perturbation(experiment, loader, prepared.roles, restored.network),
-        *check_columns(prepared.graph, train, experiment.visibility, seed=experiment.seed),
-        check_look_up(experiment, prepared, restored.network),
+        check_apart(store, config, data),
+        *check_messages(config, loader, data.roles, restored.network),
+        *check_perturbation(config, loader, data.roles, restored.network),
+        *check_columns(data.graph, train, config.visibility, seed=config.seed),
+        check_look_up(config, data, restored.network),
     ]
-    return found if quick else [*found, check_shuffled_training(experiment, prepared, report=report)]
+    return found if quick else [*found, check_shuffled_training(config, data, report=report)]
 
 
 def expected(store: GraphStore, run: Run) -> tuple[int, float]:

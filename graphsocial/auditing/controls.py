@@ -42,16 +42,16 @@ def shuffled(graph: SocialGraph, train: Tensor, *, seed: int) -> SocialGraph:
     return replace(graph, answers=answers)
 
 
-def check_look_up(experiment: RunConfig, prepared: RunData, network: Network) -> Check:
+def check_look_up(config: RunConfig, data: RunData, network: Network) -> Check:
     """Answer training and validation examples by the answers that are shown at their own ends.
 
     Training answers are shuffled before, so that nothing can be learnt from neighbours: only an answer that is shown
     although it is asked for makes the look-up better than the prior.
     """
     name = "one-hop look-up"
-    train = prepared.examples("train")
-    graph = shuffled(prepared.graph, train, seed=experiment.seed)
-    loader = make_loader(experiment, replace(prepared, graph=graph))
+    train = data.examples("train")
+    graph = shuffled(data.graph, train, seed=config.seed)
+    loader = make_loader(config, replace(data, graph=graph))
     target = next((target for target in graph.targets if target.classes), None)
     if target is None:
         return not_applicable(name, "Numbers are not looked up; the training on shuffled answers is the control.")
@@ -59,7 +59,7 @@ def check_look_up(experiment: RunConfig, prepared: RunData, network: Network) ->
     prior = _shares(codes[train], len(target.classes))
     for part in ("train", "validation"):
         said, asked = [], []
-        for batch in used_batches(experiment, loader, prepared.roles, network, parts=(part,)):
+        for batch in used_batches(config, loader, data.roles, network, parts=(part,)):
             said.append(_shown_shares(graph, codes, batch, prior))
             asked.append(batch.examples)
         gains.append(_gain(target, torch.cat(said), codes[torch.cat(asked)]))
@@ -69,27 +69,27 @@ def check_look_up(experiment: RunConfig, prepared: RunData, network: Network) ->
 
 
 def check_shuffled_training(
-    experiment: RunConfig, prepared: RunData, *, report: Callable[[Epoch], None] | None = None
+    config: RunConfig, data: RunData, *, report: Callable[[Epoch], None] | None = None
 ) -> Check:
     """Train the same configuration, for a few epochs, on shuffled training answers, and answer the validation part.
 
     Validation answers are the true ones: a model that is handed them learns to repeat what it is handed, whatever the
     training answers are, and would be better than the prior here.
     """
-    train, validation = (prepared.examples(role) for role in ("train", "validation"))
-    graph = shuffled(prepared.graph, train, seed=experiment.seed)
-    loader = make_loader(experiment, replace(prepared, graph=graph))
-    few = replace(experiment.fitting, epochs=min(MOST_EPOCHS, experiment.fitting.epochs), patience=MOST_EPOCHS)
-    torch.manual_seed(experiment.seed)
+    train, validation = (data.examples(role) for role in ("train", "validation"))
+    graph = shuffled(data.graph, train, seed=config.seed)
+    loader = make_loader(config, replace(data, graph=graph))
+    few = replace(config.fitting, epochs=min(MOST_EPOCHS, config.fitting.epochs), patience=MOST_EPOCHS)
+    torch.manual_seed(config.seed)
     with TemporaryDirectory() as folder:
         fitted = fit(
-            experiment.model.build(graph, train, seed=experiment.seed),
+            config.model.build(graph, train, seed=config.seed),
             loader,
             train,
             validation,
             few,
-            metric=experiment.task.selection_metric,
-            seed=experiment.seed,
+            metric=config.task.selection_metric,
+            seed=config.seed,
             checkpoint=Path(folder) / "control.safetensors",
             report=report,
         )

@@ -23,7 +23,7 @@ from graphsocial.training.loop import AT_ONCE, training_batches
 EDGES = ("forward edges", "reversed edges", "duplicate edges")
 
 
-def check_messages(experiment: RunConfig, loader: Loader, roles: Tensor, network: Network) -> list[Check]:
+def check_messages(config: RunConfig, loader: Loader, roles: Tensor, network: Network) -> list[Check]:
     """Look at every batch that the run used.
 
     Args:
@@ -31,9 +31,9 @@ def check_messages(experiment: RunConfig, loader: Loader, roles: Tensor, network
         roles: (P,) of the run's split.
         network: says which examples are answered together.
     """
-    watch = _Watch(loader.graph, roles, experiment.visibility)
+    watch = _Watch(loader.graph, roles, config.visibility)
     temporal = loader.exact.temporal
-    for batch in used_batches(experiment, loader, roles, network):
+    for batch in used_batches(config, loader, roles, network):
         watch.edges(batch)
         watch.answers(batch)
         if temporal:
@@ -41,12 +41,12 @@ def check_messages(experiment: RunConfig, loader: Loader, roles: Tensor, network
     found = [*watch.edge_checks(), watch.answer_check()]
     if temporal:
         return [*found, *watch.time_checks()]
-    why = f"Neither the split '{experiment.split}' nor the task makes a promise about time."
+    why = f"Neither the split '{config.split}' nor the task makes a promise about time."
     return [*found, not_applicable("later edges", why), not_applicable("later answers", why)]
 
 
 def used_batches(
-    experiment: RunConfig, loader: Loader, roles: Tensor, network: Network, *, parts: Sequence[str] = ROLES
+    config: RunConfig, loader: Loader, roles: Tensor, network: Network, *, parts: Sequence[str] = ROLES
 ) -> Iterator[Batch]:
     """The batches of the first epoch, of validation and of test, as `fitting` asks for them."""
     together = network.together(loader.graph)
@@ -54,8 +54,8 @@ def used_batches(
         rows = torch.nonzero(roles == ROLES.index(role)).squeeze(1)
         if role == "train":
             order = torch.Generator()
-            order.manual_seed(experiment.seed)
-            yield from training_batches(network, loader, rows, experiment.fitting, order)
+            order.manual_seed(config.seed)
+            yield from training_batches(network, loader, rows, config.fitting, order)
         else:
             size = max(1, len(rows)) if together is None else AT_ONCE
             yield from loader.exact.batches(rows, size, together=together)

@@ -37,25 +37,25 @@ def check_rows(store: GraphStore, split_id: str) -> list[Check]:
     ]
 
 
-def check_apart(store: GraphStore, experiment: RunConfig, prepared: RunData) -> Check:
+def check_apart(store: GraphStore, config: RunConfig, data: RunData) -> Check:
     """Whether ends, groups or times are in the parts that the policy promised."""
-    name, policy = "parts kept apart", experiment.split
-    roles = prepared.roles.numpy()
+    name, policy = "parts kept apart", config.split
+    roles = data.roles.numpy()
     dealt = np.flatnonzero(roles >= 0)
-    ids = prepared.graph.example_ids(dealt)
+    ids = data.graph.example_ids(dealt)
     if policy.policy == "time":
-        return _in_order(name, prepared)
+        return _in_order(name, data)
     if policy.policy in ("source", "destination"):
         values, what = ids[policy.policy == "destination"], policy.policy
     elif policy.policy.startswith("group:"):
         column = str(policy.column)
-        entity = prepared.entity
-        rows = store.read(entity, dataset=experiment.dataset).select(f"id, {quote(column)}::varchar as told").pl()
+        entity = data.entity
+        rows = store.read(entity, dataset=config.dataset).select(f"id, {quote(column)}::varchar as told").pl()
         asked = pl.DataFrame({"id": ids[0].astype(str)})
         values = asked.join(rows, on="id", how="left", maintain_order="left")["told"].to_numpy()
         what = f"group by '{column}'"
     elif policy.policy.startswith("file:") and len(ids) == 2:
-        return _as_files_tell(name, prepared)
+        return _as_files_tell(name, data)
     else:
         return not_applicable(name, f"The split '{policy}' promises to keep single examples apart, no more.")
     return _in_one_part(name, what, values, roles[dealt])
@@ -76,9 +76,9 @@ def _in_one_part(name: str, what: str, values: NDArray[np.object_], roles: NDArr
     return _check(name, counted.height, found, detail)
 
 
-def _as_files_tell(name: str, prepared: RunData) -> Check:
+def _as_files_tell(name: str, data: RunData) -> Check:
     """Files promise nothing; but those that keep nearly every node at one end of the pairs apart mean every node."""
-    graph, roles = prepared.graph, prepared.roles.numpy()
+    graph, roles = data.graph, data.roles.numpy()
     for place, what in enumerate(("source", "destination")):
         end = graph.ends[place].numpy()
         nodes, counts = np.unique(end[roles >= 0], return_counts=True)
@@ -92,24 +92,24 @@ def _as_files_tell(name: str, prepared: RunData) -> Check:
     return not_applicable(name, "The files keep single examples apart, no more.")
 
 
-def _in_order(name: str, prepared: RunData) -> Check:
+def _in_order(name: str, data: RunData) -> Check:
     """Training examples before validation examples, and those before test examples."""
-    times = prepared.graph.example_time
+    times = data.graph.example_time
     assert times is not None
-    late = np.zeros(len(prepared.roles), dtype=bool)
+    late = np.zeros(len(data.roles), dtype=bool)
     for code in range(1, len(ROLES)):
-        later = prepared.roles == code
+        later = data.roles == code
         if later.any():
-            before = (prepared.roles >= 0) & (prepared.roles < code) & (times < NEVER)
+            before = (data.roles >= 0) & (data.roles < code) & (times < NEVER)
             late |= (before & (times >= times[later].min())).numpy()
-    ids = prepared.graph.example_ids(np.flatnonzero(late))
+    ids = data.graph.example_ids(np.flatnonzero(late))
     found = [" ".join(map(str, ends)) for ends in zip(*ids, strict=True)]
     detail = (
         "Examples are not earlier than those of a part that the split put after them."
         if found
         else "Every part is earlier than the next, as the split promised."
     )
-    return _check(name, int((prepared.roles >= 0).sum()), found, detail)
+    return _check(name, int((data.roles >= 0).sum()), found, detail)
 
 
 def _check(name: str, examined: int, found: list[str], detail: str) -> Check:

@@ -24,17 +24,17 @@ CLOSE = {"rtol": 1e-4, "atol": 1e-5}  # sums may be taken in another order
 
 
 @torch.no_grad()
-def check_perturbation(experiment: RunConfig, loader: Loader, roles: Tensor, network: Network) -> list[Check]:
+def check_perturbation(config: RunConfig, loader: Loader, roles: Tensor, network: Network) -> list[Check]:
     """Ask a training batch and the validation and test parts again, each time with something else changed.
 
     Args:
         network: the trained one.
     """
     network.eval()
-    parts = list(_parts(experiment, loader, roles, network))
+    parts = list(_parts(config, loader, roles, network))
     what = "answers that are asked for or held out"
     found = [_check("changed answers", _answers, what, loader, roles, network, parts)]
-    visibility = experiment.visibility
+    visibility = config.visibility
     if loader.graph.entity not in loader.graph.edge_features:
         found.append(not_applicable("changed edge features", "No supervised edge has features."))
     elif set(vars(visibility).values()) == {"full"}:
@@ -43,19 +43,19 @@ def check_perturbation(experiment: RunConfig, loader: Loader, roles: Tensor, net
     else:
         what, change = "features of edges whose features are hidden", partial(_edge_features, visibility)
         found.append(_check("changed edge features", change, what, loader, roles, network, parts))
-    if experiment.split.policy == "time":
+    if config.split.policy == "time":
         what = "edges and answers that are later"
         found.append(_check("changed future", _future, what, loader.exact, roles, network, parts))
     else:
-        why = f"The split '{experiment.split}' makes no promise about time."
+        why = f"The split '{config.split}' makes no promise about time."
         found.append(not_applicable("changed future", why))
     return found
 
 
-def _parts(experiment: RunConfig, loader: Loader, roles: Tensor, network: Network) -> Iterator[Tensor]:
+def _parts(config: RunConfig, loader: Loader, roles: Tensor, network: Network) -> Iterator[Tensor]:
     """Examples that are asked about in one batch: the first batch of training, all of validation and test."""
-    yield next(used_batches(experiment, loader, roles, network, parts=("train",))).examples
-    for batch in used_batches(experiment, loader, roles, network, parts=("validation", "test")):
+    yield next(used_batches(config, loader, roles, network, parts=("train",))).examples
+    for batch in used_batches(config, loader, roles, network, parts=("validation", "test")):
         yield batch.examples
 
 

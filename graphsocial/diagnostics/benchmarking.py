@@ -114,22 +114,22 @@ def benchmark(
 
     found = []
     for model, own in _dealt_out({name: designed(name) for name in names}, settings or {}).items():
-        experiment = designed(model, own)
-        epoch, examples, parameters = _epoch(store, experiment, progress)
+        config = designed(model, own)
+        epoch, examples, parameters = _epoch(store, config, progress)
         if parameters:
-            found.append(_compare(experiment.model_name, epoch, examples, parameters, rounds, threads, progress))
+            found.append(_compare(config.model_name, epoch, examples, parameters, rounds, threads, progress))
         elif models:
             raise InputError(f"'{model}' is not trained; name models that are.")
     return found
 
 
-def _dealt_out(experiments: Mapping[str, RunConfig], settings: Mapping[str, object]) -> dict[str, dict[str, object]]:
+def _dealt_out(configs: Mapping[str, RunConfig], settings: Mapping[str, object]) -> dict[str, dict[str, object]]:
     """Model → the settings that it, or its training, has.
 
     Raises:
         UnknownNameError: a setting that none of them has.
     """
-    known = {model: _settings(experiment) for model, experiment in experiments.items()}
+    known = {model: _settings(config) for model, config in configs.items()}
     for name in settings:
         if not any(name.rpartition(".")[2] in names for names in known.values()):
             raise UnknownNameError.of("setting", name, set().union(*known.values()))
@@ -139,29 +139,29 @@ def _dealt_out(experiments: Mapping[str, RunConfig], settings: Mapping[str, obje
     }
 
 
-def _settings(experiment: RunConfig) -> set[str]:
+def _settings(config: RunConfig) -> set[str]:
     """The names of what can be set."""
     parts: tuple[Any, ...] = (
-        experiment.task,
-        experiment.model,
-        experiment.fitting,
-        experiment.visibility,
-        experiment.split,
+        config.task,
+        config.model,
+        config.fitting,
+        config.visibility,
+        config.split,
     )
     return {entry.name for part in parts for entry in fields(part)}
 
 
-def _epoch(store: GraphStore, experiment: RunConfig, progress: Progress | None) -> tuple[Callable[[], None], int, int]:
+def _epoch(store: GraphStore, config: RunConfig, progress: Progress | None) -> tuple[Callable[[], None], int, int]:
     """One epoch of training, how many examples it has and how many parameters the network."""
-    prepared = prepare(store, experiment, progress=progress)
-    graph, train = prepared.graph, prepared.examples("train")
-    torch.manual_seed(experiment.seed)
-    network = experiment.model.build(graph, train, seed=experiment.seed)
-    state = begin(network, experiment.fitting, len(train))
-    loader, parts = make_loader(experiment, prepared), objectives(graph, train)
+    data = prepare(store, config, progress=progress)
+    graph, train = data.graph, data.examples("train")
+    torch.manual_seed(config.seed)
+    network = config.model.build(graph, train, seed=config.seed)
+    state = begin(network, config.fitting, len(train))
+    loader, parts = make_loader(config, data), objectives(graph, train)
 
     def epoch() -> None:
-        for _ in one_epoch(state, loader, train, parts, experiment.fitting):
+        for _ in one_epoch(state, loader, train, parts, config.fitting):
             pass
 
     return epoch, len(train), sum(part.numel() for part in network.parameters())

@@ -89,9 +89,9 @@ def explain(
         raise InputError("top and limit are at least 1.")
     run = runs.load(store, run) if isinstance(run, str) else run
     restored = rebuild(store, run, progress=progress)
-    prepared, asked = _asked(restored.prepared, ids, split, limit, seed)
+    data, asked = _asked(restored.data, ids, split, limit, seed)
     frames, done = [], 0
-    for question in _questions(restored, prepared, asked):
+    for question in _questions(restored, data, asked):
         frames.append(_rows(question, top=top, seed=seed))
         done += len(question.examples)
         if progress:
@@ -109,26 +109,26 @@ def explain(
     return found
 
 
-def _asked(prepared: RunData, ids: Ids | None, split: str, limit: int | None, seed: int) -> tuple[RunData, Tensor]:
+def _asked(data: RunData, ids: Ids | None, split: str, limit: int | None, seed: int) -> tuple[RunData, Tensor]:
     if ids is not None:
-        return examples_of(prepared, ids)
+        return examples_of(data, ids)
     if split not in ROLES:
         raise InputError(f"'{split}' is no part of a split; use one of {', '.join(ROLES)}.")
-    rows = prepared.examples(split)
+    rows = data.examples(split)
     if not len(rows):
         raise DataError(f"The part '{split}' of the run's split has no examples.")
     if limit is not None and limit < len(rows):
         chosen = np.random.default_rng(seed).choice(len(rows), limit, replace=False)
         rows = rows[torch.from_numpy(np.sort(chosen))]
-    return prepared, rows
+    return data, rows
 
 
-def _questions(restored: RestoredRun, prepared: RunData, asked: Tensor) -> Iterator[Question]:
+def _questions(restored: RestoredRun, data: RunData, asked: Tensor) -> Iterator[Question]:
     """The examples, each in the view in which the run answered it: see `training.answer` and `loop.score`."""
-    network, loader = restored.network, make_loader(restored.experiment, prepared).exact
-    together = network.together(prepared.graph)
-    for role in torch.unique(prepared.roles[asked]).tolist():
-        members = torch.nonzero(prepared.roles == role).squeeze(1)
+    network, loader = restored.network, make_loader(restored.config, data).exact
+    together = network.together(data.graph)
+    for role in torch.unique(data.roles[asked]).tolist():
+        members = torch.nonzero(data.roles == role).squeeze(1)
         size = max(1, len(members) if together is None else AT_ONCE)
         if role == ROLES.index("train"):
             size = max(1, len(members) // 10)

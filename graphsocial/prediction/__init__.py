@@ -61,10 +61,10 @@ def predict(
     """
     run = runs.load(store, run) if isinstance(run, str) else run
     restored = rebuild(store, run, progress=progress)
-    prepared, asked = examples_of(restored.prepared, ids, train=train)
-    loader = make_loader(restored.experiment, prepared)
-    answers = answer(prepared, restored.network, restored.objectives, loader, asked)
-    tested = (prepared.roles[asked] == ROLES.index("test")).any()
+    data, asked = examples_of(restored.data, ids, train=train)
+    loader = make_loader(restored.config, data)
+    answers = answer(data, restored.network, restored.objectives, loader, asked)
+    tested = (data.roles[asked] == ROLES.index("test")).any()
     with store.transaction():
         runs.save_predictions(
             store, run.id, task=run.task, dataset=run.dataset, answers=answers, as_of=run.config["as_of"]
@@ -76,10 +76,10 @@ def predict(
 
 @dataclass(frozen=True)
 class RestoredRun:
-    """A run as it was trained, on the data as it is now: its experiment, its network, what its outputs mean."""
+    """A run as it was trained, on the data as it is now: its configuration, its network, what its outputs mean."""
 
-    experiment: RunConfig
-    prepared: RunData
+    config: RunConfig
+    data: RunData
     network: Network
     objectives: tuple[Objective, ...]
 
@@ -94,20 +94,20 @@ def rebuild(store: GraphStore, run: Run | str, *, progress: Progress | None = No
     if run.status != "done":
         raise InputError(f"The run '{run.id}' is not done; finish it with the `train` command that began it.")
     weights = load_weights(store, run.id)
-    experiment = RunConfig.from_run(run)
-    for name in experiment.edge_types if experiment.model.layers else ():
+    config = RunConfig.from_run(run)
+    for name in config.edge_types if config.model.layers else ():
         if not any(str(edge) == name and store.span(edge, run.dataset) for edge in store.schema.edges):
             raise InputError(
                 f"The run '{run.id}' hears along '{name}', of which '{run.dataset}' has no edges now. Edges that "
                 "`link` made go with the data that they were made of: link again, or train again."
             )
     tabular = {name: Tabular.restore(part) for name, part in weights[2]["tabular"].items()}
-    prepared = prepare(store, experiment, tabular=tabular, split_id=run.split_id, progress=progress)
-    network, parts = restore(run, experiment, prepared, weights)
-    return RestoredRun(experiment, prepared, network, parts)
+    data = prepare(store, config, tabular=tabular, split_id=run.split_id, progress=progress)
+    network, parts = restore(run, config, data, weights)
+    return RestoredRun(config, data, network, parts)
 
 
-def examples_of(prepared: RunData, ids: Ids | None, *, train: bool = False) -> tuple[RunData, Tensor]:
+def examples_of(data: RunData, ids: Ids | None, *, train: bool = False) -> tuple[RunData, Tensor]:
     """The examples that these ids name; pairs that have no edge are added to the graph's.
 
     Args:
@@ -115,8 +115,8 @@ def examples_of(prepared: RunData, ids: Ids | None, *, train: bool = False) -> t
         train: whether the training ones are among all.
     """
     if ids is None:
-        return prepared, torch.nonzero((prepared.roles != ROLES.index("train")) | torch.tensor(train)).squeeze(1)
-    graph = prepared.graph
+        return data, torch.nonzero((data.roles != ROLES.index("train")) | torch.tensor(train)).squeeze(1)
+    graph = data.graph
     given = _read_ids(ids, [graph.ids[name] for name in graph.end_types])
     numbers = [_numbers(graph, name, [row[end] for row in given]) for end, name in enumerate(graph.end_types)]
     keys, known = _key(graph, numbers), _key(graph, [end.numpy() for end in graph.ends])
@@ -132,8 +132,8 @@ def examples_of(prepared: RunData, ids: Ids | None, *, train: bool = False) -> t
         src, dst = (torch.from_numpy(end[place < 0][first]) for end in numbers)
         graph = graph.with_pairs(src, dst)
         place[place < 0] = len(known) + np.searchsorted(fresh, keys[place < 0])
-    roles = torch.cat([prepared.roles, torch.full((len(fresh),), -1)])
-    return replace(prepared, graph=graph, roles=roles), torch.from_numpy(np.unique(place))
+    roles = torch.cat([data.roles, torch.full((len(fresh),), -1)])
+    return replace(data, graph=graph, roles=roles), torch.from_numpy(np.unique(place))
 
 
 def _key(graph: SocialGraph, ends: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
@@ -197,8 +197,8 @@ def evaluate(
     unopened = split == "test" and run.status == "done" and "test" not in run.metrics
     if unopened:
         restored = rebuild(store, run, progress=progress)
-        loader = make_loader(restored.experiment, restored.prepared)
-        run = open_test(store, run, restored.prepared, restored.network, restored.objectives, loader, how="evaluate")
+        loader = make_loader(restored.config, restored.data)
+        run = open_test(store, run, restored.data, restored.network, restored.objectives, loader, how="evaluate")
     rows = store.sql(
         "select target, label, value, lower, upper, probabilities, true_label, true_value from predictions "
         "where run_id = ? and split = ? and (true_label is not null or true_value is not null) "

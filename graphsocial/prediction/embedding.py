@@ -57,12 +57,12 @@ def embed(store: GraphStore, run: Run | str, *, progress: Progress | None = None
     """
     run = runs.load(store, run) if isinstance(run, str) else run
     restored = rebuild(store, run, progress=progress)
-    graph, entry = restored.prepared.graph, restored.prepared.entity
+    graph, entry = restored.data.graph, restored.data.entity
     network = restored.network.eval()
     wrong = InputError(f"'{run.model}' makes no vector of each node; take a run of a model of nodes, such as tmsam.")
     if not isinstance(entry, NodeType):
         raise wrong
-    loader, examples = make_loader(restored.experiment, restored.prepared).exact, torch.arange(graph.num_examples)
+    loader, examples = make_loader(restored.config, restored.data).exact, torch.arange(graph.num_examples)
     found = torch.zeros(0)
     for batch in loader.batches(examples, AT_ONCE, together=network.together(graph)):
         after = network.trace(graph, batch).after
@@ -71,7 +71,7 @@ def embed(store: GraphStore, run: Run | str, *, progress: Progress | None = None
         found = found if len(found) else after.new_zeros(len(examples), after.shape[1])
         found[batch.examples] = after
     (checkpoint,) = store.first("select checkpoint_hash from runs where run_id = ?", [run.id]) or (None,)
-    key = blake2b(json.dumps([run.id, checkpoint, restored.prepared.data_hash]).encode(), digest_size=16).hexdigest()
+    key = blake2b(json.dumps([run.id, checkpoint, restored.data.data_hash]).encode(), digest_size=16).hexdigest()
     use = FeatureRef(entry, WHOLE_ROW, key, found.shape[1])
     name = f"{run.model}:{run.id}"
     known = store.first("select count(*) from feature_rows where set_id = ?", [key])

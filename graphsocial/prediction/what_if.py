@@ -66,7 +66,7 @@ def what_if(store: GraphStore, run: Run | str, entity_id: str, changes: Mapping[
     """
     run = runs.load(store, run) if isinstance(run, str) else run
     restored = rebuild(store, run)
-    node = restored.prepared.entity
+    node = restored.data.entity
     if not isinstance(node, NodeType):
         raise InputError(
             f"The run '{run.id}' is about pairs ('{node}'); what-if changes nodes. Other pairs are answered by "
@@ -139,12 +139,12 @@ def _read(told: str) -> object:
 
 def _answers(store: GraphStore, run: Run, entity_id: str) -> Predictions:
     restored = rebuild(store, run)
-    graph = restored.prepared.graph
+    graph = restored.data.graph
     place = np.flatnonzero(graph.example_ids()[0] == entity_id)
     if not len(place):
         raise DataError(f"'{entity_id}' has no line among the examples of '{run.task}'.")
-    loader = make_loader(restored.experiment, restored.prepared)
-    return answer(restored.prepared, restored.network, restored.objectives, loader, torch.from_numpy(place))
+    loader = make_loader(restored.config, restored.data)
+    return answer(restored.data, restored.network, restored.objectives, loader, torch.from_numpy(place))
 
 
 def _row(found: Any) -> dict[str, Any]:

@@ -53,14 +53,14 @@ def look(store: GraphStore, run: Run) -> Seen:
         InputError: the run cannot speak about the data as it is now.
     """
     restored = rebuild(store, run)
-    graph, network = restored.prepared.graph, restored.network.eval()
-    tested = torch.nonzero((restored.prepared.roles == ROLES.index("test")) & graph.answered).squeeze(1)
+    graph, network = restored.data.graph, restored.network.eval()
+    tested = torch.nonzero((restored.data.roles == ROLES.index("test")) & graph.answered).squeeze(1)
     together = network.together(graph)
     chosen = _sample(tested if together is None else torch.unique(together[tested]))
     examples = chosen if together is None else tested[torch.isin(together[tested], chosen)]
     order, found = [], []
     with torch.no_grad():
-        for batch in make_loader(restored.experiment, restored.prepared).exact.batches(
+        for batch in make_loader(restored.config, restored.data).exact.batches(
             examples, max(1, len(examples)), together=together
         ):
             order.append(batch.examples)

@@ -136,7 +136,7 @@ def reproduce(
         except StoreError:
             raise
         except GraphSocialError as error:
-            failed[key] = f"Seed {training.experiment.seed} cannot be trained on this data: {error}"
+            failed[key] = f"Seed {training.config.seed} cannot be trained on this data: {error}"
             first = first or error
             continue
         runs.setdefault(key, []).append(run)
@@ -178,7 +178,7 @@ def _train(store: GraphStore, step: Step, report: Callable[[Step], None] | None)
         if report:
             report(Step(step.training, step.number, step.of, epoch, run))
 
-    run = carry_out(store, step.training.experiment, report=told)
+    run = carry_out(store, step.training.config, report=told)
     told(run=run)
     return run
 

@@ -18,15 +18,15 @@ class Training:
 
     Attributes:
         table, row: what it is for.
-        experiment: what is trained.
+        config: what is trained.
     """
 
     table: Table
     row: Row
-    experiment: RunConfig
+    config: RunConfig
 
     def __str__(self) -> str:
-        return f"Table {self.table.number}, {self.row.name}, {self.experiment.turn}"
+        return f"Table {self.table.number}, {self.row.name}, {self.config.turn}"
 
 
 def trainings(
@@ -62,10 +62,10 @@ def trainings(
                 "edge_types": row.edge_types,
                 "settings": {**row.settings, **own},
             }
-            experiment = design(store, paper.task, **asked)
+            config = design(store, paper.task, **asked)
             for seed in range(paper.seeds) if seeds is None else seeds:
-                deals = _deals(experiment.split, seed, {*row.settings, *own})
-                found += [Training(chosen, row, replace(experiment, seed=seed, split=dealt)) for dealt in deals]
+                deals = _deals(config.split, seed, {*row.settings, *own})
+                found += [Training(chosen, row, replace(config, seed=seed, split=dealt)) for dealt in deals]
     for name in given.keys() - used:
         raise InputError(f"No row of {'the paper' if table is None else f'table {table}'} has a setting '{name}'.")
     return found

@@ -66,82 +66,82 @@ def train(
         DataError: the data has no usable labels, or a part of the split is empty.
         InputError, UnknownNameError: a setting or name that does not exist.
     """
-    experiment = design(store, task, **asked)
-    return carry_out(store, experiment, again=again, test=test, report=report, progress=progress)
+    config = design(store, task, **asked)
+    return carry_out(store, config, again=again, test=test, report=report, progress=progress)
 
 
 def carry_out(
     store: GraphStore,
-    experiment: RunConfig,
+    config: RunConfig,
     *,
     again: bool = False,
     test: bool = True,
     report: Report | None = None,
     progress: Progress | None = None,
 ) -> Run:
-    """Do the same for an experiment that is designed already."""
+    """Train as a complete configuration says: what `train` does after `config.design`."""
     begin = perf_counter()
-    prepared = prepare(store, experiment, progress=progress)
-    run_id = f"{Path(experiment.model_name).stem}-{prepared.digest[:8]}"
+    data = prepare(store, config, progress=progress)
+    run_id = f"{Path(config.model_name).stem}-{data.digest[:8]}"
     found = store.first("select status from runs where run_id = ?", [run_id])
     if found and found[0] == "done" and not again:
         run = runs.load(store, run_id)
-        return _open_later(store, run, experiment, prepared) if test and "test" not in run.metrics else run
+        return _open_later(store, run, config, data) if test and "test" not in run.metrics else run
     checkpoint = runs.folder(store, run_id) / "checkpoint.safetensors"
     if again:
         checkpoint.unlink(missing_ok=True)
-    torch.manual_seed(experiment.seed)
-    learnt = prepared.examples("train")
-    network = experiment.model.build(prepared.graph, learnt, seed=experiment.seed)
+    torch.manual_seed(config.seed)
+    learnt = data.examples("train")
+    network = config.model.build(data.graph, learnt, seed=config.seed)
     runs.start(
         store,
         run_id=run_id,
-        task=experiment.task.name,
-        model=experiment.model_name,
-        dataset=experiment.dataset,
-        seed=experiment.seed,
-        config=experiment.config(),
-        split_id=prepared.split_id,
-        split=str(experiment.split),
-        data_hash=prepared.data_hash,
-        feature_sets=_set_ids(prepared),
-        notes=[*prepared.notes, *(["transductive"] if network.transductive else [])],
+        task=config.task.name,
+        model=config.model_name,
+        dataset=config.dataset,
+        seed=config.seed,
+        config=config.to_json(),
+        split_id=data.split_id,
+        split=str(config.split),
+        data_hash=data.data_hash,
+        feature_sets=_set_ids(data),
+        notes=[*data.notes, *(["transductive"] if network.transductive else [])],
     )
-    loader = make_loader(experiment, prepared)
+    loader = make_loader(config, data)
     try:
         fitted = fit(
             network,
             loader,
             learnt,
-            prepared.examples("validation"),
-            experiment.fitting,
-            metric=experiment.task.selection_metric,
-            seed=experiment.seed,
+            data.examples("validation"),
+            config.fitting,
+            metric=config.task.selection_metric,
+            seed=config.seed,
             checkpoint=checkpoint,
             report=report,
         )
     except TrainingError:
         runs.end(store, run_id, "failed")
         raise
-    closed = prepared.roles == ROLES.index("train")
+    closed = data.roles == ROLES.index("train")
     if not test:
-        closed |= prepared.roles == ROLES.index("test")
-    answers = answer(prepared, fitted.network, fitted.objectives, loader, torch.nonzero(~closed).squeeze(1))
-    _record(store, run_id, experiment, prepared, fitted, answers, begin, test=test)
+        closed |= data.roles == ROLES.index("test")
+    answers = answer(data, fitted.network, fitted.objectives, loader, torch.nonzero(~closed).squeeze(1))
+    _record(store, run_id, config, data, fitted, answers, begin, test=test)
     checkpoint.unlink(missing_ok=True)  # weights.safetensors has what is needed from here on
     return runs.load(store, run_id)
 
 
-def _open_later(store: GraphStore, run: Run, experiment: RunConfig, prepared: RunData) -> Run:
+def _open_later(store: GraphStore, run: Run, config: RunConfig, data: RunData) -> Run:
     """Open the test part of a run that is done, on the data that it was trained on."""
-    network, parts = restore(run, experiment, prepared, load_weights(store, run.id))
-    return open_test(store, run, prepared, network, parts, make_loader(experiment, prepared), how="train")
+    network, parts = restore(run, config, data, load_weights(store, run.id))
+    return open_test(store, run, data, network, parts, make_loader(config, data), how="train")
 
 
-def _set_ids(prepared: RunData) -> dict[str, str]:
+def _set_ids(data: RunData) -> dict[str, str]:
     """Column → the feature sets used of it, joined by `+`."""
     found: dict[str, list[str]] = {}
-    for use in prepared.features:
+    for use in data.features:
         found.setdefault(str(use), []).append(use.set_id)
     return {column: "+".join(sets) for column, sets in found.items()}
 
@@ -149,8 +149,8 @@ def _set_ids(prepared: RunData) -> dict[str, str]:
 def _record(
     store: GraphStore,
     run_id: str,
-    experiment: RunConfig,
-    prepared: RunData,
+    config: RunConfig,
+    data: RunData,
     fitted: TrainingResult,
     answers: Predictions,
     begin: float,
@@ -158,15 +158,15 @@ def _record(
     test: bool,
 ) -> None:
     """Write weights beside the store, then predictions, scores and the end of the run into it, in one transaction."""
-    hashed = save_weights(store, run_id, fitted, prepared.graph)
+    hashed = save_weights(store, run_id, fitted, data.graph)
     with store.transaction():
         runs.save_predictions(
             store,
             run_id,
-            task=experiment.task.name,
-            dataset=experiment.dataset,
+            task=config.task.name,
+            dataset=config.dataset,
             answers=answers,
-            as_of=experiment.config()["as_of"],
+            as_of=config.to_json()["as_of"],
         )
         runs.save_metrics(store, run_id, answers, splits=("validation", "test") if test else ("validation",))
         if test:
@@ -194,7 +194,7 @@ def _record(
 def open_test(
     store: GraphStore,
     run: Run,
-    prepared: RunData,
+    data: RunData,
     network: Network,
     parts: tuple[Objective, ...],
     loader: Loader,
@@ -202,7 +202,7 @@ def open_test(
     how: Literal["train", "evaluate"],
 ) -> Run:
     """Predict and score the test part of a run that was trained without it, and log that; one transaction."""
-    answers = answer(prepared, network, parts, loader, prepared.examples("test"))
+    answers = answer(data, network, parts, loader, data.examples("test"))
     with store.transaction():
         runs.save_predictions(
             store, run.id, task=run.task, dataset=run.dataset, answers=answers, as_of=run.config["as_of"]
@@ -213,11 +213,11 @@ def open_test(
 
 
 def answer(
-    prepared: RunData, network: Network, parts: tuple[Objective, ...], loader: Loader, examples: Tensor
+    data: RunData, network: Network, parts: tuple[Objective, ...], loader: Loader, examples: Tensor
 ) -> Predictions:
     """Predict by the whole graph, role by role, so that no answer depends on which other examples are asked for."""
-    graph = prepared.graph
-    roles = prepared.roles[examples]
+    graph = data.graph
+    roles = data.roles[examples]
     said: dict[str, NDArray[np.float64]] = {}
     for role in torch.unique(roles).tolist():
         rows = torch.nonzero(roles == role).squeeze(1)
@@ -226,7 +226,7 @@ def answer(
             said.setdefault(name, np.zeros((len(examples), *found.shape[1:])))[rows.numpy()] = found
     names = np.asarray([*ROLES, None], dtype=object)
     return Predictions(
-        entity_type=str(prepared.entity),
+        entity_type=str(data.entity),
         ids=graph.example_ids(examples.numpy()),
         splits=names[roles.numpy()],
         targets=tuple(
@@ -274,18 +274,16 @@ def load_weights(store: GraphStore, run_id: str) -> Weights:
     return below(tensors, "network/"), parts, told
 
 
-def restore(
-    run: Run, experiment: RunConfig, prepared: RunData, weights: Weights
-) -> tuple[Network, tuple[Objective, ...]]:
+def restore(run: Run, config: RunConfig, data: RunData, weights: Weights) -> tuple[Network, tuple[Objective, ...]]:
     """A run's network as it was trained, and what its outputs mean.
 
     Raises:
         InputError: the run cannot speak about the data as it is now.
     """
     state, learnt, told = weights
-    if {target.name: list(target.classes) for target in prepared.graph.targets} != told["classes"]:
+    if {target.name: list(target.classes) for target in data.graph.targets} != told["classes"]:
         raise InputError(f"The run '{run.id}' knows other classes than the data has now; train again.")
-    network = experiment.model.build(prepared.graph, prepared.examples("train"), seed=experiment.seed)
+    network = config.model.build(data.graph, data.examples("train"), seed=config.seed)
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
@@ -293,4 +291,4 @@ def restore(
             f"The run '{run.id}' cannot speak about the data as it is now: it has parameters for each node, or types "
             "and features have changed since. Train again."
         ) from error
-    return network.eval(), tuple(Objective(target, *learnt[target.name]) for target in prepared.graph.targets)
+    return network.eval(), tuple(Objective(target, *learnt[target.name]) for target in data.graph.targets)

@@ -86,7 +86,7 @@ class RunConfig:
         """Which of the trainings that differ in chance alone this is: `seed 0, fold 3`."""
         return f"seed {self.seed}" + (f", fold {self.split.fold}" if self.split.policy == "kfold" else "")
 
-    def config(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """All of it as JSON, but for the seed."""
         return {
             "task": {"name": self.task_name, **asdict(self.task)},  # type: ignore[call-overload]
@@ -102,7 +102,7 @@ class RunConfig:
 
     @classmethod
     def from_run(cls, run: Run) -> RunConfig:
-        """The experiment that a run recorded.
+        """The configuration that a run recorded.
 
         Raises:
             InputError: another version recorded it, with other settings than there are now.
@@ -128,7 +128,7 @@ class RunConfig:
 
 
 def _recorded(run: Run, kind: Any, values: Mapping[str, Any]) -> Any:
-    """A part of an experiment as a run recorded it: JSON's lists are tuples again."""
+    """A part of a run's configuration as it was recorded: JSON's lists are tuples again."""
     known = {field.name for field in plugins.settings(kind)}
     if other := values.keys() ^ known:
         raise InputError(

@@ -1,4 +1,4 @@
-"""The data of an experiment: featurized, labelled, split and read as a graph, with the batches that it is dealt in."""
+"""The data of a run: encoded, labelled, split and read as a graph, with the loader of its batches."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NO_EDGE = "no-edge"
 
 @dataclass(frozen=True)
 class RunData:
-    """An experiment's data: the graph with its labels and split, and the hashes that name it."""
+    """The data of a run: the graph with its labels and split, and the hashes that name it."""
 
     graph: SocialGraph
     entity: NodeType | EdgeType
@@ -50,7 +50,7 @@ class RunData:
 
 def prepare(
     store: GraphStore,
-    experiment: RunConfig,
+    config: RunConfig,
     *,
     tabular: Mapping[str, Tabular] | None = None,
     split_id: str | None = None,
@@ -63,39 +63,38 @@ def prepare(
         features: the vectors to use, which are there; when not given, all that the model reads, which are encoded where
             they are not.
         tabular: the fitted encodings of a run; fitted on the training pairs when not given.
-        split_id: a split that was made before; made now by the experiment's policy when not given.
+        split_id: a split that was made before; made now by the configuration's policy when not given.
     """
-    entity = experiment.task.entity(store.schema)
-    labels = experiment.task.labels(store, experiment.dataset, as_of=experiment.as_of)
-    uses = tuple(features) if features is not None else _encode_all(store, experiment, entity, progress)
+    entity = config.task.entity(store.schema)
+    labels = config.task.labels(store, config.dataset, as_of=config.as_of)
+    uses = tuple(features) if features is not None else _encode_all(store, config, entity, progress)
     graph = building.build(
         store,
-        experiment.dataset,
+        config.dataset,
         entity,
         labels,
         features=uses,
-        edge_types=experiment.edge_types,
-        both_ways=experiment.both_ways,
-        as_of=experiment.as_of,
-        leave_out={name for name, spec in experiment.features.items() if spec is None}
-        | _unread(store, experiment, entity),
+        edge_types=config.edge_types,
+        both_ways=config.both_ways,
+        as_of=config.as_of,
+        leave_out={name for name, spec in config.features.items() if spec is None} | _unread(store, config, entity),
     )
-    split_id, roles = _split(store, experiment, entity, labels, graph, split_id)
+    split_id, roles = _split(store, config, entity, labels, graph, split_id)
     _check_learnt(store, uses, split_id)
-    if experiment.fitting.negatives:
-        graph, roles = _add_negatives(graph, roles, experiment)
+    if config.fitting.negatives:
+        graph, roles = _add_negatives(graph, roles, config)
     train = np.flatnonzero(roles == ROLES.index("train"))
     graph = graph.fit_tabular(train) if tabular is None else graph.with_tabular(dict(tabular))
-    data_hash = store.data_hash(experiment.dataset)
-    named = [experiment.config(), experiment.seed, data_hash, split_id, sorted(use.set_id for use in uses)]
-    notes = [f"visibility {part}={state}" for part, state in asdict(experiment.visibility).items() if state != "hidden"]
+    data_hash = store.data_hash(config.dataset)
+    named = [config.to_json(), config.seed, data_hash, split_id, sorted(use.set_id for use in uses)]
+    notes = [f"visibility {part}={state}" for part, state in asdict(config.visibility).items() if state != "hidden"]
     digest = runs.digest([*named, runs.versions()["graphsocial"]])
     return RunData(graph, entity, torch.from_numpy(roles), split_id, data_hash, uses, tuple(notes), digest)
 
 
 def _split(
     store: GraphStore,
-    experiment: RunConfig,
+    config: RunConfig,
     entity: NodeType | EdgeType,
     labels: Labels,
     graph: SocialGraph,
@@ -105,10 +104,10 @@ def _split(
     ids = graph.example_ids()
     if split_id is not None:
         return split_id, splits.restore(store, split_id, ids=ids)
-    column = _split_column(store, experiment, entity, labels)
-    roles = splits.assign(experiment.split, ids=ids, codes=_strata(graph), times=labels.times, column=column)
-    about = {"task": experiment.task.name, "dataset": experiment.dataset, "entity": str(entity)}
-    return splits.save(store, experiment.split, roles, ids=ids, **about), roles
+    column = _split_column(store, config, entity, labels)
+    roles = splits.assign(config.split, ids=ids, codes=_strata(graph), times=labels.times, column=column)
+    about = {"task": config.task.name, "dataset": config.dataset, "entity": str(entity)}
+    return splits.save(store, config.split, roles, ids=ids, **about), roles
 
 
 def _check_learnt(store: GraphStore, uses: Sequence[FeatureRef], split_id: str) -> None:
@@ -135,19 +134,19 @@ def _strata(graph: SocialGraph) -> np.ndarray:
 
 
 def _split_column(
-    store: GraphStore, experiment: RunConfig, entity: NodeType | EdgeType, labels: Labels
+    store: GraphStore, config: RunConfig, entity: NodeType | EdgeType, labels: Labels
 ) -> np.ndarray | None:
     """(P,) the values of the node column that decides the split, if one does."""
-    name = experiment.split.column
+    name = config.split.column
     if name is None:
         return None
     if isinstance(entity, EdgeType):
-        raise InputError(f"The split '{experiment.split}' is for nodes; split edges by source or destination.")
+        raise InputError(f"The split '{config.split}' is for nodes; split edges by source or destination.")
     if name not in {column.name for column in entity.columns}:
         raise UnknownNameError.of(
             f"column of '{entity}'", name, [column.name for column in entity.columns], listing="graphsocial info"
         )
-    rows = store.read(entity, dataset=experiment.dataset).select(f"idx, {quote(name)}::varchar as told").pl()
+    rows = store.read(entity, dataset=config.dataset).select(f"idx, {quote(name)}::varchar as told").pl()
     found: np.ndarray = (
         pl.DataFrame({"idx": labels.src}).join(rows, on="idx", how="left", maintain_order="left")["told"].to_numpy()
     )
@@ -155,19 +154,19 @@ def _split_column(
 
 
 def _encode_all(
-    store: GraphStore, experiment: RunConfig, entity: NodeType | EdgeType, progress: Progress | None
+    store: GraphStore, config: RunConfig, entity: NodeType | EdgeType, progress: Progress | None
 ) -> tuple[FeatureRef, ...]:
     reports: list[FeatureReport] = []
-    for name, encoder in columns_for(store, experiment, entity):
-        reports += featurize(store, name, encoder, dataset=experiment.dataset, progress=progress)
-    return (*(report.use for report in reports), *rows_for(store, experiment))
+    for name, encoder in columns_for(store, config, entity):
+        reports += featurize(store, name, encoder, dataset=config.dataset, progress=progress)
+    return (*(report.use for report in reports), *rows_for(store, config))
 
 
-def rows_for(store: GraphStore, experiment: RunConfig) -> list[FeatureRef]:
+def rows_for(store: GraphStore, config: RunConfig) -> list[FeatureRef]:
     """The vectors of whole rows that were asked for by a node type's name; they are in the store already."""
-    asked = {name: spec for name, spec in experiment.features.items() if name in _node_types(store) and spec}
+    asked = {name: spec for name, spec in config.features.items() if name in _node_types(store) and spec}
     return [
-        of_rows(store, store.schema.node(name), experiment.dataset, encoder)
+        of_rows(store, store.schema.node(name), config.dataset, encoder)
         for name, spec in asked.items()
         for encoder in spec.split("+")
     ]
@@ -177,18 +176,18 @@ def _node_types(store: GraphStore) -> set[str]:
     return {node.name for node in store.schema.nodes}
 
 
-def columns_for(store: GraphStore, experiment: RunConfig, entity: NodeType | EdgeType) -> list[tuple[str, Featurizer]]:
+def columns_for(store: GraphStore, config: RunConfig, entity: NodeType | EdgeType) -> list[tuple[str, Featurizer]]:
     """Every feature column of text, images or sound that the model reads and that holds something, with its encoder."""
     schema = store.schema
-    wanted = [schema.edge(name) for name in experiment.edge_types] or list(schema.edges)
-    names = {end for edge in wanted if len(store.span(edge, experiment.dataset)) for end in (edge.src, edge.dst)}
+    wanted = [schema.edge(name) for name in config.edge_types] or list(schema.edges)
+    names = {end for edge in wanted if len(store.span(edge, config.dataset)) for end in (edge.src, edge.dst)}
     entries: list[NodeType | EdgeType] = [node for node in schema.nodes if node.name in names or node == entity]
     entries += [entity] if isinstance(entity, EdgeType) else []
     columns = {f"{e}.{c.name}": (e, c) for e in entries for c in e.columns if c.kind in DEFAULT_ENCODERS}
     ready: dict[str, str] = {f"{e}.{c.name}": c.kind for e in entries for c in e.columns if c.kind == "vector"}
     nodes = [node for node in entries if isinstance(node, NodeType)]
     ready |= {f"{e}.{c.name}": c.kind for e in nodes for c in e.columns if c.kind in KINDS and c.role == "feature"}
-    for name, spec in experiment.features.items():
+    for name, spec in config.features.items():
         if name not in {*columns, *ready, *_node_types(store)}:
             known = ", ".join(sorted({*columns, *ready}))
             raise InputError(f"There is no column to use or leave out, and no node type, '{name}'; columns: {known}.")
@@ -197,54 +196,52 @@ def columns_for(store: GraphStore, experiment: RunConfig, entity: NodeType | Edg
         if name in ready and spec is not None:
             raise InputError(f"'{name}' is a {ready[name]}; it takes no encoder, but none, which leaves it out.")
     found: list[tuple[str, Featurizer]] = []
-    read = getattr(experiment.model, "reads", ("nodes", "edges"))
-    unread = _unread(store, experiment, entity)
+    read = getattr(config.model, "reads", ("nodes", "edges"))
+    unread = _unread(store, config, entity)
     for name, (entry, column) in columns.items():
         if ("nodes" if isinstance(entry, NodeType) else "edges") not in read or name in unread:
             continue
-        asked = name in experiment.features
-        if (asked and experiment.features[name] is None) or (not asked and column.role != "feature"):
+        asked = name in config.features
+        if (asked and config.features[name] is None) or (not asked and column.role != "feature"):
             continue
-        if not _filled(store, experiment.dataset, entry, column.name):
+        if not _filled(store, config.dataset, entry, column.name):
             continue
-        for spec in (experiment.features.get(name) or DEFAULT_ENCODERS[column.kind]).split("+"):
+        for spec in (config.features.get(name) or DEFAULT_ENCODERS[column.kind]).split("+"):
             encoder = encoder_for(spec, column.kind)
-            why = _unreadable(experiment, encoder, own=name.startswith(f"{entity}."))
+            why = _unreadable(config, encoder, own=name.startswith(f"{entity}."))
             if isinstance(encoder, FittedFeaturizer) or why:
                 raise InputError(
-                    f"{type(encoder).__name__} {why}; '{experiment.model_name}' takes one vector for each row "
+                    f"{type(encoder).__name__} {why}; '{config.model_name}' takes one vector for each row "
                     f"of '{name}'. Choose another encoder or other settings of it."
                 )
             found.append((name, encoder))
     return found
 
 
-def _unread(store: GraphStore, experiment: RunConfig, entity: NodeType | EdgeType) -> set[str]:
+def _unread(store: GraphStore, config: RunConfig, entity: NodeType | EdgeType) -> set[str]:
     """The columns of the nodes that are asked about that are of other modalities than the model reads.
 
     Raises:
         UnknownNameError: there is nothing of a modality that it is to read.
     """
-    wanted = getattr(experiment.model, "modalities", ())
+    wanted = getattr(config.model, "modalities", ())
     if not wanted or isinstance(entity, EdgeType):
         return set()
     names = [column.name for column in entity.columns if column.kind in (*DEFAULT_ENCODERS, "vector")]
-    known = {modality(name) for name in names if _filled(store, experiment.dataset, entity, name)}
+    known = {modality(name) for name in names if _filled(store, config.dataset, entity, name)}
     for name in wanted:
-        if name not in known and not (name == WHOLE_ROW and entity.name in experiment.features):
+        if name not in known and not (name == WHOLE_ROW and entity.name in config.features):
             raise UnknownNameError.of("modality", name, known)
     return {f"{entity}.{name}" for name in names if modality(name) not in wanted}
 
 
-def _unreadable(experiment: RunConfig, encoder: Featurizer | FittedFeaturizer, *, own: bool) -> str:
+def _unreadable(config: RunConfig, encoder: Featurizer | FittedFeaturizer, *, own: bool) -> str:
     """Why the model cannot read what an encoder makes of a column, which may be the `own` of what is asked about."""
     if isinstance(encoder, FittedFeaturizer):
         return "learns from a split first"
     if isinstance(encoder, FineTunable) and encoder.tune:
-        return "" if own and getattr(experiment.model, "tunes", False) else "leaves layers to be trained"
-    return (
-        "gives sequences" if encoder.sequences and not (own and getattr(experiment.model, "sequences", False)) else ""
-    )
+        return "" if own and getattr(config.model, "tunes", False) else "leaves layers to be trained"
+    return "gives sequences" if encoder.sequences and not (own and getattr(config.model, "sequences", False)) else ""
 
 
 def _filled(store: GraphStore, dataset: str, entry: NodeType | EdgeType, column: str) -> bool:
@@ -256,11 +253,11 @@ def _filled(store: GraphStore, dataset: str, entry: NodeType | EdgeType, column:
     return row is not None
 
 
-def _add_negatives(graph: SocialGraph, roles: np.ndarray, experiment: RunConfig) -> tuple[SocialGraph, np.ndarray]:
+def _add_negatives(graph: SocialGraph, roles: np.ndarray, config: RunConfig) -> tuple[SocialGraph, np.ndarray]:
     """Pairs without an edge, in every role in proportion, as the last class (which renumbers none)."""
     target = only_target(graph, "negatives")
-    generator = np.random.default_rng([experiment.split.seed, 9])
-    count = round(int((roles >= 0).sum()) * experiment.fitting.negatives)
+    generator = np.random.default_rng([config.split.seed, 9])
+    count = round(int((roles >= 0).sum()) * config.fitting.negatives)
     users, images = (graph.num_nodes[name] for name in graph.end_types)
     known = set((graph.ends[0].numpy() * images + graph.ends[1].numpy()).tolist())
     if count > (users * images - len(known)) // 2:
@@ -276,19 +273,17 @@ def _add_negatives(graph: SocialGraph, roles: np.ndarray, experiment: RunConfig)
         graph.with_pairs(keys // images, keys % images, len(target.classes)),
         targets=(replace(target, classes=(*target.classes, NO_EDGE)),),
     )
-    shares = [experiment.split.validation, experiment.split.test]
+    shares = [config.split.validation, config.split.test]
     dealt = np.searchsorted(np.cumsum([1 - sum(shares), shares[0]]), generator.permutation(count) / count, side="right")
     return graph, np.concatenate([roles, dealt])
 
 
-def make_loader(experiment: RunConfig, prepared: RunData) -> Loader:
+def make_loader(config: RunConfig, data: RunData) -> Loader:
     """Full-graph or sampled batches, temporal where the split is by time or the task says when answers became known."""
-    depth = experiment.model.layers
-    temporal = experiment.split.policy == "time" or (prepared.graph.label_time is not None and depth > 0)
-    whole = FullGraphLoader(
-        prepared.graph, prepared.roles, experiment.visibility, depth, temporal, experiment.fitting.kernel
-    )
-    if experiment.fitting.loader == "full" or not depth:
+    depth = config.model.layers
+    temporal = config.split.policy == "time" or (data.graph.label_time is not None and depth > 0)
+    whole = FullGraphLoader(data.graph, data.roles, config.visibility, depth, temporal, config.fitting.kernel)
+    if config.fitting.loader == "full" or not depth:
         return whole
-    given = experiment.fitting.fanouts
+    given = config.fitting.fanouts
     return NeighborLoader(whole, (given + given[-1:] * depth)[:depth])

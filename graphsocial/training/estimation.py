@@ -27,7 +27,7 @@ WORDS = 16  # in a sequence that stands in for one that is not encoded yet
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one training of an experiment would take on this machine.
+    """What one training would take on this machine.
 
     Attributes:
         nodes, edges: rows by type; edges as messages pass them, both ways where they do.
@@ -61,8 +61,8 @@ class Estimate:
         return asdict(self)
 
 
-def estimate(store: GraphStore, experiment: RunConfig, *, steps: int = 3) -> Estimate:
-    """Probe an experiment (see `config.design`): encode a few contents, train a few steps, validate once.
+def estimate(store: GraphStore, config: RunConfig, *, steps: int = 3) -> Estimate:
+    """Probe a configuration (see `config.design`): encode a few contents, train a few steps, validate once.
 
     Nothing of the probe is kept but the split, which is the one that the training will use. Contents that are not
     encoded yet count as random vectors of the same number and width.
@@ -70,30 +70,30 @@ def estimate(store: GraphStore, experiment: RunConfig, *, steps: int = 3) -> Est
     Args:
         steps: of training that are timed, after one that is not.
     """
-    entity = experiment.task.entity(store.schema)
+    entity = config.task.entity(store.schema)
     encodings = [
-        estimate_encoding(store, name, encoder, dataset=experiment.dataset)
-        for name, encoder in columns_for(store, experiment, entity)
+        estimate_encoding(store, name, encoder, dataset=config.dataset)
+        for name, encoder in columns_for(store, config, entity)
     ]
     contents = {str(part.use): part.contents for part in encodings if part.contents}
-    prepared = prepare(store, experiment, features=[*(part.use for part in encodings), *rows_for(store, experiment)])
-    graph = _with_random_vectors(prepared.graph, contents)
-    prepared = replace(prepared, graph=graph)
-    rows = {role: prepared.examples(role) for role in ROLES}
-    torch.manual_seed(experiment.seed)
-    network = experiment.model.build(graph, rows["train"], seed=experiment.seed)
-    loader, size = make_loader(experiment, prepared), experiment.fitting.step_size(len(rows["train"]))
+    data = prepare(store, config, features=[*(part.use for part in encodings), *rows_for(store, config)])
+    graph = _with_random_vectors(data.graph, contents)
+    data = replace(data, graph=graph)
+    rows = {role: data.examples(role) for role in ROLES}
+    torch.manual_seed(config.seed)
+    network = config.model.build(graph, rows["train"], seed=config.seed)
+    loader, size = make_loader(config, data), config.fitting.step_size(len(rows["train"]))
     count = -(-len(rows["train"]) // size)
     parts = objectives(graph, rows["train"])
     trained, step = any(True for _ in network.parameters()), 0.0
     if trained:
-        state = begin(network, experiment.fitting, len(rows["train"]))
-        losses = one_epoch(state, loader, rows["train"], parts, experiment.fitting)
+        state = begin(network, config.fitting, len(rows["train"]))
+        losses = one_epoch(state, loader, rows["train"], parts, config.fitting)
         step = statistics.median(_seconds(losses, steps))
     started = perf_counter()
     score(network, loader.exact, rows["validation"], parts)
     validation = perf_counter() - started
-    epochs = experiment.fitting.epochs if trained else 0
+    epochs = config.fitting.epochs if trained else 0
     return Estimate(
         nodes=graph.num_nodes,
         edges={" ".join(kind): len(edges) for kind, edges in graph.edges.items()},

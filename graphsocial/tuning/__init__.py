@@ -88,7 +88,7 @@ def tune(
     metric = base.fitting.select or base.task.selection_metric
     told = {name: str(part) if isinstance(part, Range) else list(part) for name, part in space.items()}
     data = store.data_hash(base.dataset)
-    study_id = runs.digest([base.config(), base.seed, told, prune, data, runs.versions()["graphsocial"]])
+    study_id = runs.digest([base.to_json(), base.seed, told, prune, data, runs.versions()["graphsocial"]])
     result = Study(study_id, base.task.name, base.model_name, base.dataset, metric, ())
     known, found = remembered(store, study_id), list[Trial]()
     with _quiet():
@@ -125,7 +125,7 @@ def _with(asked: TrainOptions, settings: Mapping[str, Any]) -> TrainOptions:
 
 
 def _check(store: GraphStore, task: str | Task, space: Space, asked: TrainOptions) -> RunConfig:
-    """The experiment without what is searched; every end and choice of the space is tried on it."""
+    """The configuration without what is searched; every end and choice of the space is tried on it."""
     for name, part in space.items():
         if name in (asked.get("settings") or {}):
             raise InputError(f"'{name}' is fixed by a setting and searched as well; choose one.")

@@ -432,14 +432,14 @@ def test_messages_are_followed_through_the_layers(
     store: gs.GraphStore, run: Run, worth: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loaders, "WORTH", worth)
-    prepared = rebuild(store, run).prepared
-    asked = torch.nonzero(prepared.roles == 1).squeeze(1)[:9]
-    whole = loaders.FullGraphLoader(prepared.graph, prepared.roles, Visibility(), 3)
+    data = rebuild(store, run).data
+    asked = torch.nonzero(data.roles == 1).squeeze(1)[:9]
+    whole = loaders.FullGraphLoader(data.graph, data.roles, Visibility(), 3)
     for loader in (whole, loaders.NeighborLoader(whole, (3, 2, 2))):
-        found = list(messages(prepared.graph, next(iter(loader.batches(asked, 9)))))
-        assert len({kind for kind, *_ in found}) == len(prepared.graph.edges) and sum(len(ids) for *_, ids in found)
+        found = list(messages(data.graph, next(iter(loader.batches(asked, 9)))))
+        assert len({kind for kind, *_ in found}) == len(data.graph.edges) and sum(len(ids) for *_, ids in found)
         for kind, src, dst, ids in found:
-            edges = prepared.graph.edges[kind]
+            edges = data.graph.edges[kind]
             assert torch.equal(src, edges.src[ids]) and torch.equal(dst, edges.dst[ids])
 
 

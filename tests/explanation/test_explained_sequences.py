@@ -73,8 +73,8 @@ def restored(store: gs.GraphStore, run: gs.Run) -> RestoredRun:
 @pytest.fixture(scope="module")
 def question(restored: RestoredRun) -> Question:
     """All test examples."""
-    tested = torch.nonzero(restored.prepared.roles == 2).squeeze(1)
-    (found,) = _questions(restored, restored.prepared, tested)
+    tested = torch.nonzero(restored.data.roles == 2).squeeze(1)
+    (found,) = _questions(restored, restored.data, tested)
     return found
 
 
@@ -218,9 +218,9 @@ def test_nodes_lose_all_that_is_known_of_them(question: Question) -> None:
 def test_the_report_shows_where_attention_goes(store: gs.GraphStore, run: gs.Run, restored: RestoredRun) -> None:
     pytest.importorskip("altair", reason="the packages of the extra `report` are not installed")
     seen = embeddings.look(store, run)
-    graph = restored.prepared.graph
+    graph = restored.data.graph
     assert seen.before is not None and seen.after is not None
-    loader = make_loader(restored.experiment, restored.prepared).exact
+    loader = make_loader(restored.config, restored.data).exact
     batch = next(loader.batches(torch.arange(5), 5, together=restored.network.together(graph)))
     assert seen.before.shape[1] == restored.network.trace(graph, batch).before.shape[1]  # type: ignore[union-attr]
     for distance, weights in seen.attention.values():

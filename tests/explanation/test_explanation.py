@@ -53,9 +53,9 @@ def restored(store: gs.GraphStore, run: runs.Run) -> RestoredRun:
 @pytest.fixture(scope="module")
 def question(restored: RestoredRun) -> Question:
     """All test examples."""
-    prepared = restored.prepared
-    loader = make_loader(restored.experiment, prepared).exact
-    examples = torch.nonzero(prepared.roles == 2).squeeze(1)
+    data = restored.data
+    loader = make_loader(restored.config, data).exact
+    examples = torch.nonzero(data.roles == 2).squeeze(1)
     return Question(restored.network, restored.objectives, loader, loader.view(examples), examples, examples)
 
 
@@ -304,8 +304,8 @@ def test_turns_are_explained_beside_the_others_of_their_dialogue(restored: Resto
     network = copy.deepcopy(restored.network)
     network.__class__ = Beside
     beside = replace(restored, network=network)
-    (every,) = _questions(beside, restored.prepared, question.examples)
-    (one,) = _questions(beside, restored.prepared, question.examples[5:6])
+    (every,) = _questions(beside, restored.data, question.examples)
+    (one,) = _questions(beside, restored.data, question.examples[5:6])
     assert 1 < len(one.answered) < len(every.answered)
     torch.testing.assert_close(one.unchanged["emotion"][0], every.unchanged["emotion"][5], atol=1e-5, rtol=0)
     listed, fidelity = neighbours(one, 1, seed=0)

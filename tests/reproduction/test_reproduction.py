@@ -130,11 +130,11 @@ def test_comments_alone_tell_what_they_say(store: GraphStore) -> None:
 def test_other_splits_and_settings(store: GraphStore) -> None:
     paper = paper_of("hmg_emo")
     folds = trainings(store, paper, table="4", seeds=(0,), split="kfold", settings={"folds": 3, **TINY})
-    assert [one.experiment.split.fold for one in folds] == [0, 1, 2] * 3
+    assert [one.config.split.fold for one in folds] == [0, 1, 2] * 3
     assert str(folds[1]) == "Table 4, GAT, seed 0, fold 1"
     assert len(trainings(store, paper, table="4", split="time")) == 9
     backbones = trainings(store, paper, table="2", settings={"heads": 2})
-    assert {one.row.model for one in backbones if getattr(one.experiment.model, "heads", 0) == 2} == {"hmg_emo"}
+    assert {one.row.model for one in backbones if getattr(one.config.model, "heads", 0) == 2} == {"hmg_emo"}
     with pytest.raises(InputError, match="No row of table 2 has a setting 'hedas'"):
         trainings(store, paper, table="2", settings={"hedas": 2})
     with pytest.raises(InputError, match="cannot take heads='two'"):

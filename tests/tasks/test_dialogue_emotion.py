@@ -82,11 +82,11 @@ def prepared_graph(store: gs.GraphStore) -> tuple[SocialGraph, torch.Tensor]:
 
 def said(network: Network, store: gs.GraphStore, graph: SocialGraph, examples: torch.Tensor) -> torch.Tensor:
     layers = len(network.graph_context.convolutions) if getattr(network, "graph_context", None) else 0
-    experiment = design(store, "dialogue-emotion", split="column:split", settings={"layers": layers})
-    ready = replace(prepare(store, experiment), graph=graph)
+    config = design(store, "dialogue-emotion", split="column:split", settings={"layers": layers})
+    ready = replace(prepare(store, config), graph=graph)
     network.eval()
     with torch.no_grad():
-        batch = next(make_loader(experiment, ready).batches(examples, len(examples)))
+        batch = next(make_loader(config, ready).batches(examples, len(examples)))
         return network(graph, batch)["emotion"]
 
 
@@ -194,12 +194,12 @@ def test_what_a_segment_sees_of_its_dialogue(store: gs.GraphStore, model: Tmsam,
 
 
 def test_a_dialogue_is_dealt_out_whole_and_little_is_padded(store: gs.GraphStore) -> None:
-    experiment = design(store, "dialogue-emotion", split="column:split")
-    ready = prepare(store, experiment)
+    config = design(store, "dialogue-emotion", split="column:split")
+    ready = prepare(store, config)
     rows = torch.nonzero(ready.roles == ROLES.index("train")).squeeze(1)
     network = MODELS[0].build(ready.graph, rows, seed=0)
     together = network.together(ready.graph)
-    loader = make_loader(experiment, ready)
+    loader = make_loader(config, ready)
     orders, seen, places, waste = [], [], 0, 0
     for seed in (0, 1):
         batches = list(loader.batches(rows, 40, torch.Generator().manual_seed(seed), together))

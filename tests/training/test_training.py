@@ -392,16 +392,16 @@ def test_a_loss_that_explodes_is_an_error(social: gs.GraphStore, tmp_path: Path)
     from graphsocial.training.config import design
     from graphsocial.training.data import make_loader, prepare
 
-    experiment = design(social, "edge-emotion", settings=SMALL, features=HASHED)
-    prepared = prepare(social, experiment)
-    rows = torch.nonzero(prepared.roles == 0).squeeze(1)
-    network = experiment.model.build(prepared.graph, rows, seed=0)
+    config = design(social, "edge-emotion", settings=SMALL, features=HASHED)
+    data = prepare(social, config)
+    rows = torch.nonzero(data.roles == 0).squeeze(1)
+    network = config.model.build(data.graph, rows, seed=0)
     with torch.no_grad():
         next(network.parameters()).fill_(float("nan"))
     with pytest.raises(TrainingError, match="lower learning rate"):
         fit(
             network,
-            make_loader(experiment, prepared),
+            make_loader(config, data),
             rows,
             rows,
             TrainingConfig(epochs=1),
