@@ -13,10 +13,12 @@ from typing import Any
 from graphsocial.errors import FeatureError, InputError, UnknownNameError
 from graphsocial.features import vectors
 from graphsocial.features.content_index import gather
+from graphsocial.features.contract import check_declared, check_featurizer
+from graphsocial.features.encoding import contextual, encode_missing
 from graphsocial.features.fitting import learn
 from graphsocial.features.vectors import WHOLE_ROW
 from graphsocial.features.vectors import FeatureRef as FeatureRef
-from graphsocial.featurizers.base import ContextualFeaturizer, Featurizer, FittedFeaturizer, set_id
+from graphsocial.featurizers.base import Featurizer, FittedFeaturizer, set_id
 from graphsocial.plugins import configure, names, resolve
 from graphsocial.store import GraphStore
 from graphsocial.store.sql import quote
@@ -109,11 +111,15 @@ def _named(spec: str | Featurizer | FittedFeaturizer | None, settings: Mapping[s
     if not isinstance(spec, str):
         if spec is not None and settings:
             raise InputError(f"{type(spec).__name__} is configured already; leave out {', '.join(settings)}.")
+        if spec is not None:
+            check_featurizer(spec)
         return spec
     name, _, model = spec.partition(":")
     known = names("featurizer")
     if name.replace("-", "_") in known or name.endswith(".py"):
-        return configure(resolve("featurizer", name), {**settings, **({"model": model} if model else {})})
+        encoder = configure(resolve("featurizer", name), {**settings, **({"model": model} if model else {})})
+        check_featurizer(encoder)
+        return encoder
     if get_close_matches(name, known, cutoff=0.75) and not Path(spec).expanduser().exists():
         raise UnknownNameError.of("featurizer", name, known, listing="graphsocial list featurizers")
     return None
@@ -210,11 +216,13 @@ def _featurize(
             )
         gather(store, entry, column, dataset, progress)
         key, state, ready = learn(store, entry, encoder, dataset, split)
+        check_featurizer(ready)
     else:
         if split is not None:
             raise InputError(f"'{name}' learns nothing from the data, so it takes no split.")
-        gather(store, entry, column, dataset, progress, after=ordered(encoder))
+        gather(store, entry, column, dataset, progress, after=contextual(encoder))
         key, state, ready = set_id(encoder), None, encoder
+    check_declared(ready)
     use = FeatureRef.made_by(ready, key, entry, column.name if column else WHOLE_ROW)
     with store.transaction():
         vectors.make_table(store, use)
@@ -224,7 +232,7 @@ def _featurize(
             "values (?, ?, ?, ?, ?, ?, ?) on conflict do nothing",
             [key, name, json.dumps(settings), use.dimension, use.sequences, split, state],
         )
-    encoded = _encode_missing(store, use, column.kind if column else "table", ready, progress)
+    encoded = encode_missing(store, use, column.kind if column else "table", ready, progress)
     return _point(store, use, name, dataset, encoded)
 
 
@@ -233,55 +241,6 @@ def describe(encoder: Featurizer | FittedFeaturizer) -> str:
     model = getattr(encoder, "model", None)
     name = "".join("_" + c.lower() if c.isupper() else c for c in type(encoder).__name__).lstrip("_")
     return f"{name}:{model}" if model else name
-
-
-def ordered(encoder: Featurizer) -> ContextualFeaturizer | None:
-    """The encoder itself where it reads a text after those before it."""
-    return encoder if isinstance(encoder, ContextualFeaturizer) and encoder.order else None
-
-
-def missing(
-    store: GraphStore, use: FeatureRef, kind: str, *, after: ContextualFeaturizer | None = None
-) -> list[tuple[Any, ...]]:
-    """What has no vector yet, as (content, item, first idx).
-
-    Long texts come first and texts of one length together, so that a batch holds little padding and memory runs out
-    at once or never; lists of texts that begin alike come together, so that they can be read at once.
-    """
-    order = "length(any_value(item)) desc, content" if kind == "text" else "first_idx"
-    if after is not None:
-        order = "any_value(item) desc"
-    return store.sql(
-        "select content, any_value(item) as item, min(idx) as first_idx from contents where content not in "
-        f"(select content from {use.table} where set_id = ? union select content from unreadable_contents "
-        f"where set_id = ?) group by content order by {order}",
-        [use.set_id, use.set_id],
-    ).fetchall()
-
-
-def _encode_missing(
-    store: GraphStore, use: FeatureRef, kind: str, encoder: Featurizer, progress: Progress | None
-) -> int:
-    """Encode and commit batch by batch what has not been encoded yet; returns how many contents that were."""
-    waiting = missing(store, use, kind, after=ordered(encoder))
-    encoded = 0
-    for start in range(0, len(waiting), encoder.batch_size):
-        if progress:
-            progress(f"encoding {use}", start, len(waiting))
-        batch = waiting[start : start + encoder.batch_size]
-        answer = encoder.encode([Path(item) if kind in FILES else item for _, item, _ in batch])
-        if len(answer) != len(batch) or answer.vectors.shape[1:] != (use.dimension,):
-            raise FeatureError(
-                f"{type(encoder).__name__} said it makes {use.dimension} numbers an item, "
-                f"but gave {answer.vectors.shape} for {len(batch)}."
-            )
-        if (answer.offsets is not None) != use.sequences:
-            raise FeatureError(f"{type(encoder).__name__} said sequences={use.sequences}, but gave the other.")
-        vectors.write(store, use, [content for content, *_ in batch], answer)
-        encoded += len(batch) - len(answer.rejects)
-    if progress and waiting:
-        progress(f"encoding {use}", len(waiting), len(waiting))
-    return encoded
 
 
 def _point(store: GraphStore, use: FeatureRef, encoder: str, dataset: str, encoded: int) -> FeatureReport:

@@ -7,8 +7,9 @@ from pathlib import Path
 from time import perf_counter
 
 from graphsocial.errors import InputError
-from graphsocial.features import columns_of, describe, encoder_for, missing, ordered
+from graphsocial.features import columns_of, describe, encoder_for
 from graphsocial.features.content_index import gather
+from graphsocial.features.encoding import contextual, missing
 from graphsocial.features.vectors import FeatureRef, make_table
 from graphsocial.featurizers.base import Featurizer, FittedFeaturizer, set_id
 from graphsocial.store import GraphStore
@@ -48,15 +49,15 @@ def estimate_encoding(
     if isinstance(chosen, FittedFeaturizer):
         raise InputError(f"'{describe(chosen)}' learns from a split first; its speed cannot be told before.")
     chosen.requires.check(describe(chosen))
-    gather(store, entry, column, dataset, after=ordered(chosen))
+    gather(store, entry, column, dataset, after=contextual(chosen))
     use = FeatureRef.made_by(chosen, set_id(chosen), entry, column.name)
     make_table(store, use)
-    waiting = missing(store, use, column.kind, after=ordered(chosen))
+    waiting = missing(store, use, column.kind, after=contextual(chosen))
     if not waiting:
         return EncodingEstimate(use, 0, 0.0)
     size = chosen.batch_size
     # texts that begin alike are read together, so that scattered ones would take too long
-    sample = waiting if ordered(chosen) else waiting[:: max(1, len(waiting) // ((probe + 1) * size))]
+    sample = waiting if contextual(chosen) else waiting[:: max(1, len(waiting) // ((probe + 1) * size))]
     items = [Path(item) if column.kind in FILES else item for _, item, _ in sample]
     chosen.encode(items[:size])
     timed = items[size : (probe + 1) * size] or items

@@ -221,7 +221,9 @@ def test_an_encoder_that_breaks_its_word_is_an_error(posts: gs.GraphStore) -> No
     class Liar(Brightness):
         dimension: ClassVar[int] = 4
 
-    with pytest.raises(FeatureError, match="said it makes 4 numbers"):
+    with pytest.raises(
+        FeatureError, match=r"gave vectors of shape \(2, 3\) for 2 items; as dimension is 4, the shape must be \(2, 4\)"
+    ):
         featurize(posts, "post.picture", Liar())  # type: ignore[arg-type]
 
 
