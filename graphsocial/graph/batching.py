@@ -4,32 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from graphsocial.graph import Canonical, NodeRows
-from graphsocial.graph.adjacency import Relation
+from graphsocial.graph import NodeRows, SocialGraph
+from graphsocial.graph.layers import Layer as Layer  # a batch is made of them
+from graphsocial.graph.message_flow import message_flow_graphs
 from graphsocial.graph.visibility import View
 
-
-@dataclass(frozen=True)
-class Layer:
-    """The messages of one layer: relations, which of their edges are there, and where these stand in the graph.
-
-    Attributes:
-        relations: canonical edge type → sorted structure.
-        mask: canonical edge type → (E,) bool, or None where all edges are there.
-        edge_ids: canonical edge type → (E,) positions in `SocialGraph.edges`; None when the relation is whole.
-        num_dst: node type → how many of the first source rows are destinations too; None when all are.
-        take: node type → which rows of the layer before are this one's sources; None when all are, in order.
-    """
-
-    relations: Mapping[Canonical, Relation]
-    mask: Mapping[Canonical, Tensor | None]
-    edge_ids: Mapping[Canonical, Tensor] | None = None
-    num_dst: Mapping[str, int] | None = None
-    take: Mapping[str, Tensor] | None = None
+if TYPE_CHECKING:
+    from dgl import DGLGraph
 
 
 @dataclass(frozen=True)
@@ -49,6 +35,15 @@ class Batch:
     view: View
     layers: tuple[Layer, ...]
     rows: Mapping[str, NodeRows] | None = None
+
+    def to_dgl(self, graph: SocialGraph) -> list[DGLGraph]:
+        """The batch as DGL graphs, one per message-passing layer; see `message_flow.message_flow_graphs`.
+
+        Raises:
+            PackageError: DGL is not installed.
+            InputError: the graph has no edge types.
+        """
+        return message_flow_graphs(graph, self.view, self.layers, self.rows)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from graphsocial.graph import Canonical, SocialGraph
-from graphsocial.graph.batching import Layer
+from graphsocial.graph.layers import Layer
 from graphsocial.graph.visibility import View
 
 

@@ -106,3 +106,19 @@ def edge_mask(graph: SocialGraph, view: View) -> dict[Canonical, Tensor | None]:
             mask = earlier if mask is None else mask & earlier
         masks[kind] = mask
     return masks
+
+
+def shown_vectors(graph: SocialGraph, kind: Canonical, shown: Tensor, edge_ids: Tensor | None) -> list[Tensor]:
+    """For each feature of one edge type, the row of its vector on each edge: (E,), -1 where there is none to see.
+
+    Args:
+        graph: the graph.
+        kind: an edge type that has features.
+        shown: (P,) bool, the examples whose edges' features may be seen (`View.features`).
+        edge_ids: (E,) positions in `SocialGraph.edges`; all edges by default.
+    """
+    example = graph.edges[kind].example
+    if example is not None:
+        shown = shown[example if edge_ids is None else example[edge_ids]]
+    rows = (part.index if edge_ids is None else part.index[edge_ids] for part in graph.edge_features[kind])
+    return [index if example is None else torch.where(shown, index, -1) for index in rows]

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from graphsocial.errors import DataError
 from graphsocial.graph import SocialGraph
 from graphsocial.graph.batching import Batch
+from graphsocial.graph.visibility import shown_vectors
 from graphsocial.models.base import Network, only_target
 from graphsocial.nn.fusion import Classifier
-from graphsocial.nn.inputs import Projection, shown_vectors
+from graphsocial.nn.inputs import Projection
 
 
 @dataclass(frozen=True)

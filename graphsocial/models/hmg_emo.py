@@ -20,11 +20,12 @@ from graphsocial.graph import Canonical, SocialGraph
 from graphsocial.graph.adjacency import first_rows
 from graphsocial.graph.batching import Batch, Layer
 from graphsocial.graph.labels import known_labels, label_history
+from graphsocial.graph.visibility import shown_vectors
 from graphsocial.models.base import ForwardTrace, Network, class_target, of_ends
 from graphsocial.nn.aggregation import GraphConv, SageConv, take_rows
 from graphsocial.nn.fusion import AdaptiveCombination, Classifier, Interaction
 from graphsocial.nn.graph_attention import GraphAttention
-from graphsocial.nn.inputs import EdgeInputs, NodeInputs, shown_vectors
+from graphsocial.nn.inputs import EdgeInputs, NodeInputs
 from graphsocial.nn.labelled import LabelMessages
 from graphsocial.nn.losses import class_shares, number_scales, standardised_numbers
 from graphsocial.nn.normalisation import BatchNormRelu

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from graphsocial.graph import Canonical, Feature, NodeRows, SocialGraph
+from graphsocial.graph import Feature, NodeRows, SocialGraph
 from graphsocial.nn.dropout import ByteDropout
 from graphsocial.nn.products import Linear, linear
 
@@ -127,20 +127,6 @@ class EdgeInputs(nn.Module):
 def spoken(graph: SocialGraph) -> tuple[Feature, ...]:
     """The features of the supervised edges (comments); none where nodes are asked about."""
     return () if isinstance(graph.entity, str) else graph.edge_features.get(graph.entity, ())
-
-
-def shown_vectors(graph: SocialGraph, kind: Canonical, shown: Tensor, edge_ids: Tensor | None) -> list[Tensor]:
-    """For each feature of one relation's edges, which vector each edge shows: (E,), -1 for the missing one.
-
-    Args:
-        shown: (P,) bool, the examples whose edges' features may be seen.
-        edge_ids: the edges that are wanted, all by default.
-    """
-    example, found = graph.edges[kind].example, []
-    for feature in graph.edge_features[kind]:
-        index = _pick(feature.index, edge_ids)
-        found.append(index if example is None else torch.where(shown[_pick(example, edge_ids)], index, -1))
-    return found
 
 
 def _single(features: tuple[Feature, ...]) -> list[Feature]:
