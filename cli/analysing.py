@@ -1,4 +1,4 @@
-"""The command that asks a dataset questions without a model: analyze."""
+"""The command that computes statistics of a dataset: analyze."""
 
 from __future__ import annotations
 
@@ -7,56 +7,60 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import DatasetOption, JsonOption, QuietOption, SetOption, StoreOption, settings, settle
+from .options import DatasetOption, Session, SetOption, settings
 
 if TYPE_CHECKING:
     from graphsocial.analysis.base import Analysis
 
     from .render import Output
 
-FEW, FIRST = 40, 10  # tables of a few rows are printed whole, of longer ones the first
+FEW, FIRST = 40, 10  # tables of up to FEW rows are printed whole, longer ones by their FIRST rows
 
 
 def analyze(
-    ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="See 'graphsocial list analyses'.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the analysis; see 'graphsocial list analyses'.")],
+    *,
     edges: Annotated[
-        str | None, typer.Option(metavar="TYPE", help="The edge type to look at, such as 'user connects user'.")
+        str | None,
+        typer.Option(metavar="TYPE", help="Edge type, such as 'user connects user'.", show_default=False),
     ] = None,
-    run: Annotated[str | None, typer.Option(metavar="RUN", help="The run whose predictions to look at.")] = None,
+    run: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Run whose predictions are analysed too.", show_default=False)
+    ] = None,
     set_: SetOption = None,
     dataset: DatasetOption = None,
     export: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write the tables as Parquet there, and further files.")
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder for the tables as Parquet, and for further files.", show_default=False
+        ),
     ] = None,
-    store: StoreOption = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
+    session: Session,
 ) -> None:
-    """Describe a dataset by statistics; the tables stay in the store and join with the rest."""
-    session = settle(ctx, store, json, quiet)
+    """Compute statistics of a dataset; the tables stay in the store and join with the rest."""
     given = settings(set_) | {name: value for name, value in (("edges", edges), ("run", run)) if value is not None}
-    from graphsocial.analysis import analyze as look
+    from graphsocial.analysis import analyze as compute
 
     with session.write() as opened, session.out.progress() as progress:
-        found = look(opened, name, dataset=dataset, settings=given, export=export, progress=progress)
+        analysis = compute(opened, name, dataset=dataset, settings=given, export=export, progress=progress)
     if session.out.json:
-        return session.out.value(found.to_dict())
-    show(session.out, found)
-    for path in found.files:
+        return session.out.value(analysis.to_dict())
+    show(session.out, analysis)
+    for path in analysis.files:
         session.out.say(f"Written: {path}")
-    longest = max(found.tables, key=lambda name: found.tables[name].height)
-    session.out.say(f"Ask for all of it: {session.command('sql', f'select * from {longest}')}")
+    longest = max(analysis.tables, key=lambda name: analysis.tables[name].height)
+    session.out.say(f"All rows: {session.command('sql', f'select * from {longest}')}")
 
 
-def show(out: Output, found: Analysis) -> None:
+def show(out: Output, analysis: Analysis) -> None:
     """Every table, long ones by their first rows."""
-    hidden = {"dataset", *found.key}
-    about = ", ".join([f"{found.name} of {found.dataset}", *(f"{name} {value}" for name, value in found.key.items())])
-    for table, frame in found.tables.items():
+    hidden = {"dataset", *analysis.key}
+    key = [f"{name} {value}" for name, value in analysis.key.items()]
+    about = ", ".join([f"{analysis.name} of {analysis.dataset}", *key])
+    for table, frame in analysis.tables.items():
         columns = [column for column in frame.columns if column not in hidden]
         shown = frame if frame.height <= FEW else frame.head(FIRST)
         cut = "" if frame is shown else f"; the first {FIRST} of {frame.height:,} rows"
         out.table(columns, shown.select(columns).rows(), title=f"{table} ({about}{cut})")
-    for note in found.notes:
+    for note in analysis.notes:
         out.say(note)

@@ -6,87 +6,76 @@ from typing import Annotated
 
 import typer
 
-from .options import (
-    DatasetOption,
-    FeaturesOption,
-    JsonOption,
-    QuietOption,
-    SetOption,
-    SplitOption,
-    StoreOption,
-    TaskArgument,
-    settings,
-    settle,
-)
+from .options import DataOptions, Session, SetOption, TaskArgument, settings
 
 
 def benchmark(
-    ctx: typer.Context,
-    what: Annotated[str, typer.Argument(metavar="WHAT", help="acceleration: an epoch on one thread and on all.")],
+    what: Annotated[
+        str, typer.Argument(metavar="WHAT", help="acceleration: time of an epoch on one thread and on all.")
+    ],
     task: TaskArgument = "dialogue-emotion",
+    *,
     models: Annotated[
         str | None,
-        typer.Option(metavar="NAMES", help="Such as tmsam,lstm; the task's model and its baselines by default."),
+        typer.Option(
+            metavar="NAMES", help="Models, such as tmsam,lstm.", show_default="the task's model and its baselines"
+        ),
     ] = None,
-    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Timed epochs of each kind; the median counts.")] = 3,
+    rounds: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Number of timed epochs per thread count; the median is reported.")
+    ] = 3,
     threads: Annotated[
-        int | None, typer.Option(metavar="N", min=2, help="All threads; the machine's by default.", show_default=False)
+        int | None, typer.Option(metavar="N", min=2, help="Number of threads.", show_default="the machine's")
     ] = None,
-    split: SplitOption = None,
-    features: FeaturesOption = None,
     set_: SetOption = None,
-    dataset: DatasetOption = None,
-    store: StoreOption = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
+    data: DataOptions,
+    session: Session,
 ) -> None:
-    """Time training epochs of several models on the store's data; S is one thread's time over that of all threads.
+    """Time training epochs of several models; S is the time on one thread over the time on all threads.
 
-    Nothing is kept but features and the split. The paper's S is a CPU's
-    time over a GPU's: networks of graphsocial run on a CPU.
+    Only features and the split are stored. The paper's S is a CPU's
+    time over a GPU's; graphsocial's networks run on a CPU.
     """
-    session = settle(ctx, store, json, quiet)
-    given = settings(set_)
     from graphsocial.diagnostics.benchmarking import benchmark as measure
 
     from .data import encoders
 
     names = [name.strip().replace("-", "_") for name in (models or "").split(",") if name.strip()]
     with session.write() as opened, session.out.progress() as progress:
-        found = measure(
+        results = measure(
             opened,
             what,
             task,
             models=names,
-            dataset=dataset,
-            split=split,
-            features=encoders(features),
-            settings=given,
+            dataset=data.dataset,
+            split=data.split,
+            features=encoders(data.features),
+            settings=settings(set_),
             rounds=rounds,
             threads=threads,
             progress=progress,
         )
     if session.out.json:
-        return session.out.value([one.to_dict() for one in found])
+        return session.out.value([result.to_dict() for result in results])
     columns = [
         "model",
         "parameters",
         "1 thread, s",
-        f"{found[0].threads} threads, s",
+        f"{results[0].threads} threads, s",
         "examples/s",
         "S",
         "in the paper",
     ]
     lines = [
         (
-            one.model,
-            one.parameters,
-            f"{one.serial_seconds:.2f}",
-            f"{one.parallel_seconds:.2f}",
-            f"{one.examples_per_second:,.0f}",
-            f"{one.ratio:.2f}",
-            "" if one.published is None else one.published,
+            result.model,
+            result.parameters,
+            f"{result.serial_seconds:.2f}",
+            f"{result.parallel_seconds:.2f}",
+            f"{result.examples_per_second:,.0f}",
+            f"{result.ratio:.2f}",
+            "" if result.published is None else result.published,
         )
-        for one in found
+        for result in results
     ]
-    session.out.table(columns, lines, title=f"an epoch of {found[0].examples:,} examples")
+    session.out.table(columns, lines, title=f"an epoch of {results[0].examples:,} examples")

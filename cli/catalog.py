@@ -1,4 +1,4 @@
-"""What there is to choose from, for `graphsocial list`: names, what they are, and their settings."""
+"""What `graphsocial list` shows: registered names, their summaries and their settings."""
 
 from __future__ import annotations
 
@@ -24,29 +24,30 @@ KINDS = (*PLUGINS, "splits", "training")
 
 
 def catalog(kind: str, name: str | None = None) -> list[dict[str, Any]]:
-    """Name, first sentence and settings of all of a kind, or of one; singular and plural are one."""
-    plural = kind if kind in KINDS else {one: several for several, one in PLUGINS.items()}.get(kind, f"{kind}s")
+    """Name, summary and settings of all entries of a kind, or of one; `kind` may be singular or plural."""
+    plurals = {singular: plural for plural, singular in PLUGINS.items()}
+    plural = kind if kind in KINDS else plurals.get(kind, f"{kind}s")
     if plural in PLUGINS:
         singular = PLUGINS[plural]
-        wanted = names(singular) if name is None else [name]
-        return [_entry(singular, each, strict=name is not None) for each in wanted]
+        listed = names(singular) if name is None else [name]
+        return [_entry(singular, each, strict=name is not None) for each in listed]
     if plural == "splits":
         from graphsocial.evaluation.splits import EXAMPLES, POLICIES, SplitPolicy
 
-        found = [_described("split", SplitPolicy) | {"policies": [*POLICIES, *EXAMPLES]}]
+        entries = [_described("split", SplitPolicy) | {"policies": [*POLICIES, *EXAMPLES]}]
         name = None if name in POLICIES else name
     elif plural == "training":
         from graphsocial.graph.visibility import Visibility
         from graphsocial.training.loop import TrainingConfig
 
-        found = [_described("fitting", TrainingConfig), _described("visibility", Visibility)]
+        entries = [_described("fitting", TrainingConfig), _described("visibility", Visibility)]
     else:
         raise UnknownNameError.of("kind", kind, KINDS)
     if name is not None:
-        found = [entry for entry in found if entry["name"] == name]
-        if not found:
+        entries = [entry for entry in entries if entry["name"] == name]
+        if not entries:
             raise UnknownNameError.of(plural, name, POLICIES if plural == "splits" else ("fitting", "visibility"))
-    return found
+    return entries
 
 
 def _entry(kind: str, name: str, *, strict: bool) -> dict[str, Any]:
@@ -71,46 +72,46 @@ def _paper(name: str) -> dict[str, Any]:
 
 def _described(name: str, cls: type[Any]) -> dict[str, Any]:
     doc = inspect.getdoc(cls) or ""
-    told = attributes(doc)
+    documented = attributes(doc)
     text = doc.split("\n\nAttributes:")[0]
-    found = {
+    entry = {
         "name": name,
         "summary": " ".join(text.split("\n\n")[0].split()),
         "doc": text,
         "settings": [
-            {"name": f.name, "type": _type(f), "default": _default(f), "doc": told.get(f.name, "")}
+            {"name": f.name, "type": _type(f), "default": _default(f), "doc": documented.get(f.name, "")}
             for f in settings(cls)
         ],
     }
     for word in ("default_model", "baselines", "modalities"):
         if isinstance(getattr(cls, word, None), str | tuple):
-            found[word] = getattr(cls, word)
-    return found | (_encoder(cls) if hasattr(cls, "requires") else {})
+            entry[word] = getattr(cls, word)
+    return entry | (_encoder(cls) if hasattr(cls, "requires") else {})
 
 
 def _encoder(cls: type[Any]) -> dict[str, Any]:
-    """What a featurizer gives with its default settings, and what it lacks here; nothing is downloaded for it."""
-    lacking = list(cls.requires.missing())
-    found: dict[str, Any] = {"dimension": None, "sequences": None, "missing": lacking, "install": cls.requires.command}
+    """A featurizer's output with default settings, and the packages or weights it lacks; nothing is downloaded."""
+    missing = list(cls.requires.missing())
+    entry: dict[str, Any] = {"dimension": None, "sequences": None, "missing": missing, "install": cls.requires.command}
     if hasattr(cls, "fit"):
-        return found
+        return entry
     try:
         default = cls()
-        found |= {"sequences": default.sequences, "dimension": default.dimension}
-        if not lacking:
-            default.fingerprint()  # which needs the weights
-    except GraphSocialError as error:  # they are not here; says how to get them
-        return found if lacking else found | {"missing": [str(error)], "install": ""}
-    return found
+        entry |= {"sequences": default.sequences, "dimension": default.dimension}
+        if not missing:
+            default.fingerprint()  # needs the weights
+    except GraphSocialError as error:  # names the missing weights, and how to get them
+        return entry if missing else entry | {"missing": [str(error)], "install": ""}
+    return entry
 
 
 def attributes(doc: str) -> dict[str, str]:
-    """The `Attributes:` of a docstring in Google style; `a, b: …` is said of both.
+    """The `Attributes:` of a docstring in Google style; `a, b: …` describes both.
 
     >>> attributes("What it is.\\n\\nAttributes:\\n    a, b: two\\n        lines.\\n    c: one.")
     {'a': 'two lines.', 'b': 'two lines.', 'c': 'one.'}
     """
-    found: dict[str, str] = {}
+    documented: dict[str, str] = {}
     _, _, part = doc.partition("Attributes:\n")
     current: list[str] = []
     for row in part.splitlines():
@@ -119,10 +120,10 @@ def attributes(doc: str) -> dict[str, str]:
         named = re.match(r"    (\w+(?:, \w+)*): (.*)", row)
         if named:
             current = named[1].split(", ")
-            found |= dict.fromkeys(current, named[2])
+            documented |= dict.fromkeys(current, named[2])
         elif row.strip():
-            found |= {name: f"{found[name]} {row.strip()}" for name in current}
-    return found
+            documented |= {name: f"{documented[name]} {row.strip()}" for name in current}
+    return documented
 
 
 def _type(entry: Field[Any]) -> str:
@@ -136,19 +137,19 @@ def _default(entry: Field[Any]) -> Any:
     return "required" if entry.default is MISSING else entry.default
 
 
-def show_all(out: Output, found: list[dict[str, Any]]) -> None:
-    """A line each; of featurizers a table first."""
-    if any("missing" in entry for entry in found):
+def show_all(out: Output, entries: list[dict[str, Any]]) -> None:
+    """Name, summary and defaults of each; before them, for featurizers, a table."""
+    if any("missing" in entry for entry in entries):
         out.table(
             ["name", "encodes", "dimension", "ready"],
             [
                 (entry["name"], ", ".join(entry["modalities"]), _dimension(entry), "no" if entry["missing"] else "yes")
-                for entry in found
+                for entry in entries
                 if "missing" in entry
             ],
         )
         line("")
-    for entry in found:
+    for entry in entries:
         line(f"{entry['name']}: {entry['summary']}")
         if entry["settings"]:
             line("    " + " ".join(f"{s['name']}={_written(s['default'])}" for s in entry["settings"]))
@@ -158,12 +159,12 @@ def show_all(out: Output, found: list[dict[str, Any]]) -> None:
 
 def _dimension(entry: dict[str, Any]) -> str:
     if entry["dimension"] is None:
-        return "" if entry["missing"] else "learnt"
+        return "" if entry["missing"] else "fitted"
     return f"T x {entry['dimension']}" if entry["sequences"] else str(entry["dimension"])
 
 
 def show_one(entry: dict[str, Any]) -> None:
-    """All that is said about one, setting by setting."""
+    """The whole description of one entry, with all its settings."""
     line(f"{entry['name']}: {entry['doc']}\n")
     for word in ("policies", "default_model", "baselines", "modalities", "missing", "install", "tables"):
         if entry.get(word):
@@ -178,7 +179,7 @@ def show_one(entry: dict[str, Any]) -> None:
 
 
 def _written(value: Any) -> str:
-    """A default as `--set` would be given it."""
+    """A default as `--set` takes it."""
     if isinstance(value, tuple | list):
         return ",".join(map(str, value))
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""What a store holds, for `graphsocial info`: read from its catalog and laid out."""
+"""What a store holds, for `graphsocial info`: its catalog as JSON and as tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def contents(store: GraphStore) -> dict[str, Any]:
-    """All of it as JSON."""
+    """Everything that `info` shows, as JSON."""
     return {
         "store": str(store.path),
         "datasets": _rows(store, "datasets", "name", "source", "settings", "root", "ingested_at"),
@@ -35,12 +35,12 @@ def _described(store: GraphStore, entry: NodeType | EdgeType) -> dict[str, Any]:
 
 
 def _rows(store: GraphStore, table: str, *columns: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = store.connection.table(table).pl().select(columns).to_dicts()
-    return found
+    rows: list[dict[str, Any]] = store.connection.table(table).pl().select(columns).to_dicts()
+    return rows
 
 
 def _counted(store: GraphStore, table: str, *columns: str) -> list[dict[str, Any]]:
-    """How many rows have the same values; of a reason, what stands before the value it complains about."""
+    """Number of rows by distinct values; a reason counts without the value that follows its colon."""
     import polars as pl
 
     frame: pl.DataFrame = store.connection.table(table).select(*columns).pl()
@@ -50,39 +50,39 @@ def _counted(store: GraphStore, table: str, *columns: str) -> list[dict[str, Any
 
 
 def _feature_sets(store: GraphStore) -> list[dict[str, Any]]:
-    used = _counted(store, "feature_rows", "set_id", "dataset", "table_name", "column_name")
+    uses = _counted(store, "feature_rows", "set_id", "dataset", "table_name", "column_name")
     names = {entry.table: str(entry) for entry in store.schema.types}
     return [
         {
-            **found,
+            **feature_set,
             "columns": [
                 {
                     "dataset": use["dataset"],
                     "column": f"{names[use['table_name']]}.{use['column_name']}",
                     "rows": use["rows"],
                 }
-                for use in used
-                if use["set_id"] == found["set_id"]
+                for use in uses
+                if use["set_id"] == feature_set["set_id"]
             ],
         }
-        for found in _rows(store, "feature_sets", "set_id", "encoder", "dimension")
+        for feature_set in _rows(store, "feature_sets", "set_id", "encoder", "dimension")
     ]
 
 
-def show(out: Output, found: dict[str, Any]) -> None:
-    """The same as tables."""
-    rejected = {name: sum(r["rows"] for r in found["rejects"] if r["dataset"] == name) for name in _names(found)}
+def show(out: Output, listed: dict[str, Any]) -> None:
+    """`contents` as tables."""
+    rejected = {name: sum(r["rows"] for r in listed["rejects"] if r["dataset"] == name) for name in _names(listed)}
     out.table(
         ["dataset", "source", "ingested (UTC)", "rejected rows"],
         [
             (entry["name"], entry["source"], f"{entry['ingested_at']:%Y-%m-%d %H:%M}", rejected[entry["name"]])
-            for entry in found["datasets"]
+            for entry in listed["datasets"]
         ],
-        title=f"Datasets in {found['store']}",
+        title=f"Datasets in {listed['store']}",
     )
-    types = [*found["nodes"], *found["edges"]]
+    types = [*listed["nodes"], *listed["edges"]]
     out.table(
-        ["type", "table", *_names(found)],
+        ["type", "table", *_names(listed)],
         [(entry["type"], entry["table"], *entry["rows"].values()) for entry in types],
         title="Rows",
     )
@@ -104,15 +104,15 @@ def show(out: Output, found: dict[str, Any]) -> None:
         ["column", "dataset", "encoder", "dimension", "rows"],
         [
             (use["column"], use["dataset"], entry["encoder"], entry["dimension"], use["rows"])
-            for entry in found["feature_sets"]
+            for entry in listed["feature_sets"]
             for use in entry["columns"]
         ],
         title="Features",
     )
     for title, key in (("Runs", "runs"), ("Rejected rows", "rejects"), ("Rejected content", "feature_rejects")):
-        rows = found[key]
+        rows = listed[key]
         out.table(list(rows[0]) if rows else [], [list(row.values()) for row in rows], title=title)
 
 
-def _names(found: dict[str, Any]) -> list[str]:
-    return [entry["name"] for entry in found["datasets"]]
+def _names(listed: dict[str, Any]) -> list[str]:
+    return [entry["name"] for entry in listed["datasets"]]

@@ -1,4 +1,4 @@
-"""The command that asks why: explain."""
+"""The command that attributes predictions: explain."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import JsonOption, QuietOption, RunArgument, StoreOption, settle
+from .options import PartOption, RunArgument, Session
 from .values import number
 
 if TYPE_CHECKING:
@@ -16,80 +16,84 @@ if TYPE_CHECKING:
 
 
 def explain(
-    ctx: typer.Context,
     run: RunArgument,
+    *,
     pair: Annotated[
         tuple[str, str] | None,
-        typer.Option(metavar="ID ID", help="One pair, such as a user and an image; it needs no edge."),
+        typer.Option(
+            metavar="ID ID", help="Pair to explain, such as a user and an image; no edge is needed.", show_default=False
+        ),
     ] = None,
-    node: Annotated[str | None, typer.Option(metavar="ID", help="One node, for tasks that ask about nodes.")] = None,
-    split: Annotated[str, typer.Option(metavar="PART", help="Otherwise all of: train, validation or test.")] = "test",
+    node: Annotated[
+        str | None, typer.Option(metavar="ID", help="Node to explain, for node tasks.", show_default=False)
+    ] = None,
+    split: PartOption = "test",
     limit: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="At most so many of that part, drawn by --seed.")
+        int | None,
+        typer.Option(metavar="N", min=1, help="Number of examples, drawn at random by --seed.", show_default="all"),
     ] = None,
     top: Annotated[
         int,
-        typer.Option(metavar="N", min=1, help="Neighbours of each end in each relation, and places by each attention."),
+        typer.Option(
+            metavar="N", min=1, help="Number of neighbours per endpoint and relation, and of positions per attention."
+        ),
     ] = 5,
-    seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of what is drawn at random.")] = 0,
-    store: StoreOption = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
+    seed: Annotated[int, typer.Option(metavar="S", min=0, help="Random seed of all that is drawn.")] = 0,
+    session: Session,
 ) -> None:
-    """Say what a run's answers owe to each kind of information, and to whom its attention goes.
+    """Attribute a run's predictions to modalities, edge types, neighbours and attention.
 
-    The rows go to the table explanations. A modality's value is what the
-    log-probability of the named class loses without it; sequence is the same for
-    what stands around it in its sequence, such as the segments of a dialogue,
-    and attention says where the network looks there. The fidelity is what is
-    lost without the first ones, beyond what is lost without random ones.
+    The rows go to the table explanations. The value of a modality is the
+    drop in log-probability of the predicted class when it is removed; sequence
+    is the same for the other nodes of the example's sequence, such as the
+    segments of a dialogue, and attention is the weight on each of them. Fidelity
+    is the drop when the top items are removed, minus that for random ones.
     """
-    session = settle(ctx, store, json, quiet)
     if pair and node:
         raise typer.BadParameter("--pair and --node exclude each other.", param_hint="--node")
+    ids: list[Any] | None = [pair] if pair else [node] if node else None
     with session.write() as opened:
         from graphsocial import runs
-        from graphsocial.explanation import explain as account
+        from graphsocial.explanation import explain as attribute
 
-        chosen = runs.load(opened, run)
-        ids: list[Any] | None = [pair] if pair else [node] if node else None
+        loaded = runs.load(opened, run)
         with session.out.progress() as progress:
-            found = account(opened, chosen, ids=ids, split=split, limit=limit, top=top, seed=seed, progress=progress)
+            rows = attribute(opened, loaded, ids=ids, split=split, limit=limit, top=top, seed=seed, progress=progress)
     if session.out.json:
-        return session.out.value(found.to_dicts())
+        return session.out.value(rows.to_dicts())
     if ids:
-        _show_one(session.out, found, top)
+        _show_one(session.out, rows, top)
     else:
-        _show_means(session.out, found)
-    query = f"select name, avg(value) from explanations where run_id = '{chosen.id}' and kind = 'modality' group by all"
-    session.out.say(f"Look at them: {session.command('sql', query)}")
+        _show_means(session.out, rows)
+    query = f"select name, avg(value) from explanations where run_id = '{loaded.id}' and kind = 'modality' group by all"
+    session.out.say(f"Explanations: {session.command('sql', query)}")
 
 
-def _show_one(out: Output, found: pl.DataFrame, top: int) -> None:
-    """A table of each kind for each target; of long ones the first."""
-    for (target, kind), part in found.group_by("target", "kind", maintain_order=True):
-        placed = kind in ("sequence", "attention")
+def _show_one(out: Output, explanations: pl.DataFrame, top: int) -> None:
+    """A table of each kind for each target; of sequences and attention the `top` rows."""
+    for (target, kind), part in explanations.group_by("target", "kind", maintain_order=True):
+        ranked = kind in ("sequence", "attention")
         rows = (
-            part.filter(part["rank"] <= top).sort("name", "rank", maintain_order=True) if placed else part
+            part.filter(part["rank"] <= top).sort("name", "rank", maintain_order=True) if ranked else part
         ).to_dicts()
-        who = " and ".join(str(rows[0][name]) for name in ("entity_id", "other_id") if rows[0][name] is not None)
-        title = f"{target} of {who}: {kind}{_fidelity(part)}"
+        ids = " and ".join(str(rows[0][name]) for name in ("entity_id", "other_id") if rows[0][name] is not None)
+        title = f"{target} of {ids}: {kind}{_fidelity(part)}"
         if kind == "neighbour":
             shown = [(row["end_id"], row["name"], row["neighbour_id"], number(row["value"])) for row in rows]
             out.table(["end", "relation", "neighbour", "attention"], shown, title=title)
-        elif placed:
+        elif ranked:
             rows = sorted(rows, key=lambda row: row["rank"]) if kind == "sequence" else rows
-            places = [(row["name"], row["neighbour_id"], f"{row['distance']:+d}", number(row["value"])) for row in rows]
-            out.table([str(kind), str(rows[0]["neighbour_type"]), "distance", "value"], places, title=title)
+            shown = [(row["name"], row["neighbour_id"], f"{row['distance']:+d}", number(row["value"])) for row in rows]
+            out.table([str(kind), str(rows[0]["neighbour_type"]), "distance", "value"], shown, title=title)
         else:
             out.table([str(kind), "value"], [(row["name"], number(row["value"])) for row in rows], title=title)
 
 
-def _show_means(out: Output, found: pl.DataFrame) -> None:
-    """The mean over examples, most important first; neighbours are too many to name."""
+def _show_means(out: Output, explanations: pl.DataFrame) -> None:
+    """The mean over examples by name, greatest mean absolute value first."""
     import polars as pl
 
-    for (target, kind), part in found.group_by("target", "kind", maintain_order=True):
+    for (target, kind), part in explanations.group_by("target", "kind", maintain_order=True):
         count = part.select("entity_id", "other_id").n_unique()
         title = f"{target} of {count:,} examples: {kind}{_fidelity(part)}"
         if kind == "attention":
@@ -104,7 +108,7 @@ def _show_means(out: Output, found: pl.DataFrame) -> None:
 
 
 def _sides(part: pl.DataFrame, count: int) -> list[tuple[str, ...]]:
-    """How much of each attention goes to what comes before the example, to itself, and to what comes after."""
+    """The share of each attention on positions before the example, on itself, and on positions after it."""
     sides = [part["distance"] < 0, part["distance"] == 0, part["distance"] > 0]
     return [
         (
@@ -116,5 +120,6 @@ def _sides(part: pl.DataFrame, count: int) -> list[tuple[str, ...]]:
 
 
 def _fidelity(part: pl.DataFrame) -> str:
+    """The mean fidelity, for a title."""
     each = part.unique(["entity_id", "other_id", "name"])["fidelity"].drop_nulls().to_list()
     return f", fidelity {number(sum(each) / len(each))}" if each else ""

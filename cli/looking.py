@@ -1,4 +1,4 @@
-"""The commands that look and change nothing: sql, info, list, doctor."""
+"""The read-only commands: sql, info, list, doctor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import render
-from .options import JsonOption, QuietOption, StoreOption, settle
+from .options import Session
 from .values import one_line
 
 if TYPE_CHECKING:
@@ -19,20 +19,17 @@ BATCH = 2_000
 
 
 def sql(
-    ctx: typer.Context,
-    query: Annotated[str, typer.Argument(metavar="QUERY", help="What to select; - reads it from stdin.")],
-    csv: Annotated[bool, typer.Option("--csv", metavar="", help="Print data as CSV.")] = False,
-    store: StoreOption = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="SQL query; - reads it from stdin.")],
+    *,
+    csv: Annotated[bool, typer.Option("--csv", metavar="", help="Print results as CSV.")] = False,
+    session: Session,
 ) -> None:
-    """Ask the store anything in SQL; it is opened for reading only."""
-    session = settle(ctx, store, json, quiet)
+    """Run a SQL query on the store, which is opened read-only."""
     if csv and session.out.json:
         raise typer.BadParameter("choose --json or --csv.", param_hint="--csv")
     query = sys.stdin.read() if query == "-" else query
     with session.read() as opened:
-        columns, batches = _ask(opened, query)
+        columns, batches = _run(opened, query)
         if session.out.json:
             render.write_json(columns, batches)
         elif csv:
@@ -41,8 +38,8 @@ def sql(
             session.out.stream(columns, batches)
 
 
-def _ask(store: GraphStore, query: str) -> tuple[list[str], Iterator[list[tuple[Any, ...]]]]:
-    """The columns of a query, and its rows as they come."""
+def _run(store: GraphStore, query: str) -> tuple[list[str], Iterator[list[tuple[Any, ...]]]]:
+    """The columns of a query's result, and its rows in batches as they arrive."""
     import duckdb
 
     from graphsocial.errors import InputError
@@ -73,7 +70,7 @@ def _ask(store: GraphStore, query: str) -> tuple[list[str], Iterator[list[tuple[
 
 
 def _interruptible(store: GraphStore, relation: Any) -> Iterator[Any]:
-    """The batches of a query; Ctrl-C stops it, which it would not while Arrow waits for DuckDB in the main thread."""
+    """The batches of a query, fetched in a thread: Ctrl-C does not stop Arrow waiting for DuckDB in the main thread."""
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(1) as worker:
@@ -86,53 +83,50 @@ def _interruptible(store: GraphStore, relation: Any) -> Iterator[Any]:
             raise
 
 
-def info(ctx: typer.Context, store: StoreOption = None, json: JsonOption = False, quiet: QuietOption = False) -> None:
-    """What the store holds: datasets, types with their columns and rows, features, runs, rejects."""
-    session = settle(ctx, store, json, quiet)
+def info(*, session: Session) -> None:
+    """Show what the store holds: datasets, types with their columns and rows, features, runs, rejected rows."""
     from .contents import contents, show
 
     with session.read() as opened:
-        found = contents(opened)
+        listed = contents(opened)
     if session.out.json:
-        return session.out.value(found)
-    show(session.out, found)
-    if not found["datasets"]:
-        session.out.say(f"Nothing is in '{session.path}' yet. Bring data in: graphsocial ingest SOURCE PATH")
-    if found["rejects"]:
-        session.out.say(f"See each rejected row: {session.command('sql', 'select * from rejects')}")
+        return session.out.value(listed)
+    show(session.out, listed)
+    if not listed["datasets"]:
+        session.out.say(f"'{session.path}' holds no data yet. Load some: graphsocial ingest SOURCE PATH")
+    if listed["rejects"]:
+        session.out.say(f"All rejected rows: {session.command('sql', 'select * from rejects')}")
 
 
 def list_(
-    ctx: typer.Context,
     kind: Annotated[
         str,
         typer.Argument(
             metavar="KIND", help="sources, featurizers, tasks, models, analyses, papers, splits or training."
         ),
     ],
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One of them, with all its settings.")] = None,
-    store: StoreOption = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Name of one of them, to show all its settings.")
+    ] = None,
+    *,
+    session: Session,
 ) -> None:
-    """What there is to choose from, with the settings that --set takes and their defaults."""
-    session = settle(ctx, store, json, quiet)
+    """List sources, encoders, tasks, models and so on, with the settings that --set takes and their defaults."""
     from .catalog import catalog, show_all, show_one
 
-    found = catalog(kind, name)
+    entries = catalog(kind, name)
     if session.out.json:
-        return session.out.value(found if name is None else found[0])
-    if name is None and len(found) > 1:
-        show_all(session.out, found)
+        return session.out.value(entries if name is None else entries[0])
+    if name is None and len(entries) > 1:
+        show_all(session.out, entries)
         session.out.say(f"All settings of one: graphsocial list {kind} NAME")
     else:
-        for entry in found:
+        for entry in entries:
             show_one(entry)
 
 
-def doctor(ctx: typer.Context, store: StoreOption = None, json: JsonOption = False, quiet: QuietOption = False) -> None:
-    """Check that graphsocial and what it builds on work on this machine."""
-    session = settle(ctx, store, json, quiet)
+def doctor(*, session: Session) -> None:
+    """Check that graphsocial and its dependencies work on this machine."""
     from graphsocial.diagnostics.doctor import examine
 
     checks = []

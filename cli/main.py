@@ -1,4 +1,4 @@
-"""The program `graphsocial`: its commands, and what becomes of errors."""
+"""The program `graphsocial`: its commands with their examples, and its errors and exit codes."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperCommand, TyperOption
 
 from . import (
     analysing,
@@ -27,9 +28,10 @@ from . import (
     supposing,
     tuning,
 )
-from .options import Before, JsonOption, QuietOption, StoreOption
+from .options import CommonOptions
+from .signatures import with_options
 
-INTERRUPTIONS = ("Query interrupted", "INTERRUPT Error: Interrupted!")  # how Ctrl-C looks after passing DuckDB
+INTERRUPTIONS = ("Query interrupted", "INTERRUPT Error: Interrupted!")  # Ctrl-C as DuckDB reports it
 
 app = typer.Typer(
     name="graphsocial",
@@ -40,9 +42,24 @@ app = typer.Typer(
 )
 
 
+class Command(TyperCommand):
+    """A command whose `--help` stands with the options of `CommonOptions`."""
+
+    def get_help_option(self, ctx: Any) -> TyperOption | None:
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.rich_help_panel, option.metavar = CommonOptions.panel, ""
+        return option
+
+
 def _examples(*lines: str, then: str = "") -> str:
-    shown = ["Examples:" if len(lines) > 1 else "Example:", *(f"  {line}" for line in lines)]
+    shown = ["\nExamples:" if len(lines) > 1 else "\nExample:", *(f"  {line}" for line in lines)]
     return "\n".join([*shown, *(["", then] if then else [])]).replace("[", "\\[")
+
+
+def _register(command: Callable[..., None], *examples: str, name: str | None = None, then: str = "") -> None:
+    """A command of the program, with examples and a last line under its options."""
+    app.command(name, cls=Command, epilog=_examples(*examples, then=then))(with_options(command))
 
 
 @app.callback(
@@ -52,18 +69,17 @@ def _examples(*lines: str, then: str = "") -> str:
         "graphsocial ingest iesn data/iesn",
         "graphsocial train edge-emotion --baselines",
         'graphsocial sql "select * from leaderboard"',
-        then="Every command has --help with an example. GRAPHSOCIAL_DEBUG=1 shows tracebacks.",
+        then="Every command has --help with examples. GRAPHSOCIAL_DEBUG=1 prints tracebacks.",
     ),
 )
+@with_options
 def graphsocial(
     ctx: typer.Context,
-    store: StoreOption = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    version: Annotated[bool, typer.Option("--version", metavar="", help="Print the version.")] = False,
+    common: CommonOptions,
+    version: Annotated[bool, typer.Option("--version", metavar="", help="Version of graphsocial.")] = False,
 ) -> None:
-    """Social data as a graph in one DuckDB file, models on it, and predictions that SQL can join."""
-    ctx.obj = Before(store, json, quiet)
+    """Social data as a graph in one DuckDB file: encoders, graph models, and predictions that SQL can join."""
+    ctx.obj = common
     if version:
         from importlib.metadata import version as installed
 
@@ -72,125 +88,106 @@ def graphsocial(
         render.line(ctx.get_help())
 
 
-app.command(
-    epilog=_examples(
-        "graphsocial synthesize iesn data/iesn",
-        "graphsocial synthesize iesn data/big --preset iesn --set images_as=vectors",
-        then="All settings: graphsocial list sources synthetic",
-    )
-)(data.synthesize)
-app.command(
-    epilog=_examples(
-        "graphsocial ingest iesn data/iesn",
-        "graphsocial ingest iesn data/iesn --set labels=comments",
-        "graphsocial ingest table mapping.yaml --dataset yelp",
-        then="Sources and their settings: graphsocial list sources",
-    )
-)(data.ingest)
-app.command(
-    epilog=_examples(
-        "graphsocial featurize image",
-        "graphsocial featurize image --encoder vision:resnet50",
-        "graphsocial featurize 'user views image.comment'",
-        then="Encoders and their settings: graphsocial list featurizers",
-    )
-)(data.featurize)
-app.command(
-    epilog=_examples(
-        "graphsocial link post --by message=sentence --k 10",
-        "graphsocial link note --by text --by cover=vision --minimum 0.5",
-        then="Encoders and their settings: graphsocial list featurizers",
-    )
-)(linking.link)
-app.command(
-    epilog=_examples(
-        "graphsocial train edge-emotion",
-        "graphsocial train edge-emotion --estimate",
-        "graphsocial train edge-emotion --baselines --seeds 5",
-        "graphsocial train edge-emotion --model features-only --folds 5",
-        "graphsocial train edge-emotion --set layers=2 --set learning_rate=0.01 --no-test",
-        then="--set takes any setting of the task, the model, the split and the training; 'graphsocial list models' "
-        "shows those of models; tasks, splits and training have theirs. Baselines keep their own training settings.",
-    )
-)(learning.train)
-app.command(epilog=_examples("graphsocial predict latest", "graphsocial predict hmg_emo --ids pairs.csv"))(
-    learning.predict
+_register(
+    data.synthesize,
+    "graphsocial synthesize iesn data/iesn",
+    "graphsocial synthesize iesn data/big --preset iesn --set images_as=vectors",
+    then="All settings: graphsocial list sources synthetic",
 )
-app.command(epilog=_examples("graphsocial evaluate latest", "graphsocial evaluate latest --split validation"))(
-    learning.evaluate
+_register(
+    data.ingest,
+    "graphsocial ingest iesn data/iesn",
+    "graphsocial ingest iesn data/iesn --set labels=comments",
+    "graphsocial ingest table mapping.yaml --dataset yelp",
+    then="Sources and their settings: graphsocial list sources",
 )
-app.command(
+_register(
+    data.featurize,
+    "graphsocial featurize image",
+    "graphsocial featurize image --encoder vision:resnet50",
+    "graphsocial featurize 'user views image.comment'",
+    then="Encoders and their settings: graphsocial list featurizers",
+)
+_register(
+    linking.link,
+    "graphsocial link post --by message=sentence --k 10",
+    "graphsocial link note --by text --by cover=vision --minimum 0.5",
+    then="Encoders and their settings: graphsocial list featurizers",
+)
+_register(
+    learning.train,
+    "graphsocial train edge-emotion",
+    "graphsocial train edge-emotion --estimate",
+    "graphsocial train edge-emotion --baselines --seeds 5",
+    "graphsocial train edge-emotion --model features-only --folds 5",
+    "graphsocial train edge-emotion --set layers=2 --set learning_rate=0.01 --no-test",
+    then="--set takes the settings of the task, the model, the split and the training: 'graphsocial list tasks', "
+    "'list models', 'list splits' and 'list training' show them. Baselines keep their own training settings.",
+)
+_register(learning.predict, "graphsocial predict latest", "graphsocial predict hmg_emo --ids pairs.csv")
+_register(learning.evaluate, "graphsocial evaluate latest", "graphsocial evaluate latest --split validation")
+_register(
+    supposing.what_if,
+    "graphsocial what-if latest n000001 --set text='Another caption'",
+    "graphsocial what-if eijl n000001 --set cover=covers/other.jpg --set text_emotion=5",
     name="what-if",
-    epilog=_examples(
-        "graphsocial what-if latest n000001 --set text='Another caption'",
-        "graphsocial what-if eijl n000001 --set cover=covers/other.jpg --set text_emotion=5",
-    ),
-)(supposing.what_if)
-app.command(
-    epilog=_examples(
-        "graphsocial compare hmg_emo user_image_bias",
-        "graphsocial compare hmg_emo --by 'year(user.joined_at)' --by \"case when user.joined_at < '2013-01-01' "
-        "then 'old' else 'new' end\"",
-    )
-)(comparing.compare)
-app.command(
-    epilog=_examples(
-        "graphsocial audit latest",
-        "graphsocial audit hmg_emo --quick",
-        then="The findings are rows of the table audits; the exit code is 1 if there is a leak.",
-    )
-)(judging.audit)
-app.command(
-    epilog=_examples(
-        "graphsocial explain latest --pair u00001 img00155",
-        "graphsocial explain hmg_emo --split test --limit 200",
-    )
-)(explaining.explain)
-app.command(
-    epilog=_examples(
-        "graphsocial report hmg_emo",
-        "graphsocial report latest --output report.html --against user-image-bias --by 'year(user.joined_at)'",
-        "graphsocial report --dataset iesn",
-    )
-)(reporting.report)
-app.command(epilog=_examples("graphsocial runs", "graphsocial runs --task edge-emotion --each"))(learning.runs)
-app.command(
-    epilog=_examples(
-        "graphsocial tune edge-emotion --trials 20 --set-range learning_rate=0.001..0.01:log --choice width=32,64,128",
-        "graphsocial tune edge-emotion --epochs 10 --set-range layers=1..5",
-        then="It tries any setting that 'graphsocial train --set' takes.",
-    )
-)(tuning.tune)
-app.command(
-    epilog=_examples(
-        "graphsocial reproduce hmg_emo --table 2",
-        "graphsocial reproduce hmg_emo --table 4 --seeds 1 --epochs 2",
-        then="Papers and their tables: graphsocial list papers",
-    )
-)(reproducing.reproduce)
-app.command(
-    epilog=_examples(
-        "graphsocial analyze network",
-        "graphsocial analyze network --edges 'user connects user' --run latest --export network",
-        then="Analyses and their settings: graphsocial list analyses",
-    )
-)(analysing.analyze)
-app.command(
-    epilog=_examples(
-        "graphsocial benchmark acceleration",
-        "graphsocial benchmark acceleration dialogue-emotion --split column:split --models tmsam,lstm --rounds 5",
-    )
-)(benchmarking.benchmark)
-app.command(
-    epilog=_examples(
-        'graphsocial sql "select * from leaderboard"',
-        'graphsocial sql "select label, count(*) from predictions group by label" --csv',
-        "graphsocial sql - < query.sql",
-    )
-)(looking.sql)
-app.command(epilog=_examples("graphsocial info", "graphsocial info --json"))(looking.info)
-app.command("list", epilog=_examples("graphsocial list models", "graphsocial list models hmg-emo"))(looking.list_)
-app.command(epilog=_examples("graphsocial doctor"))(looking.doctor)
+)
+_register(
+    comparing.compare,
+    "graphsocial compare hmg_emo user_image_bias",
+    "graphsocial compare hmg_emo --by 'year(user.joined_at)' --by \"case when user.joined_at < '2013-01-01' "
+    "then 'old' else 'new' end\"",
+)
+_register(
+    judging.audit,
+    "graphsocial audit latest",
+    "graphsocial audit hmg_emo --quick",
+    then="The findings are rows of the table audits; the exit code is 1 if there is a leak.",
+)
+_register(
+    explaining.explain,
+    "graphsocial explain latest --pair u00001 img00155",
+    "graphsocial explain hmg_emo --split test --limit 200",
+)
+_register(
+    reporting.report,
+    "graphsocial report hmg_emo",
+    "graphsocial report latest --output report.html --against user-image-bias --by 'year(user.joined_at)'",
+    "graphsocial report --dataset iesn",
+)
+_register(learning.runs, "graphsocial runs", "graphsocial runs --task edge-emotion --each")
+_register(
+    tuning.tune,
+    "graphsocial tune edge-emotion --trials 20 --set-range learning_rate=0.001..0.01:log --choice width=32,64,128",
+    "graphsocial tune edge-emotion --epochs 10 --set-range layers=1..5",
+    then="Every setting of 'graphsocial train --set' can be searched.",
+)
+_register(
+    reproducing.reproduce,
+    "graphsocial reproduce hmg_emo --table 2",
+    "graphsocial reproduce hmg_emo --table 4 --seeds 1 --epochs 2",
+    then="Papers and their tables: graphsocial list papers",
+)
+_register(
+    analysing.analyze,
+    "graphsocial analyze network",
+    "graphsocial analyze network --edges 'user connects user' --run latest --export network",
+    then="Analyses and their settings: graphsocial list analyses",
+)
+_register(
+    benchmarking.benchmark,
+    "graphsocial benchmark acceleration",
+    "graphsocial benchmark acceleration dialogue-emotion --split column:split --models tmsam,lstm --rounds 5",
+)
+_register(
+    looking.sql,
+    'graphsocial sql "select * from leaderboard"',
+    'graphsocial sql "select label, count(*) from predictions group by label" --csv',
+    "graphsocial sql - < query.sql",
+)
+_register(looking.info, "graphsocial info", "graphsocial info --json")
+_register(looking.list_, "graphsocial list models", "graphsocial list models hmg-emo", name="list")
+_register(looking.doctor, "graphsocial doctor")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -220,7 +217,7 @@ def _invoke(arguments: list[str]) -> int:
 
 
 def _was_stopped(error: BaseException | None) -> bool:
-    """Whether it is Ctrl-C after passing DuckDB, or what went wrong while that was being dealt with."""
+    """Whether the error is Ctrl-C as DuckDB passes it on, or was raised while that was handled."""
     while error is not None:
         if isinstance(error, KeyboardInterrupt) or str(error) in INTERRUPTIONS:
             return True
@@ -235,7 +232,7 @@ def _interrupted(then: str = "") -> int:
 
 def _explain(error: Exception) -> int:
     """An error in one line, and its exit code."""
-    if hasattr(error, "format_message"):  # typer's own: the command line is not right
+    if hasattr(error, "format_message"):  # typer's own: wrong usage
         ctx = getattr(error, "ctx", None)
         hint = f" Try: {ctx.command_path} --help" if ctx else ""
         render.fail(f"{error.format_message().rstrip('.')}.{hint}")
@@ -257,7 +254,7 @@ def run() -> NoReturn:
     """The entry point."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter is no error
+            stream.reconfigure(errors="backslashreplace")  # a character that the terminal lacks is no error
     if not os.environ.get("GRAPHSOCIAL_DEBUG"):
-        warnings.simplefilter("ignore")  # other libraries' words to their programmers
+        warnings.simplefilter("ignore")  # other libraries' warnings to their callers
     sys.exit(main())

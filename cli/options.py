@@ -1,4 +1,4 @@
-"""What every command takes: which store, how to print, how loud; and how settings are written."""
+"""The options that commands share, the session that they open, and how settings are written."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
@@ -19,51 +19,75 @@ if TYPE_CHECKING:
 
 DEFAULT_STORE = "graphsocial.duckdb"
 
-StoreOption = Annotated[
-    Path | None,
+DatasetOption = Annotated[
+    str | None,
     typer.Option(
-        "--store",
-        metavar="FILE",
-        help=f"The store. By default $GRAPHSOCIAL_STORE, else {DEFAULT_STORE} in the current folder.",
+        "--dataset",
+        metavar="NAME",
+        help="Name of the dataset; required if the store holds several.",
         show_default=False,
     ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", metavar="", help="Print data as JSON.")]
-QuietOption = Annotated[
-    bool, typer.Option("--quiet", "-q", metavar="", help="Print no talk and no progress on stderr.")
-]
-DatasetOption = Annotated[
-    str | None, typer.Option("--dataset", metavar="NAME", help="Needed where the store holds several.")
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="A setting; may be given several times. See 'graphsocial list'."),
 ]
 FeaturesOption = Annotated[
     list[str] | None,
     typer.Option(
         "--features",
         metavar="COLUMN=ENCODER",
-        help="Such as image.file=vision:resnet50; several joined by +; none leaves a column out. "
-        "segment=tmsam:RUN: vectors that 'featurize segment' made of whole rows.",
+        help="Encoder of a column, such as image.file=vision:resnet50; several are joined by +, and none drops the "
+        "column. segment=tmsam:RUN reads the vectors of 'featurize segment --encoder tmsam:RUN'. Repeatable.",
+        show_default="the encoder of the column's kind",
     ),
 ]
-
-TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="See 'graphsocial list tasks'.")]
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the start of it, or latest.")]
-ModelOption = Annotated[
-    str | None, typer.Option(metavar="M", help="See 'graphsocial list models'; the task's default by default.")
-]
-EpochsOption = Annotated[int | None, typer.Option(metavar="N", min=1, help="At most so many.", show_default=False)]
 SplitOption = Annotated[
-    str | None, typer.Option(metavar="POLICY", help="See 'graphsocial list splits'; random by default.")
+    str | None,
+    typer.Option(
+        metavar="POLICY",
+        help="Split policy; see 'graphsocial list splits'.",
+        show_default="random",
+    ),
 ]
-PartOption = Annotated[str, typer.Option("--split", metavar="PART", help="train, validation or test.")]
+PartOption = Annotated[
+    str,
+    typer.Option("--split", metavar="PART", help="Part of the split: train, validation or test."),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Value of a setting; see 'graphsocial list'. Repeatable.",
+        show_default=False,
+    ),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="Name of the model; see 'graphsocial list models'.",
+        show_default="the task's model",
+    ),
+]
+EpochsOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Maximum number of epochs.",
+        show_default="the model's own",
+    ),
+]
 GroupsOption = Annotated[
     list[str] | None,
-    typer.Option(metavar="SQL", help="Scores by group, such as user.gender; may be given several times."),
+    typer.Option(
+        metavar="SQL",
+        help="SQL expression that groups the scores, such as user.gender. Repeatable.",
+        show_default=False,
+    ),
 ]
-SamplesOption = Annotated[int, typer.Option(metavar="N", help="Of the bootstrap.")]
+SamplesOption = Annotated[int, typer.Option(metavar="N", help="Number of bootstrap samples.")]
+
+TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="Name of the task; see 'graphsocial list tasks'.")]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run, a unique prefix of it, or latest.")]
 
 
 @dataclass(frozen=True)
@@ -75,7 +99,7 @@ class Session:
 
     @contextmanager
     def read(self) -> Iterator[GraphStore]:
-        """The store, to look at."""
+        """The store, opened read-only."""
         from graphsocial.store import open
 
         self._require()
@@ -84,7 +108,7 @@ class Session:
 
     @contextmanager
     def write(self) -> Iterator[GraphStore]:
-        """The store, to add to; it must be there."""
+        """The store, opened for writing; the file must exist."""
         from graphsocial.store import open
 
         self._require()
@@ -93,16 +117,16 @@ class Session:
 
     @contextmanager
     def create(self) -> Iterator[GraphStore]:
-        """The store, made if it is not there; one that was made for nothing is taken away again."""
+        """The store, created if there is none; a new file is removed again if the command fails."""
         from graphsocial.store import open
 
-        new, kept = not self.path.exists(), False
+        new, succeeded = not self.path.exists(), False
         try:
             with open(self.path) as store:
                 yield store
-                kept = True
+                succeeded = True
         finally:
-            if new and not kept:
+            if new and not succeeded:
                 for path in (self.path, self.path.with_name(f"{self.path.name}.wal")):
                     if path.exists():  # in a folder that cannot be written, none was made
                         path.unlink()
@@ -117,59 +141,93 @@ class Session:
             )
 
     def command(self, *words: str) -> str:
-        """A command to type next, on this store."""
+        """A command line for the user to run next, on this store."""
         store = [] if str(self.path) == default_store() else ["--store", str(self.path)]
         quoted = [f'"{word}"' if " " in word and '"' not in word else shlex.quote(word) for word in words]
         return " ".join(["graphsocial", *(shlex.quote(word) for word in store), *quoted])
 
 
 @dataclass(frozen=True)
-class Before:
-    """The options that were given before the command's name."""
+class DataOptions:
+    """What a model is trained on."""
 
-    store: Path | None = None
-    json: bool = False
-    quiet: bool = False
+    panel: ClassVar[str] = "Data"
+
+    dataset: DatasetOption = None
+    split: SplitOption = None
+    features: FeaturesOption = None
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What is trained, and for how long."""
+
+    panel: ClassVar[str] = "Training"
+
+    model: ModelOption = None
+    epochs: EpochsOption = None
+    set_: SetOption = None
+
+
+@dataclass(frozen=True)
+class CommonOptions:
+    """The options of every command, which may stand before the command's name too."""
+
+    panel: ClassVar[str] = "Output"
+
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            "--store",
+            metavar="FILE",
+            help="Store file.",
+            show_default=f"$GRAPHSOCIAL_STORE, else {DEFAULT_STORE}",
+        ),
+    ] = None
+    json: Annotated[bool, typer.Option("--json", metavar="", help="Print results as JSON.")] = False
+    quiet: Annotated[
+        bool,
+        typer.Option("--quiet", "-q", metavar="", help="No messages and no progress bars on stderr."),
+    ] = False
+
+    def session(self, before: CommonOptions | None) -> Session:
+        """The session of these options, or where they are not given, of those before the command's name."""
+        before = before or CommonOptions()
+        path = self.store or before.store or Path(default_store())
+        return Session(path, Output(json=self.json or before.json, quiet=self.quiet or before.quiet))
 
 
 @contextmanager
 def resumable() -> Iterator[None]:
-    """Ctrl-C says that nothing is lost."""
+    """Ctrl-C says that the same command resumes the work."""
     try:
         yield
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("the same command goes on where this one stopped") from None
+        raise KeyboardInterrupt("the same command resumes where this one stopped") from None
 
 
 def default_store() -> str:
-    """The store that is meant when none is named."""
+    """The store file of a command without `--store`."""
     return os.environ.get("GRAPHSOCIAL_STORE") or DEFAULT_STORE
-
-
-def settle(ctx: typer.Context, store: Path | None, json: bool, quiet: bool) -> Session:
-    """The command's own options win over those before it."""
-    before = ctx.obj if isinstance(ctx.obj, Before) else Before()
-    path = store or before.store or Path(default_store())
-    return Session(path, Output(json=json or before.json, quiet=quiet or before.quiet))
 
 
 def pairs(given: list[str] | None, *, option: str) -> dict[str, str]:
     """`["a=1", "b=2"]` → `{"a": "1", "b": "2"}`; anything else is a usage error."""
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for entry in given or []:
         name, equals, value = entry.partition("=")
         if not equals or not name.strip():
             raise typer.BadParameter(f"'{entry}' is not NAME=VALUE.", param_hint=option)
-        found[name.strip()] = value.strip()
-    return found
+        values[name.strip()] = value.strip()
+    return values
 
 
 def settings(given: list[str] | None, config: Path | None = None) -> dict[str, Any]:
-    """Settings from a YAML file and, winning over it, from `--set`; `{model: {layers: 2}}` is `model.layers`."""
-    found = _read_config(config) if config else {}
+    """Settings from a YAML file and from `--set`, which wins; `{model: {layers: 2}}` is `model.layers`."""
+    values = _read_config(config) if config else {}
     for name, value in pairs(given, option="--set").items():
-        found[name.replace("-", "_")] = value
-    return found
+        values[name.replace("-", "_")] = value
+    return values
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -185,10 +243,10 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise InputError(f"'{path}' cannot be read as YAML: {error}") from error
     if not isinstance(read, Mapping):
         raise InputError(f"'{path}' must be a mapping of settings, such as: layers: 2")
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, value in read.items():
         inner = (
             {f"{name}.{key}": entry for key, entry in value.items()} if isinstance(value, Mapping) else {name: value}
         )
-        found |= {str(key).replace("-", "_"): entry for key, entry in inner.items()}
-    return found
+        values |= {str(key).replace("-", "_"): entry for key, entry in inner.items()}
+    return values

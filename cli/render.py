@@ -1,4 +1,4 @@
-"""The only place that prints: data on stdout, talk on stderr, progress bars on stderr and only on a terminal."""
+"""All printing: results on stdout, messages on stderr, progress bars on stderr and only on a terminal."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Row = Sequence[Any]
 
 @dataclass
 class Output:
-    """How this call of the command line prints.
+    """How one command prints.
 
     Attributes:
-        json: data is JSON.
-        quiet: no talk and no progress; data and errors remain.
-        tables: how many have been printed; there is an empty line between two.
+        json: results are printed as JSON.
+        quiet: no messages and no progress bars; results and errors remain.
+        tables: number of tables printed so far; an empty line separates two.
     """
 
     json: bool = False
@@ -38,20 +38,20 @@ class Output:
 
     @property
     def live(self) -> bool:
-        """Whether somebody watches, so that a bar says more than lines."""
+        """Whether stderr is a terminal, so that a progress bar replaces lines."""
         return not self.quiet and sys.stderr.isatty()
 
     def say(self, sentence: str) -> None:
-        """A sentence for the person at the terminal."""
+        """Print a message on stderr, unless quiet."""
         if not self.quiet:
             _print(sentence, sys.stderr)
 
     def value(self, value: Any) -> None:
-        """A value as indented JSON."""
+        """Print a value as indented JSON."""
         _print(_dumps(plain(value), indent=2), sys.stdout)
 
     def table(self, columns: Sequence[str], rows: Iterable[Row], *, title: str = "") -> None:
-        """A table for people; nothing at all without rows."""
+        """Print rows as an aligned table; nothing without rows."""
         rows = list(rows)
         if rows:
             if self.tables:
@@ -60,17 +60,17 @@ class Output:
             self.tables += 1
 
     def stream(self, columns: Sequence[str], batches: Iterable[Sequence[Row]], *, title: str = "") -> None:
-        """A table that may be longer than memory; the columns' widths come from the first batch."""
+        """Print a table batch by batch; the first batch decides the columns' widths."""
         layout: Layout | None = None
         for batch in batches:
-            begun, layout = layout is not None, layout or Layout.of(columns, batch)
-            layout.show(batch, title="" if begun else title, header=not begun)
+            first, layout = layout is None, layout or Layout.of(columns, batch)
+            layout.show(batch, title=title if first else "", header=first)
         if layout is None:
             Layout.of(columns, []).show([], title=title)
 
     @contextmanager
     def progress(self) -> Iterator[Progress]:
-        """A bar that is told (what, done, of how many); the bar of the last word is shown, and none at the end."""
+        """A progress bar as a function of (step, done, total); the latest step's bar is shown, and none at the end."""
         if not self.live:
             yield lambda what, done, of: None
             return
@@ -84,38 +84,38 @@ class Output:
                 return Text(rate(task.speed), "cyan")
 
         with Bars(*Bars.get_default_columns(), Rate(), console=Console(stderr=True), transient=True) as bars:
-            known: dict[str, TaskID] = {}
+            shown: dict[str, TaskID] = {}
 
             def show(what: str, done: int, of: int) -> None:
-                word, _, note = what.partition("\t")
-                for other in known.keys() - {word}:
-                    bars.remove_task(known.pop(other))
-                if word not in known:
-                    known[word] = bars.add_task(word, total=of)
-                bars.update(known[word], completed=done, total=of, description=f"{word} {note}".strip())
+                step, _, note = what.partition("\t")
+                for other in shown.keys() - {step}:
+                    bars.remove_task(shown.pop(other))
+                if step not in shown:
+                    shown[step] = bars.add_task(step, total=of)
+                bars.update(shown[step], completed=done, total=of, description=f"{step} {note}".strip())
 
             yield show
 
 
 def rate(speed: float | None) -> str:
-    """How fast a bar moves, in steps a second: `213/s`; of slow ones, `4.2 s each`; nothing before it is known."""
+    """The speed of a bar in steps per second: `213/s`; below one, `4.2 s each`; empty before it is measured."""
     if not speed:
         return ""
     return f"{1 / speed:.1f} s each" if speed < 1 else f"{speed:,.1f}/s" if speed < 100 else f"{speed:,.0f}/s"
 
 
 def line(words: str) -> None:
-    """A line of data."""
+    """Print a line of results."""
     _print(words, sys.stdout)
 
 
 def fail(reason: str, *, prefix: str = "Error: ") -> None:
-    """What went wrong, in one line."""
+    """Print an error in one line on stderr."""
     _print(f"{prefix}{one_line(reason)}", sys.stderr)
 
 
 def write_json(columns: Sequence[str], batches: Iterable[Sequence[Row]]) -> None:
-    """Rows as a JSON array of objects, one a line, written as they come."""
+    """Print rows as a JSON array, one object a line, batch by batch."""
     names = distinct(columns)
     opening = "["
     for batch in batches:
@@ -127,7 +127,7 @@ def write_json(columns: Sequence[str], batches: Iterable[Sequence[Row]]) -> None
 
 
 def write_csv(columns: Sequence[str], batches: Iterable[Sequence[Row]]) -> None:
-    """Rows as CSV: lists and maps as JSON, nothing for null."""
+    """Print rows as CSV: lists and maps as JSON, null as nothing."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(columns)
     for batch in batches:
@@ -136,14 +136,14 @@ def write_csv(columns: Sequence[str], batches: Iterable[Sequence[Row]]) -> None:
 
 @dataclass(frozen=True)
 class Layout:
-    """How the rows of one table stand: aligned; on a terminal that is too narrow in two parts, or one value a line.
+    """The layout of a table: aligned columns; on too narrow a terminal in two parts, or one value a line.
 
     Attributes:
-        columns: their names.
-        widths: of the columns, in terminal cells.
-        right: whether a column is set to the right.
-        parts: the columns that stand side by side, one part below the other; none for one value a line.
-        console: what the table is printed on.
+        columns: names of the columns.
+        widths: widths of the columns, in terminal cells.
+        right: whether each column is right-aligned.
+        parts: indices of the columns side by side in each part of the table; no parts: one value a line.
+        console: where the table is printed.
     """
 
     columns: Sequence[str]
@@ -154,20 +154,20 @@ class Layout:
 
     @classmethod
     def of(cls, columns: Sequence[str], rows: Sequence[Row]) -> Layout:
-        """The layout that the first rows call for."""
+        """The layout that fits the first rows."""
         from rich.cells import cell_len
         from rich.console import Console
 
-        values = [[row[at] for row in rows] for at in range(len(columns))]
-        widths = [max(map(cell_len, [name, *map(text, found)])) for name, found in zip(columns, values, strict=True)]
-        right = [bool(found) and all(value is None or is_number(value) for value in found) for found in values]
+        values = [[row[index] for row in rows] for index in range(len(columns))]
+        widths = [max(map(cell_len, [name, *map(text, cells)])) for name, cells in zip(columns, values, strict=True)]
+        right = [bool(cells) and all(value is None or is_number(value) for value in cells) for cells in values]
         console = Console(file=sys.stdout, markup=False, highlight=False, emoji=False)
         parts = _parts(widths, console.width) if console.is_terminal else [range(len(columns))]
         few = len(parts) == 1 or (len(parts) == 2 and len(rows) <= console.height)
         return cls(columns, widths, right, parts if few else (), console)
 
     def show(self, rows: Sequence[Row], *, title: str = "", header: bool = True) -> None:
-        """Rows, whole: what does not fit is never cut."""
+        """Print rows; values are never cut."""
         from rich.text import Text
 
         if title:
@@ -187,24 +187,24 @@ class Layout:
     def _line(self, cells: Sequence[str], part: Sequence[int]) -> str:
         from rich.cells import cell_len
 
-        found = []
-        for at in part:
-            space = " " * (self.widths[at] - cell_len(cells[at]))
-            found.append(space + cells[at] if self.right[at] else cells[at] + space)
-        return "  ".join(found).rstrip()
+        padded = []
+        for index in part:
+            space = " " * (self.widths[index] - cell_len(cells[index]))
+            padded.append(space + cells[index] if self.right[index] else cells[index] + space)
+        return "  ".join(padded).rstrip()
 
     def _print(self, words: Text) -> None:
         self.console.print(words, soft_wrap=True)
 
 
 def _parts(widths: Sequence[int], space: int) -> list[list[int]]:
-    """The columns dealt out to parts that fit; each part begins with the first column."""
+    """Indices of the columns in parts that fit the width; each part begins with the first column."""
     parts: list[list[int]] = [[]]
-    for at, width in enumerate(widths):
+    for index, width in enumerate(widths):
         if parts[-1] and sum(widths[other] + 2 for other in parts[-1]) + width > space:
             parts.append([0])
-        parts[-1].append(at)
-    return parts if all(sum(widths[at] + 2 for at in part) - 2 <= space for part in parts) else []
+        parts[-1].append(index)
+    return parts if all(sum(widths[index] + 2 for index in part) - 2 <= space for part in parts) else []
 
 
 def _dumps(value: Any, indent: int | None = None) -> str:
@@ -223,7 +223,7 @@ def _print(words: str, stream: IO[str]) -> None:
 
 
 def hush() -> None:
-    """Let what is left on a closed pipe go nowhere, so that Python's exit does not complain about it."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    """Redirect stdout and stderr to the null device, so that Python does not fail on a closed pipe at exit."""
+    null_device = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
-        os.dup2(nowhere, stream.fileno())
+        os.dup2(null_device, stream.fileno())

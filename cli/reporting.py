@@ -1,4 +1,4 @@
-"""The command that writes a page about a run or a dataset."""
+"""The command that writes a page about a run or a dataset: report."""
 
 from __future__ import annotations
 
@@ -7,40 +7,41 @@ from typing import Annotated
 
 import typer
 
-from .options import DatasetOption, GroupsOption, JsonOption, QuietOption, SamplesOption, StoreOption, settle
+from .options import DatasetOption, GroupsOption, SamplesOption, Session
 from .values import number
 
 
 def report(
-    ctx: typer.Context,
     run: Annotated[
         str | None,
         typer.Argument(
-            metavar="RUN", help="A run's id, the start of it, or latest; without it, the page is about the dataset."
+            metavar="RUN",
+            help="Id of the run, a unique prefix of it, or latest; without it the page is about the dataset.",
+            show_default=False,
         ),
     ] = None,
+    *,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="RUN.html or DATASET.html by default.", show_default=False)
+        Path | None, typer.Option(metavar="FILE.html", help="File to write.", show_default="RUN.html or DATASET.html")
     ] = None,
     dataset: DatasetOption = None,
     against: Annotated[
         list[str] | None,
-        typer.Option(metavar="RUN", help="A run, configuration or model beside it; may be given several times."),
+        typer.Option(
+            metavar="RUN", help="Run, configuration or model to compare with. Repeatable.", show_default=False
+        ),
     ] = None,
     by: GroupsOption = None,
     inside: Annotated[
-        bool, typer.Option("--inside/--no-inside", help="Rebuild the network to show embeddings, gates and attention.")
+        bool, typer.Option("--inside/--no-inside", help="Embeddings, gates and attention of the restored network.")
     ] = True,
     samples: SamplesOption = 1000,
-    store: StoreOption = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
+    session: Session,
 ) -> None:
-    """Write one HTML file about a run or a dataset, which opens without a network: charts, tables, the model card.
+    """Write one self-contained HTML file about a run or a dataset: charts, tables, the model card.
 
-    Analyses of the dataset that stand in the store are part of it. It needs the packages of the extra 'report'.
+    It includes the dataset's analyses that are in the store, and needs the packages of the extra 'report'.
     """
-    session = settle(ctx, store, json, quiet)
     with session.write() as opened:
         from graphsocial.reporting.writing import report as write
 

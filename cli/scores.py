@@ -1,4 +1,4 @@
-"""The leaderboard and the runs behind it, read from the store's views and laid out."""
+"""The leaderboard and its runs, read from the store's views and printed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ METRICS = ("weighted_f1", "macro_f1", "accuracy", "log_loss", "mae", "median_ae"
 
 
 def task_name(given: str | None) -> str | None:
-    """A task as the store writes it: `edge_emotion` and `edge-emotion` are one."""
+    """A task's registered name: `edge_emotion` is `edge-emotion`."""
     if given is None:
         return None
     from graphsocial.plugins import resolve
@@ -28,13 +28,13 @@ def task_name(given: str | None) -> str | None:
 
 
 def board(store: GraphStore, *, task: str | None, dataset: str | None, split: str | None = None) -> pl.DataFrame:
-    """The leaderboard, seeds taken together."""
+    """The leaderboard, with means over seeds."""
     import polars as pl
 
     from graphsocial.runs import leaderboard
 
-    found = leaderboard(store, task=task, dataset=dataset)
-    return found if split is None else found.filter(pl.col("split") == split)
+    lines = leaderboard(store, task=task, dataset=dataset)
+    return lines if split is None else lines.filter(pl.col("split") == split)
 
 
 def each(store: GraphStore, task: str | None, dataset: str | None) -> pl.DataFrame:
@@ -52,33 +52,34 @@ def of_runs(store: GraphStore, runs: list[Run]) -> pl.DataFrame:
 
 def finished(store: GraphStore) -> set[str]:
     """The ids of runs that are done."""
-    found = store.connection.table("runs").pl()
-    return set(found.filter(found["status"] == "done")["run_id"].to_list())
+    runs = store.connection.table("runs").pl()
+    return set(runs.filter(runs["status"] == "done")["run_id"].to_list())
 
 
 def of_status(store: GraphStore, status: str, task: str | None, dataset: str | None) -> list[str]:
-    """The ids of runs that are `failed`, or `running`: being trained, or interrupted."""
-    found = _only(store.connection.table("runs").pl(), task=task, dataset=dataset)
-    return sorted(found.filter(found["status"] == status)["run_id"].to_list())
+    """The ids of runs that are `failed`, or `running`: in training, or interrupted."""
+    runs = _only(store.connection.table("runs").pl(), task=task, dataset=dataset)
+    return sorted(runs.filter(runs["status"] == status)["run_id"].to_list())
 
 
 def closed(store: GraphStore, task: str | None, dataset: str | None) -> list[str]:
-    """The ids of runs that are done, and whose test part was not opened yet."""
-    found = _only(store.connection.table("runs").pl(), task=task, dataset=dataset)
-    done = set(found.filter(found["status"] == "done")["run_id"].to_list())
+    """The ids of finished runs that were never scored on the test part."""
+    runs = _only(store.connection.table("runs").pl(), task=task, dataset=dataset)
+    done = set(runs.filter(runs["status"] == "done")["run_id"].to_list())
     return sorted(done - set(store.connection.table("leaderboard").pl()["run_id"].to_list()))
 
 
-def _only(frame: pl.DataFrame, **wanted: str | None) -> pl.DataFrame:
-    for column, value in wanted.items():
+def _only(frame: pl.DataFrame, **values: str | None) -> pl.DataFrame:
+    """The rows with these values; None stands for any."""
+    for column, value in values.items():
         if value is not None:
             frame = frame.filter(frame[column] == value)
     return frame
 
 
-def show_boards(out: Output, found: pl.DataFrame) -> None:
+def show_boards(out: Output, board: pl.DataFrame) -> None:
     """One table for each task, dataset, split and target; `looks` (see the view) where one is more than the first."""
-    for title, rows in _groups(found):
+    for title, rows in _groups(board):
         metrics = _metrics(rows)
         looks = ["looks"] if any((row["looks"] or 1) > 1 for row in rows) else []
         tested = ["tested on"] if len({tuple(row["split_ids"]) for row in rows}) > 1 else []
@@ -99,19 +100,18 @@ def show_boards(out: Output, found: pl.DataFrame) -> None:
             ],
             title=title,
         )
-
         if tested:
-            out.say("Rows that differ in 'tested on' were tested on other examples, and do not compare.")
+            out.say("Rows with another 'tested on' have other test examples, and do not compare.")
 
 
 def _examples(split_ids: list[str]) -> str:
-    """The start of a split's id; of folds, how many more there are."""
+    """The first split's id, shortened, and the number of further ones (folds)."""
     return split_ids[0][:6] + (f" + {len(split_ids) - 1}" if len(split_ids) > 1 else "")
 
 
-def show_runs(out: Output, found: pl.DataFrame, *, grouped: bool = False) -> None:
-    """The runs, each on its line; one table for each target, and for each task, dataset and split where asked."""
-    groups = _groups(found)
+def show_runs(out: Output, runs: pl.DataFrame, *, grouped: bool = False) -> None:
+    """The runs, one line each; a table per target, with task, dataset and split as its title if `grouped`."""
+    groups = _groups(runs)
     for title, rows in groups:
         metrics = _metrics(rows)
         if not grouped:
@@ -139,36 +139,38 @@ def _metrics(rows: list[dict[str, Any]]) -> list[str]:
     return [name for name in METRICS if any(row[name] is not None for row in rows)]
 
 
-def _groups(found: pl.DataFrame) -> list[tuple[str, list[dict[str, Any]]]]:
+def _groups(lines: pl.DataFrame) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Lines of the leaderboard by task, dataset, split and target, under the title of their table."""
     groups: dict[str, list[dict[str, Any]]] = {}
-    for row in found.to_dicts():
+    for row in lines.to_dicts():
         title = f"{row['task']} on {row['dataset']}, split {row['split']}: {row['target']} of the test part"
         groups.setdefault(title, []).append(row)
     return list(groups.items())
 
 
-def show_estimates(out: Output, found: list[tuple[str, int, Estimate]]) -> None:
-    """What trainings would take: a line for each model, then what they have in common."""
+def show_estimates(out: Output, estimates: list[tuple[str, int, Estimate]]) -> None:
+    """What the trainings of each model would take, and the size of their data."""
     if out.json:
-        rows = [{"model": model, "trainings": times, **one.to_dict()} for model, times, one in found]
+        rows = [{"model": model, "trainings": times, **each.to_dict()} for model, times, each in estimates]
         return out.value(rows)
     columns = ["model", "trainings", "parameters", "steps", "step_seconds", "epochs", "minutes_each", "minutes", "MiB"]
     lines = []
-    for model, times, one in found:
-        minutes = [number(share * one.training_minutes, places=1) for share in (1, times)]
-        step = number(one.step_seconds)
-        memory = round(one.peak_memory_mib)
-        lines.append([model, times, one.parameters, one.steps, step, one.epochs, *minutes, memory])
-    first = found[0][2]
-    counted = [
+    for model, times, each in estimates:
+        minutes = [number(count * each.training_minutes, places=1) for count in (1, times)]
+        step = number(each.step_seconds)
+        memory = round(each.peak_memory_mib)
+        lines.append([model, times, each.parameters, each.steps, step, each.epochs, *minutes, memory])
+    first = estimates[0][2]
+    sizes = [
         *first.nodes.items(),
         *first.edges.items(),
         *((f"{name} examples", n) for name, n in first.examples.items()),
     ]
-    out.table(["what", "rows"], counted, title="in the graph")
+    out.table(["what", "rows"], sizes, title="in the graph")
     out.table(["column", "to encode"], list(first.contents.items()), title="not encoded yet")
     out.table(columns, lines, title="at most, on this machine as busy as it is now")
-    total = first.encoding_minutes + sum(times * one.training_minutes for _, times, one in found)
+    total = first.encoding_minutes + sum(times * each.training_minutes for _, times, each in estimates)
     out.say(
-        f"In all at most {total:.1f} minutes, {first.encoding_minutes:.1f} of them to encode; early stops shorten it."
+        f"In all at most {total:.1f} minutes, {first.encoding_minutes:.1f} of them for encoding; early stopping "
+        "shortens it."
     )

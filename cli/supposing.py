@@ -1,4 +1,4 @@
-"""The command that asks what a run would say if a node were different: what-if."""
+"""The command that predicts a node with changed columns: what-if."""
 
 from __future__ import annotations
 
@@ -6,41 +6,41 @@ from typing import Annotated
 
 import typer
 
-from .options import JsonOption, QuietOption, RunArgument, StoreOption, pairs, settle
+from .options import RunArgument, Session, pairs
 from .values import number
-
-Changes = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="COLUMN=VALUE", help="Another caption, image or number; may be given several times."),
-]
 
 
 def what_if(
-    ctx: typer.Context,
     run: RunArgument,
-    node: Annotated[str, typer.Argument(metavar="ID", help="The node's own id.")],
-    set_: Changes = None,
-    store: StoreOption = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
+    node: Annotated[str, typer.Argument(metavar="ID", help="Id of the node.")],
+    *,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="COLUMN=VALUE",
+            help="Changed value of a column: text, path of an image, category or number. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    session: Session,
 ) -> None:
-    """Score a node again with another text, image or value of a column; nothing stays in the store."""
-    session = settle(ctx, store, json, quiet)
+    """Predict a node with changed column values; nothing is stored."""
     changes = pairs(set_, option="--set")
     with session.write() as opened:
-        from graphsocial.prediction.what_if import what_if as suppose
+        from graphsocial.prediction.what_if import what_if as predict_changed
 
-        found = suppose(opened, run, node, {name: value or None for name, value in changes.items()})
+        result = predict_changed(opened, run, node, {name: value or None for name, value in changes.items()})
     if session.out.json:
-        return session.out.value(found.to_dict())
+        return session.out.value(result.to_dict())
     lines = []
-    for row in found.answers.to_dicts():
+    for row in result.answers.to_dicts():
         key = "value" if row["label"] is None else "label"
-        extra = ("lower", "upper") if row["label"] is None else ("confidence",)
-        for which, end in (("as it is", ""), ("what if", "_if")):
-            told = " to ".join(number(row[name + end]) for name in extra if row[name + end] is not None)
-            said = row[key + end] if key == "label" else number(row[key + end])
-            lines.append((row["target"], which, said, told))
+        certainty = ("lower", "upper") if row["label"] is None else ("confidence",)
+        for variant, end in (("as it is", ""), ("what if", "_if")):
+            interval = " to ".join(number(row[name + end]) for name in certainty if row[name + end] is not None)
+            prediction = row[key + end] if key == "label" else number(row[key + end])
+            lines.append((row["target"], variant, prediction, interval))
     session.out.table(
-        ["target", "", "answer", "interval or confidence"], lines, title=f"{found.entity_id} by {found.run}"
+        ["target", "", "prediction", "interval or confidence"], lines, title=f"{result.entity_id} by {result.run}"
     )

@@ -1,4 +1,4 @@
-"""What `graphsocial train` trains: the model and its baselines, for every seed and fold."""
+"""What `graphsocial train` trains: the model and its baselines, each with every seed and fold."""
 
 from __future__ import annotations
 
@@ -31,7 +31,13 @@ REFERENCE = "bayes_optimal"
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of it: the runs, those of the model first, and where their scores and predictions are."""
+    """The runs of one `train` command.
+
+    Attributes:
+        runs: the runs, those of the model before those of its baselines.
+        task, dataset, split: of all of them.
+        view: the table or view with their predictions.
+    """
 
     runs: list[Run]
     task: str
@@ -40,50 +46,71 @@ class Trained:
     view: str
 
 
-def plan(store: GraphStore, task: str, asked: TrainOptions, *, seeds: int, baselines: bool) -> list[RunConfig]:
-    """What is to be trained: the model's experiments, then those of the baselines; each is checked."""
-    first = design(store, task, **asked)
-    chosen, settings = [first], asked.get("settings") or {}
+def plan(store: GraphStore, task: str, options: TrainOptions, *, seeds: int, baselines: bool) -> list[RunConfig]:
+    """The configs to train, all checked: those of the model, then those of the baselines.
+
+    Args:
+        store: where the data is.
+        task: a registered name, or a file.
+        options: the model's.
+        seeds: how many, counted from the seed of `options`.
+        baselines: whether the task's baselines are trained too. They share the settings of task, split and visibility;
+            where the model is causal, so are they.
+    """
+    first = design(store, task, **options)
+    configs, settings = [first], options.get("settings") or {}
     if baselines:
         general = {name: value for name, value in settings.items() if _is_general(name, type(first.task))}
         causal = {name: value for name, value in settings.items() if name in ("causal", "model.causal")}
-        for name in _baselines(store, first):  # what a model may not know, its baselines may not know either
-            reads = any(field.name == "causal" for field in fields(resolve("model", name)))
-            other: TrainOptions = {**asked, "model": name, "settings": {**general, **(causal if reads else {})}}
-            chosen.append(design(store, task, **other))
+        for name in _baselines(store, first):
+            has_causal = any(field.name == "causal" for field in fields(resolve("model", name)))
+            baseline: TrainOptions = {
+                **options,
+                "model": name,
+                "settings": {**general, **(causal if has_causal else {})},
+            }
+            configs.append(design(store, task, **baseline))
     folds = (first.split,) if {"fold", "split.fold"} & settings.keys() else first.split.each_fold()
     every_seed = range(first.seed, first.seed + seeds)
-    return [replace(one, seed=seed, split=fold) for one in chosen for fold in folds for seed in every_seed]
+    return [replace(config, seed=seed, split=fold) for config in configs for fold in folds for seed in every_seed]
 
 
-def train_all(store: GraphStore, planned: list[RunConfig], out: Output, *, again: bool, test: bool) -> Trained:
-    """Train all of it, the baselines first: `latest` is then a run of the model that was asked for."""
+def train_all(store: GraphStore, configs: list[RunConfig], out: Output, *, again: bool, test: bool) -> Trained:
+    """Train all configs, the baselines first, so that `latest` is a run of the model.
+
+    Args:
+        store: where the data is, and the runs will be.
+        configs: from `plan`.
+        out: gets a line for each epoch or a progress bar, and a line for each run.
+        again: train finished runs anew.
+        test: predict and score the test part.
+    """
     runs: list[Run] = []
-    first = planned[0]
+    first = configs[0]
     for line in encodings(store, first):
         out.say(line)
-    asked = [one for one in planned if one.model_name == first.model_name]
-    for config in [*planned[len(asked) :], *asked]:
+    of_model = [config for config in configs if config.model_name == first.model_name]
+    for config in [*configs[len(of_model) :], *of_model]:
         with suppress(DataError) if config.model_name == REFERENCE else nullcontext():
             runs.append(_train(store, config, out, again=again, test=test))
     runs.sort(key=lambda run: run.model != first.model_name)
     for line in unreadable(store, runs):
         out.say(line)
     view = f"{first.task.name.replace('-', '_')}_predictions"
-    known = f"{view}.sql" in names("tasks", ".sql")
-    return Trained(runs, first.task.name, first.dataset, str(first.split), view if known else "predictions")
+    exists = f"{view}.sql" in names("tasks", ".sql")
+    return Trained(runs, first.task.name, first.dataset, str(first.split), view if exists else "predictions")
 
 
-def estimates(store: GraphStore, planned: list[RunConfig]) -> list[tuple[str, int, Estimate]]:
-    """For each model: its name, how often it would be trained, and what one training takes."""
+def estimates(store: GraphStore, configs: list[RunConfig]) -> list[tuple[str, int, Estimate]]:
+    """For each model: its name, its number of trainings, and the estimate of one training."""
     by_model: dict[str, list[RunConfig]] = {}
-    for one in planned:
-        by_model.setdefault(one.model_name, []).append(one)
+    for config in configs:
+        by_model.setdefault(config.model_name, []).append(config)
     return [(name, len(same), estimate(store, same[0])) for name, same in by_model.items()]
 
 
 def encodings(store: GraphStore, config: RunConfig) -> Iterator[str]:
-    """A line for each column that the training turns into vectors, with the encoder."""
+    """A line for each column that the training encodes, with the number of rows and the encoder."""
     entries = {str(entry): entry for entry in store.schema.types}
     for name, encoder in dict(columns_for(store, config, config.task.entity(store.schema))).items():
         entry, _, column = name.rpartition(".")
@@ -92,55 +119,56 @@ def encodings(store: GraphStore, config: RunConfig) -> Iterator[str]:
 
 
 def unreadable(store: GraphStore, runs: list[Run]) -> Iterator[str]:
-    """A line for each column of which these runs lack rows, as their content could not be encoded."""
-    found = store.sql(
+    """A line for each column of which these runs lack rows, because their content could not be encoded."""
+    rejects = store.sql(
         "select table_name, column_name, count(distinct idx), arg_min(reason, idx) from feature_rejects "
         "join runs using (dataset) where list_contains(?, run_id) "
         "and contains(feature_sets::varchar, set_id) group by all order by all",
         [[run.id for run in runs]],
     ).fetchall()
     types = {entry.table: str(entry) for entry in store.schema.types}
-    for table, column, rows, reason in found:
+    for table, column, rows, reason in rejects:
         yield f"{rows:,} rows of {types[table]}.{column} cannot be encoded (table feature_rejects); the first: {reason}"
 
 
 def _train(store: GraphStore, config: RunConfig, out: Output, *, again: bool, test: bool) -> Run:
     label = f"{config.model_name}, {config.turn}"
     total, metric = config.fitting.epochs, config.task.selection_metric
-    done, reported = scores.finished(store), 0
+    finished, reported = scores.finished(store), 0
     with out.progress() as progress:
 
         def report(epoch: Epoch) -> None:
             nonlocal reported
             reported += 1
-            told = f"loss {epoch.train_loss:.4f}, validation {epoch.metric} {epoch.value:.4f}"
+            losses = f"loss {epoch.train_loss:.4f}, validation {epoch.metric} {epoch.value:.4f}"
             if out.live:
-                progress(f"{label}\t{told}", epoch.epoch, total)
+                progress(f"{label}\t{losses}", epoch.epoch, total)
             else:
-                out.say(f"{label}: epoch {epoch.epoch} of {total}, {told}, {epoch.seconds:.1f} s")
+                out.say(f"{label}: epoch {epoch.epoch} of {total}, {losses}, {epoch.seconds:.1f} s")
 
         run = carry_out(store, config, again=again, test=test, report=report, progress=progress)
     part = "test" if test else "validation"
-    told = {target: scores[metric] for target, scores in run.metrics.get(part, {}).items() if metric in scores}
-    several = len(run.metrics.get(part, {})) > 1
-    value = ", ".join(f"{target} " * several + number(value, places=4) for target, value in told.items())
-    already = " (done before; --again trains anew)" if run.id in done and not reported and not again else ""
-    out.say(f"{label}: {run.id}, {part} {metric} {value}{already}")
+    by_target = run.metrics.get(part, {})
+    values = {target: metrics[metric] for target, metrics in by_target.items() if metric in metrics}
+    several = len(by_target) > 1
+    shown = ", ".join(f"{target} " * several + number(value, places=4) for target, value in values.items())
+    already = " (done before; --again trains anew)" if run.id in finished and not reported and not again else ""
+    out.say(f"{label}: {run.id}, {part} {metric} {shown}{already}")
     return run
 
 
 def _baselines(store: GraphStore, config: RunConfig) -> list[str]:
-    """The task's baselines but the model itself, and the best possible answer where the data knows it."""
-    found = [name.replace("-", "_") for name in config.task.baselines]
+    """The task's baselines other than the model itself, and the Bayes-optimal reference where the data has one."""
+    baselines = [name.replace("-", "_") for name in config.task.baselines]
     if any(column.role == "reference" for column in config.task.entity(store.schema).columns):
-        found.append(REFERENCE)
-    return [name for name in found if name != config.model_name]
+        baselines.append(REFERENCE)
+    return [name for name in baselines if name != config.model_name]
 
 
 def _is_general(setting: str, task: type[Any]) -> bool:
-    """Whether a setting decides what is asked, rather than how one model is built and trained."""
+    """Whether a setting belongs to task, split or visibility, and so holds for the baselines too."""
     part, _, name = setting.rpartition(".")
-    if name == "negatives":  # one more class
+    if name == "negatives":  # adds a class
         return part in ("", "fitting")
     kinds = {"task": task, "split": SplitPolicy, "visibility": Visibility}
     return any(part in ("", kind) and name in {f.name for f in fields(cls)} for kind, cls in kinds.items())

@@ -1,31 +1,16 @@
-"""The command that searches settings: tune."""
+"""The command that searches hyperparameters: tune."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
 from graphsocial.types import Progress
 
-from .options import (
-    DatasetOption,
-    EpochsOption,
-    FeaturesOption,
-    JsonOption,
-    ModelOption,
-    QuietOption,
-    Session,
-    SetOption,
-    SplitOption,
-    StoreOption,
-    TaskArgument,
-    pairs,
-    resumable,
-    settings,
-    settle,
-)
+from .options import DataOptions, ModelOptions, Session, TaskArgument, pairs, resumable, settings
 from .values import number, text
 
 if TYPE_CHECKING:
@@ -34,103 +19,117 @@ if TYPE_CHECKING:
     from graphsocial.tuning.trials import Study
 
 
-def tune(
-    ctx: typer.Context,
-    task: TaskArgument,
+@dataclass(frozen=True)
+class SearchOptions:
+    """What is searched, and how."""
+
+    panel: ClassVar[str] = "Search"
+
     range_: Annotated[
         list[str] | None,
-        typer.Option("--set-range", metavar="NAME=LOW..HIGH[:log]", help="A setting and its range; 2..8 is whole."),
-    ] = None,
+        typer.Option(
+            "--set-range",
+            metavar="NAME=LOW..HIGH[:log]",
+            help="Range of a setting; of whole numbers if both ends are. Repeatable.",
+            show_default=False,
+        ),
+    ] = None
     choice: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=A,B,C", help="A setting and the values to choose from.")
-    ] = None,
-    trials: Annotated[int, typer.Option(metavar="N", min=1, help="How many, earlier ones included.")] = 20,
-    model: ModelOption = None,
-    epochs: EpochsOption = None,
-    seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of the trainings and of the search.")] = 0,
-    split: SplitOption = None,
-    whole: Annotated[
-        bool, typer.Option("--no-pruning", metavar="", help="Train every trial to its end, however poor.")
-    ] = False,
-    features: FeaturesOption = None,
-    set_: SetOption = None,
-    dataset: DatasetOption = None,
-    store: StoreOption = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-) -> None:
-    """Search the settings that do best on validation; the test part stays closed.
+        list[str] | None,
+        typer.Option(metavar="NAME=A,B,C", help="Choices of a setting. Repeatable.", show_default=False),
+    ] = None
+    trials: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Number of trials, those of earlier calls included.")
+    ] = 20
+    seed: Annotated[int, typer.Option(metavar="S", min=0, help="Random seed for the search and each training.")] = 0
+    no_pruning: Annotated[
+        bool,
+        typer.Option("--no-pruning", metavar="", help="Train every trial to its end; none is pruned."),
+    ] = False
 
-    Every trial is a run. The same command goes on where it stopped,
-    and with more --trials where it ended.
+
+def tune(
+    task: TaskArgument, *, search: SearchOptions, data: DataOptions, training: ModelOptions, session: Session
+) -> None:
+    """Search hyperparameters on validation; unpromising trials are pruned, the test part stays closed.
+
+    Every trial is a run. The same command resumes where it stopped,
+    and with more --trials continues where it ended.
     """
-    session = settle(ctx, store, json, quiet)
-    space = _space(range_, choice)
-    from graphsocial.tuning import tune as search
+    space = _space(search.range_, search.choice)
+    from graphsocial.tuning import tune as run_trials
 
     from .data import encoders
 
-    asked: TrainOptions = {
-        "model": model,
-        "dataset": dataset,
-        "split": split,
-        "seed": seed,
-        "epochs": epochs,
-        "features": encoders(features),
-        "settings": settings(set_),
+    options: TrainOptions = {
+        "model": training.model,
+        "dataset": data.dataset,
+        "split": data.split,
+        "seed": search.seed,
+        "epochs": training.epochs,
+        "features": encoders(data.features),
+        "settings": settings(training.set_),
     }
     with session.write() as opened, resumable(), session.out.progress() as progress:
         report = _reporter(session, progress)
-        found = search(opened, task, space=space, trials=trials, prune=not whole, report=report, **asked)
+        study = run_trials(
+            opened,
+            task,
+            space=space,
+            trials=search.trials,
+            prune=not search.no_pruning,
+            report=report,
+            **options,
+        )
     if session.out.json:
-        return session.out.value(found.to_dict())
-    show(session, found)
-    words = _options(asked, features or [], found.best.settings)
-    session.out.say(f"Open the test part for the best one: {session.command('train', task, *words)}")
+        return session.out.value(study.to_dict())
+    show(session, study)
+    words = _options(options, data.features or [], study.best.settings)
+    session.out.say(f"Open the test part for the best trial: {session.command('train', task, *words)}")
 
 
 def _space(range_: list[str] | None, choice: list[str] | None) -> dict[str, Any]:
-    """What is searched: setting → its range, or its choices."""
+    """The search space: setting → its range, or its choices."""
     ranges, choices = pairs(range_, option="--set-range"), pairs(choice, option="--choice")
-    twice = sorted(ranges.keys() & choices.keys())
-    if twice:
-        raise typer.BadParameter(f"'{twice[0]}' has a range too.", param_hint="--choice")
+    both = sorted(ranges.keys() & choices.keys())
+    if both:
+        raise typer.BadParameter(f"'{both[0]}' has a range too.", param_hint="--choice")
     from graphsocial.tuning.trials import Range
 
     space: dict[str, Any] = {name.replace("-", "_"): Range.parse(value) for name, value in ranges.items()}
     return space | {name.replace("-", "_"): tuple(map(str.strip, value.split(","))) for name, value in choices.items()}
 
 
-def _options(asked: TrainOptions, features: list[str], best: Mapping[str, Any]) -> list[str]:
-    """The options of `train` that ask for the same, with the settings that were found."""
+def _options(options: TrainOptions, features: list[str], best: Mapping[str, Any]) -> list[str]:
+    """The command-line options of `train` for the same training with the best settings."""
     words = []
     for name in ("model", "dataset", "split", "seed"):
-        words += [f"--{name}", str(asked[name])] if asked[name] else []
+        words += [f"--{name}", str(options[name])] if options[name] else []
     words += [word for column in features for word in ("--features", column)]
-    epochs = {"epochs": asked["epochs"]} if asked["epochs"] else {}
-    chosen = {**(asked["settings"] or {}), **epochs, **best}
-    return words + [word for name, value in chosen.items() for word in ("--set", f"{name}={_written(value)}")]
+    epochs = {"epochs": options["epochs"]} if options["epochs"] else {}
+    merged = {**(options["settings"] or {}), **epochs, **best}
+    return words + [word for name, value in merged.items() for word in ("--set", f"{name}={_written(value)}")]
 
 
 def _reporter(session: Session, progress: Progress) -> Any:
     def report(step: Step) -> None:
-        told = ", ".join(f"{name} {text(value)}" for name, value in step.settings.items())
+        tried = ", ".join(f"{name} {text(value)}" for name, value in step.settings.items())
         if step.epoch is not None:
-            reached = f"epoch {step.epoch.epoch}, {step.epoch.metric} {step.epoch.value:.4f}"
-            progress(f"trials\t{told}: {reached}", step.number - 1, step.of)
+            metric = f"epoch {step.epoch.epoch}, {step.epoch.metric} {step.epoch.value:.4f}"
+            progress(f"trials\t{tried}: {metric}", step.number - 1, step.of)
         elif step.trial is not None:
             progress("trials", step.number, step.of)
-            came = f": {step.trial.note}" if step.trial.note else f", {number(step.trial.value, places=4)}"
-            session.out.say(f"trial {step.number} of {step.of}: {told}: {step.trial.state}{came}")
+            outcome = f": {step.trial.note}" if step.trial.note else f", {number(step.trial.value, places=4)}"
+            session.out.say(f"trial {step.number} of {step.of}: {tried}: {step.trial.state}{outcome}")
 
     return report
 
 
-def show(session: Session, found: Study) -> None:
+def show(session: Session, study: Study) -> None:
     """The trials, best first."""
-    names = list(found.best.settings)
+    names = list(study.best.settings)
     session.out.table(
-        ["trial", found.metric, "state", "epochs", *names, "run"],
+        ["trial", study.metric, "state", "epochs", *names, "run"],
         [
             [
                 trial.number + 1,
@@ -140,9 +139,9 @@ def show(session: Session, found: Study) -> None:
                 *(trial.settings[name] for name in names),
                 trial.run_id or "",
             ]
-            for trial in found.trials
+            for trial in study.trials
         ],
-        title=f"{found.task} on {found.dataset}, {found.model}: scores on the validation part",
+        title=f"{study.task} on {study.dataset}, {study.model}: scores on the validation part",
     )
 
 

@@ -1,4 +1,4 @@
-"""How a value looks: in JSON, in CSV and in a table."""
+"""The format of values: in JSON, in CSV and in a table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON has it: ISO times, numbers that are no numbers as null."""
+    """A value as JSON: times in ISO 8601, NaN and infinity as null."""
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float):
@@ -31,23 +31,23 @@ def plain(value: Any) -> Any:
 
 
 class Figure(str):
-    """A number that is written already, for a column that is set to the right."""
+    """A formatted number, for a right-aligned column."""
 
 
 def number(value: float | None, spread: float | None = None, *, places: int = 3) -> Figure:
-    """`0.412`, or `0.412 ± 0.010` where the spread is known."""
+    """`0.412`, or `0.412 ± 0.010` with a spread."""
     if value is None:
         return Figure("–")
     return Figure(f"{value:.{places}f}" + (f" ± {spread:.{places}f}" if spread is not None else ""))
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is set to the right."""
+    """Whether a value is right-aligned."""
     return isinstance(value, int | float | Decimal | Figure) and not isinstance(value, bool)
 
 
 def cell(value: Any) -> Any:
-    """A value as CSV has it: nothing for null, JSON for lists and maps."""
+    """A value as CSV: null as nothing, lists and maps as JSON."""
     value = value if isinstance(value, float) else plain(value)
     if value is None:
         return ""
@@ -57,7 +57,7 @@ def cell(value: Any) -> Any:
 
 
 def text(value: Any) -> str:
-    """A table's cell: short numbers, and nothing that moves the cursor."""
+    """A table's cell: numbers shortened, control characters escaped."""
     if value is None:
         return "null"
     if isinstance(value, float):
@@ -67,7 +67,7 @@ def text(value: Any) -> str:
 
 
 def _short(value: Any) -> Any:
-    """Lists and maps with short numbers inside."""
+    """Lists and maps with shortened numbers."""
     if isinstance(value, Mapping):
         return {key: _short(entry) for key, entry in value.items()}
     if isinstance(value, list):
@@ -76,7 +76,7 @@ def _short(value: Any) -> Any:
 
 
 def distinct(columns: Sequence[str]) -> list[str]:
-    """`a, a` → `a, a_1`, since an object has a key once."""
+    """`a, a` → `a, a_1`, since the keys of an object are unique."""
     names: list[str] = []
     for name in columns:
         number, fresh = 0, name
@@ -88,6 +88,6 @@ def distinct(columns: Sequence[str]) -> list[str]:
 
 
 def one_line(text: str) -> str:
-    """A text of several lines as one, without DuckDB's picture of the place."""
+    """A text of several lines as one, without DuckDB's excerpt of the query."""
     text = re.sub(r"\n+LINE \d+:.*", "", text, flags=re.DOTALL)
     return " ".join(line.strip() for line in text.splitlines() if line.strip())

@@ -287,7 +287,7 @@ def test_ctrl_c_while_training_says_how_to_go_on(call: Call, fresh: Path, monkey
     monkeypatch.setattr("graphsocial.training.save_weights", stop)
     code, out, err = call("train", "edge-emotion", *TINY, "--store", fresh)
     assert (code, out) == (130, "")
-    assert err.endswith("Interrupted: the same command goes on where this one stopped.\n")
+    assert err.endswith("Interrupted: the same command resumes where this one stopped.\n")
     assert "Not done: hmg_emo-" in call("runs", "--store", fresh)[2]
 
 
@@ -470,7 +470,7 @@ def test_runs_on_data_that_has_changed_stand_apart(call: Call, fresh: Path) -> N
         store.write(USER, pl.DataFrame({"id": ["new"], "age": [30.0]}), dataset="tiny")
         store.write(VIEWS, pl.DataFrame({"src": ["new"], "dst": ["i0"], "emotions": [["awe"]]}), dataset="tiny")
     code, out, err = call(*ask)
-    assert code == 0 and "tested on" in out and "other examples, and do not compare" in err
+    assert code == 0 and "tested on" in out and "other test examples, and do not compare" in err
     found = json.loads(call("runs", "--json", "--store", fresh)[1])
     assert [(row["runs"], len(row["split_ids"])) for row in found] == [(1, 1), (1, 1)]
     assert found[0]["split_ids"] != found[1]["split_ids"]
@@ -571,7 +571,7 @@ def test_info_of_a_store_without_data(call: Call, tmp_path: Path) -> None:
     gs.open(tmp_path / "empty.duckdb").close()
     code, out, err = call("info", "--store", "empty.duckdb")
     assert (code, out) == (0, "")
-    assert err == "Nothing is in 'empty.duckdb' yet. Bring data in: graphsocial ingest SOURCE PATH\n"
+    assert err == "'empty.duckdb' holds no data yet. Load some: graphsocial ingest SOURCE PATH\n"
 
 
 def test_list(call: Call) -> None:
@@ -601,7 +601,7 @@ def test_list_says_what_encoders_give_and_need(call: Call, tmp_path: Path, monke
     listed = call("list", "featurizers")[1].splitlines()
     rows = {row.split()[0]: row for row in listed if row}
     assert "text" in rows["sentence"] and "384" in rows["sentence"] and "yes" in rows["sentence"]
-    assert "table" in rows["metadata"] and "learnt" in rows["metadata"]
+    assert "table" in rows["metadata"] and "fitted" in rows["metadata"]
     assert rows["hash_text"].endswith("  no")
     assert "    not ready: no-such-thing: pip install 'graphsocial[faces]'" in listed
     assert rows["clip"].endswith("  no") and any("'clip-ViT-B-32' is not on this machine" in row for row in listed)

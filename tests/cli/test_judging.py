@@ -35,7 +35,7 @@ def test_an_audit_is_shown_and_marks_the_leaderboard(call: Call, fresh: Path) ->
     """In this data the image's first number decides the emotion: a column that gives the answer away."""
     assert call("train", "edge-emotion", *TINY, "-q", "--store", fresh)[0] == 0
     code, out, err = call("audit", "latest", "--quick", "--store", fresh)
-    assert code == 1 and "shuffled answers" not in err
+    assert code == 1 and "shuffled labels" not in err
     title, header, first, *_ = out.splitlines()
     assert title.startswith("hmg_emo-") and header.split() == ["check", "verdict", "examined", "found"]
     assert first.startswith("columns of nodes") and first.split()[3:] == ["leak", "3", "1"]

@@ -47,7 +47,7 @@ def test_link_joins_and_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureF
     )
     assert (code, err) == (0, "")
     code, out, err = call("link", "note", "--by", "cover", "--lists", "--relation", "near", "--seed", "1")
-    assert code == 0 and "looked into" in err and "note near note" in out
+    assert code == 0 and "each node searched" in err and "note near note" in out
     code, out, err = call("link", "note", "--by", "colour")
     assert code == 1 and "No column of 'note' with content to compare is called 'colour'" in err
     assert call("link", "note")[0] == 2

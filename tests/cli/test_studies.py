@@ -45,7 +45,7 @@ def test_reproduce_prints_the_paper_s_figures_beside_ours(call: Call) -> None:
     asked = ("reproduce", "hmg_emo", "--table", "4", "--seeds", "1", *TINY)
     code, out, err = call(*asked)
     assert code == 0, err
-    assert "3 trainings of 3 rows" in err
+    assert "3 trainings for 3 rows" in err
     assert "3 of 3: Table 4, GraphConv, seed 0: hmg_emo-" in err
     header, *rows = out.splitlines()[1:5]
     assert header.split("  ")[0] == "row"
