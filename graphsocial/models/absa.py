@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from graphsocial.graph import SocialGraph
 from graphsocial.graph.batching import Batch
 from graphsocial.models._dialogue import TRAINING, DialogueNetwork, Seen
-from graphsocial.models.base import Network
+from graphsocial.models.base import Model, Network
 from graphsocial.nn.cross_modal import CrossAttention
 from graphsocial.nn.temporal import RecurrentContext
 
 
 @dataclass(frozen=True)
-class Absa:
+class Absa(Model):
     """A segment's own text is the aspect; it weighs what the dialogue's other segments say, and both are read.
 
     Attributes:
@@ -41,7 +41,6 @@ class Absa:
     causal: bool = False
     order: str = "next"
 
-    layers: ClassVar[int] = 0
     sequences: ClassVar[bool] = True
     tunes: ClassVar[bool] = True
     training: ClassVar[Mapping[str, Any]] = TRAINING

@@ -1,15 +1,15 @@
-"""What a model is: settings that build a `torch.nn.Module` over a social graph."""
+"""What a model is: a dataclass of settings that builds a `torch.nn.Module` over a social graph."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from graphsocial.errors import InputError
+from graphsocial.errors import InputError, TrainingError
 from graphsocial.graph import Canonical, SocialGraph
 from graphsocial.graph.batching import Batch
 from graphsocial.types import Target
@@ -17,16 +17,16 @@ from graphsocial.types import Target
 
 @dataclass(frozen=True)
 class ForwardTrace:
-    """What a network lets one see of how it answered a batch of B examples; what it has not is None or empty.
+    """Intermediate values of a network's forward pass over B examples; what the network does not have is None or empty.
 
     Attributes:
-        before: (B, D) each example as it goes in: its nodes, side by side, before anything else is known of them.
-        after: (B, H) each example as it comes out, for heads or classifiers to read.
-        gates: name → (B,), how much the parts of each answer weigh against each other.
-        edges: layer by layer, edge type → (E,) or (E, K heads): the share of each message in what its end hears.
-        beside: (B, S) the nodes that were read in their order together with each example, itself among them, by their
-            numbers in its node type; -1 fills up.
-        places: name → (B, S), how much the example attends to each of `beside`.
+        before: (B, D) the inputs of each example: the input vectors of its endpoints, concatenated.
+        after: (B, H) the representation of each example that the heads or classifiers read.
+        gates: name → (B,) weight of each part (endpoint, modality, branch) in the prediction.
+        edges: one mapping per layer, edge type → (E,) or (E, K heads) attention weights of the layer's edges.
+        beside: (B, S) the nodes of the sequence that each example was read in, itself among them, by local node
+            number; -1 is padding.
+        places: name → (B, S) attention weights from the example to the nodes in `beside`.
     """
 
     before: Tensor | None = None
@@ -38,38 +38,130 @@ class ForwardTrace:
 
 
 class Network(nn.Module):
-    """A module that answers batches; one without parameters is not trained.
-
-    `forward(graph, batch) -> {target: (B, K) logits, or (B,) numbers as the objective standardises them}`.
+    """A module that predicts the targets of a batch's examples. One without parameters is not trained.
 
     Attributes:
-        transductive: it holds parameters for each user or image, so that unseen ones get nothing of their own.
+        transductive: it has parameters of its own for single nodes, such as a user's embedding, which nodes that were
+            not in training do not have.
     """
 
     transductive: bool = False
 
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
-        """What is said of the batch's examples, by target."""
-        raise TypeError(f"{type(self).__name__} does not say how it answers.")
+        """Predict the batch's B examples; `check_outputs` checks what is returned.
+
+        Returns:
+            For each of `graph.targets`, by name: (B, K) logits of its K classes, or (B,) numbers, standardised as the
+            target's objective does (`nn.losses.Objective`).
+        """
+        raise TrainingError(f"{type(self).__name__} has no forward(graph, batch); define one.")
 
     def together(self, graph: SocialGraph) -> Tensor | None:
-        """(P,) int64 where examples of one number are best answered in one batch, as the turns of one dialogue."""
+        """(P,) int64 group of each example, where a group's examples must be in one batch, such as a dialogue's turns.
+
+        None, the default, where batches may be cut anywhere.
+        """
         return None
 
     def trace(self, graph: SocialGraph, batch: Batch) -> ForwardTrace:
-        """Answer the batch and tell what was looked at on the way; nothing by default."""
+        """Run the forward pass and return its intermediate values, for explanations; an empty trace by default."""
         return ForwardTrace()
 
     def penalty(self) -> Tensor:
-        """What is added to the mean loss of a batch, such as a Gaussian prior; nothing by default."""
+        """A scalar that is added to the mean loss of each batch, such as a Gaussian prior's; 0 by default."""
         return torch.zeros(())
 
 
-def of_ends(inputs: Mapping[str, Tensor], graph: SocialGraph, batch: Batch) -> Tensor:
-    """(B, …) the first representations of each example's ends, side by side.
+class Model:
+    """Base class of models: frozen dataclasses whose fields are their settings, in `models/<name>.py` or any file.
+
+    A subclass overrides what differs from the defaults below: `layers` and `modalities` as a field, property or class
+    attribute, the others as class attributes.
+
+    Attributes:
+        reads: which encoded columns (text, images, sound, video) it uses: those of `nodes`, of `edges`, or both; () for
+            none.
+        sequences: it accepts sequences of vectors (tokens, frames) for the columns of the node type it predicts, where
+            by default an encoder has to give one vector per row.
+        tunes: it holds the last layers of an encoder of these columns and trains them (`nn.tuned`).
+        training: defaults for settings of the training that suit it better than the general ones, such as
+            `{"epochs": 20}`.
+    """
+
+    reads: ClassVar[tuple[str, ...]] = ("nodes", "edges")
+    sequences: ClassVar[bool] = False
+    tunes: ClassVar[bool] = False
+    training: ClassVar[Mapping[str, Any]] = {}
+
+    @property
+    def layers(self) -> int:
+        """Number of message-passing layers; 0, the default, for a model that uses no edges."""
+        return 0
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities (`types.modality`) to use of the node type that is predicted; (), the default, for all."""
+        return ()
+
+    def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
+        """The untrained network.
+
+        Args:
+            graph: what it will run on: sizes, feature widths, targets and classes.
+            train: (n,) int64 positions of the training examples; statistics may come from these alone.
+            seed: for random choices other than the initial weights, which follow torch's global seed.
+        """
+        raise TrainingError(f"{type(self).__name__} has no build(graph, train, *, seed); define one.")
+
+
+def check_outputs(network: Network, outputs: object, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
+    """Return what a network returned for a batch, once it is known to be what `Network.forward` promises.
+
+    Shapes and types only, so that nothing waits for a GPU.
 
     Args:
-        inputs: node type → (N, H), of the nodes that the batch reads.
+        network: named in the errors.
+        outputs: what `network(graph, batch)` returned.
+        graph: the graph with the targets.
+        batch: the batch with its B examples.
+
+    Raises:
+        TrainingError: not a dict, a target that is missing or unknown, or a tensor of another shape or type.
+    """
+    name, rows = type(network).__name__, len(batch.examples)
+    if not isinstance(outputs, Mapping):
+        raise TrainingError(f"{name} returned {_described(outputs)}; it must return a dict of target name → tensor.")
+    targets = {target.name: target for target in graph.targets}
+    listed = ", ".join(targets)
+    for missing in targets.keys() - outputs.keys():
+        raise TrainingError(f"{name} returned nothing for the target '{missing}'; the targets are: {listed}.")
+    for unknown in outputs.keys() - targets.keys():
+        raise TrainingError(f"{name} returned the unknown target {unknown!r}; the targets are: {listed}.")
+    for key, target in targets.items():
+        output = outputs[key]
+        shape = (rows, len(target.classes)) if target.kind == "multiclass" else (rows,)
+        if not isinstance(output, Tensor) or output.shape != shape or not output.is_floating_point():
+            meaning = "(examples, classes) logits" if target.kind == "multiclass" else "(examples,) numbers"
+            raise TrainingError(
+                f"{name} returned {_described(output)} for the target '{key}'; it must be a floating-point tensor of "
+                f"shape {shape}: {meaning}."
+            )
+    return dict(outputs)
+
+
+def _described(value: object) -> str:
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)} and type {str(value.dtype).removeprefix('torch.')}"
+    return f"a value of type {type(value).__name__}"
+
+
+def of_ends(inputs: Mapping[str, Tensor], graph: SocialGraph, batch: Batch) -> Tensor:
+    """(B, …) the input vectors of each example's endpoints, concatenated.
+
+    Args:
+        inputs: node type → (N, H), of the nodes in `batch.rows`, or of all nodes where that is None.
+        graph: the graph with the examples.
+        batch: the batch with its B examples.
     """
     parts = []
     for name, end in zip(graph.end_types, graph.ends, strict=True):
@@ -81,39 +173,11 @@ def of_ends(inputs: Mapping[str, Tensor], graph: SocialGraph, batch: Batch) -> T
     return torch.cat(parts, dim=1)
 
 
-class Model(Protocol):
-    """A frozen dataclass in `models/<name>.py` whose fields are its settings.
-
-    Attributes:
-        layers: how many message-passing layers it has; 0 for models that look at no edges.
-        training: training settings that suit it better than the general defaults.
-
-    One that has `reads`, of `nodes` and `edges`, reads encoded texts, images and sounds of these alone; () is of none.
-    One that has `modalities`, where it names some, reads of the nodes that the task asks about the columns that are of
-    these alone (`types.modality`).
-    One that has `sequences = True` reads sequences of vectors (tokens, frames) of what the task asks about, as well;
-    one that has `tunes = True` holds the last layers of encoders of it and trains them (`nn.tuned`).
-    """
-
-    layers: int
-    training: ClassVar[Mapping[str, Any]]
-
-    def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
-        """The untrained network.
-
-        Args:
-            graph: what it will run on: sizes, feature widths, classes.
-            train: (n,) positions of the training examples; statistics may come from these alone.
-            seed: for what is random beside the initial weights.
-        """
-        ...
-
-
 def class_target(graph: SocialGraph, what: str) -> Target:
-    """The target of what classifies pairs, and may say numbers of them too.
+    """The target of a model that predicts a class for each edge, and perhaps numbers beside it.
 
     Raises:
-        InputError: the task asks about nodes, for several classes, or for numbers only.
+        InputError: the task is about nodes, has several targets with classes, or has only numbers.
     """
     others = [target.kind for target in graph.targets[1:]]
     if isinstance(graph.entity, str) or graph.target.kind != "multiclass" or "multiclass" in others:
@@ -122,10 +186,10 @@ def class_target(graph: SocialGraph, what: str) -> Target:
 
 
 def only_target(graph: SocialGraph, what: str) -> Target:
-    """The target of what classifies pairs.
+    """The target of a model that predicts a class for each edge and nothing else.
 
     Raises:
-        InputError: the task asks about nodes, for several things, or for a number.
+        InputError: the task is about nodes, has several targets, or predicts a number.
     """
     if isinstance(graph.entity, str) or len(graph.targets) > 1 or graph.target.kind != "multiclass":
         raise InputError(f"'{what}' is for edges with one class each; it does not fit this task.")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,16 +11,14 @@ from torch import Tensor
 from graphsocial.errors import DataError
 from graphsocial.graph import SocialGraph
 from graphsocial.graph.batching import Batch
-from graphsocial.models.base import Network
+from graphsocial.models.base import Model, Network
 
 
 @dataclass(frozen=True)
-class BayesOptimal:
+class BayesOptimal(Model):
     """Reads the `optimal` column of the labelled edges; only synthetic data has it."""
 
-    layers: ClassVar[int] = 0
     reads: ClassVar[tuple[str, ...]] = ()
-    training: ClassVar[Mapping[str, Any]] = {}
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
         """Nothing to learn."""

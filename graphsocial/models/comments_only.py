@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,13 +12,13 @@ from graphsocial.errors import DataError
 from graphsocial.graph import SocialGraph
 from graphsocial.graph.batching import Batch
 from graphsocial.graph.visibility import shown_vectors
-from graphsocial.models.base import Network, only_target
+from graphsocial.models.base import Model, Network, only_target
 from graphsocial.nn.fusion import Classifier
 from graphsocial.nn.inputs import Projection
 
 
 @dataclass(frozen=True)
-class CommentsOnly:
+class CommentsOnly(Model):
     """HMG-Emo's Table III: edge features, projected, averaged over a pair's edges, and classified.
 
     It reads the very edges that it is asked about, which `visibility.asked=full` has to show; while they are hidden,
@@ -35,9 +34,7 @@ class CommentsOnly:
     edge_width: int = 256
     dropout: float = 0.2
 
-    layers: ClassVar[int] = 0
     reads: ClassVar[tuple[str, ...]] = ("edges",)
-    training: ClassVar[Mapping[str, Any]] = {}
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
         """The untrained network.

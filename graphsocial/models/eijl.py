@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from graphsocial.errors import InputError
 from graphsocial.graph import Canonical, Feature, NodeRows, SocialGraph
 from graphsocial.graph.batching import Batch
-from graphsocial.models.base import ForwardTrace, Network, of_ends
+from graphsocial.models.base import ForwardTrace, Model, Network, of_ends
 from graphsocial.nn.aggregation import take_rows
 from graphsocial.nn.convolution import FusedConvolutions
 from graphsocial.nn.graph_attention import GraphAttention
@@ -25,7 +25,7 @@ from graphsocial.nn.tuned import TunedEncoder
 
 
 @dataclass(frozen=True)
-class Eijl:
+class Eijl(Model):
     """The paper's network, with message passing, context and projections beside it.
 
     The paper's own form is in `examples/settings/eijl_paper.yaml`. Encoders of the posts' own columns may leave their

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from graphsocial.graph import SocialGraph
 from graphsocial.graph.batching import Batch
-from graphsocial.models.base import ForwardTrace, Network, of_ends
+from graphsocial.models.base import ForwardTrace, Model, Network, of_ends
 from graphsocial.nn.fusion import Classifier
 from graphsocial.nn.inputs import NodeInputs
 
 
 @dataclass(frozen=True)
-class FeaturesOnly:
+class FeaturesOnly(Model):
     """HMG-Emo's inputs and classifier with nothing between: the own features of the node, or of the pair's ends, and
     the context of the example.
 
@@ -30,9 +29,6 @@ class FeaturesOnly:
     width: int = 64
     node_width: int = 128
     dropout: float = 0.2
-
-    layers: ClassVar[int] = 0
-    training: ClassVar[Mapping[str, Any]] = {}
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
         """The untrained network."""

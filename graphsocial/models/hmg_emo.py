@@ -6,11 +6,10 @@ Social Networks" (2024).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +20,7 @@ from graphsocial.graph.adjacency import first_rows
 from graphsocial.graph.batching import Batch, Layer
 from graphsocial.graph.labels import known_labels, label_history
 from graphsocial.graph.visibility import shown_vectors
-from graphsocial.models.base import ForwardTrace, Network, class_target, of_ends
+from graphsocial.models.base import ForwardTrace, Model, Network, class_target, of_ends
 from graphsocial.nn.aggregation import GraphConv, SageConv, take_rows
 from graphsocial.nn.fusion import AdaptiveCombination, Classifier, Interaction
 from graphsocial.nn.graph_attention import GraphAttention
@@ -34,7 +33,7 @@ BACKBONES: dict[str, type[nn.Module]] = {"gat": GraphAttention, "sage": SageConv
 
 
 @dataclass(frozen=True)
-class HmgEmo:
+class HmgEmo(Model):
     """The paper's network, with what goes beyond it switched on where validation says so.
 
     The paper's own form is in `examples/settings/hmg_emo_paper.yaml`.
@@ -79,8 +78,6 @@ class HmgEmo:
     label_messages: bool = False
     interaction: int = 0
     identity: str = "none"
-
-    training: ClassVar[Mapping[str, Any]] = {}
 
     def __post_init__(self) -> None:
         if self.backbone not in BACKBONES:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from graphsocial.graph import SocialGraph
 from graphsocial.graph.batching import Batch
-from graphsocial.models.base import Network, class_target
+from graphsocial.models.base import Model, Network, class_target
 from graphsocial.nn.losses import class_shares, number_scales, standardised_numbers
 
 
 @dataclass(frozen=True)
-class ImagePrior:
+class ImagePrior(Model):
     """Per destination (image, business): its visible labels' shares and means, shrunk towards those of all pairs.
 
     Attributes:
@@ -25,9 +24,7 @@ class ImagePrior:
 
     strength: float = 2.0
 
-    layers: ClassVar[int] = 0
     reads: ClassVar[tuple[str, ...]] = ()
-    training: ClassVar[Mapping[str, Any]] = {}
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
         """Nothing is learnt but what all pairs say; an image's labels are looked up when it is asked about."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,12 +12,12 @@ from torch import Tensor
 from graphsocial.errors import InputError
 from graphsocial.graph import SocialGraph, is_known
 from graphsocial.graph.batching import Batch
-from graphsocial.models.base import Network
+from graphsocial.models.base import Model, Network
 from graphsocial.nn.losses import class_shares, objectives
 
 
 @dataclass(frozen=True)
-class LikesOnly:
+class LikesOnly(Model):
     """Of numbers the mean, of classes the shares, among the training nodes with about as many likes.
 
     The likes' quantiles cut the training nodes into equal parts. Likes are counted together with the shares: this
@@ -29,9 +29,7 @@ class LikesOnly:
 
     parts: int = 100
 
-    layers: ClassVar[int] = 0
     reads: ClassVar[tuple[str, ...]] = ()
-    training: ClassVar[Mapping[str, Any]] = {}
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
         """Cut and average.

@@ -17,11 +17,11 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from graphsocial.graph import SocialGraph
 from graphsocial.graph.batching import Batch
 from graphsocial.models._dialogue import TRAINING, DialogueNetwork, Seen
-from graphsocial.models.base import Network
+from graphsocial.models.base import Model, Network
 
 
 @dataclass(frozen=True)
-class Lstm:
+class Lstm(Model):
     """Early fusion: concatenate the modalities, read the dialogue from its past, classify.
 
     Attributes:
@@ -36,7 +36,6 @@ class Lstm:
     dropout: float = 0.3
     order: str = "next"
 
-    layers: ClassVar[int] = 0
     sequences: ClassVar[bool] = True
     tunes: ClassVar[bool] = True
     training: ClassVar[Mapping[str, Any]] = TRAINING

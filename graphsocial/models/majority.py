@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from graphsocial.graph import SocialGraph
 from graphsocial.graph.batching import Batch
-from graphsocial.models.base import Network
+from graphsocial.models.base import Model, Network
 from graphsocial.nn.losses import class_shares, objectives
 
 
 @dataclass(frozen=True)
-class Majority:
+class Majority(Model):
     """Predicts the commonest class, with the class shares as probabilities, and the median number."""
 
-    layers: ClassVar[int] = 0
     reads: ClassVar[tuple[str, ...]] = ()
-    training: ClassVar[Mapping[str, Any]] = {}
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
         """Count the classes, sort the numbers."""

@@ -17,12 +17,12 @@ from graphsocial.errors import InputError
 from graphsocial.graph import SocialGraph
 from graphsocial.graph.batching import Batch
 from graphsocial.models._dialogue import TRAINING, DialogueNetwork, Seen
-from graphsocial.models.base import Network
+from graphsocial.models.base import Model, Network
 from graphsocial.nn.temporal import AttentivePooling, MaskedConv1d, Padding
 
 
 @dataclass(frozen=True)
-class Msa:
+class Msa(Model):
     """Convolutions of several windows over each modality, weighted by attention; modalities are averaged.
 
     Attributes:
@@ -41,7 +41,6 @@ class Msa:
     causal: bool = False
     order: str = "next"
 
-    layers: ClassVar[int] = 0
     sequences: ClassVar[bool] = True
     tunes: ClassVar[bool] = True
     training: ClassVar[Mapping[str, Any]] = TRAINING

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -13,12 +13,12 @@ from torch import Tensor
 from graphsocial.errors import InputError
 from graphsocial.graph import SocialGraph, is_known
 from graphsocial.graph.batching import Batch
-from graphsocial.models.base import Network
+from graphsocial.models.base import Model, Network
 from graphsocial.nn.losses import class_shares, objectives
 
 
 @dataclass(frozen=True)
-class NeighbourMedian:
+class NeighbourMedian(Model):
     """Of numbers the median, of classes the shares, among the training nodes that share the neighbour.
 
     Attributes:
@@ -30,9 +30,7 @@ class NeighbourMedian:
     edge: str | None = None
     strength: float = 2.0
 
-    layers: ClassVar[int] = 0
     reads: ClassVar[tuple[str, ...]] = ()
-    training: ClassVar[Mapping[str, Any]] = {}
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
         """Take the medians.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,17 +12,15 @@ from torch.nn.functional import one_hot
 
 from graphsocial.graph import SocialGraph
 from graphsocial.graph.batching import Batch
-from graphsocial.models.base import Network
+from graphsocial.models.base import Model, Network
 from graphsocial.nn.losses import class_shares, objectives
 
 
 @dataclass(frozen=True)
-class Stratified:
+class Stratified(Model):
     """Guesses by the class shares, sure of each guess as scikit-learn's stratified dummy is; numbers of training."""
 
-    layers: ClassVar[int] = 0
     reads: ClassVar[tuple[str, ...]] = ()
-    training: ClassVar[Mapping[str, Any]] = {}
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
         """Draw a guess for every example, once."""

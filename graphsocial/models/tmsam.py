@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from graphsocial.graph import SocialGraph
 from graphsocial.graph.batching import Batch
 from graphsocial.models._dialogue import TRAINING, DialogueNetwork, Seen
-from graphsocial.models.base import Network
+from graphsocial.models.base import Model, Network
 from graphsocial.nn.cross_modal import CrossModalFusion, Noted, drop_modalities
 from graphsocial.nn.graph_context import GraphContext, forward_in_time
 from graphsocial.nn.temporal import MaskedConv1d, Padding, RecurrentContext
@@ -24,7 +24,7 @@ from graphsocial.nn.tuned import tuned_encoders
 
 
 @dataclass(frozen=True)
-class Tmsam:
+class Tmsam(Model):
     """The paper's network over a dialogue's segments: Conv1d and BiGRU per modality, attention, a head per target.
 
     Table III's parameters are the defaults, but for the first level's 6 heads, which do not divide 400: ours are 8.

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from graphsocial.graph import SocialGraph
 from graphsocial.graph.batching import Batch
-from graphsocial.models.base import Network, class_target
+from graphsocial.models.base import Model, Network, class_target
 from graphsocial.nn.losses import class_shares
 
 
 @dataclass(frozen=True)
-class UserImageBias:
+class UserImageBias(Model):
     """logits = log shares + b_user + b_image, numbers likewise; unseen users and images have b = 0.
 
     Attributes:
@@ -25,7 +25,6 @@ class UserImageBias:
 
     prior: float = 1.0
 
-    layers: ClassVar[int] = 0
     reads: ClassVar[tuple[str, ...]] = ()
     training: ClassVar[Mapping[str, Any]] = {
         "learning_rate": 0.05,

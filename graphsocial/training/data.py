@@ -196,7 +196,7 @@ def columns_for(store: GraphStore, config: RunConfig, entity: NodeType | EdgeTyp
         if name in ready and spec is not None:
             raise InputError(f"'{name}' is a {ready[name]}; it takes no encoder, but none, which leaves it out.")
     found: list[tuple[str, Featurizer]] = []
-    read = getattr(config.model, "reads", ("nodes", "edges"))
+    read = config.model.reads
     unread = _unread(store, config, entity)
     for name, (entry, column) in columns.items():
         if ("nodes" if isinstance(entry, NodeType) else "edges") not in read or name in unread:
@@ -224,7 +224,7 @@ def _unread(store: GraphStore, config: RunConfig, entity: NodeType | EdgeType) -
     Raises:
         UnknownNameError: there is nothing of a modality that it is to read.
     """
-    wanted = getattr(config.model, "modalities", ())
+    wanted = config.model.modalities
     if not wanted or isinstance(entity, EdgeType):
         return set()
     names = [column.name for column in entity.columns if column.kind in (*DEFAULT_ENCODERS, "vector")]
@@ -240,8 +240,8 @@ def _unreadable(config: RunConfig, encoder: Featurizer | FittedFeaturizer, *, ow
     if isinstance(encoder, FittedFeaturizer):
         return "learns from a split first"
     if isinstance(encoder, FineTunable) and encoder.tune:
-        return "" if own and getattr(config.model, "tunes", False) else "leaves layers to be trained"
-    return "gives sequences" if encoder.sequences and not (own and getattr(config.model, "sequences", False)) else ""
+        return "" if own and config.model.tunes else "leaves layers to be trained"
+    return "gives sequences" if encoder.sequences and not (own and config.model.sequences) else ""
 
 
 def _filled(store: GraphStore, dataset: str, entry: NodeType | EdgeType, column: str) -> bool:
