@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from os.path import isfile, join
@@ -14,16 +14,14 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import duckdb
-
 from graphsocial.errors import StoreError
 from graphsocial.ingestion.readers import open_file
 from graphsocial.ingestion.rejects import Rejects
-from graphsocial.ingestion.staging import Staged, stage, staged_name
+from graphsocial.ingestion.staging import Staged, stage
 from graphsocial.plugins import configure, registered_name, resolve
 from graphsocial.sources.base import Plan, Rows, Source
 from graphsocial.store import GraphStore
-from graphsocial.store.sql import quote
+from graphsocial.store.sql import ROW_NUMBER, quote
 from graphsocial.types import NodeType, Progress
 
 
@@ -97,30 +95,23 @@ def ingest(
     started = perf_counter()
     if store.read_only:
         raise StoreError(f"'{store.path}' is open for reading only.")
-    given = {**(settings or {}), **({"map": map} if map is not None else {})}
-    configured = _configured(source, given)
-    name = registered_name(type(configured))
+    configured = _configured(source, {**(settings or {}), **({"map": map} if map is not None else {})})
     plan = configured.plan(Path(path), dataset=dataset)
-    described = json.dumps(asdict(configured), default=str, sort_keys=True)  # type: ignore[call-overload]
-    digest = _hash(name, described, plan)
-    known = store.sql("select files_hash from datasets where name = ?", [plan.dataset]).fetchall()
-    if known == [(digest,)]:
+    record = _record(configured, plan)
+    stored = store.sql("select files_hash from datasets where name = ?", [plan.dataset]).fetchall()
+    if stored == [(record["files_hash"],)]:
         return _report(store, plan, changed=False, seconds=perf_counter() - started)
-    left_out: Counter[str] = Counter()
-    with _staged(store, plan, progress or _silent) as staged, store.transaction():
+    progress = progress or _silent
+    with _staged(store, plan, progress) as staged, store.transaction():
         rejects = Rejects(store.connection, staged, limit=reject_limit)
         rejects.check()
         store.remove(plan.dataset)
         store.connection.execute(
-            "insert into datasets (name, source, settings, root, files_hash) values (?, ?, ?, ?, ?)",
-            [plan.dataset, name, described, str(plan.root), digest],
+            f"insert into datasets ({', '.join(record)}) values ({', '.join('?' * len(record))})",
+            list(record.values()),
         )
         store.declare(plan.schema)
-        for number, rows in enumerate(_nodes_first(plan)):
-            (progress or _silent)(f"write {rows.into}", number, len(plan.rows))
-            written = store.write(rows.into, _select(store, plan, staged, rows), dataset=plan.dataset, strict=False)
-            refused = rejects.take_refused(rows.table) if written.rejected else 0
-            left_out[str(rows.into)] += staged[rows.table].good - written.rows - refused
+        left_out = _write(store, plan, staged, rejects, progress)
         rejects.check()
         rejects.write(plan.dataset, plan.root)
     return replace(
@@ -130,6 +121,21 @@ def ingest(
         ignored={table: list(entry.ignored) for table, entry in staged.items() if entry.ignored},
         seconds=perf_counter() - started,
     )
+
+
+def _write(
+    store: GraphStore, plan: Plan, staged: Mapping[str, Staged], rejects: Rejects, progress: Progress
+) -> Counter[str]:
+    """Write nodes, then edges; how many rows of each type were left out, being neither written nor refused."""
+    left_out: Counter[str] = Counter()
+    nodes_first = sorted(plan.rows, key=lambda rows: not isinstance(rows.into, NodeType))
+    for number, rows in enumerate(nodes_first):
+        progress(f"write {rows.into}", number, len(plan.rows))
+        select = _select(store, plan, staged, rows)
+        written = store.write(rows.into, select, dataset=plan.dataset, strict=False, row_number=ROW_NUMBER)
+        rejects.add(rows.table, written.rejects)
+        left_out[str(rows.into)] += staged[rows.table].good - written.rows - written.rejected
+    return left_out
 
 
 def _configured(source: str | Source, given: Mapping[str, object]) -> Source:
@@ -143,8 +149,17 @@ def _silent(what: str, done: int, of: int) -> None:
     pass
 
 
-def _nodes_first(plan: Plan) -> list[Rows]:
-    return sorted(plan.rows, key=lambda rows: not isinstance(rows.into, NodeType))
+def _record(source: Source, plan: Plan) -> dict[str, str]:
+    """The dataset's row in the table `datasets`."""
+    name = registered_name(type(source))
+    settings = json.dumps(asdict(source), default=str, sort_keys=True)  # type: ignore[call-overload]
+    return {
+        "name": plan.dataset,
+        "source": name,
+        "settings": settings,
+        "root": str(plan.root),
+        "files_hash": _hash(name, settings, plan),
+    }
 
 
 def _hash(source: str, settings: str, plan: Plan) -> str:
@@ -163,9 +178,9 @@ def _hash(source: str, settings: str, plan: Plan) -> str:
 
 @contextmanager
 def _staged(store: GraphStore, plan: Plan, progress: Progress) -> Iterator[dict[str, Staged]]:
-    """The raw tables as temporary tables, which are gone afterwards."""
+    """The raw tables by name, in temporary tables that are dropped at the end."""
     staged: dict[str, Staged] = {}
-    try:
+    with ExitStack() as tables:
         with tempfile.TemporaryDirectory(prefix="graphsocial-") as folder:
             scratch = Path(folder)
             opened = {
@@ -175,34 +190,34 @@ def _staged(store: GraphStore, plan: Plan, progress: Progress) -> Iterator[dict[
             for number, table in enumerate(plan.tables):
                 progress(f"read {table.name}", number, len(plan.tables))
                 if table.columns:
-                    staged[table.name] = stage(store.connection, table, opened, scratch=scratch)
+                    entered = stage(store.connection, table, opened, scratch=scratch)
+                    staged[table.name] = tables.enter_context(entered)
         yield staged
-    finally:
-        with suppress(duckdb.Error):  # inside a caller's transaction that has failed, they are gone already
-            for table in plan.tables:
-                store.connection.execute(f"drop table if exists {quote(staged_name(table))}")
 
 
 def _select(store: GraphStore, plan: Plan, staged: Mapping[str, Staged], rows: Rows) -> str:
-    """The SQL select of one type's rows for `GraphStore.write`; `row` is the row's number in the raw table."""
+    """The SQL select of one type's rows for `GraphStore.write`, with each row's number in the raw table."""
     tables = {name: entry.relation for name, entry in staged.items()}
     ctes = ", ".join(f"{quote(name)} as not materialized ({sql})" for name, sql in (*tables.items(), *plan.derived))
     fields = "".join(f", {sql} as {quote(name)}" for name, sql in {**rows.keys, **rows.columns}.items())
     table = quote(rows.table)
-    select = f"with {ctes} select {table}.__row as row{fields} from {table} {rows.joins}"
+    select = f"with {ctes} select {table}.{ROW_NUMBER} as {ROW_NUMBER}{fields} from {table} {rows.joins}"
     if rows.where:
         select += f" where {rows.where}"
-    if not rows.distinct:
-        return select
+    return _distinct(store, plan, rows, select) if rows.distinct else select
+
+
+def _distinct(store: GraphStore, plan: Plan, rows: Rows, select: str) -> str:
+    """The first row of each key among those of `select`, without nodes that the store has already."""
     keys = ", ".join(f"trim({quote(key)}::varchar) as {quote(key)}" for key in rows.keys)
-    first = "".join(f", arg_min({quote(name)}, row) as {quote(name)}" for name in rows.columns)
-    some = " and ".join(f"nullif(trim({quote(key)}::varchar), '') is not null" for key in rows.keys)
-    distinct = f"select min(row) as row, {keys}{first} from ({select}) where {some} group by all"
+    first = "".join(f", arg_min({quote(name)}, {ROW_NUMBER}) as {quote(name)}" for name in rows.columns)
+    complete = " and ".join(f"nullif(trim({quote(key)}::varchar), '') is not null" for key in rows.keys)
+    distinct = f"select min({ROW_NUMBER}) as {ROW_NUMBER}, {keys}{first} from ({select}) where {complete} group by all"
     span = store.span(rows.into, plan.dataset)
     if not span or not isinstance(rows.into, NodeType):
         return distinct
-    known = f"select id from {quote(rows.into.table)} where idx >= {span.first} and idx < {span.last}"
-    return f"select * from ({distinct}) where id not in ({known})"
+    stored = f"select id from {quote(rows.into.table)} where {span}"
+    return f"select * from ({distinct}) where id not in ({stored})"
 
 
 def _report(store: GraphStore, plan: Plan, *, changed: bool, seconds: float = 0.0) -> IngestReport:

@@ -22,7 +22,7 @@ from graphsocial.sources.base import (
     require_folder,
     stored_columns,
 )
-from graphsocial.store.sql import literal, quote
+from graphsocial.store.sql import ROW_NUMBER, literal, quote
 from graphsocial.types import EdgeType, NodeType
 
 TIME = "said_at"
@@ -94,12 +94,12 @@ class Dialogue:
         user = "speaker" if self.speakers == "shared" else "dialogue || '/' || speaker"
         turn = "case when turn = trunc(turn) then turn::bigint::varchar else turn::varchar end"
         rows = " union all ".join(
-            f"select {number} as part, {literal(name)} as file, __row, {_known(columns)} from {quote(name)}"
+            f"select {number} as part, {literal(name)} as file, {ROW_NUMBER}, {_needed(columns)} from {quote(name)}"
             for number, (name, columns) in enumerate(parts.items())
         )
         answered = "reply_to"
         if self.replies == "turns":  # the one before the run of one speaker's segments that this one is in
-            answered = "coalesce(reply_to, first_value(before) over (partition by dialogue, run order by place))"
+            answered = "coalesce(reply_to, first_value(before) over (partition by dialogue, run order by position))"
         return f"""
             with
             named as (
@@ -108,8 +108,8 @@ class Dialogue:
             rows as (
                 select
                     *,
-                    row_number() over (partition by id order by part, __row) > 1 as repeats,
-                    row_number() over (partition by dialogue order by turn, part, __row) as place
+                    row_number() over (partition by id order by part, {ROW_NUMBER}) > 1 as repeats,
+                    row_number() over (partition by dialogue order by turn, part, {ROW_NUMBER}) as position
                 from named
             ),
             neighbours as (
@@ -122,20 +122,20 @@ class Dialogue:
                     user is not distinct from lag(user) over spoken as goes_on
                 from rows
                 where not repeats
-                window spoken as (partition by dialogue order by place)
+                window spoken as (partition by dialogue order by position)
             ),
             runs as (
                 select
                     *,
                     sum((not goes_on)::int) over (
-                        partition by dialogue order by place rows between unbounded preceding and current row
+                        partition by dialogue order by position rows between unbounded preceding and current row
                     ) as run
                 from neighbours
             )
-            select file, __row, id, user, {TIME}, after, after_at, {answered} as answered
+            select file, {ROW_NUMBER}, id, user, {TIME}, after, after_at, {answered} as answered
             from runs
             union all
-            select file, __row, id, null, {TIME}, null, null, null
+            select file, {ROW_NUMBER}, id, null, {TIME}, null, null, null
             from rows
             where repeats
         """
@@ -154,7 +154,7 @@ class Dialogue:
         )
         for part, there in parts.items():
             name = quote(part)
-            joins = f"join turns on turns.file = {literal(part)} and turns.__row = {name}.__row"
+            joins = f"join turns on turns.file = {literal(part)} and turns.{ROW_NUMBER} = {name}.{ROW_NUMBER}"
             own = {column.name: f"{name}.{quote(column.name)}" for column in segment.columns if column.name in there}
             at = {TIME: f"turns.{TIME}"}
             yield Rows(segment, part, {"id": "turns.id"}, own, joins)
@@ -186,7 +186,7 @@ def _contract() -> dict[str, Any]:
     return items
 
 
-def _known(columns: set[str]) -> str:
+def _needed(columns: set[str]) -> str:
     """SQL: the columns that say who spoke when, null where a file does not have them."""
     kinds = {"segment_id": "varchar", "dialogue": "varchar", "turn": "double", "speaker": "varchar"}
     kinds |= {"reply_to": "varchar", TIME: "timestamptz"}

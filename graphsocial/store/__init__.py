@@ -7,23 +7,37 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
 from graphsocial.errors import DataError, InputError, UnknownNameError
 from graphsocial.store.database import Database
-from graphsocial.store.sql import literal, quote, utc
+from graphsocial.store.sql import quote
+from graphsocial.store.time import visible_as_of
 from graphsocial.store.validation import incoming
 from graphsocial.types import Column, EdgeType, GraphSchema, NodeType
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
 class Written:
-    """How many rows a write added and how many it refused."""
+    """What became of the rows of a write.
+
+    Attributes:
+        rows: how many were added.
+        rejects: the refused ones, as an Arrow table of `row_number` and `reason` in the order of `row_number`.
+    """
 
     rows: int
-    rejected: int
+    rejects: pa.Table
+
+    @property
+    def rejected(self) -> int:
+        """How many rows were refused."""
+        return int(self.rejects.num_rows)
 
 
 @dataclass(frozen=True)
@@ -149,54 +163,55 @@ class GraphStore(Database):
         )
         return Span(*row) if row else Span(0, 0)
 
-    def write(self, entry: NodeType | EdgeType, rows: Any, *, dataset: str, strict: bool = True) -> Written:
-        """Append rows of one type to one dataset; the one door by which graph rows come in.
+    def write(
+        self, entry: NodeType | EdgeType, rows: Any, *, dataset: str, strict: bool = True, row_number: str = "row"
+    ) -> Written:
+        """Append rows of one type to one dataset; the only way by which graph rows come into the store.
 
         Args:
             entry: a declared node or edge type.
             rows: Arrow, polars or pandas data, or the text of an SQL select. It has `id` (nodes) or `src` and `dst`
-                (edges: the ends' own ids) and any of the type's columns; an integer column `row` gives the order and
-                names refused rows, otherwise rows are numbered from 1 as they come.
+                (edges: the endpoints' own ids) and any of the type's columns.
             dataset: the dataset that they belong to. A dataset's rows are contiguous in their table, so another
                 dataset must not have written to this table since.
-            strict: raise when a row is refused. When false, the refused rows are left in the temporary table
-                `refused (row bigint, reason varchar)` for the caller.
+            strict: raise when a row is refused; otherwise the other rows are written.
+            row_number: the integer column of `rows`, where they have it, that gives their order and names refused
+                rows. Rows without it are numbered from 1 as they come.
 
         Returns:
-            Rows added and rows refused: missing or duplicate ids, edges whose ends do not exist.
+            Rows added and rows refused: missing or duplicate ids, edges whose endpoints do not exist.
 
         Raises:
             DataError: a row was refused and `strict` is true. Nothing is written then.
             InputError: a column that is not the type's, or a key that is missing.
         """
-        named = {"id": entry.name} if isinstance(entry, NodeType) else {"src": entry.src, "dst": entry.dst}
-        known = {key: self.visible(self.schema.node(name), dataset=dataset) for key, name in named.items()}
-        with self.transaction(), incoming(self.connection, entry, rows, known) as coming:
-            first = self._append_at(entry, dataset)
-            source, rejected = coming.check()
-            if rejected and strict:
-                examples = self.connection.execute("select row, reason from refused order by row limit 3").fetchall()
-                told = "; ".join(f"row {number}: {reason}" for number, reason in examples)
-                raise DataError(f"{rejected:,} rows of '{entry}' cannot be written: {told}")
-            columns = "".join(f", {quote(name)}" for name in coming.columns)
+        keys = {"id": entry.name} if isinstance(entry, NodeType) else {"src": entry.src, "dst": entry.dst}
+        nodes = {key: self.visible(self.schema.node(name), dataset=dataset) for key, name in keys.items()}
+        with (
+            self.transaction(),
+            incoming(self.connection, entry, rows, nodes, row_number=row_number) as given,
+            given.checked(first_idx := self._append_at(entry, dataset)) as checked,
+        ):
+            if strict and checked.rejects.num_rows:
+                raise _refused(entry, checked.rejects)
+            fields = "".join(f", {quote(name)}" for name in (*keys, *checked.columns))
             inserted = self.connection.execute(
-                f"insert into {quote(entry.table)} (idx, {', '.join(known)}, dataset{columns}) "
-                f"select {first} + place, {', '.join(known)}, ?{columns} from ({source})",
+                f"insert into {quote(entry.table)} (dataset, idx{fields}) "
+                f"select ?, idx{fields} from ({checked.select})",
                 [dataset],
             ).fetchone()
             added = int(inserted[0]) if inserted else 0
-            self.connection.execute("drop table if exists checked")
             self.connection.execute(
                 "insert into dataset_rows values (?, ?, ?, ?) "
                 "on conflict do update set row_count = row_count + excluded.row_count",
-                [dataset, entry.table, first, added],
+                [dataset, entry.table, first_idx, added],
             )
             self.connection.execute(
                 "insert into datasets (name, source, settings, files_hash) values (?, 'memory', '{}', '') "
                 "on conflict do nothing",
                 [dataset],
             )
-        return Written(rows=added, rejected=rejected)
+        return Written(added, checked.rejects)
 
     def _append_at(self, entry: NodeType | EdgeType, dataset: str) -> int:
         """The first idx of the rows to come; the dataset's rows must stay contiguous."""
@@ -264,9 +279,7 @@ class GraphStore(Database):
         Args:
             entry: a declared node or edge type.
             dataset: only this dataset's rows.
-            as_of: only rows with `time <= as_of`, UTC; a row whose type has a time column but no value there is not
-                known to exist yet and is left out, as is an edge with an end that is left out. Types without a time
-                column are timeless.
+            as_of: only rows that are visible at this moment, UTC; see `graphsocial.store.time`.
 
         Returns:
             A relation of `idx`, the keys, `dataset` and the type's columns; `.pl()`, `.to_arrow_table()`, `.df()`.
@@ -276,21 +289,15 @@ class GraphStore(Database):
     def visible(
         self, entry: NodeType | EdgeType, *, dataset: str | None = None, as_of: datetime | str | None = None
     ) -> str:
-        """The SQL behind `read`, unordered, to build on."""
-        clauses = []
-        if dataset is not None:
-            clauses.append(str(self.span(entry, dataset)))
+        """The SQL select behind `read`, unordered, to build on.
+
+        Args:
+            entry, dataset, as_of: as of `read`.
+        """
+        conditions = [] if dataset is None else [str(self.span(entry, dataset))]
         if as_of is not None:
-            moment = f"timestamptz {literal(utc(as_of).isoformat())}"
-            if entry.time is not None:
-                clauses.append(f"{quote(entry.time)} <= {moment}")
-            if isinstance(entry, EdgeType):
-                for key, end in (("src", entry.src), ("dst", entry.dst)):
-                    node = self.schema.node(end)
-                    if node.time is not None:
-                        alive = f"select idx from {quote(node.table)} where {quote(node.time)} <= {moment}"
-                        clauses.append(f"{key} in ({alive})")
-        where = f" where {' and '.join(clauses)}" if clauses else ""
+            conditions += visible_as_of(entry, self.schema, as_of)
+        where = f" where {' and '.join(conditions)}" if conditions else ""
         return f"select * from {quote(entry.table)}{where}"
 
     def data_hash(self, dataset: str) -> str:
@@ -320,6 +327,11 @@ def open(path: Path | str, *, read_only: bool = False) -> GraphStore:
         StoreError: another process holds the file, it is not a store, or it is from a newer version.
     """
     return GraphStore(path, read_only=read_only)
+
+
+def _refused(entry: NodeType | EdgeType, rejects: pa.Table) -> DataError:
+    examples = "; ".join(f"row {row['row_number']}: {row['reason']}" for row in rejects.slice(0, 3).to_pylist())
+    return DataError(f"{rejects.num_rows:,} rows of '{entry}' cannot be written: {examples}")
 
 
 def _columns(described: str) -> tuple[Column, ...]:

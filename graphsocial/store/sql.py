@@ -6,6 +6,9 @@ from datetime import datetime, timezone
 
 from graphsocial.errors import InputError
 
+ROW_NUMBER = "__row_number"
+"""A row's number among the rows it came with, in SQL that has users' columns too: no declared column has this name."""
+
 
 def quote(name: str) -> str:
     """An SQL identifier, safe for any name."""

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -591,14 +592,58 @@ with gs.open({str(store.path)!r}) as store:
         assert take(opened, folder).rows == {"thing": 50_000, "thing likes thing": 1}
 
 
+TABLES = (
+    "select table_name from duckdb_tables() union select view_name from duckdb_views() where not internal "
+    "union select table_name from information_schema.tables"
+)
+
+
 def test_nothing_temporary_stays(store: GraphStore, folder: Path) -> None:
-    put(folder, f"{GOOD}x,?,,,,,,,\n")
-    before = store.sql(
-        "select table_name from duckdb_tables() union select view_name from duckdb_views() where not internal"
-    )
-    known = set(before.fetchall())
+    put(folder, f"{GOOD}x,?,,,,,,,\ny,1\nx,,,,,,,,\nx,,,,,,,,\n")  # a bad value, a short row, an id twice
+    put(folder, "a,b\nk,nobody at all\n", "likes.csv")
+    known = set(store.sql(TABLES).fetchall())
     take(store, folder)
-    now = store.sql(
-        "select table_name from duckdb_tables() union select view_name from duckdb_views() where not internal"
-    )
-    assert set(now.fetchall()) - known == {("node_thing",), ("refused",)}
+    assert len(rejects(store)) == 4
+    assert set(store.sql(TABLES).fetchall()) - known == {("node_thing",), ("edge_thing_likes_thing",)}
+
+
+@pytest.mark.parametrize(
+    ("content", "outer"), [(GOOD + "x,?,,,,,,,\n", False), (GOOD + "x,?,,,,,,,\n", True), ("number\n1\n", False)]
+)
+def test_nothing_temporary_stays_after_an_error(store: GraphStore, folder: Path, content: str, outer: bool) -> None:
+    put(folder, "key\nother\n", "a.things.csv")
+    put(folder, content, "b.things.csv")
+    known = set(store.sql(TABLES).fetchall())
+    with pytest.raises(InputError), store.transaction() if outer else nullcontext():
+        take(store, folder, source=Things(pattern="*.csv"), reject_limit=0.1)
+    assert set(store.sql(TABLES).fetchall()) == known
+
+
+def test_columns_may_have_any_name_that_a_type_takes(store: GraphStore, folder: Path) -> None:
+    names = ("row", "row_number", "reason", "place", "position", "malformed", "record", "file", "c0", "r0")
+    thing = NodeType("thing", tuple(Column(name, "text") for name in names))
+    likes = EdgeType("thing", "likes", "thing", thing.columns)
+
+    @dataclass(frozen=True)
+    class Named:
+        def plan(self, path: Path, *, dataset: str | None = None) -> Plan:
+            table = RawTable("things", (path / "things.csv",), tuple(RawColumn(name) for name in ("key", *names)))
+            columns = {name: f'"{name}"' for name in names}
+            rows = (
+                Rows(thing, "things", {"id": "key"}, columns, distinct=True),
+                Rows(likes, "things", {"src": "key", "dst": "key"}, columns, distinct=True),
+            )
+            return Plan((table,), rows, path, "named")
+
+    values = [[f"{name} {key}" for name in names] for key in "ab"]
+    put(folder, "\n".join(",".join(row) for row in (["key", *names], ["a", *values[0]], ["b", *values[1]])) + "\n")
+    report = take(store, folder, source=Named())
+    assert report.rows == {"thing": 2, "thing likes thing": 2} and not report.rejects
+    for entry in (thing, likes):
+        assert store.read(entry).pl().select(names).rows() == [tuple(row) for row in values]
+
+
+def test_a_file_with_a_column_that_is_called_as_ours_is_an_error(store: GraphStore, folder: Path) -> None:
+    put(folder, "key,__row_number\na,1\n")
+    with pytest.raises(InputError, match="has a column '__row_number', which is a name of graphsocial's own"):
+        take(store, folder)

@@ -3,6 +3,7 @@ import sys
 import tempfile
 import unicodedata
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -58,6 +59,14 @@ def named(store: GraphStore, edge: EdgeType, dataset: str) -> list[tuple[str, st
     ).fetchall()
 
 
+def temporary(store: GraphStore) -> list[tuple[str]]:
+    """The temporary tables and views that are there."""
+    return store.sql(
+        "select table_name from duckdb_tables() where temporary "
+        "union select view_name from duckdb_views() where temporary and not internal"
+    ).fetchall()
+
+
 # Contract 1: ids
 
 
@@ -102,7 +111,7 @@ def test_a_write_in_parts_continues_the_numbering_and_sees_ids_of_earlier_parts(
     store.write(USER, pl.DataFrame({"id": ["x", "y"]}), dataset="a")
     written = store.write(USER, pl.DataFrame({"id": ["z", "x"]}), dataset="a", strict=False)
     assert (written.rows, written.rejected) == (1, 1)
-    assert store.sql("select * from refused").fetchall() == [(2, "duplicate id: x")]
+    assert written.rejects.to_pylist() == [{"row_number": 2, "reason": "duplicate id: x"}]
     assert store.read(USER).pl()["id"].to_list() == ["x", "y", "z"]
 
 
@@ -172,7 +181,7 @@ def test_data_hash_changes_with_a_value_and_not_with_another_dataset(store: Grap
         ),
     ],
 )
-def test_rows_without_a_place_are_refused(
+def test_rows_with_missing_or_unknown_ids_are_refused(
     store: GraphStore, entry: NodeType | EdgeType, rows: dict[str, list[str]], reasons: list[str]
 ) -> None:
     fill(store)
@@ -183,7 +192,8 @@ def test_rows_without_a_place_are_refused(
     assert len(store.read(entry).pl()) == before
     written = store.write(entry, frame, dataset="a", strict=False)
     assert (written.rows, written.rejected) == (len(frame) - len(reasons), len(reasons))
-    assert [reason for _, reason in store.sql("select * from refused order by row").fetchall()] == reasons
+    assert written.rejects["reason"].to_pylist() == reasons
+    assert written.rejects["row_number"].to_pylist() == sorted(written.rejects["row_number"].to_pylist())
     assert store.read(entry).pl()["idx"].to_list() == list(range(before + written.rows))
 
 
@@ -197,6 +207,36 @@ def test_refused_rows_do_not_shift_the_columns_of_the_others(store: GraphStore) 
     }
     store.write(VIEWS, pl.DataFrame(rows), dataset="a", strict=False)
     assert store.read(VIEWS).pl().tail(2).select("src", "score").rows() == [(0, 1.0), (1, 3.0)]
+
+
+@pytest.mark.parametrize("rejected", [False, True])
+def test_columns_may_have_any_name_that_a_type_takes(store: GraphStore, rejected: bool) -> None:
+    """A column named as the SQL of the check might name one of its own keeps its values."""
+    names = ("row", "row_number", "reason", "position", "place", "rows", "s", "d", "given", "edges", "select", "order")
+    user = NodeType("user", tuple(Column(name, "text") for name in names))
+    knows = EdgeType("user", "knows", "user", user.columns)
+    store.declare(GraphSchema((user,), (knows,)))
+    values = {name: [f"{name} {n}" for n in range(3)] for name in names if name != "row"}
+    unknown = {"id": ["a", "b", "b" if rejected else "c"], "row": [7, 8, 9]}
+    users = store.write(user, pl.DataFrame({**unknown, **values}), dataset="x", strict=False)
+    ends = {"src": ["a", "b", "z" if rejected else "a"], "dst": ["b", "a", "a"], "row": [3, 1, 2]}
+    edges = store.write(knows, pl.DataFrame({**ends, **values}), dataset="x", strict=False)
+    assert users.rejected == edges.rejected == int(rejected)
+    for name in values:
+        assert store.read(user).pl()[name].to_list() == values[name][: users.rows]
+        order = [1, 0] if rejected else [1, 2, 0]
+        assert store.read(knows).pl()[name].to_list() == [values[name][n] for n in order]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_write_leaves_nothing_temporary(store: GraphStore, strict: bool) -> None:
+    fill(store)
+    before = temporary(store)
+    store.write(USER, pl.DataFrame({"id": ["x"], "age": [1.0]}), dataset="a")
+    for rows in ({"id": ["y", "x"], "age": [1.0, 2.0]}, {"id": ["z"], "age": ["no number"]}, {"ids": ["z"]}):
+        with suppress(DataError, InputError):
+            store.write(USER, pl.DataFrame(rows), dataset="a", strict=strict)
+    assert temporary(store) == before == []
 
 
 def test_columns_that_are_not_the_types_and_missing_keys_are_named(store: GraphStore) -> None:

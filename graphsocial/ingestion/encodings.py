@@ -1,0 +1,76 @@
+"""Text files in any encoding, gzipped or not, and their copies in UTF-8, which is what DuckDB reads."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from io import TextIOWrapper
+from pathlib import Path
+from typing import IO
+
+from graphsocial.errors import InputError
+from graphsocial.sources.base import RawTable
+
+
+def open_text(file: Path, encoding: str, *, errors: str = "strict", newline: str | None = "") -> IO[str]:
+    """Open a text file, gzipped or not, for reading; a byte order mark is left out.
+
+    Args:
+        file: the file; its ending `.gz` says that it is gzipped.
+        encoding: as Python names it.
+        errors: what becomes of bytes that are not in the encoding, as for `open`.
+        newline: as for `open`; line ends stay as they are by default.
+    """
+    if _normalized(encoding) in ("utf8", "utf_8"):
+        encoding = "utf-8-sig"
+    if file.suffix.lower() == ".gz":
+        return TextIOWrapper(gzip.open(file), encoding=encoding, errors=errors, newline=newline)
+    return file.open(encoding=encoding, errors=errors, newline=newline)
+
+
+def is_utf8(table: RawTable) -> bool:
+    """Whether DuckDB can read the table's files as they are.
+
+    Raises:
+        InputError: Python does not know the table's encoding.
+    """
+    try:
+        "".encode(table.encoding)
+    except LookupError as error:
+        raise InputError(
+            f"'{table.encoding}' is no encoding that Python knows; for table '{table.name}' give one such as "
+            "utf-8, latin-1, utf-16 or gb18030."
+        ) from error
+    return _normalized(table.encoding) in ("utf8", "utf_8", "utf_8_sig", "ascii")
+
+
+def utf8_copy(file: Path, encoding: str, folder: Path, *, mixed_line_ends: bool = False) -> Path:
+    """Copy a text file in UTF-8; bytes that are not UTF-8 in a file that should be stay, to be rejected row by row.
+
+    Args:
+        file: the file, gzipped or not.
+        encoding: its encoding.
+        folder: where the copy is made, under a new name.
+        mixed_line_ends: write all line ends as one newline.
+
+    Raises:
+        InputError: the file cannot be read, or is not in this encoding.
+    """
+    errors = "surrogateescape" if _normalized(encoding) in ("utf8", "utf_8") else "strict"
+    copy = folder / f"{len(list(folder.iterdir()))}-{file.name.removesuffix('.gz')}"
+    try:
+        with (
+            open_text(file, encoding, errors=errors, newline=None if mixed_line_ends else "") as source,
+            copy.open("w", encoding="utf-8", errors=errors, newline="") as target,
+        ):
+            while block := source.read(1 << 20):
+                target.write(block)
+    except UnicodeError as error:
+        raise InputError(f"'{file}' is not {encoding} throughout ({error}); give its real encoding.") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"'{file}' cannot be read: {error}") from error
+    return copy
+
+
+def _normalized(encoding: str) -> str:
+    return encoding.lower().replace("-", "_")
