@@ -13,9 +13,9 @@ from graphsocial.features import describe
 from graphsocial.graph.visibility import Visibility
 from graphsocial.plugins import resolve
 from graphsocial.runs import Run
-from graphsocial.schemas import names
 from graphsocial.store import GraphStore
 from graphsocial.store.sql import quote
+from graphsocial.tasks import view_name
 from graphsocial.training import carry_out
 from graphsocial.training.config import RunConfig, TrainOptions, design
 from graphsocial.training.data import columns_for
@@ -96,9 +96,7 @@ def train_all(store: GraphStore, configs: list[RunConfig], out: Output, *, again
     runs.sort(key=lambda run: run.model != first.model_name)
     for line in unreadable(store, runs):
         out.say(line)
-    view = f"{first.task.name.replace('-', '_')}_predictions"
-    exists = f"{view}.sql" in names("tasks", ".sql")
-    return Trained(runs, first.task.name, first.dataset, str(first.split), view if exists else "predictions")
+    return Trained(runs, first.task.name, first.dataset, str(first.split), view_name(first.task))
 
 
 def estimates(store: GraphStore, configs: list[RunConfig]) -> list[tuple[str, int, Estimate]]:

@@ -9,14 +9,16 @@ import inspect
 import math
 import pkgutil
 import sys
+import traceback
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import MISSING, Field, fields, is_dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from graphsocial.errors import InputError, MissingFileError, UnknownNameError
+from graphsocial.errors import GraphSocialError, InputError, MissingFileError, UnknownNameError
 
 T = TypeVar("T")
 PACKAGES = {
@@ -66,6 +68,36 @@ def constant(kind: str, name: str, called: str) -> Any:
     if not hasattr(found, called):
         raise InputError(f"'{where}' has no {called}, which is what a {kind} is.")
     return getattr(found, called)
+
+
+@contextmanager
+def authored(cls: type[Any], doing: str) -> Iterator[None]:
+    """Turn what other people's code raises into an error that names their class, its file and the line.
+
+    Errors of graphsocial's own classes pass as they are, and so do those that say already what is wrong.
+
+    Args:
+        cls: whose code runs.
+        doing: what of it, such as `labels()`.
+
+    Raises:
+        InputError: the code raised something else.
+    """
+    try:
+        yield
+    except GraphSocialError:
+        raise
+    except Exception as error:
+        if cls.__module__.startswith("graphsocial."):
+            raise
+        raise InputError(f"{_line(cls, error)}{cls.__name__}.{doing} raised {error!r}.") from error
+
+
+def _line(cls: type[Any], error: Exception) -> str:
+    """`custom_task.py, line 12: `, the last line of the class's own file that an error passed."""
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return f"{Path(file).name}, line {lines[-1]}: " if file and lines else ""
 
 
 def plain(name: str) -> str:

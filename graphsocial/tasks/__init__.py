@@ -1,0 +1,74 @@
+"""Tasks by name: their class, their labels as they enter training, and the view of their predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from datetime import datetime
+
+from graphsocial.errors import InputError
+from graphsocial.plugins import authored, resolve
+from graphsocial.store import GraphStore
+from graphsocial.tasks._checks import check_labels
+from graphsocial.tasks._views import view_name as view_name
+from graphsocial.tasks._views import view_sql
+from graphsocial.tasks.base import Labels, Task
+from graphsocial.types import EdgeType, NodeType, Target
+
+DECLARED = ("name", "level", "targets", "sql", "default_model", "baselines", "selection_metric", "id_columns")
+
+
+def task_class(task: str | Task) -> type[Task]:
+    """The class of a task that is configured, or that is named: `edge-emotion`, `./custom_task.py`.
+
+    Raises:
+        UnknownNameError, MissingFileError: there is no such name or file.
+        InputError: the class is no task, or declares as a setting what is none.
+    """
+    kind = resolve("task", task) if isinstance(task, str) else type(task)
+    if not issubclass(kind, Task):
+        raise InputError(
+            f"{kind.__name__} is no task; write `class {kind.__name__}(NodeTask)` or `(EdgeTask)`, both from "
+            "graphsocial.extending."
+        )
+    for entry in fields(kind):  # type: ignore[arg-type]  # `resolve` gives dataclasses alone
+        if entry.name in DECLARED:
+            raise InputError(
+                f"{kind.__name__} annotates '{entry.name}', which makes a setting of it; write `{entry.name} = …` "
+                "without a type."
+            )
+    return kind
+
+
+def read_labels(
+    task: Task, store: GraphStore, dataset: str, *, as_of: datetime | None = None
+) -> tuple[NodeType | EdgeType, Labels]:
+    """What a task is about, and its labels, checked.
+
+    Args:
+        task: configured.
+        store: the open store.
+        dataset: its name.
+        as_of: only what had happened by then.
+
+    Raises:
+        DataError: there is nothing to learn from.
+        InputError: the task's code fails, or returns what `Labels` does not allow.
+    """
+    with authored(type(task), "entity()"):
+        entity = task.entity(store.schema)
+    with authored(type(task), "labels()"):
+        labels = task.labels(store, dataset, as_of=as_of)
+    return entity, check_labels(labels, task, store, entity, dataset, as_of)
+
+
+def create_view(store: GraphStore, task: Task, entity: NodeType | EdgeType, targets: Sequence[Target]) -> None:
+    """Make the view `<task>_predictions`, or bring it to what the task declares now; see `view_sql`.
+
+    Args:
+        store: open for writing.
+        task: configured.
+        entity: what it is about.
+        targets: those of the run, where the task declares none.
+    """
+    store.connection.execute(view_sql(task, entity, targets))

@@ -1,25 +1,22 @@
-"""Which emotion and which sentiment has each segment of a dialogue? Two answers about one node."""
+"""Which emotion and which sentiment has each segment of a dialogue? Two targets of one node type."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
-from string import Template
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
-import numpy as np
+import pyarrow as pa
 
 from graphsocial.errors import DataError, InputError, UnknownNameError
-from graphsocial.schemas import text
-from graphsocial.store import GraphStore
 from graphsocial.store.sql import quote
-from graphsocial.tasks.base import Labels, Level
+from graphsocial.tasks.base import Answers, NodeTask, codes_of, words_in
 from graphsocial.types import GraphSchema, NodeType, Target
 
 
 @dataclass(frozen=True)
-class DialogueEmotion:
-    """TMSAM's two questions (He & Lu), asked together: each label column that the data fills is a target.
+class DialogueEmotion(NodeTask):
+    """TMSAM's two questions (He & Lu), learnt together: each label column that the data fills is a target.
 
     Attributes:
         node: the node type whose rows are classified.
@@ -33,15 +30,21 @@ class DialogueEmotion:
     emotion_weight: float = 1.0
     sentiment_weight: float = 1.0
 
-    name: ClassVar[str] = "dialogue-emotion"
-    level: ClassVar[Level] = "node"
-    default_model: ClassVar[str] = "tmsam"
-    baselines: ClassVar[tuple[str, ...]] = ("majority", "stratified", "features-only", "lstm", "absa", "msa")
-    selection_metric: ClassVar[str] = "weighted_f1"
+    targets = (Target("emotion"), Target("sentiment"))
+    sql = "dialogue_emotion.sql"
+    default_model = "tmsam"
+    baselines = ("majority", "stratified", "features-only", "lstm", "absa", "msa")
+    id_columns = ("segment_id",)
+    entity_column = ""
 
     def __post_init__(self) -> None:
         if not self.emotion and not self.sentiment:
-            raise InputError("Neither emotion nor sentiment is asked for; name at least one label column.")
+            raise InputError("Neither emotion nor sentiment is a target; name at least one label column.")
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Target → its label column, without those that are left out."""
+        return {name: column for name, column in (("emotion", self.emotion), ("sentiment", self.sentiment)) if column}
 
     def entity(self, schema: GraphSchema) -> NodeType:
         """The node type that is classified.
@@ -52,58 +55,35 @@ class DialogueEmotion:
         try:
             node = schema.node(self.node)
         except UnknownNameError as error:
-            raise UnknownNameError(f"{error} Say which nodes to ask about: --set node=NAME.") from error
+            raise UnknownNameError(f"{error} Name the node type: --set node=NAME.") from error
         names = [column.name for column in node.columns]
-        for column in filter(None, (self.emotion, self.sentiment)):
+        for target, column in self.columns.items():
             if column not in names:
-                asked = "emotion" if column == self.emotion else "sentiment"
-                told = UnknownNameError.of(f"column of '{node}'", column, names)
-                raise UnknownNameError(f"{told} Without {asked}: --set {asked}= with nothing behind it.")
+                unknown = UnknownNameError.of(f"column of '{node}'", column, names)
+                raise UnknownNameError(f"{unknown} Without {target}: --set {target}= with nothing behind it.")
         return node
 
-    def labels(self, store: GraphStore, dataset: str, *, as_of: datetime | None = None) -> Labels:
-        """One row per segment; a target is what is filled in and says at least two different things.
+    def values(self, entity: NodeType) -> Mapping[str, str]:
+        """The label columns, null where one is left out."""
+        left_out = dict.fromkeys(("emotion", "sentiment"), "null::varchar")
+        return left_out | {target: f"{quote(column)}::varchar" for target, column in self.columns.items()}
+
+    def answers(self, rows: pa.Table, entity: Any, dataset: str) -> dict[Target, Answers]:
+        """The targets that have at least two different labels.
 
         Raises:
-            DataError: there are no segments, or none is labelled with anything to tell apart.
+            DataError: none has.
         """
-        node = self.entity(store.schema)
-        asked = [
-            (name, column, weight)
-            for name, column, weight in (
-                ("emotion", self.emotion, self.emotion_weight),
-                ("sentiment", self.sentiment, self.sentiment_weight),
-            )
-            if column
-        ]
-        rows = store.sql(
-            Template(text("tasks", "dialogue_emotion.sql")).substitute(
-                nodes=store.visible(node, dataset=dataset, as_of=as_of),
-                time=quote(node.time) if node.time else "null::timestamptz",
-                labels=", ".join(f"{quote(column)}::varchar as {name}" for name, column, _ in asked),
-            )
-        ).to_arrow_table()
-        if not rows.num_rows:
-            raise DataError(f"'{dataset}' has no '{node}' nodes to classify.")
-        answers, targets = {}, []
-        for name, _, weight in asked:
-            label = rows[name].combine_chunks().dictionary_encode()
-            found = sorted(label.dictionary.to_pylist())
-            if len(found) < 2:
-                continue
-            place = np.asarray([found.index(word) for word in label.dictionary.to_pylist()])
-            answers[name] = np.where(label.is_valid(), place[label.indices.fill_null(0)], -1)
-            targets.append(Target(name, classes=tuple(found), weight=weight))
-        if not targets:
-            columns = " nor ".join(f"'{column}'" for _, column, _ in asked)
+        weights = {"emotion": self.emotion_weight, "sentiment": self.sentiment_weight}
+        answers: dict[Target, Answers] = {}
+        for target in self.targets:
+            words = words_in(rows[target.name])
+            if len(words) > 1:
+                labelled = replace(target, classes=tuple(words), weight=weights[target.name])
+                answers[labelled] = codes_of(rows[target.name], words)
+        if not answers:
+            columns = " nor ".join(f"'{column}'" for column in self.columns.values())
             raise DataError(
-                f"Of the {rows.num_rows:,} '{node}' nodes of '{dataset}' neither {columns} says two different things."
+                f"Of the {rows.num_rows:,} '{entity}' nodes of '{dataset}' neither {columns} says two different things."
             )
-        times = rows["time"]
-        return Labels(
-            src=rows["idx"].to_numpy(),
-            dst=None,
-            answers=answers,
-            targets=tuple(targets),
-            times=None if times.null_count == len(times) else times.cast("timestamp[us]").to_numpy(),
-        )
+        return answers

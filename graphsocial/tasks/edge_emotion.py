@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from string import Template
-from typing import ClassVar
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from graphsocial.errors import DataError, InputError, UnknownNameError
-from graphsocial.schemas import text
-from graphsocial.store import GraphStore
 from graphsocial.store.sql import quote
-from graphsocial.tasks.base import Labels, Level
+from graphsocial.tasks.base import Answers, EdgeTask, codes_of, words_in
 from graphsocial.types import EdgeType, GraphSchema, Target
 
 MIKELS = ("amusement", "anger", "awe", "contentment", "disgust", "excitement", "fear", "sadness")
@@ -21,7 +19,7 @@ UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
-class EdgeEmotion:
+class EdgeEmotion(EdgeTask):
     """HMG-Emo's question (Bhattacharyya, Yang & Wang 2024), for any labelled edge between two node types.
 
     A pair with one emotion is supervised; one with several, or only with `unknown`, stays in the graph as structure.
@@ -29,11 +27,11 @@ class EdgeEmotion:
     Attributes:
         edge: the edge type, such as `user views image`; by default the only one that has the label column.
         label: the column with the emotions of an edge; a list of words, or one word.
-        also: columns of numbers of the edge that are asked about too, such as valence and arousal: the model learns
-            them beside the emotion, and hears those of other edges. They are answers to the same question: those of
-            an edge are hidden whenever its emotion is, and only pairs with one emotion have any.
-        also_loss: the weight of the loss of each of them beside that of the emotion.
         classes: the classes in order; by default Mikels' eight if all labels are among them, else the labels found.
+        also: numeric label columns of the edge, such as valence and arousal, that are further targets: the model learns
+            them beside the emotion, and sees those of other edges. The number of an edge is hidden whenever its
+            emotion is, and only pairs with one emotion have any.
+        also_loss: the loss weight of each of them, beside 1 for the emotion.
     """
 
     edge: str | None = None
@@ -42,17 +40,11 @@ class EdgeEmotion:
     also: tuple[str, ...] = ()
     also_loss: float = 0.5
 
-    name: ClassVar[str] = "edge-emotion"
-    level: ClassVar[Level] = "edge"
-    default_model: ClassVar[str] = "hmg_emo"
-    baselines: ClassVar[tuple[str, ...]] = (
-        "majority",
-        "stratified",
-        "image-prior",
-        "user-image-bias",
-        "features-only",
-    )
-    selection_metric: ClassVar[str] = "weighted_f1"
+    targets = (Target("emotion"),)
+    sql = "edge_emotion.sql"
+    default_model = "hmg_emo"
+    baselines = ("majority", "stratified", "image-prior", "user-image-bias", "features-only")
+    id_columns = ("user_id", "image_id")
 
     def __post_init__(self) -> None:
         if self.also_loss < 0:
@@ -84,64 +76,47 @@ class EdgeEmotion:
             raise DataError(f"Several edge types have a column '{self.label}': {known}. Say which with --set edge=…")
         return having[0]
 
-    def labels(self, store: GraphStore, dataset: str, *, as_of: datetime | None = None) -> Labels:
-        """One row per (user, image) pair.
+    def values(self, entity: EdgeType) -> Mapping[str, str]:
+        """The label as a list without `unknown`, and the numbers.
+
+        Raises:
+            UnknownNameError: a column of `also` is no numeric label of the edge.
+        """
+        known = [column.name for column in entity.columns if (column.kind, column.role) == ("number", "label")]
+        for name in self.also:
+            if name not in known:
+                raise UnknownNameError.of(f"number of '{entity}' that is a label", name, known)
+        kind = next(column.kind for column in entity.columns if column.name == self.label)
+        words = quote(self.label) if kind == "categories" else f"[{quote(self.label)}::varchar]"
+        numbers = {f"number_{position}": quote(name) for position, name in enumerate(self.also)}
+        return {
+            "label": f"list_filter({words}, lambda word: word <> '{UNKNOWN}')",
+            "numbers": "".join(f", {column}::double as {name}" for name, column in numbers.items()),
+            "means": "".join(f", avg({name}) as {name}" for name in numbers),
+            "named": "".join(f", {name}" for name in numbers),
+        }
+
+    def answers(self, rows: pa.Table, entity: Any, dataset: str) -> dict[Target, Answers]:
+        """The emotion of each pair, and its numbers where it has one.
 
         Raises:
             DataError: no pair has exactly one emotion, or all pairs have the same one.
             UnknownNameError: a label is none of the `classes` that were given.
         """
-        edge = self.entity(store.schema)
-        kind = next(column.kind for column in edge.columns if column.name == self.label)
-        numbers = {f"number_{place}": quote(name) for place, name in enumerate(self._numbers(edge))}
-        column = quote(self.label) if kind == "categories" else f"[{quote(self.label)}::varchar]"
-        rows = store.sql(
-            Template(text("tasks", "edge_emotion.sql")).substitute(
-                edges=store.visible(edge, dataset=dataset, as_of=as_of),
-                label=f"list_filter({column}, lambda word: word <> '{UNKNOWN}')",
-                time=quote(edge.time) if edge.time else "null::timestamptz",
-                numbers="".join(f"{column}::double as {name}, " for name, column in numbers.items()),
-                means="".join(f"avg({name}) as {name}, " for name in numbers),
-            )
-        ).to_arrow_table()
-        if not rows.num_rows:
-            raise DataError(f"'{dataset}' has no '{edge}' edges to classify.")
-        label = rows["label"].combine_chunks().dictionary_encode()
-        words = label.dictionary.to_pylist()
-        found = sorted(words)
-        if not found:
+        words = words_in(rows["emotion"])
+        if not words:
             raise DataError(
-                f"None of the {rows.num_rows:,} '{edge}' pairs has exactly one emotion; "
+                f"None of the {rows.num_rows:,} '{entity}' pairs has exactly one emotion; "
                 "all are unknown, missing or several."
             )
-        classes = self.classes or (MIKELS if set(found) <= set(MIKELS) else tuple(found))
-        for word in found:
-            if word not in classes:
-                raise UnknownNameError.of("class", word, classes)
-        if len(found) == 1:
-            raise DataError(f"Every labelled '{edge}' pair says '{found[0]}'; there is nothing to tell apart.")
-        code_of = np.asarray([classes.index(word) for word in words])
-        times = rows["time"].cast("timestamp[us]").to_numpy() if edge.time else None
-        codes = np.where(label.is_valid(), code_of[label.indices.fill_null(0)], -1)
-        told = {
-            name: np.where(codes >= 0, rows[number].to_numpy(), np.nan)
-            for name, number in zip(self.also, numbers, strict=True)
+        classes = self.classes or (MIKELS if set(words) <= set(MIKELS) else tuple(words))
+        codes = codes_of(rows["emotion"], classes)
+        if len(words) == 1:
+            raise DataError(f"Every labelled '{entity}' pair says '{words[0]}'; there is nothing to tell apart.")
+        numbers = {
+            Target(name, "regression", weight=self.also_loss): np.where(
+                codes >= 0, rows[f"number_{position}"].to_numpy(), np.nan
+            )
+            for position, name in enumerate(self.also)
         }
-        return Labels(
-            src=rows["src"].to_numpy(),
-            dst=rows["dst"].to_numpy(),
-            answers={"emotion": codes, **told},
-            targets=(
-                Target("emotion", "multiclass", classes),
-                *(Target(name, "regression", weight=self.also_loss) for name in self.also),
-            ),
-            times=times,
-        )
-
-    def _numbers(self, edge: EdgeType) -> tuple[str, ...]:
-        """The columns of `also`, which are numbers of the edge and not its features."""
-        known = [column.name for column in edge.columns if (column.kind, column.role) == ("number", "label")]
-        for name in self.also:
-            if name not in known:
-                raise UnknownNameError.of(f"number of '{edge}' that is a label", name, known)
-        return self.also
+        return {Target("emotion", classes=classes): codes, **numbers}

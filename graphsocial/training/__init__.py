@@ -22,6 +22,7 @@ from graphsocial.models.base import Network
 from graphsocial.nn.losses import Objective
 from graphsocial.runs import Predictions, Run, TargetPredictions
 from graphsocial.store import GraphStore
+from graphsocial.tasks import create_view
 from graphsocial.tasks.base import Task
 from graphsocial.training.checkpoints import below, read_tensors, write_tensors
 from graphsocial.training.config import RunConfig, TrainOptions, design
@@ -107,6 +108,7 @@ def carry_out(
         feature_sets=_set_ids(data),
         notes=[*data.notes, *(["transductive"] if network.transductive else [])],
     )
+    create_view(store, config.task, data.entity, data.graph.targets)
     loader = make_loader(config, data)
     try:
         fitted = fit(

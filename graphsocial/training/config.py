@@ -16,6 +16,7 @@ from graphsocial.plugins import configure, resolve
 from graphsocial.runs import Run
 from graphsocial.store import GraphStore
 from graphsocial.store.sql import utc
+from graphsocial.tasks import task_class
 from graphsocial.tasks.base import Task
 from graphsocial.training.loop import TrainingConfig
 
@@ -147,7 +148,7 @@ def design(store: GraphStore, task: str | Task, **asked: Unpack[TrainOptions]) -
     """
     for argument in asked.keys() - TrainOptions.__annotations__.keys():
         raise UnknownNameError.of("argument of a training", argument, TrainOptions.__annotations__)
-    kind: Any = resolve("task", task) if isinstance(task, str) else type(task)
+    kind: Any = task_class(task)
     name = asked.get("model") or kind.default_model
     if not name.endswith(".py"):
         name = name.replace("-", "_")

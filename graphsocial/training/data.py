@@ -23,6 +23,7 @@ from graphsocial.graph.loaders import FullGraphLoader, Loader, NeighborLoader
 from graphsocial.models.base import only_target
 from graphsocial.store import GraphStore
 from graphsocial.store.sql import quote
+from graphsocial.tasks import read_labels
 from graphsocial.tasks.base import Labels
 from graphsocial.training.config import RunConfig
 from graphsocial.types import EdgeType, NodeType, Progress, modality
@@ -65,8 +66,7 @@ def prepare(
         tabular: the fitted encodings of a run; fitted on the training pairs when not given.
         split_id: a split that was made before; made now by the configuration's policy when not given.
     """
-    entity = config.task.entity(store.schema)
-    labels = config.task.labels(store, config.dataset, as_of=config.as_of)
+    entity, labels = read_labels(config.task, store, config.dataset, as_of=config.as_of)
     uses = tuple(features) if features is not None else _encode_all(store, config, entity, progress)
     graph = building.build(
         store,

@@ -1,8 +1,8 @@
--- One row per segment: what it is labelled with, null where it is not. $nodes is the visible part of the node table,
--- $labels the label columns by their targets' names.
+-- One row per segment: what it is labelled with, null where it is not. $rows is the visible part of the node table,
+-- $emotion and $sentiment are the label columns.
 select
     idx,
     $time as time,
-    $labels
-from ($nodes)
-order by idx
+    $emotion as emotion,
+    $sentiment as sentiment
+from $rows

@@ -1,0 +1,73 @@
+"""The predictions view of a task: the field's own words over `predictions`, generated from the declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from graphsocial.errors import InputError
+from graphsocial.store.sql import literal, quote
+from graphsocial.tasks.base import Task
+from graphsocial.types import EdgeType, NodeType, Target
+
+BUILT_IN = ("latest_predictions",)
+"""Views of that ending that the store has for all tasks."""
+
+
+def view_name(task: Task) -> str:
+    """`edge-emotion` → `edge_emotion_predictions`.
+
+    Raises:
+        InputError: the store has another view of that name.
+    """
+    name = f"{task.name.replace('-', '_')}_predictions"
+    if name in BUILT_IN:
+        raise InputError(f"'{task.name}' cannot name a task: '{name}' is a view of every store. Set another `name`.")
+    return name
+
+
+def view_sql(task: Task, entity: NodeType | EdgeType, targets: Sequence[Target]) -> str:
+    """The view `<task>_predictions`: one row a run and example, and columns for each target.
+
+    A number t has the columns `t`, `lower`, `upper` and `true_t`, a class `t`, `confidence`, `probabilities` and
+    `true_t`; where several targets are numbers, or classes, all but `t` begin with `t_`.
+
+    Args:
+        task: names the view and its id columns.
+        entity: the node or edge type.
+        targets: those of the run, where the task declares none.
+    """
+    shown = sorted(task.targets or targets, key=lambda target: target.kind == "multiclass")
+    single = len(shown) == 1
+    types = [entity.name] if isinstance(entity, NodeType) else [entity.src, entity.dst]
+    default = [f"{name}_id" for name in types] if len(set(types)) == len(types) else ["src_id", "dst_id"]
+    columns = ["run_id", "dataset"]
+    columns += [f"entity_type as {quote(task.entity_column)}"] if task.entity_column else []
+    ids = zip(("entity_id", "other_id"), task.id_columns or default, strict=False)
+    columns += [f"{key} as {quote(name)}" for key, name in ids]
+    columns += [f"{_of(column, target, single)} as {quote(name)}" for target, column, name in _columns(shown)]
+    columns.append("split" if single else "any_value(split) as split")
+    for target in shown:
+        truth = "true_value" if target.kind == "regression" else "true_label"
+        columns.append(f"{_of(truth, target, single)} as {quote(f'true_{target.name}')}")
+    columns.append("created_at" if single else "max(created_at) as created_at")
+    select = ",\n    ".join(columns)
+    where = f"task = {literal(task.name)}" + (f"\n    and target = {literal(shown[0].name)}" if single else "")
+    group = "" if single else "\ngroup by run_id, dataset, entity_type, entity_id, other_id"
+    view = quote(view_name(task))
+    return f"create or replace view {view} as\nselect\n    {select}\nfrom predictions\nwhere {where}{group}"
+
+
+def _columns(targets: Sequence[Target]) -> Iterator[tuple[Target, str, str]]:
+    """The columns of `predictions` that tell of each target, and what the view calls them."""
+    kinds = [target.kind for target in targets]
+    for target in targets:
+        numbers, classes = ("value", "lower", "upper"), ("label", "confidence", "probabilities")
+        main, *others = numbers if target.kind == "regression" else classes
+        yield target, main, target.name
+        for column in others:
+            yield target, column, f"{target.name}_{column}" if kinds.count(target.kind) > 1 else column
+
+
+def _of(column: str, target: Target, single: bool) -> str:
+    """A column of one target's rows; of a view's only target, the column itself."""
+    return column if single else f"any_value({column}) filter (target = {literal(target.name)})"
