@@ -82,8 +82,6 @@ class Database:
                     "insert into store_version (fingerprint, version) values (?, ?)",
                     [fingerprint(), version("graphsocial")],
                 )
-            for name in names("tasks", "_predictions.sql"):
-                self.connection.execute(text("tasks", name))
 
     def _check_version(self, tables: set[str]) -> None:
         """Raise `StoreError` where another program, or another version of this one, has made the tables."""
