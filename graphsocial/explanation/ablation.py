@@ -1,4 +1,4 @@
-"""What an answer can be asked to do without: a column, what edges say, labels, an edge type, single neighbours."""
+"""Remove a column, edge features, labels, an edge type or single neighbours from a graph and a batch."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from graphsocial.graph.batching import Batch, Layer
 
 @dataclass(frozen=True)
 class Modality:
-    """One kind of information that a graph offers.
+    """One kind of input of a network.
 
     Attributes:
         name: `image.file`, `user.age`, `user views image.comment`, `user connects user`, `labels`, `context.page`.
-        kind: `vectors` of nodes, a `column` of numbers or categories, `words` on edges, known `labels`, `edges`, a part
-            of the examples' `context`.
-        of: the node type, or the edge types (a relation and its reverse), that it belongs to.
-        column: of a `column` or a part of the `context`, its name.
+        kind: `vectors` of nodes, a `column` of numbers or categories, `words` on edges, visible `labels`, `edges`, a
+            part of the examples' `context`.
+        of: the node type, or the edge types (one and its reverse), that it belongs to.
+        column: the name of a `column` or of a part of the `context`.
     """
 
     name: str
@@ -34,48 +34,48 @@ class Modality:
 
 
 def modalities(graph: SocialGraph, batch: Batch) -> tuple[Modality, ...]:
-    """All that the graph offers to this batch's network: edge types only where messages are passed."""
-    found = [
+    """All modalities of a graph that a batch uses: edge types and edge features only where messages are passed."""
+    parts = [
         Modality(column, "vectors", name)
         for name, features in graph.node_features.items()
         for column in dict.fromkeys(feature.name for feature in features)  # once, however many encoders it has
     ]
-    found += [
+    parts += [
         Modality(f"{name}.{part.column}", "column", name, part.column)
         for name, fitted in graph.tabular.items()
         if name != CONTEXT
         for part in fitted.parts
     ]
     if graph.context is not None:
-        answers = {column.name for column in graph.context.columns if column.role == "label"}
+        label_columns = {column.name for column in graph.context.columns if column.role == "label"}
         grouped = {name for names in graph.context.parts.values() for name in names}
         single = {column.name: (column.name,) for column in graph.context.columns if column.name not in grouped}
-        found += [
+        parts += [
             Modality(f"context.{part}", "context", CONTEXT, part)
             for part, names in {**graph.context.parts, **single}.items()
-            if set(names) - answers
+            if set(names) - label_columns
         ]
     if batch.layers:
-        both = {
-            kind: (kind, *(back for back, edges in graph.edges.items() if edges.reverse_of == kind))
-            for kind, edges in graph.edges.items()
+        with_reverse = {
+            edge_type: (edge_type, *(back for back, edges in graph.edges.items() if edges.reverse_of == edge_type))
+            for edge_type, edges in graph.edges.items()
             if edges.reverse_of is None
         }
-        found += [
-            Modality(column, "words", kinds)
-            for kind, kinds in both.items()
-            for column in dict.fromkeys(feature.name for feature in graph.edge_features.get(kind, ()))
+        parts += [
+            Modality(column, "words", edge_types)
+            for edge_type, edge_types in with_reverse.items()
+            for column in dict.fromkeys(feature.name for feature in graph.edge_features.get(edge_type, ()))
         ]
-        found += [Modality(" ".join(kind), "edges", kinds) for kind, kinds in both.items()]
+        parts += [Modality(" ".join(edge_type), "edges", edge_types) for edge_type, edge_types in with_reverse.items()]
     if bool(batch.view.label.any()):
-        found.append(Modality("labels", "labels"))
-    return tuple(found)
+        parts.append(Modality("labels", "labels"))
+    return tuple(parts)
 
 
-def without(graph: SocialGraph, batch: Batch, parts: Sequence[Modality]) -> tuple[SocialGraph, Batch]:
-    """The same graph and batch as if nobody had ever had these: values are missing, edges are not there."""
+def without(graph: SocialGraph, batch: Batch, removed: Sequence[Modality]) -> tuple[SocialGraph, Batch]:
+    """The same graph and batch with these modalities removed: values are missing, edges and labels are masked."""
     changed = graph
-    for part in parts:
+    for part in removed:
         if part.kind == "labels":
             batch = replace(batch, view=replace(batch.view, label=torch.zeros_like(batch.view.label)))
         elif part.kind == "edges":
@@ -88,7 +88,9 @@ def without(graph: SocialGraph, batch: Batch, parts: Sequence[Modality]) -> tupl
             names = changed.context.parts.get(part.column, (part.column,))
             changed = replace(changed, context=changed.context.without(names))
         elif part.kind == "words":
-            blank = {kind: _blanked(changed.edge_features[kind], part.name) for kind in _kinds(part.of)}
+            blank = {
+                edge_type: _blanked(changed.edge_features[edge_type], part.name) for edge_type in _edge_types(part.of)
+            }
             changed = replace(changed, edge_features={**changed.edge_features, **blank})
         else:
             entry, frame = changed.plain[str(part.of)]
@@ -100,25 +102,33 @@ def without(graph: SocialGraph, batch: Batch, parts: Sequence[Modality]) -> tupl
 
 
 def without_nodes(graph: SocialGraph, batch: Batch, name: str, nodes: Tensor) -> tuple[SocialGraph, Batch]:
-    """The same graph and batch as if nothing were known of these nodes of one type; their edges stay."""
-    gone = torch.zeros(graph.num_nodes[name], dtype=torch.bool)
-    gone[nodes] = True
+    """The same graph and batch with all values of some nodes missing; their edges stay.
+
+    Args:
+        graph: the graph.
+        batch: a batch of it.
+        name: node type.
+        nodes: (M,) row numbers in that node type.
+    """
+    blanked = torch.zeros(graph.num_nodes[name], dtype=torch.bool)
+    blanked[nodes] = True
     features = tuple(
-        replace(feature, index=torch.where(gone, -1, feature.index)) for feature in graph.node_features.get(name, ())
+        replace(feature, index=torch.where(blanked, -1, feature.index)) for feature in graph.node_features.get(name, ())
     )
     changed = replace(graph, node_features={**graph.node_features, name: features})
     if name in graph.tables:
         entry, frame = graph.plain[name]
-        kept = pl.Series((~gone).numpy())
-        known = [column for column in frame.columns if column in {part.column for part in graph.tabular[name].parts}]
-        blank = frame.with_columns(pl.when(kept).then(pl.col(column)).alias(column) for column in known)
-        changed = replace(changed, plain={**graph.plain, name: (entry, blank)})
+        kept = pl.Series((~blanked).numpy())
+        encoded = {part.column for part in graph.tabular[name].parts}
+        columns = [column for column in frame.columns if column in encoded]
+        frame = frame.with_columns(pl.when(kept).then(pl.col(column)).alias(column) for column in columns)
+        changed = replace(changed, plain={**graph.plain, name: (entry, frame)})
     if batch.rows is not None:
-        batch = replace(batch, rows={kind: changed.rows(kind, rows.nodes) for kind, rows in batch.rows.items()})
+        batch = replace(batch, rows={other: changed.rows(other, rows.nodes) for other, rows in batch.rows.items()})
     return changed, batch
 
 
-def _kinds(of: str | tuple[Canonical, ...]) -> tuple[Canonical, ...]:
+def _edge_types(of: str | tuple[Canonical, ...]) -> tuple[Canonical, ...]:
     assert not isinstance(of, str)
     return of
 
@@ -133,32 +143,37 @@ def _blanked(features: tuple[Feature, ...], name: str) -> tuple[Feature, ...]:
 def _without_edges(batch: Batch, of: str | tuple[Canonical, ...]) -> Batch:
     changed: dict[int, Layer] = {}
     for layer in batch.layers:
-        gone = {kind: torch.zeros(layer.relations[kind].num_edges, dtype=torch.bool) for kind in _kinds(of)}
-        changed[id(layer)] = replace(layer, mask={**layer.mask, **gone})
+        no_edges = {
+            edge_type: torch.zeros(layer.relations[edge_type].num_edges, dtype=torch.bool)
+            for edge_type in _edge_types(of)
+        }
+        changed[id(layer)] = replace(layer, mask={**layer.mask, **no_edges})
     return replace(batch, layers=tuple(changed[id(layer)] for layer in batch.layers))
 
 
 @dataclass(frozen=True)
 class Copies:
-    """Ends of examples, each copied, so that every copy can lose neighbours of its own and nobody else notices.
+    """Copies of examples' endpoints, each of which loses neighbours of its own without any effect on other nodes.
 
-    A copy hears what its original hears, in all layers, and nobody hears a copy. So one pass over the graph answers
-    for any number of copies, each as if it alone had been changed.
+    A copy receives the messages that its original receives, in all layers, and sends none. So one forward pass predicts
+    any number of copies, each as if it alone had been changed.
 
     Attributes:
         examples: (C,) the example that each copy is of.
-        gone: for each end, edge type → (C, …) lists of edges, by their position in the graph, that each copy loses.
+        removed: for each endpoint, edge type → (C, …) lists of edges, by their row in the graph, that each copy loses.
     """
 
     examples: Tensor
-    gone: tuple[Sequence[Mapping[Canonical, Tensor]], ...]
+    removed: tuple[Sequence[Mapping[Canonical, Tensor]], ...]
 
 
 def with_copies(graph: SocialGraph, batch: Batch, copies: Copies) -> Batch:
-    """A batch over the whole graph with copies of ends, as one that asks about the copies.
+    """A batch of the copies, over the whole graph with the copies added.
 
     Args:
-        batch: one whose layers are the whole graph.
+        graph: the graph without the copies.
+        batch: a batch whose layers are the whole graph.
+        copies: endpoints to copy, with the edges that each copy loses.
     """
     sizes = graph.num_nodes
     ends = [end[copies.examples] for end in graph.ends]
@@ -172,28 +187,29 @@ def with_copies(graph: SocialGraph, batch: Batch, copies: Copies) -> Batch:
         return replace(batch, examples=copies.examples, ends=tuple(ends))
     whole = batch.layers[0]
     relations, mask, edge_ids = {}, {}, {}
-    for kind, relation in whole.relations.items():
-        edges = graph.edges[kind]
-        ids, src, dst, kept = [torch.arange(len(edges))], [edges.src], [edges.dst], [_all(whole.mask[kind], len(edges))]
+    for edge_type, relation in whole.relations.items():
+        edges = graph.edges[edge_type]
+        ids, src, dst = [torch.arange(len(edges))], [edges.src], [edges.dst]
+        kept = [_full_mask(whole.mask[edge_type], len(edges))]
         for end, name in enumerate(graph.end_types):
-            if name == kind[2]:
+            if name == edge_type[2]:
                 into, owner = edges_into(relation, ends[end])
-                lost = _lost(into, owner, [gone.get(kind) for gone in copies.gone[end]])
+                removed = _removed(into, owner, [lists.get(edge_type) for lists in copies.removed[end]])
                 ids.append(into)
                 src.append(edges.src[into])
                 dst.append(rows[end][owner])
-                kept.append(kept[0][into] & ~lost)
-        relations[kind] = Relation.from_edges(
-            torch.cat(src), torch.cat(dst), len(take[kind[0]]), len(take[kind[2]]), kernel=relation.kernel
+                kept.append(kept[0][into] & ~removed)
+        relations[edge_type] = Relation.from_edges(
+            torch.cat(src), torch.cat(dst), len(take[edge_type[0]]), len(take[edge_type[2]]), kernel=relation.kernel
         )
-        mask[kind], edge_ids[kind] = torch.cat(kept), torch.cat(ids)
+        mask[edge_type], edge_ids[edge_type] = torch.cat(kept), torch.cat(ids)
     layer = Layer(relations, mask, edge_ids)
     layers = (replace(layer, take=take), *([layer] * (len(batch.layers) - 1)))
     return replace(batch, examples=copies.examples, ends=tuple(rows), layers=layers)
 
 
 def edges_into(relation: Relation, nodes: Tensor) -> tuple[Tensor, Tensor]:
-    """The edges into these nodes, by the caller's numbers, and which of `nodes` each leads to; (E',) each."""
+    """Rows of the edges into these nodes, and the position in `nodes` of each edge's destination; (E',) each."""
     starts, ends = relation.indptr[nodes].long(), relation.indptr[nodes + 1].long()
     counts = ends - starts
     owner = torch.repeat_interleave(torch.arange(len(nodes)), counts)
@@ -202,13 +218,13 @@ def edges_into(relation: Relation, nodes: Tensor) -> tuple[Tensor, Tensor]:
     return (position if relation.order is None else relation.order[position].long()), owner
 
 
-def _all(mask: Tensor | None, count: int) -> Tensor:
+def _full_mask(mask: Tensor | None, count: int) -> Tensor:
     return torch.ones(count, dtype=torch.bool) if mask is None else mask
 
 
-def _lost(into: Tensor, owner: Tensor, gone: Sequence[Tensor | None]) -> Tensor:
-    """(E',) bool: which of the copies' edges are taken from them."""
-    lists = [torch.empty(0, dtype=torch.int64) if edges is None else edges for edges in gone]
+def _removed(into: Tensor, owner: Tensor, removed: Sequence[Tensor | None]) -> Tensor:
+    """(E',) bool: which of the copies' edges are removed."""
+    lists = [torch.empty(0, dtype=torch.int64) if edges is None else edges for edges in removed]
     owners = torch.repeat_interleave(torch.arange(len(lists)), torch.tensor([len(edges) for edges in lists]))
     if not len(owners):
         return torch.zeros_like(into, dtype=torch.bool)

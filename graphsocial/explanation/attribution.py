@@ -1,4 +1,4 @@
-"""What an answer owes to each kind of information, and how far that order can be believed."""
+"""Ablation scores: the drop of an example's score without each modality, and the fidelity of that ranking."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ from graphsocial.graph.visibility import View
 from graphsocial.models.base import ForwardTrace, Network
 from graphsocial.nn.losses import Objective
 
-DRAWS = 5  # random deletions that each explanation is held against
-TOGETHER = 2  # modalities that are deleted together to test their order
-LEAST = 1e-12  # of a probability whose logarithm is taken
+RANDOM_DELETIONS = 5  # random deletions that a ranking is compared with
+TOP_MODALITIES = 2  # modalities that are removed together to test their ranking
+MIN_PROBABILITY = 1e-12  # probabilities are clipped here before their logarithm is taken
 
 
 @dataclass(frozen=True)
-class Question:
+class ExplainedBatch:
     """Examples that are explained together: they share one view of the graph.
 
     Attributes:
-        network, objectives: who answers, and what the answers mean.
-        loader: the whole graph.
-        view: what may be seen; that of the batch in which the run answered these examples.
-        examples: (B,) positions.
-        answered: (A,) positions of what is answered together, the examples among them; for networks that read examples
-            beside each other, as the turns of a dialogue.
+        network: the trained network.
+        objectives: how its outputs are read, one for each target.
+        loader: loader of the whole graph.
+        view: visible edges and labels, as in the batch in which the run predicted these examples.
+        examples: (B,) row numbers of the examples that are explained.
+        batch_examples: (A,) row numbers of all examples of the batch, the explained ones among them; more than these for
+            networks that read examples together, such as the turns of a dialogue.
     """
 
     network: Network
@@ -43,68 +44,74 @@ class Question:
     loader: FullGraphLoader
     view: View
     examples: Tensor
-    answered: Tensor
+    batch_examples: Tensor
 
     @property
     def graph(self) -> SocialGraph:
-        """The graph as it is."""
+        """The graph without any removal."""
         return self.loader.graph
 
     @cached_property
     def batch(self) -> Batch:
-        """What is answered, with the messages that it needs."""
-        return self.loader.batch(self.answered, self.view)
+        """The batch without any removal."""
+        return self.loader.batch(self.batch_examples, self.view)
 
     @cached_property
     def rows(self) -> Tensor:
-        """(B,) where the examples are in the batch."""
-        place = torch.empty(self.graph.num_examples, dtype=torch.int64)
-        place[self.answered] = torch.arange(len(self.answered))
-        return place[self.examples]
+        """(B,) the rows of the explained examples in the batch."""
+        batch_row = torch.empty(self.graph.num_examples, dtype=torch.int64)
+        batch_row[self.batch_examples] = torch.arange(len(self.batch_examples))
+        return batch_row[self.examples]
 
     @cached_property
-    def named(self) -> dict[str, NDArray[np.int64]]:
-        """Target → (B,) the class that is named; only of targets with classes."""
-        said = self._said(self.graph, self.batch, self.rows)
+    def predicted_class(self) -> dict[str, NDArray[np.int64]]:
+        """Target → (B,) codes of the predicted classes; multiclass targets only."""
+        predictions = self._predictions(self.graph, self.batch, self.rows)
         return {
-            part.target.name: part.choose(said[part.target.name])
-            for part in self.objectives
-            if part.target.kind == "multiclass"
+            objective.target.name: objective.choose(predictions[objective.target.name])
+            for objective in self.objectives
+            if objective.target.kind == "multiclass"
         }
 
-    def support(self, graph: SocialGraph, batch: Batch, of: NDArray[np.int64] | None = None) -> dict[str, Tensor]:
-        """Target → (B,) the log-probability of the class that is named without any change, or the number.
+    def scores(self, graph: SocialGraph, batch: Batch, of: NDArray[np.int64] | None = None) -> dict[str, Tensor]:
+        """Target → (B,) the log-probability of the class predicted without any removal, or the predicted number.
 
         Args:
-            graph, batch: perhaps with something taken away.
-            of: (C,) which of the examples each of the batch's is; they stand at `rows` by default.
+            graph: the graph, perhaps with a modality removed.
+            batch: the batch, perhaps with edges or labels removed.
+            of: (C,) for each row of the batch, the position of its example in `examples`; by default the batch holds
+                the examples at `rows`.
         """
-        found = {}
-        for name, said in self._said(graph, batch, self.rows if of is None else torch.arange(len(of))).items():
-            if name in self.named:
-                codes = self.named[name] if of is None else self.named[name][of]
-                said = np.log(said[np.arange(len(codes)), codes].clip(LEAST))
-            found[name] = torch.from_numpy(said)
-        return found
+        scores = {}
+        batch_rows = self.rows if of is None else torch.arange(len(of))
+        for name, predictions in self._predictions(graph, batch, batch_rows).items():
+            if name in self.predicted_class:
+                codes = self.predicted_class[name] if of is None else self.predicted_class[name][of]
+                predictions = np.log(predictions[np.arange(len(codes)), codes].clip(MIN_PROBABILITY))
+            scores[name] = torch.from_numpy(predictions)
+        return scores
 
     @cached_property
-    def unchanged(self) -> dict[str, Tensor]:
-        """Target → (B,) the support with everything in place."""
-        return self.support(self.graph, self.batch)
+    def full_scores(self) -> dict[str, Tensor]:
+        """Target → (B,) the scores without any removal."""
+        return self.scores(self.graph, self.batch)
 
     @cached_property
-    def seen(self) -> ForwardTrace:
-        """What the network looked at when it answered."""
+    def trace(self) -> ForwardTrace:
+        """The network's attention and gates in the forward pass without any removal."""
         with torch.no_grad():
             return self.network.trace(self.graph, self.batch)
 
     @torch.no_grad()
-    def _said(self, graph: SocialGraph, batch: Batch, rows: Tensor) -> dict[str, NDArray[np.float64]]:
+    def _predictions(self, graph: SocialGraph, batch: Batch, rows: Tensor) -> dict[str, NDArray[np.float64]]:
         outputs = self.network(graph, batch)
-        return {part.target.name: part.read(outputs[part.target.name][rows]).numpy() for part in self.objectives}
+        return {
+            objective.target.name: objective.read(outputs[objective.target.name][rows]).numpy()
+            for objective in self.objectives
+        }
 
     def generators(self, seed: int) -> list[np.random.Generator]:
-        """One for each example, from its ids, so that it does not matter with which others it is explained."""
+        """One for each example, seeded by its ids, so that the other examples of the batch do not matter."""
         ids = self.graph.example_ids(self.examples.numpy())
         keys = ["\0".join(map(str, (seed, *row))) for row in zip(*ids, strict=True)]
         return [np.random.default_rng(list(blake2b(key.encode(), digest_size=16).digest())) for key in keys]
@@ -112,13 +119,13 @@ class Question:
 
 @dataclass(frozen=True)
 class Effects:
-    """What each modality does to the answers about one target.
+    """The effect of each modality on the scores of one target.
 
     Attributes:
         names: M modalities.
-        values: (B, M) how much of the support goes when it is taken away; below 0 where it spoke against the answer.
-        fidelity: (B,) how much more goes with the `TOGETHER` first ones at once than with as many random ones; NaN
-            where there are not more than that.
+        values: (B, M) the drop of the score without each; below 0 where it spoke against the prediction.
+        fidelity: (B,) the drop without the `TOP_MODALITIES` first ones at once less that without as many random ones;
+            NaN where there are no more than that.
     """
 
     names: tuple[str, ...]
@@ -126,52 +133,54 @@ class Effects:
     fidelity: NDArray[np.float64]
 
 
-def modality_effects(question: Question, *, seed: int) -> dict[str, Effects]:
-    """Take each modality away from the whole graph, one at a time, and see what becomes of the answers.
+def modality_effects(explained: ExplainedBatch, *, seed: int) -> dict[str, Effects]:
+    """Remove each modality from the whole graph, one at a time, and measure the drop of the scores, by target.
 
-    One pass over the graph a modality serves all examples.
+    One forward pass for each modality serves all examples.
     """
-    parts = modalities(question.graph, question.batch)
+    parts = modalities(explained.graph, explained.batch)
     if not parts:
         return {}
-    taken: dict[frozenset[int], dict[str, Tensor]] = {}
+    drops: dict[frozenset[int], dict[str, Tensor]] = {}
 
-    def drop(chosen: Sequence[int]) -> dict[str, Tensor]:
-        key = frozenset(chosen)
-        if key not in taken:
-            missing = [parts[place] for place in sorted(key)]
-            left = question.support(*without(question.graph, question.batch, missing))
-            taken[key] = {name: question.unchanged[name] - value for name, value in left.items()}
-        return taken[key]
+    def drop(indices: Sequence[int]) -> dict[str, Tensor]:
+        key = frozenset(indices)
+        if key not in drops:
+            removed = [parts[index] for index in sorted(key)]
+            scores = explained.scores(*without(explained.graph, explained.batch, removed))
+            drops[key] = {name: explained.full_scores[name] - value for name, value in scores.items()}
+        return drops[key]
 
-    alone = [drop([place]) for place in range(len(parts))]
-    found = {}
-    for name in question.unchanged:
-        values = torch.stack([effect[name] for effect in alone], dim=1).numpy()
-        found[name] = Effects(
-            tuple(part.name for part in parts), values, _order_fidelity(question, values, drop, name, seed)
-        )
-    return found
+    single_drops = [drop([index]) for index in range(len(parts))]
+    names = tuple(part.name for part in parts)
+    effects = {}
+    for target in explained.full_scores:
+        values = torch.stack([single_drop[target] for single_drop in single_drops], dim=1).numpy()
+        effects[target] = Effects(names, values, _ranking_fidelity(explained, values, drop, target, seed))
+    return effects
 
 
-def _order_fidelity(
-    question: Question,
+def _ranking_fidelity(
+    explained: ExplainedBatch,
     values: NDArray[np.float64],
     drop: Callable[[Sequence[int]], Mapping[str, Tensor]],
-    name: str,
+    target: str,
     seed: int,
 ) -> NDArray[np.float64]:
-    count, width = values.shape
-    found = np.full(count, np.nan)
-    if width <= TOGETHER:
-        return found
-    first = np.argsort(-values, axis=1, kind="stable")[:, :TOGETHER]
-    for row, generator in enumerate(question.generators(seed)):
-        random = [drop(generator.choice(width, TOGETHER, replace=False).tolist())[name][row] for _ in range(DRAWS)]
-        found[row] = float(drop(first[row].tolist())[name][row] - torch.stack(random).mean())
-    return found
+    num_examples, num_modalities = values.shape
+    fidelity = np.full(num_examples, np.nan)
+    if num_modalities <= TOP_MODALITIES:
+        return fidelity
+    first = np.argsort(-values, axis=1, kind="stable")[:, :TOP_MODALITIES]
+    for row, generator in enumerate(explained.generators(seed)):
+        random = [
+            drop(generator.choice(num_modalities, TOP_MODALITIES, replace=False).tolist())[target][row]
+            for _ in range(RANDOM_DELETIONS)
+        ]
+        fidelity[row] = float(drop(first[row].tolist())[target][row] - torch.stack(random).mean())
+    return fidelity
 
 
-def gates(question: Question) -> dict[str, NDArray[np.float64]]:
-    """Name → (B,) how much the parts of each answer weigh, for networks that say so."""
-    return {name: values[question.rows].double().numpy() for name, values in question.seen.gates.items()}
+def gates(explained: ExplainedBatch) -> dict[str, NDArray[np.float64]]:
+    """Name → (B,) the weight of that part of each example, for networks with gates."""
+    return {name: values[explained.rows].double().numpy() for name, values in explained.trace.gates.items()}

@@ -1,4 +1,4 @@
-"""Whom an answer listens to: the neighbours that get most attention, and what is lost without them."""
+"""The neighbours that an example attends to most, and the drop of its score without them."""
 
 from __future__ import annotations
 
@@ -12,147 +12,177 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from graphsocial.explanation.ablation import Copies, edges_into, with_copies
-from graphsocial.explanation.attribution import DRAWS, Question
+from graphsocial.explanation.attribution import RANDOM_DELETIONS, ExplainedBatch
 from graphsocial.graph import Canonical
 from graphsocial.graph.batching import Batch
 
-FEWEST_EDGES = 200_000  # copied in one pass, however small the graph is
+MIN_EDGES = 200_000  # edges of copies in one forward pass, however small the graph is
 
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A neighbour that an example's end attends to.
+    """A neighbour that an example's endpoint attends to.
 
     Attributes:
-        example: the example's place in the question.
-        end: the place of the end.
-        kind: the relation that leads to the end.
-        node: the neighbour's local number.
-        weight: its share of the end's attention in that relation, the mean over layers and heads.
-        rank: 1 for the largest in that relation.
+        example: position of the example in the batch.
+        endpoint: 0 for the source or the only node, 1 for the destination.
+        edge_type: the canonical edge type that leads to the endpoint.
+        node: row number of the neighbour in its node type.
+        weight: share of the endpoint's attention in that edge type, the mean over layers and heads.
+        rank: 1 for the largest weight in that edge type.
     """
 
     example: int
-    end: int
-    kind: Canonical
+    endpoint: int
+    edge_type: Canonical
     node: int
     weight: float
     rank: int
 
 
-def neighbours(question: Question, top: int, *, seed: int) -> tuple[list[Neighbour], dict[str, NDArray[np.float64]]]:
-    """Whom each end attends to most, and what the answers lose without them.
+def neighbours(
+    explained: ExplainedBatch, top: int, *, seed: int
+) -> tuple[list[Neighbour], dict[str, NDArray[np.float64]]]:
+    """The neighbours with most attention, and the drop of the scores without them.
+
+    Args:
+        explained: the examples, their network and what they see.
+        top: number of neighbours for each endpoint and edge type.
+        seed: random seed of the random neighbours that they are compared with.
 
     Returns:
-        The `top` neighbours of each end in each relation; and target → (B,) the fidelity: how much more of the support
-        goes when the end no longer hears these, than when it no longer hears as many random ones of the same
-        relations. It is NaN where no relation has more than `top` neighbours, and for networks that read examples
-        beside each other. The rest of the graph stays as it is: the ends are copied, see `ablation.Copies`.
+        The `top` neighbours of each endpoint in each edge type; and target → (B,) the fidelity: the drop of the score
+        without their messages to the endpoints less that without those of as many random neighbours in the same edge
+        types. It is NaN where no edge type has more than `top` neighbours, and for networks that read examples
+        together. The rest of the graph stays as it is: the endpoints are copied, see `ablation.Copies`.
     """
-    if not question.batch.layers:
+    if not explained.batch.layers:
         return [], {}
-    whole = question.loader.batch(question.examples, question.view, cut=False)
+    whole = explained.loader.batch(explained.examples, explained.view, cut=False)
     with torch.no_grad():
-        layers = question.network.trace(question.graph, whole).edges
+        layers = explained.network.trace(explained.graph, whole).edges
     if not layers:
         return [], {}
     weights = {
-        kind: torch.stack([_of_edges(layer[kind]) for layer in layers]).mean(0).double().numpy() for kind in layers[0]
+        edge_type: torch.stack([_mean_over_heads(layer[edge_type]) for layer in layers]).mean(0).double().numpy()
+        for edge_type in layers[0]
     }
     listed: list[Neighbour] = []
-    deletions: list[_Deletion] = []
-    for row, generator in enumerate(question.generators(seed)):
-        deletion = _Deletion(row, [[{} for _ in question.graph.ends] for _ in range(1 + DRAWS)])
-        for end, name in enumerate(question.graph.end_types):
-            node = question.graph.ends[end][question.examples[row]]
-            for kind in weights:
-                if kind[2] == name:
-                    heard = _heard(question, whole, kind, node, weights[kind])
+    deletions: list[_Deletions] = []
+    for row, generator in enumerate(explained.generators(seed)):
+        deletion = _Deletions(row, [[{} for _ in explained.graph.ends] for _ in range(1 + RANDOM_DELETIONS)])
+        for endpoint, name in enumerate(explained.graph.end_types):
+            node = explained.graph.ends[endpoint][explained.examples[row]]
+            for edge_type in weights:
+                if edge_type[2] == name:
+                    attended = _attended(explained, whole, edge_type, node, weights[edge_type])
                     listed += [
-                        Neighbour(row, end, kind, int(heard.nodes[at]), float(heard.weights[at]), rank + 1)
-                        for rank, at in enumerate(heard.order[:top])
+                        Neighbour(
+                            row, endpoint, edge_type, int(attended.nodes[index]), float(attended.weights[index]), rank
+                        )
+                        for rank, index in enumerate(attended.order[:top], start=1)
                     ]
-                    deletion.add(end, kind, heard, top, generator)
+                    deletion.add(endpoint, edge_type, attended, top, generator)
         deletions.append(deletion)
-    alone = question.network.together(question.graph) is None
-    return listed, _deletion_fidelity(question, whole, deletions if alone else [])
+    independent = explained.network.together(explained.graph) is None
+    return listed, _deletion_fidelity(explained, whole, deletions if independent else [])
 
 
 @dataclass(frozen=True)
-class _Heard:
-    """The neighbours of one node in one relation: numbers and weights, most attended first, and their edges."""
+class _Attended:
+    """The M neighbours of one node in one edge type, and the E edges from them.
+
+    Attributes:
+        nodes: (M,) row numbers of the neighbours.
+        weights: (M,) the node's attention to each.
+        edges: (E,) rows of the edges.
+        source: (E,) the position in `nodes` of each edge's source.
+    """
 
     nodes: NDArray[np.int64]
     weights: NDArray[np.float64]
     edges: NDArray[np.int64]
-    owner: NDArray[np.int64]
+    source: NDArray[np.int64]
 
     @cached_property
     def order(self) -> NDArray[np.int64]:
+        """(M,) positions of the neighbours, most attention first."""
         return np.argsort(-self.weights, kind="stable")
 
-    def edges_of(self, chosen: NDArray[np.int64]) -> Tensor:
-        return torch.from_numpy(self.edges[np.isin(self.owner, chosen)])
+    def edges_of(self, positions: NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy(self.edges[np.isin(self.source, positions)])
 
 
-class _Deletion:
-    """What the copies of one example lose: the most attended neighbours, then `DRAWS` times as many random ones."""
+class _Deletions:
+    """The edges that the copies of one example lose: the most attended first, then `RANDOM_DELETIONS` random sets.
 
-    def __init__(self, row: int, gone: list[list[dict[Canonical, Tensor]]]) -> None:
-        self.row, self.gone, self.compares = row, gone, False
+    Args:
+        row: position of the example in the batch.
+        edges: copy by copy, endpoint by endpoint, edge type → rows of edges; filled by `add`.
+    """
 
-    def add(self, end: int, kind: Canonical, heard: _Heard, top: int, generator: np.random.Generator) -> None:
-        count = len(heard.nodes)
+    def __init__(self, row: int, edges: list[list[dict[Canonical, Tensor]]]) -> None:
+        self.row, self.edges, self.compares = row, edges, False
+
+    def add(
+        self, endpoint: int, edge_type: Canonical, attended: _Attended, top: int, generator: np.random.Generator
+    ) -> None:
+        count = len(attended.nodes)
         self.compares |= count > top
-        self.gone[0][end][kind] = heard.edges_of(heard.order[:top])
-        for draw in range(1, len(self.gone)):
-            chosen = generator.choice(count, min(top, count), replace=False)
-            self.gone[draw][end][kind] = heard.edges_of(chosen)
+        self.edges[0][endpoint][edge_type] = attended.edges_of(attended.order[:top])
+        for draw in range(1, len(self.edges)):
+            sample = generator.choice(count, min(top, count), replace=False)
+            self.edges[draw][endpoint][edge_type] = attended.edges_of(sample)
 
 
-def _of_edges(weights: Tensor) -> Tensor:
+def _mean_over_heads(weights: Tensor) -> Tensor:
     return weights if weights.dim() == 1 else weights.mean(1)
 
 
-def _heard(question: Question, whole: Batch, kind: Canonical, node: Tensor, weights: NDArray[np.float64]) -> _Heard:
-    edges, _ = edges_into(whole.layers[0].relations[kind], node[None])
-    mask = whole.layers[0].mask[kind]
+def _attended(
+    explained: ExplainedBatch, whole: Batch, edge_type: Canonical, node: Tensor, weights: NDArray[np.float64]
+) -> _Attended:
+    edges, _ = edges_into(whole.layers[0].relations[edge_type], node[None])
+    mask = whole.layers[0].mask[edge_type]
     if mask is not None:
         edges = edges[mask[edges]]
-    nodes, owner = np.unique(question.graph.edges[kind].src[edges].numpy(), return_inverse=True)
-    shares = np.bincount(owner, weights=weights[edges.numpy()], minlength=len(nodes)).astype(np.float64)
-    return _Heard(nodes, shares, edges.numpy(), owner)
+    nodes, source = np.unique(explained.graph.edges[edge_type].src[edges].numpy(), return_inverse=True)
+    shares = np.bincount(source, weights=weights[edges.numpy()], minlength=len(nodes)).astype(np.float64)
+    return _Attended(nodes, shares, edges.numpy(), source)
 
 
 def _deletion_fidelity(
-    question: Question, whole: Batch, deletions: Sequence[_Deletion]
+    explained: ExplainedBatch, whole: Batch, deletions: Sequence[_Deletions]
 ) -> dict[str, NDArray[np.float64]]:
-    found = {name: np.full(len(question.examples), np.nan) for name in question.unchanged}
-    for some in _portions(question, whole, [one for one in deletions if one.compares]):
-        rows = np.asarray([one.row for one in some for _ in one.gone])
-        gone = tuple([copy[end] for one in some for copy in one.gone] for end in range(len(question.graph.ends)))
-        copies = Copies(question.examples[torch.from_numpy(rows)], gone)
-        support = question.support(question.graph, with_copies(question.graph, whole, copies), rows)
-        for name, values in support.items():
-            left = values.view(len(some), 1 + DRAWS).numpy()
-            found[name][rows[:: 1 + DRAWS]] = left[:, 1:].mean(1) - left[:, 0]
-    return found
+    fidelity = {name: np.full(len(explained.examples), np.nan) for name in explained.full_scores}
+    for chunk in _chunks(explained, whole, [deletion for deletion in deletions if deletion.compares]):
+        rows = np.asarray([deletion.row for deletion in chunk for _ in deletion.edges])
+        removed = tuple(
+            [copy[endpoint] for deletion in chunk for copy in deletion.edges]
+            for endpoint in range(len(explained.graph.ends))
+        )
+        copies = Copies(explained.examples[torch.from_numpy(rows)], removed)
+        scores = explained.scores(explained.graph, with_copies(explained.graph, whole, copies), rows)
+        for name, values in scores.items():
+            of_copies = values.view(len(chunk), 1 + RANDOM_DELETIONS).numpy()
+            fidelity[name][rows[:: 1 + RANDOM_DELETIONS]] = of_copies[:, 1:].mean(1) - of_copies[:, 0]
+    return fidelity
 
 
-def _portions(question: Question, whole: Batch, deletions: Sequence[_Deletion]) -> Iterator[list[_Deletion]]:
-    """As many at a time as have, with their copies, about as many edges as the graph has."""
+def _chunks(explained: ExplainedBatch, whole: Batch, deletions: Sequence[_Deletions]) -> Iterator[list[_Deletions]]:
+    """The deletions in chunks whose copies have about as many edges as the graph has."""
     relations = whole.layers[0].relations
-    limit = max(FEWEST_EDGES, sum(relation.num_edges for relation in relations.values()))
-    portion: list[_Deletion] = []
+    limit = max(MIN_EDGES, sum(relation.num_edges for relation in relations.values()))
+    chunk: list[_Deletions] = []
     size = 0
-    for one in deletions:
-        for end, name in enumerate(question.graph.end_types):
-            node = question.graph.ends[end][question.examples[one.row]]
-            into = (relation.indptr for kind, relation in relations.items() if kind[2] == name)
-            size += len(one.gone) * sum(int(indptr[node + 1] - indptr[node]) for indptr in into)
-        portion.append(one)
+    for deletion in deletions:
+        for endpoint, name in enumerate(explained.graph.end_types):
+            node = explained.graph.ends[endpoint][explained.examples[deletion.row]]
+            into = (relation.indptr for edge_type, relation in relations.items() if edge_type[2] == name)
+            size += len(deletion.edges) * sum(int(indptr[node + 1] - indptr[node]) for indptr in into)
+        chunk.append(deletion)
         if size >= limit:
-            yield portion
-            portion, size = [], 0
-    if portion:
-        yield portion
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk

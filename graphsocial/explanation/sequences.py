@@ -1,4 +1,4 @@
-"""What the others of a sequence have to do with an answer: how much it attends to them, what is lost without them."""
+"""The nodes of an example's sequence: the attention to each, and the drop of the score without it."""
 
 from __future__ import annotations
 
@@ -11,70 +11,74 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from graphsocial.explanation.ablation import without_nodes
-from graphsocial.explanation.attribution import Question
+from graphsocial.explanation.attribution import ExplainedBatch
 
-Numbers = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What each example was read together with, place by place.
+class SequenceContext:
+    """The sequence that each of B examples was read in, S positions long.
 
     Attributes:
-        nodes: (B, S) numbers of the nodes in their order, -1 beyond the end.
-        own: (B,) the example's own place.
-        attention: name → (B, S), how much the example attends to each.
-        effects: target → (B, S), how much of the support goes when nothing is known of that node; NaN beyond the end.
+        nodes: (B, S) row numbers of the nodes in sequence order, -1 for padding.
+        position: (B,) the position of the example itself.
+        attention: name → (B, S), the example's attention to each node.
+        effects: target → (B, S), the drop of the score when that node is blanked; NaN for padding.
     """
 
     nodes: NDArray[np.int64]
-    own: NDArray[np.int64]
-    attention: Mapping[str, Numbers]
-    effects: Mapping[str, Numbers]
+    position: NDArray[np.int64]
+    attention: Mapping[str, Floats]
+    effects: Mapping[str, Floats]
 
-    def fidelity(self, name: str, target: str, top: int) -> Numbers:
-        """(B,) how much more goes with the `top` most attended places, one at a time, than with as many random ones.
+    def fidelity(self, name: str, target: str, top: int) -> Floats:
+        """(B,) the summed drops of the `top` most attended nodes less those of as many random ones.
 
-        It is the sum over these places less `top` times the mean over all, which is what random ones come to; NaN
-        where there are no more than `top`.
+        Nodes are blanked one at a time, so that random ones are expected to come to `top` times the mean over all.
+
+        Args:
+            name: of the attention.
+            target: whose drops.
+            top: number of nodes; NaN where a sequence has no more than that.
         """
         effects = self.effects[target]
         weights = np.where(self.nodes >= 0, self.attention[name], -1.0)
-        first = np.argsort(-weights, axis=1, kind="stable")[:, :top]
+        most_attended = np.argsort(-weights, axis=1, kind="stable")[:, :top]
         count = (self.nodes >= 0).sum(1)
-        of_first = np.take_along_axis(effects, first, axis=1).sum(1)
-        return np.where(count > top, of_first - top * np.nansum(effects, axis=1) / count, np.nan)
+        total = np.take_along_axis(effects, most_attended, axis=1).sum(1)
+        return np.where(count > top, total - top * np.nansum(effects, axis=1) / count, np.nan)
 
 
-def surroundings(question: Question) -> Surroundings | None:
-    """Look at the places around each example, for networks that read examples in their order; else None.
+def sequence_context(explained: ExplainedBatch) -> SequenceContext | None:
+    """The sequence around each example, for networks that read examples in their order; else None.
 
-    The attention is the network's own. The effects are measured: one place of all sequences after the other is read as
-    if nothing were known of the node there, and all answers are given again, so that the passes are as many as the
-    longest sequence is long. That serves networks with and without attention, and tells what attention is worth. Where
-    messages are passed between sequences as well, the loss is that of the same place in all of them.
+    The attention is the network's own. The effects are measured: one position of all sequences after the other is
+    blanked and all examples are predicted again, so that there are as many forward passes as the longest sequence has
+    nodes. That serves networks without attention too, and measures what attention is worth. Where messages are passed
+    between sequences as well, the drop is that of the same position in all of them.
     """
-    seen = question.seen
-    if seen.beside is None:
+    trace = explained.trace
+    if trace.beside is None:
         return None
-    beside = seen.beside[question.rows]  # (B, S)
-    own = (beside == question.graph.ends[0][question.examples][:, None]).long().argmax(1)
-    return Surroundings(
-        beside.numpy(),
-        own.numpy(),
-        {name: weights[question.rows].double().numpy() for name, weights in seen.places.items()},
-        {name: found.numpy() for name, found in _effects(question, beside).items()},
+    nodes = trace.beside[explained.rows]  # (B, S)
+    position = (nodes == explained.graph.ends[0][explained.examples][:, None]).long().argmax(1)
+    return SequenceContext(
+        nodes.numpy(),
+        position.numpy(),
+        {name: weights[explained.rows].double().numpy() for name, weights in trace.places.items()},
+        {name: effects.numpy() for name, effects in _effects(explained, nodes).items()},
     )
 
 
-def _effects(question: Question, beside: Tensor) -> dict[str, Tensor]:
+def _effects(explained: ExplainedBatch, nodes: Tensor) -> dict[str, Tensor]:
     """Target → (B, S)."""
-    there = beside >= 0
-    found = {name: torch.full(beside.shape, torch.nan, dtype=torch.float64) for name in question.unchanged}
-    for place in range(int(there.sum(1).max())):
-        nodes = beside[there[:, place], place]
-        graph, batch = without_nodes(question.graph, question.batch, question.graph.end_types[0], nodes)
-        for name, left in question.support(graph, batch).items():
-            lost = question.unchanged[name] - left
-            found[name][:, place] = torch.where(there[:, place], lost.double(), torch.nan)
-    return found
+    present = nodes >= 0
+    effects = {name: torch.full(nodes.shape, torch.nan, dtype=torch.float64) for name in explained.full_scores}
+    for position in range(int(present.sum(1).max())):
+        blanked = nodes[present[:, position], position]
+        graph, batch = without_nodes(explained.graph, explained.batch, explained.graph.end_types[0], blanked)
+        for name, scores in explained.scores(graph, batch).items():
+            drop = explained.full_scores[name] - scores
+            effects[name][:, position] = torch.where(present[:, position], drop.double(), torch.nan)
+    return effects

@@ -1,4 +1,4 @@
-"""Explanations of what is read in order: attention is a share, an effect is measured, both are rows that group."""
+"""Explanations of networks that read sequences: attention sums to one, effects are measured, both are rows in SQL."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pytest
 import torch
 
 import graphsocial as gs
-from graphsocial.explanation import _questions
+from graphsocial.explanation import _batches
 from graphsocial.explanation.ablation import without_nodes
-from graphsocial.explanation.attribution import Question
-from graphsocial.explanation.sequences import surroundings
+from graphsocial.explanation.attribution import ExplainedBatch
+from graphsocial.explanation.sequences import sequence_context
 from graphsocial.graph import SocialGraph
 from graphsocial.graph.batching import Batch
 from graphsocial.models.base import ForwardTrace, Network
@@ -28,7 +28,7 @@ SMALL = {"hidden": 16, "epochs": 12, "batch_size": 40, "learning_rate": 0.01, "d
 
 
 def write_echoes(folder: Path) -> Path:
-    """A segment's emotion is how the segment before it sounded: calm or upset; the speaker is known."""
+    """A segment's emotion is the sign of the text vector of the segment before it: calm or upset."""
     random = np.random.default_rng(0)
     folder.mkdir()
     with (folder / "segments.jsonl").open("w") as file:
@@ -71,77 +71,81 @@ def restored(store: gs.GraphStore, run: gs.Run) -> RestoredRun:
 
 
 @pytest.fixture(scope="module")
-def question(restored: RestoredRun) -> Question:
+def explained(restored: RestoredRun) -> ExplainedBatch:
     """All test examples."""
     tested = torch.nonzero(restored.data.roles == 2).squeeze(1)
-    (found,) = _questions(restored, restored.data, tested)
-    return found
+    (batch,) = _batches(restored, restored.data, tested)
+    return batch
 
 
-def test_every_attention_is_a_share_of_the_dialogue(question: Question) -> None:
-    around = surroundings(question)
-    assert around is not None
-    assert set(around.attention) == {
+def test_every_attention_sums_to_one_over_the_dialogue(explained: ExplainedBatch) -> None:
+    context = sequence_context(explained)
+    assert context is not None
+    assert set(context.attention) == {
         *("text → audio", "audio → text", "text, first level", "audio, first level", "second level")
     }
-    there = around.nodes >= 0
-    for weights in around.attention.values():
+    present = context.nodes >= 0
+    for weights in context.attention.values():
         np.testing.assert_allclose(weights.sum(1), 1, atol=1e-5)
-        assert not weights[~there].any()
-    own = np.take_along_axis(around.nodes, around.own[:, None], 1)[:, 0]
-    assert (own == question.graph.ends[0][question.examples].numpy()).all()
+        assert not weights[~present].any()
+    own = np.take_along_axis(context.nodes, context.position[:, None], 1)[:, 0]
+    assert (own == explained.graph.ends[0][explained.examples].numpy()).all()
 
 
-def test_an_effect_is_that_of_data_without_the_segment(question: Question) -> None:
-    """Held against a graph in which one segment really has no vectors and no speaker, one segment at a time."""
-    around = surroundings(question)
-    assert around is not None
-    effects = around.effects["emotion"]
-    graph = question.graph
+def test_an_effect_equals_that_of_a_graph_without_the_segment(explained: ExplainedBatch) -> None:
+    """Compared with a graph in which one segment has no vectors and no speaker, one segment at a time."""
+    context = sequence_context(explained)
+    assert context is not None
+    effects = context.effects["emotion"]
+    graph = explained.graph
     entry, frame = graph.plain["segment"]
     for row in (0, 7):
-        for place in np.flatnonzero(around.nodes[row] >= 0):
-            node = int(around.nodes[row, place])
+        for position in np.flatnonzero(context.nodes[row] >= 0):
+            node = int(context.nodes[row, position])
             features = tuple(
                 replace(part, index=part.index.masked_fill(torch.arange(len(part.index)) == node, -1))
                 for part in graph.node_features["segment"]
             )
             rows = frame.with_columns(pl.when(pl.int_range(pl.len()) != node).then(pl.col("speaker")).alias("speaker"))
-            bare = replace(graph, node_features={"segment": features}, plain={**graph.plain, "segment": (entry, rows)})
-            left = question.support(bare, question.batch)["emotion"][row]
-            assert effects[row, place] == pytest.approx(float(question.unchanged["emotion"][row] - left), abs=1e-5)
-    assert np.isnan(effects[around.nodes < 0]).all()
+            blanked = replace(
+                graph, node_features={"segment": features}, plain={**graph.plain, "segment": (entry, rows)}
+            )
+            without = explained.scores(blanked, explained.batch)["emotion"][row]
+            assert effects[row, position] == pytest.approx(
+                float(explained.full_scores["emotion"][row] - without), abs=1e-5
+            )
+    assert np.isnan(effects[context.nodes < 0]).all()
     assert graph.node_features["segment"][0].present.all(), "the graph itself was changed"
 
 
-def test_what_decides_is_found(question: Question) -> None:
-    around = surroundings(question)
-    assert around is not None
-    distance = np.arange(around.nodes.shape[1]) - around.own[:, None]
-    known = around.nodes >= 0
-    means = {at: around.effects["emotion"][known & (distance == at)].mean() for at in (-2, -1, 0, 1)}
+def test_the_segment_before_has_the_largest_effect(explained: ExplainedBatch) -> None:
+    context = sequence_context(explained)
+    assert context is not None
+    distance = np.arange(context.nodes.shape[1]) - context.position[:, None]
+    present = context.nodes >= 0
+    means = {at: context.effects["emotion"][present & (distance == at)].mean() for at in (-2, -1, 0, 1)}
     assert means[-1] > 0.1, "the one before decides"
     assert means[-1] > max(abs(means[at]) for at in (-2, 0, 1)), means
 
 
-def test_fidelity_is_exact_for_a_known_order(question: Question) -> None:
-    around = surroundings(question)
-    assert around is not None
-    there = around.nodes >= 0
-    best = replace(around, attention={"best": np.where(there, around.effects["emotion"] + 100, 0)})
-    worst = replace(around, attention={"worst": np.where(there, 100 - around.effects["emotion"], 0)})
+def test_fidelity_is_exact_for_a_known_ranking(explained: ExplainedBatch) -> None:
+    context = sequence_context(explained)
+    assert context is not None
+    present = context.nodes >= 0
+    best = replace(context, attention={"best": np.where(present, context.effects["emotion"] + 100, 0)})
+    worst = replace(context, attention={"worst": np.where(present, 100 - context.effects["emotion"], 0)})
     assert np.nanmean(best.fidelity("best", "emotion", 1)) > 0.2 > 0 > np.nanmean(worst.fidelity("worst", "emotion", 1))
-    row = int(np.argmax(there.sum(1)))
-    effects = around.effects["emotion"][row][there[row]]
+    row = int(np.argmax(present.sum(1)))
+    effects = context.effects["emotion"][row][present[row]]
     expected = np.sort(effects)[-2:].sum() - 2 * effects.mean()
     assert best.fidelity("best", "emotion", 2)[row] == pytest.approx(expected)
     assert np.isnan(best.fidelity("best", "emotion", 50)).all(), "nothing to compare with"
 
 
-def test_rows_group_and_join(store: gs.GraphStore, run: gs.Run) -> None:
-    found = gs.explain(store, run)
-    assert set(found["kind"]) == {"modality", "sequence", "attention", "gate"}
-    sums = found.filter(kind="gate").group_by("target", "entity_id").agg(pl.col("value").sum())["value"]
+def test_sequence_rows_group_and_join(store: gs.GraphStore, run: gs.Run) -> None:
+    explanations = gs.explain(store, run)
+    assert set(explanations["kind"]) == {"modality", "sequence", "attention", "gate"}
+    sums = explanations.filter(kind="gate").group_by("target", "entity_id").agg(pl.col("value").sum())["value"]
     np.testing.assert_allclose(sums.to_numpy(), 1, atol=1e-5)
     by = store.sql(
         "select distance, avg(value) from explanations where run_id = ? and kind = 'sequence' group by all "
@@ -160,62 +164,68 @@ def test_rows_group_and_join(store: gs.GraphStore, run: gs.Run) -> None:
         "and a.emotion is not null"
     )
     assert joined == (pairs[0], pairs[0], True, True)  # type: ignore[index]
-    ranks = found.filter(pl.col("kind") == "attention", pl.col("rank") == 1)
-    assert ranks.height == 5 * found["entity_id"].n_unique()
-    single = gs.explain(store, run, ids=[found["entity_id"][0]])
+    ranks = explanations.filter(pl.col("kind") == "attention", pl.col("rank") == 1)
+    assert ranks.height == 5 * explanations["entity_id"].n_unique()
+    single = gs.explain(store, run, ids=[explanations["entity_id"][0]])
     both = single.join(
-        found, on=["entity_id", "kind", "name", "neighbour_id"], how="left", nulls_equal=True, maintain_order="left"
+        explanations,
+        on=["entity_id", "kind", "name", "neighbour_id"],
+        how="left",
+        nulls_equal=True,
+        maintain_order="left",
     )
     np.testing.assert_allclose(both["value"].to_numpy(), both["value_right"].to_numpy(), atol=1e-5)
 
 
 @pytest.mark.parametrize(("model", "kinds"), [("lstm", set()), ("absa", {"attention"}), ("msa", {"gate"})])
-def test_other_networks_of_dialogues_say_what_they_have(store: gs.GraphStore, model: str, kinds: set[str]) -> None:
-    found = gs.explain(store, train(store, model, epochs=2), limit=4)
-    assert set(found["kind"]) == {"modality", "sequence"} | kinds
+def test_other_networks_of_dialogues_have_their_kinds_of_rows(
+    store: gs.GraphStore, model: str, kinds: set[str]
+) -> None:
+    explanations = gs.explain(store, train(store, model, epochs=2), limit=4)
+    assert set(explanations["kind"]) == {"modality", "sequence"} | kinds
     if model == "msa":
-        sums = found.filter(kind="gate").group_by("entity_id").agg(pl.col("value").sum())
+        sums = explanations.filter(kind="gate").group_by("entity_id").agg(pl.col("value").sum())
         np.testing.assert_allclose(sums["value"].to_numpy(), 1, atol=1e-5)
     if model == "lstm":  # it reads the past alone
-        after = found.filter(pl.col("kind") == "sequence", pl.col("distance") > 0)["value"]
+        after = explanations.filter(pl.col("kind") == "sequence", pl.col("distance") > 0)["value"]
         assert after.len() and after.abs().max() < 1e-6  # type: ignore[operator]
 
 
-def test_any_network_may_say_what_it_read(restored: RestoredRun, question: Question) -> None:
-    """The explanation asks `look`, whoever answers it, and knows of no network's parts."""
+def test_any_network_may_return_a_trace(restored: RestoredRun, explained: ExplainedBatch) -> None:
+    """The explanation reads `trace` and no other part of a network."""
 
-    class Says(type(restored.network)):  # type: ignore[misc]
-        """The trained network, which owns up to the first place alone."""
+    class Traced(type(restored.network)):  # type: ignore[misc]
+        """The trained network, whose trace has the first position alone."""
 
         def trace(self, graph: SocialGraph, batch: Batch) -> ForwardTrace:
-            seen = super().trace(graph, batch)
-            return ForwardTrace(beside=seen.beside[:, :1], places={"first": torch.ones(len(batch.examples), 1)})
+            trace = super().trace(graph, batch)
+            return ForwardTrace(beside=trace.beside[:, :1], places={"first": torch.ones(len(batch.examples), 1)})
 
-    network = Says.__new__(Says)
+    network = Traced.__new__(Traced)
     network.__dict__ = restored.network.__dict__
-    around = surroundings(replace(question, network=network))
-    assert around is not None and list(around.attention) == ["first"] and around.nodes.shape[1] == 1
+    context = sequence_context(replace(explained, network=network))
+    assert context is not None and list(context.attention) == ["first"] and context.nodes.shape[1] == 1
 
-    class Silent(Says):
+    class Untraced(Traced):
         def trace(self, graph: SocialGraph, batch: Batch) -> ForwardTrace:
             return Network.trace(self, graph, batch)
 
-    network.__class__ = Silent
-    assert surroundings(replace(question, network=network)) is None
+    network.__class__ = Untraced
+    assert sequence_context(replace(explained, network=network)) is None
 
 
-def test_nodes_lose_all_that_is_known_of_them(question: Question) -> None:
+def test_blanked_nodes_have_missing_values_only(explained: ExplainedBatch) -> None:
     nodes = torch.tensor([3, 5])
-    graph, _ = without_nodes(question.graph, question.batch, "segment", nodes)
-    for before, after in zip(question.graph.node_features["segment"], graph.node_features["segment"], strict=True):
+    graph, _ = without_nodes(explained.graph, explained.batch, "segment", nodes)
+    for before, after in zip(explained.graph.node_features["segment"], graph.node_features["segment"], strict=True):
         changed = torch.nonzero(before.present & ~after.present).squeeze(1)
         assert set(changed.tolist()) == set(nodes.tolist())
     other = torch.ones(len(graph.tables["segment"]), dtype=torch.bool).index_fill(0, nodes, False)
-    assert torch.equal(graph.tables["segment"][other], question.graph.tables["segment"][other])
+    assert torch.equal(graph.tables["segment"][other], explained.graph.tables["segment"][other])
     assert torch.equal(graph.tables["segment"][3], graph.tables["segment"][5])
 
 
-def test_the_report_shows_where_attention_goes(store: gs.GraphStore, run: gs.Run, restored: RestoredRun) -> None:
+def test_the_report_shows_attention_by_distance(store: gs.GraphStore, run: gs.Run, restored: RestoredRun) -> None:
     pytest.importorskip("altair", reason="the packages of the extra `report` are not installed")
     seen = embeddings.look(store, run)
     graph = restored.data.graph

@@ -1,4 +1,4 @@
-"""Explanations: taking away is exact, attention is whose it says, bulk and single agree, rows land in one piece."""
+"""Explanations: removals are exact, attention belongs to its neighbour, bulk and single agree, rows land at once."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from conftest import write_social
 import graphsocial as gs
 from graphsocial import runs
 from graphsocial.errors import InputError
-from graphsocial.explanation import _questions
+from graphsocial.explanation import _batches
 from graphsocial.explanation.ablation import Copies, edges_into, modalities, with_copies, without
-from graphsocial.explanation.attribution import Question, modality_effects
+from graphsocial.explanation.attribution import ExplainedBatch, modality_effects
 from graphsocial.explanation.neighbourhoods import neighbours
 from graphsocial.graph import SocialGraph
 from graphsocial.graph.batching import Batch
@@ -51,31 +51,33 @@ def restored(store: gs.GraphStore, run: runs.Run) -> RestoredRun:
 
 
 @pytest.fixture(scope="module")
-def question(restored: RestoredRun) -> Question:
+def explained(restored: RestoredRun) -> ExplainedBatch:
     """All test examples."""
     data = restored.data
     loader = make_loader(restored.config, data).exact
     examples = torch.nonzero(data.roles == 2).squeeze(1)
-    return Question(restored.network, restored.objectives, loader, loader.view(examples), examples, examples)
+    return ExplainedBatch(restored.network, restored.objectives, loader, loader.view(examples), examples, examples)
 
 
-def test_a_rebuilt_run_says_what_it_said(store: gs.GraphStore, run: runs.Run, question: Question) -> None:
-    users, images = question.graph.example_ids(question.examples.numpy())
-    said = store.sql(
+def test_scores_of_a_rebuilt_run_equal_its_stored_confidence(
+    store: gs.GraphStore, run: runs.Run, explained: ExplainedBatch
+) -> None:
+    users, images = explained.graph.example_ids(explained.examples.numpy())
+    stored = store.sql(
         "select entity_id, other_id, ln(confidence) as value from predictions where run_id = ? and split = 'test'",
         [run.id],
     ).pl()
-    mine = pl.DataFrame(
-        {"entity_id": users, "other_id": images, "mine": question.unchanged["emotion"].numpy()},
+    scores = pl.DataFrame(
+        {"entity_id": users, "other_id": images, "score": explained.full_scores["emotion"].numpy()},
         schema_overrides={"entity_id": pl.String, "other_id": pl.String},
     )
-    both = said.join(mine, on=["entity_id", "other_id"])
-    assert both.height == len(question.examples) > 20
-    np.testing.assert_allclose(both["mine"].to_numpy(), both["value"].to_numpy(), atol=1e-5)
+    both = stored.join(scores, on=["entity_id", "other_id"])
+    assert both.height == len(explained.examples) > 20
+    np.testing.assert_allclose(both["score"].to_numpy(), both["value"].to_numpy(), atol=1e-5)
 
 
-def test_every_kind_of_information_is_a_modality(question: Question) -> None:
-    assert {(part.kind, part.name.partition(":")[0]) for part in modalities(question.graph, question.batch)} == {
+def test_every_input_of_the_network_is_a_modality(explained: ExplainedBatch) -> None:
+    assert {(part.kind, part.name.partition(":")[0]) for part in modalities(explained.graph, explained.batch)} == {
         ("vectors", "image.vector"),
         ("vectors", "mean of group.description"),
         ("column", "user.age"),
@@ -87,104 +89,106 @@ def test_every_kind_of_information_is_a_modality(question: Question) -> None:
     }
 
 
-def test_what_is_taken_away_is_gone(question: Question) -> None:
-    parts = {part.name: part for part in modalities(question.graph, question.batch)}
-    whole = question.loader.batch(question.examples, question.view, cut=False)
-    for batch in (question.batch, whole):
-        graph, _ = without(question.graph, batch, [parts["user.age"]])
+def test_removed_modalities_are_missing_or_masked(explained: ExplainedBatch) -> None:
+    parts = {part.name: part for part in modalities(explained.graph, explained.batch)}
+    whole = explained.loader.batch(explained.examples, explained.view, cut=False)
+    for batch in (explained.batch, whole):
+        graph, _ = without(explained.graph, batch, [parts["user.age"]])
         assert torch.equal(graph.tables["user"][0], graph.tables["user"][1]) == torch.equal(
             graph.tables["user"][0, 2:], graph.tables["user"][1, 2:]
         )
-        graph, changed = without(question.graph, batch, [parts["image.vector"], parts["labels"]])
+        graph, changed = without(explained.graph, batch, [parts["image.vector"], parts["labels"]])
         assert not graph.node_features["image"][0].present.any()
         assert not changed.view.label.any()
         if changed.rows is not None:
             assert not changed.rows["image"].features[0].present.any()
-        _, changed = without(question.graph, batch, [parts["user views image"]])
+        _, changed = without(explained.graph, batch, [parts["user views image"]])
         for layer in changed.layers:
-            for kind in (("user", "views", "image"), ("image", "rev_views", "user")):
-                mask = layer.mask[kind]
+            for edge_type in (("user", "views", "image"), ("image", "rev_views", "user")):
+                mask = layer.mask[edge_type]
                 assert mask is not None
                 assert not mask.any()
-    assert question.graph.node_features["image"][0].present.all(), "the graph itself was changed"
+    assert explained.graph.node_features["image"][0].present.all(), "the graph itself was changed"
 
 
-def test_a_column_with_two_encoders_is_one_modality(question: Question) -> None:
-    twice = {"image": question.graph.node_features["image"] * 2}
-    graph = replace(question.graph, node_features={**question.graph.node_features, **twice})
-    (part,) = [part for part in modalities(graph, question.batch) if part.name == "image.vector"]
-    changed, _ = without(graph, question.batch, [part])
+def test_a_column_with_two_encoders_is_one_modality(explained: ExplainedBatch) -> None:
+    twice = {"image": explained.graph.node_features["image"] * 2}
+    graph = replace(explained.graph, node_features={**explained.graph.node_features, **twice})
+    (part,) = [part for part in modalities(graph, explained.batch) if part.name == "image.vector"]
+    changed, _ = without(graph, explained.batch, [part])
     assert not any(feature.present.any() for feature in changed.node_features["image"])
 
 
-def test_masked_edges_are_as_good_as_a_graph_without_them(question: Question) -> None:
-    part = next(part for part in modalities(question.graph, question.batch) if part.name == "user connects user")
-    contacts = [kind for kind in question.graph.edges if kind[0] == kind[2]]
-    nothing = torch.empty(0, dtype=torch.int64)
-    empty = {kind: replace(question.graph.edges[kind], src=nothing, dst=nothing) for kind in contacts}
-    graph = replace(question.graph, edges={**question.graph.edges, **empty})
-    other = replace(question, loader=replace(question.loader, graph=graph))
-    left = question.support(*without(question.graph, question.batch, [part]))
-    codes = question.named["emotion"]
-    said = other._said(graph, other.batch, other.rows)["emotion"]
-    np.testing.assert_allclose(left["emotion"], np.log(said[np.arange(len(codes)), codes]), atol=1e-6)
+def test_masked_edges_equal_a_graph_without_them(explained: ExplainedBatch) -> None:
+    part = next(part for part in modalities(explained.graph, explained.batch) if part.name == "user connects user")
+    contacts = [edge_type for edge_type in explained.graph.edges if edge_type[0] == edge_type[2]]
+    no_nodes = torch.empty(0, dtype=torch.int64)
+    empty = {kind: replace(explained.graph.edges[kind], src=no_nodes, dst=no_nodes) for kind in contacts}
+    graph = replace(explained.graph, edges={**explained.graph.edges, **empty})
+    other = replace(explained, loader=replace(explained.loader, graph=graph))
+    masked = explained.scores(*without(explained.graph, explained.batch, [part]))
+    codes = explained.predicted_class["emotion"]
+    probabilities = other._predictions(graph, other.batch, other.rows)["emotion"]
+    np.testing.assert_allclose(masked["emotion"], np.log(probabilities[np.arange(len(codes)), codes]), atol=1e-6)
 
 
-def test_copies_that_lose_nothing_answer_alike(question: Question) -> None:
-    whole = question.loader.batch(question.examples, question.view, cut=False)
-    rows = np.repeat(np.arange(len(question.examples)), 2)
-    copies = Copies(question.examples[rows], ([{}] * len(rows), [{}] * len(rows)))
-    found = question.support(question.graph, with_copies(question.graph, whole, copies), rows)["emotion"]
-    torch.testing.assert_close(found, question.unchanged["emotion"][rows], atol=1e-5, rtol=0)
+def test_copies_that_lose_nothing_have_the_same_scores(explained: ExplainedBatch) -> None:
+    whole = explained.loader.batch(explained.examples, explained.view, cut=False)
+    rows = np.repeat(np.arange(len(explained.examples)), 2)
+    copies = Copies(explained.examples[rows], ([{}] * len(rows), [{}] * len(rows)))
+    scores = explained.scores(explained.graph, with_copies(explained.graph, whole, copies), rows)["emotion"]
+    torch.testing.assert_close(scores, explained.full_scores["emotion"][rows], atol=1e-5, rtol=0)
 
 
-def test_a_copy_that_loses_all_is_an_end_without_edges(question: Question) -> None:
-    """Held against a graph in which the pair's ends really have no incoming edges, but others hear them as before."""
-    whole = question.loader.batch(question.examples, question.view, cut=False)
-    graph, relations = question.graph, whole.layers[0].relations
-    gone, expected = ([], []), []
-    some = question.examples[:3]
+def test_a_copy_that_loses_all_edges_equals_an_endpoint_without_edges(explained: ExplainedBatch) -> None:
+    """Compared with a graph in which the pair's endpoints receive no messages, but send them as before."""
+    whole = explained.loader.batch(explained.examples, explained.view, cut=False)
+    graph, relations = explained.graph, whole.layers[0].relations
+    removed, expected = ([], []), []
+    some = explained.examples[:3]
     for row, example in enumerate(some):
         masks = dict(whole.layers[0].mask)
         for end, name in enumerate(graph.end_types):
             node = graph.ends[end][example][None]
-            lost = {kind: edges_into(relations[kind], node)[0] for kind in relations if kind[2] == name}
-            gone[end].append(lost)
-            for kind, edges in lost.items():
-                mask = masks[kind]
-                mask = torch.ones(relations[kind].num_edges, dtype=torch.bool) if mask is None else mask.clone()
+            lost = {
+                edge_type: edges_into(relations[edge_type], node)[0] for edge_type in relations if edge_type[2] == name
+            }
+            removed[end].append(lost)
+            for edge_type, edges in lost.items():
+                mask = masks[edge_type]
+                mask = torch.ones(relations[edge_type].num_edges, dtype=torch.bool) if mask is None else mask.clone()
                 mask[edges] = False
-                masks[kind] = mask
+                masks[edge_type] = mask
         last = replace(whole.layers[-1], mask=masks)
         one = replace(whole, layers=(*whole.layers[:-1], last))
         first = replace(whole, layers=(last,) * len(whole.layers))
-        assert not torch.equal(question.support(graph, one)["emotion"][row], question.unchanged["emotion"][row]), (
+        assert not torch.equal(explained.scores(graph, one)["emotion"][row], explained.full_scores["emotion"][row]), (
             "these edges matter"
         )
-        expected.append((question.support(graph, one)["emotion"][row], question.support(graph, first)["emotion"][row]))
-    copies = Copies(some, (gone[0], gone[1]))
-    found = question.support(graph, with_copies(graph, whole, copies), np.arange(3))["emotion"]
-    # the last layer is the same in both; in the first one only what reaches the ends by way of themselves differs
+        expected.append((explained.scores(graph, one)["emotion"][row], explained.scores(graph, first)["emotion"][row]))
+    copies = Copies(some, (removed[0], removed[1]))
+    scores = explained.scores(graph, with_copies(graph, whole, copies), np.arange(3))["emotion"]
+    # the last layer is the same in both; in the first one only messages from the endpoints to themselves differ
     isolated = torch.stack([first for _, first in expected])
-    torch.testing.assert_close(found, isolated, atol=1e-5, rtol=0)
+    torch.testing.assert_close(scores, isolated, atol=1e-5, rtol=0)
 
 
-def test_attention_is_a_share_of_each_relation(question: Question) -> None:
-    listed, _ = neighbours(question, 10_000, seed=0)
+def test_attention_sums_to_one_in_each_edge_type(explained: ExplainedBatch) -> None:
+    listed, _ = neighbours(explained, 10_000, seed=0)
     totals: dict[tuple[object, ...], float] = {}
-    for one in listed:
-        key = (one.example, one.end, one.kind)
-        totals[key] = totals.get(key, 0.0) + one.weight
-    assert len(totals) > len(question.examples)
+    for neighbour in listed:
+        key = (neighbour.example, neighbour.endpoint, neighbour.edge_type)
+        totals[key] = totals.get(key, 0.0) + neighbour.weight
+    assert len(totals) > len(explained.examples)
     np.testing.assert_allclose(list(totals.values()), 1, atol=1e-5)
-    asked = {(one.example, one.end, one.node) for one in listed if one.kind[1].endswith("views")}
-    for row, example in enumerate(question.examples.tolist()):
-        user, image = (int(end[example]) for end in question.graph.ends)
-        assert (row, 0, image) not in asked, "an asked pair's edge is hidden"
-        assert (row, 1, user) not in asked
+    views = {(other.example, other.endpoint, other.node) for other in listed if other.edge_type[1].endswith("views")}
+    for row, example in enumerate(explained.examples.tolist()):
+        user, image = (int(end[example]) for end in explained.graph.ends)
+        assert (row, 0, image) not in views, "the edge of a supervised pair is hidden"
+        assert (row, 1, user) not in views
 
 
-def test_heard_neighbours_are_neighbours(store: gs.GraphStore, run: runs.Run) -> None:
+def test_attended_neighbours_are_neighbours_in_the_store(store: gs.GraphStore, run: runs.Run) -> None:
     gs.explain(store, run, limit=20)
     strangers = store.first(
         "select count(*), count(*) filter (not exists (select 1 from edge_user_connects_user e "
@@ -198,7 +202,7 @@ def test_heard_neighbours_are_neighbours(store: gs.GraphStore, run: runs.Run) ->
     assert strangers[1] == 0
 
 
-def test_bulk_says_what_single_says_and_replaces_it(store: gs.GraphStore, run: runs.Run) -> None:
+def test_bulk_explanations_equal_single_ones_and_replace_them(store: gs.GraphStore, run: runs.Run) -> None:
     bulk = gs.explain(store, run, limit=6, top=2)
     keys = ["kind", "name", "end_id", "neighbour_id"]
     for pair in bulk.select("entity_id", "other_id").unique().rows():
@@ -207,8 +211,8 @@ def test_bulk_says_what_single_says_and_replaces_it(store: gs.GraphStore, run: r
         both = single.join(of_bulk, on=keys, how="full", nulls_equal=True, coalesce=True)
         assert both.height == single.height == of_bulk.height
         for name in ("value", "fidelity"):
-            mine, theirs = (both[column].fill_null(0).to_numpy() for column in (name, f"{name}_right"))
-            np.testing.assert_allclose(mine, theirs, atol=1e-5)
+            of_single, of_bulk_run = (both[column].fill_null(0).to_numpy() for column in (name, f"{name}_right"))
+            np.testing.assert_allclose(of_single, of_bulk_run, atol=1e-5)
     counts = store.first("select count(*), count(distinct (entity_id, other_id)) from explanations")
     again = gs.explain(store, run, limit=6, top=2)
     assert store.first("select count(*), count(distinct (entity_id, other_id)) from explanations") == counts
@@ -216,8 +220,8 @@ def test_bulk_says_what_single_says_and_replaces_it(store: gs.GraphStore, run: r
 
 
 def test_explanations_group_and_join(store: gs.GraphStore, run: runs.Run) -> None:
-    found = gs.explain(store, run)
-    assert set(found["kind"]) == {"modality", "gate", "neighbour"}
+    explanations = gs.explain(store, run)
+    assert set(explanations["kind"]) == {"modality", "gate", "neighbour"}
     grouped = store.sql(
         "select name, avg(e.value) from explanations e join predictions p using (run_id, target, entity_id, other_id) "
         "where e.kind = 'modality' and e.run_id = ? and p.split = 'test' group by all order by 2 desc",
@@ -226,40 +230,40 @@ def test_explanations_group_and_join(store: gs.GraphStore, run: runs.Run) -> Non
     assert len(grouped) == 8
     leading = {name.partition(":")[0] for name, _ in grouped[:3]}
     assert leading <= {"image.vector", "labels", "user views image", "mean of group.description"}, "what decides leads"
-    ranks = found.filter(pl.col("kind") == "modality").sort("entity_id", "other_id", "rank")
-    falls = ranks.group_by("entity_id", "other_id", maintain_order=True).agg(pl.col("value").diff().max())
-    assert (falls["value"] <= 0).all()
-    sums = found.filter(pl.col("kind") == "gate").group_by("entity_id", "other_id").agg(pl.col("value").sum())
+    ranks = explanations.filter(pl.col("kind") == "modality").sort("entity_id", "other_id", "rank")
+    steps = ranks.group_by("entity_id", "other_id", maintain_order=True).agg(pl.col("value").diff().max())
+    assert (steps["value"] <= 0).all()
+    sums = explanations.filter(pl.col("kind") == "gate").group_by("entity_id", "other_id").agg(pl.col("value").sum())
     np.testing.assert_allclose(sums["value"].to_numpy(), 1, atol=1e-6)
 
 
-def test_fidelity_of_a_useful_order_is_positive(question: Question) -> None:
-    effects = modality_effects(question, seed=0)["emotion"]
+def test_fidelity_of_a_useful_ranking_is_positive(explained: ExplainedBatch) -> None:
+    effects = modality_effects(explained, seed=0)["emotion"]
     assert effects.fidelity.mean() > 0
-    _, fidelity = neighbours(question, 3, seed=0)
+    _, fidelity = neighbours(explained, 3, seed=0)
     assert np.isfinite(fidelity["emotion"]).mean() > 0.9
-    _, everyone = neighbours(question, 10_000, seed=0)
+    _, everyone = neighbours(explained, 10_000, seed=0)
     assert np.isnan(everyone["emotion"]).all(), "nothing to compare with"
 
 
 def test_training_pairs_and_new_pairs_are_explained(store: gs.GraphStore, run: runs.Run) -> None:
-    found = gs.explain(store, run, split="train", limit=3)
-    assert found.select("entity_id", "other_id").n_unique() == 3
-    known = set(
+    explanations = gs.explain(store, run, split="train", limit=3)
+    assert explanations.select("entity_id", "other_id").n_unique() == 3
+    stored = set(
         store.sql(
             "select a.id, b.id from edge_user_views_image join node_user a on a.idx = src "
             "join node_image b on b.idx = dst"
         ).fetchall()
     )
-    new = next((f"u{u}", f"i{i}") for u in range(40) for i in range(30) if (f"u{u}", f"i{i}") not in known)
+    new = next((f"u{u}", f"i{i}") for u in range(40) for i in range(30) if (f"u{u}", f"i{i}") not in stored)
     assert gs.explain(store, run, ids=[new]).select("entity_id", "other_id").unique().rows() == [new]
 
 
 @pytest.mark.parametrize("model", ["features_only", "user_image_bias", "majority"])
-def test_models_show_what_they_have(store: gs.GraphStore, model: str) -> None:
-    found = gs.explain(store, train(store, model), limit=5)
-    assert set(found["kind"]) == {"modality"}
-    values = found.filter(pl.col("name") == "image.vector")["value"]
+def test_networks_without_attention_have_modality_rows_only(store: gs.GraphStore, model: str) -> None:
+    explanations = gs.explain(store, train(store, model), limit=5)
+    assert set(explanations["kind"]) == {"modality"}
+    values = explanations.filter(pl.col("name") == "image.vector")["value"]
     assert bool(values.abs().sum() > 0) == (model == "features_only")
 
 
@@ -268,30 +272,32 @@ def test_backbones_without_attention_have_no_neighbours(store: gs.GraphStore) ->
     assert set(gs.explain(store, run, limit=2)["kind"]) == {"modality"}
 
 
-def test_nothing_is_half_written(store: gs.GraphStore, run: runs.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_explanation_changes_no_rows(
+    store: gs.GraphStore, run: runs.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gs.explain(store, run, limit=4)
     before = store.sql("select * from explanations order by all").fetchall()
     with pytest.raises(InputError, match="No image has the id 'nowhere'"):
         gs.explain(store, run, ids=[("u1", "nowhere")])
-    with pytest.raises(InputError, match="'training' is no part of a split"):
+    with pytest.raises(InputError, match="'training' is no split role"):
         gs.explain(store, run, split="training")
     with pytest.raises(InputError, match="top and limit"):
         gs.explain(store, run, limit=0)
     assert store.sql("select * from explanations order by all").fetchall() == before
 
 
-def test_a_run_anew_has_no_old_explanations(store: gs.GraphStore, tmp_path: Path) -> None:
+def test_training_again_drops_old_explanations(store: gs.GraphStore, tmp_path: Path) -> None:
     run = train(store, "features_only", epochs=1)
     gs.explain(store, run, limit=2)
     gs.train(store, "edge-emotion", model="features_only", settings={"epochs": 1}, features=HASHED, again=True)
     assert store.first("select count(*) from explanations where run_id = ?", [run.id]) == (0,)
 
 
-def test_turns_are_explained_beside_the_others_of_their_dialogue(restored: RestoredRun, question: Question) -> None:
-    """A network that reads examples beside each other gets the same ones as when it answered."""
+def test_turns_are_explained_with_their_whole_dialogue(restored: RestoredRun, explained: ExplainedBatch) -> None:
+    """A network that reads examples together gets the same ones as when it predicted them."""
 
     class Beside(type(restored.network)):  # type: ignore[misc]
-        """The trained network, whose answers lean on the mean of what is asked of the same user."""
+        """The trained network, whose logits are averaged over the batch's examples of the same user."""
 
         def together(self, graph: SocialGraph) -> torch.Tensor:
             return graph.ends[0]
@@ -304,10 +310,10 @@ def test_turns_are_explained_beside_the_others_of_their_dialogue(restored: Resto
     network = copy.deepcopy(restored.network)
     network.__class__ = Beside
     beside = replace(restored, network=network)
-    (every,) = _questions(beside, restored.data, question.examples)
-    (one,) = _questions(beside, restored.data, question.examples[5:6])
-    assert 1 < len(one.answered) < len(every.answered)
-    torch.testing.assert_close(one.unchanged["emotion"][0], every.unchanged["emotion"][5], atol=1e-5, rtol=0)
+    (every,) = _batches(beside, restored.data, explained.examples)
+    (one,) = _batches(beside, restored.data, explained.examples[5:6])
+    assert 1 < len(one.batch_examples) < len(every.batch_examples)
+    torch.testing.assert_close(one.full_scores["emotion"][0], every.full_scores["emotion"][5], atol=1e-5, rtol=0)
     listed, fidelity = neighbours(one, 1, seed=0)
     assert listed
-    assert np.isnan(fidelity["emotion"]).all(), "copies have no dialogue"
+    assert np.isnan(fidelity["emotion"]).all(), "copies have no dialogue of their own"
