@@ -1,4 +1,4 @@
-"""Pages in a real browser: what stands in them, and whether all of it is drawn."""
+"""Report pages in headless Chromium: their headings, and that all charts are drawn."""
 
 from __future__ import annotations
 
@@ -22,7 +22,12 @@ def headings(path: Path) -> list[str]:
 
 
 def drawn(page: Path, folder: Path) -> int:
-    """How many charts headless Chromium draws, all of the page's, none of them empty; skips where it is missing."""
+    """Assert that headless Chromium draws every chart of a page, none empty; return their number. Needs Chromium.
+
+    Args:
+        page: the HTML file.
+        folder: for the browser's profile and its screenshot.
+    """
     if CHROMIUM is None:
         pytest.skip("no Chromium is on this machine to open the page with")
     shot = folder / "page.png"

@@ -1,4 +1,4 @@
-"""Runs whose rows in the store are written by hand, so that what is counted from them is known."""
+"""Runs whose predictions are written by hand, so that their scores are known."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def write_run(
     config: Mapping[str, object] | None = None,
     data_hash: str = "hash",
 ) -> None:
-    """A finished run with these rows of `predictions`; `shares` of a row are its probabilities, in order."""
+    """Write a finished run with these rows of `predictions`; `shares` of a row are its class probabilities."""
     store.connection.execute(
         "insert into runs (run_id, task, model, dataset, seed, status, config, config_id, split_id, split, data_hash, "
         "feature_sets, versions, notes, finished_at) "
@@ -39,20 +39,20 @@ def write_run(
     )
     names = ("entity_id", "other_id", "label", "true_label", "value", "true_value", "split", "shares", "target")
     frame = pl.DataFrame([{name: row.get(name) for name in names} for row in rows], infer_schema_length=None)
-    store.connection.register("given", frame)
+    store.connection.register("hand_written", frame)
     store.connection.execute(
         "insert into predictions (run_id, task, target, dataset, entity_type, entity_id, other_id, label, value, "
         "confidence, probabilities, split, true_label, true_value) "
         "select ?, ?, coalesce(target, 'emotion'), ?, ?, entity_id, other_id, label, value, list_max(shares), "
         "case when shares is not null then map(?, shares) end, coalesce(split, 'test'), true_label, true_value "
-        "from given",
+        "from hand_written",
         [run_id, task, dataset, entity_type, list(CLASSES)],
     )
-    store.connection.unregister("given")
+    store.connection.unregister("hand_written")
 
 
 def answer(user: str, image: str, truth: str, shares: Sequence[float], **others: object) -> Row:
-    """A row about a pair whose label is the likeliest class."""
+    """A row of `write_run` about a pair, whose label is the most probable class."""
     label = CLASSES[max(range(len(shares)), key=lambda k: shares[k])]
     return {"entity_id": user, "other_id": image, "true_label": truth, "label": label, "shares": list(shares), **others}
 

@@ -1,4 +1,4 @@
-"""How sure a score is: resampling test rows, whole clusters of them where rows depend on each other."""
+"""Confidence intervals of scores: the bootstrap over test rows, or over clusters of rows that depend on each other."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from scipy import stats
 
 from graphsocial.comparison.outcomes import Array, Outcomes
 
-CHUNK = 4_000_000  # weights that are held at once
+CHUNK = 4_000_000  # weights in memory at once
 LEVEL = 0.95
 
 
 @dataclass(frozen=True)
-class Part:
-    """What is scored under one name.
+class ScoredRows:
+    """Rows whose scores get a confidence interval.
 
     Attributes:
-        outcomes: their scores are averaged, such as one configuration's seeds; over the same N rows each.
-        rows: the rows that count.
+        outcomes: the outcomes of one configuration's seeds on the same N rows; their scores are averaged.
+        rows: the rows that are scored, a subset of the N.
     """
 
     outcomes: Sequence[Outcomes]
@@ -30,16 +30,16 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Resamples:
-    """Bootstrap samples of N rows (Efron 1979), the same ones for whatever is scored, so that differences are paired.
+class BootstrapSamples:
+    """Bootstrap samples of N rows (Efron 1979), the same ones for all that is scored, so that differences are paired.
 
-    Clusters are drawn with replacement and bring all their rows (Field & Welsh 2007): a user's rows share the user, so
-    drawing them one by one would make intervals too narrow.
+    Clusters are drawn with replacement, each with all its rows (Field & Welsh 2007): a user's rows depend on each
+    other, so drawing rows one by one would make intervals too narrow.
 
     Attributes:
-        clusters: (N,) int64, which cluster a row belongs to, numbered from 0.
-        samples: how many.
-        seed: of the draws.
+        clusters: (N,) int64 cluster of each row, numbered from 0.
+        samples: number of bootstrap samples.
+        seed: random seed of the draws.
     """
 
     clusters: NDArray[np.int64]
@@ -48,11 +48,11 @@ class Resamples:
 
     @cached_property
     def count(self) -> int:
-        """How many clusters there are."""
+        """Number of clusters."""
         return int(self.clusters.max()) + 1
 
     def weights(self) -> Iterator[Array]:
-        """The samples in chunks: (b, C), how often each cluster was drawn."""
+        """The samples in chunks: (b, C) counts of each cluster."""
         generator = np.random.default_rng(self.seed)
         size = max(1, CHUNK // len(self.clusters))
         for start in range(0, self.samples, size):
@@ -61,25 +61,25 @@ class Resamples:
             times = np.bincount(drawn.reshape(-1), minlength=chunk * self.count).reshape(chunk, self.count)
             yield times.astype(np.float64)
 
-    def scores(self, parts: Mapping[Hashable, Part], metrics: Collection[str] | None = None) -> Scores:
-        """The mean scores of each part, over all its rows and over each sample.
+    def scores(self, parts: Mapping[Hashable, ScoredRows], metrics: Collection[str] | None = None) -> Scores:
+        """The mean scores over the seeds, on the rows themselves and on each bootstrap sample.
 
         Args:
-            parts: what is scored.
-            metrics: the ones that samples are scored by; all by default.
+            parts: name → the rows that are scored.
+            metrics: the metrics of the samples; all by default.
         """
         sampled: dict[Hashable, list[dict[str, Array]]] = {name: [] for name in parts}
-        taken = {name: [one.take(part.rows) for one in part.outcomes] for name, part in parts.items()}
+        taken = {name: [seed.take(part.rows) for seed in part.outcomes] for name, part in parts.items()}
         used = {name: np.unique(self.clusters[part.rows], return_inverse=True) for name, part in parts.items()}
         for weights in self.weights():
-            for name, (clusters, place) in used.items():
+            for name, (clusters, cluster_index) in used.items():
                 drawn = weights[:, clusters]
-                sampled[name].append(_mean([one.scores(drawn, place, metrics) for one in taken[name]]))
+                sampled[name].append(_mean([seed.scores(drawn, cluster_index, metrics) for seed in taken[name]]))
         whole = {
-            name: _mean([one.scores(np.ones((1, len(parts[name].rows)))) for one in taken[name]]) for name in parts
+            name: _mean([seed.scores(np.ones((1, len(parts[name].rows)))) for seed in taken[name]]) for name in parts
         }
         return Scores(
-            {name: {metric: float(value[0]) for metric, value in found.items()} for name, found in whole.items()},
+            {name: {metric: float(value[0]) for metric, value in scores.items()} for name, scores in whole.items()},
             {
                 name: {metric: np.concatenate([chunk[metric] for chunk in chunks]) for metric in chunks[0]}
                 for name, chunks in sampled.items()
@@ -89,11 +89,11 @@ class Resamples:
 
 @dataclass(frozen=True)
 class Scores:
-    """What was measured, and what it would be on other samples.
+    """Scores on the rows themselves and on the bootstrap samples.
 
     Attributes:
-        value: part → metric → score on the rows themselves.
-        sampled: part → metric → (samples,).
+        value: name → metric → score on the rows themselves.
+        sampled: name → metric → (samples,) scores.
     """
 
     value: Mapping[Hashable, Mapping[str, float]]
@@ -104,27 +104,33 @@ class Scores:
         return _interval(self.value[name][metric], self.sampled[name][metric])
 
     def difference(self, name: Hashable, other: Hashable, metric: str) -> dict[str, float | None]:
-        """The first minus the other, on the same samples, with its interval."""
+        """One score minus another, with the interval of the paired bootstrap: both on the same samples.
+
+        Args:
+            name: name of the first part.
+            other: name of the part whose score is subtracted.
+            metric: name of the metric.
+        """
         return _interval(
             self.value[name][metric] - self.value[other][metric],
             self.sampled[name][metric] - self.sampled[other][metric],
         )
 
 
-def _mean(each: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
-    return {metric: np.mean([found[metric] for found in each], axis=0) for metric in each[0]}
+def _mean(seeds: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+    return {metric: np.mean([scores[metric] for scores in seeds], axis=0) for metric in seeds[0]}
 
 
 def _interval(value: float, sampled: Array) -> dict[str, float | None]:
-    known = sampled[np.isfinite(sampled)]
-    if not np.isfinite(value) or len(known) < len(sampled) / 2:  # a group that most samples do not have
+    finite = sampled[np.isfinite(sampled)]
+    if not np.isfinite(value) or len(finite) < len(sampled) / 2:  # a group that most samples do not have
         return {"value": value if np.isfinite(value) else None, "low": None, "high": None}
-    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(finite, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return {"value": float(value), "low": float(low), "high": float(high)}
 
 
 def paired_t(a: Sequence[float], b: Sequence[float]) -> tuple[float | None, float | None]:
-    """Student's paired t and its two-sided p value; None where fewer than two pairs differ in size.
+    """Student's paired t statistic and two-sided p value; None with fewer than two pairs or equal differences.
 
     >>> paired_t([0.70, 0.72, 0.71], [0.60, 0.61, 0.62])
     (17.32..., 0.003...)
@@ -132,5 +138,5 @@ def paired_t(a: Sequence[float], b: Sequence[float]) -> tuple[float | None, floa
     differences = np.subtract(a, b)
     if len(differences) < 2 or not np.ptp(differences) > 1e-12:
         return None, None
-    found = stats.ttest_rel(a, b)
-    return float(found.statistic), float(found.pvalue)
+    test = stats.ttest_rel(a, b)
+    return float(test.statistic), float(test.pvalue)

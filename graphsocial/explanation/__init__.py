@@ -47,15 +47,15 @@ def explain(
       dialogue; and when the example's own node is (`itself`, at `distance` 0).
     - `attention`: the example's attention to each node of its sequence; `name` is the attention's, as `text → audio`.
 
-    `fidelity` measures the ranking: the drop of the score without the first ones (the `top` neighbours of each endpoint,
-    the `top` nodes by attention, the two first modalities) less that without as many random ones. At or below 0 the
-    ranking means nothing. See `attribution`, `neighbourhoods` and `sequences`.
+    `fidelity` measures the ranking: the drop of the score without the first ones (the `top` neighbours of each
+    endpoint, the `top` nodes by attention, the two first modalities) less that without as many random ones. At or below
+    0 the ranking means nothing. See `attribution`, `neighbourhoods` and `sequences`.
 
     Args:
         store: the store of the run.
         run: a run, its id, a prefix of it, or `latest`.
-        ids: the examples to explain: ids of nodes or pairs of ids, which need no edge; or a CSV file of them. Examples of
-            the split's role `split` by default.
+        ids: the examples to explain: ids of nodes or pairs of ids, which need no edge; or a CSV file of them. By
+            default the examples of the split role `split`.
         split: `train`, `validation` or `test`.
         limit: maximum number of examples of that role, sampled with `seed`; all by default.
         top: number of neighbours written for each endpoint and edge type, and of nodes removed for `fidelity`.

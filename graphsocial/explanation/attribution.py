@@ -35,8 +35,8 @@ class ExplainedBatch:
         loader: loader of the whole graph.
         view: visible edges and labels, as in the batch in which the run predicted these examples.
         examples: (B,) row numbers of the examples that are explained.
-        batch_examples: (A,) row numbers of all examples of the batch, the explained ones among them; more than these for
-            networks that read examples together, such as the turns of a dialogue.
+        batch_examples: (A,) row numbers of all examples of the batch, the explained ones among them; more than these
+            for networks that read examples together, such as the turns of a dialogue.
     """
 
     network: Network

@@ -125,7 +125,7 @@ def _limits(subject: Subject) -> list[str]:
         points.append("Fewer than three training seeds: how much chance of training moves the scores is hardly known.")
     by = found.groups
     if by.height:
-        new = by.filter(by["by"] == "new ends")
+        new = by.filter(by["by"] == "cold start")
         if new.height and new["group"].n_unique() == 1:
             points.append("No test row has an end that is new to training: nothing is known about new users or things.")
         small = by.filter(by["small"], by["model"] == subject.label).height

@@ -1,30 +1,30 @@
-"""Resampling: intervals that hold, clusters that widen them, differences that are paired."""
+"""The bootstrap: intervals with their coverage, clusters that widen them, paired differences."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from graphsocial.comparison.bootstrap import Part, Resamples, paired_t
+from graphsocial.comparison.bootstrap import BootstrapSamples, ScoredRows, paired_t
 from graphsocial.comparison.outcomes import ClassOutcomes, ValueOutcomes
 
 
 def of(right: np.ndarray) -> ClassOutcomes:
-    """Outcomes of two classes that are right where `right` says so."""
+    """Outcomes of two classes with correct predictions where `right` is true."""
     chosen = (~right).astype(np.int64)
     shares = np.where(right[:, None], [0.9, 0.1], [0.1, 0.9])
     return ClassOutcomes(np.zeros(len(right), dtype=np.int64), chosen, shares)
 
 
 def interval(right: np.ndarray, clusters: np.ndarray) -> tuple[float, float]:
-    part = Part([of(right)], np.arange(len(right)))
-    found = Resamples(clusters, 2000).scores({"a": part}).interval("a", "accuracy")
+    part = ScoredRows([of(right)], np.arange(len(right)))
+    found = BootstrapSamples(clusters, 2000).scores({"a": part}).interval("a", "accuracy")
     assert found["low"] is not None
     assert found["high"] is not None
     return found["low"], found["high"]
 
 
-def test_the_interval_of_a_share_is_the_binomial_one() -> None:
+def test_the_interval_of_an_accuracy_is_the_binomial_one() -> None:
     right = np.random.default_rng(0).random(400) < 0.7
     low, high = interval(right, np.arange(400))
     width = 2 * 1.96 * np.sqrt(right.mean() * (1 - right.mean()) / 400)
@@ -32,39 +32,39 @@ def test_the_interval_of_a_share_is_the_binomial_one() -> None:
     assert low < right.mean() < high
 
 
-def test_rows_that_share_a_user_are_worth_less() -> None:
+def test_clustered_rows_widen_the_interval() -> None:
     right = np.repeat(np.random.default_rng(0).random(40) < 0.7, 10)  # a user is right always or never
     low, high = interval(right, np.arange(400))
     low_users, high_users = interval(right, np.repeat(np.arange(40), 10))
     assert high_users - low_users == pytest.approx((high - low) * np.sqrt(10), rel=0.2)
 
 
-def test_clusters_bring_all_their_rows_and_samples_have_their_number() -> None:
-    resamples = Resamples(np.array([0, 0, 0, 1, 2, 2]), 50)
-    weights = np.concatenate(list(resamples.weights()))
+def test_samples_hold_whole_clusters_as_many_as_there_are() -> None:
+    bootstrap = BootstrapSamples(np.array([0, 0, 0, 1, 2, 2]), 50)
+    weights = np.concatenate(list(bootstrap.weights()))
     assert weights.shape == (50, 3)
     assert (weights.sum(1) == 3).all()
-    assert (weights == np.concatenate(list(resamples.weights()))).all()
+    assert (weights == np.concatenate(list(bootstrap.weights()))).all()
     outcomes = ValueOutcomes(np.zeros(6), np.arange(6.0))
-    found = resamples.scores({"a": Part([outcomes], np.arange(6))}).sampled["a"]
-    by_rows = outcomes.scores(weights[:, resamples.clusters])
+    found = bootstrap.scores({"a": ScoredRows([outcomes], np.arange(6))}).sampled["a"]
+    by_rows = outcomes.scores(weights[:, bootstrap.clusters])
     for metric in ("mae", "rmse", "rmsle"):
         assert found[metric] == pytest.approx(by_rows[metric])
 
 
-def test_only_what_is_wanted_is_sampled() -> None:
+def test_only_the_given_metrics_are_sampled() -> None:
     outcomes = ValueOutcomes(np.arange(9.0), np.arange(9.0)[::-1])
-    found = Resamples(np.arange(9), 100).scores({"a": Part([outcomes], np.arange(9))}, ["mae"])
+    found = BootstrapSamples(np.arange(9), 100).scores({"a": ScoredRows([outcomes], np.arange(9))}, ["mae"])
     assert list(found.sampled["a"]) == ["mae"]
     assert found.value["a"]["spearman"] == pytest.approx(-1)
 
 
-def test_differences_are_paired_and_narrower_than_their_parts() -> None:
+def test_paired_differences_have_narrower_intervals() -> None:
     random = np.random.default_rng(0)
     right = random.random(500) < 0.6
     better = right | (random.random(500) < 0.05)
     every = np.arange(500)
-    scores = Resamples(every).scores({"a": Part([of(better)], every), "b": Part([of(right)], every)})
+    scores = BootstrapSamples(every).scores({"a": ScoredRows([of(better)], every), "b": ScoredRows([of(right)], every)})
     found = scores.difference("a", "b", "accuracy")
     assert found["value"] == pytest.approx(better.mean() - right.mean())
     assert found["low"] is not None
@@ -74,9 +74,9 @@ def test_differences_are_paired_and_narrower_than_their_parts() -> None:
     assert scores.difference("a", "a", "accuracy") == {"value": 0.0, "low": 0.0, "high": 0.0}
 
 
-def test_seeds_are_averaged_and_rows_chosen() -> None:
+def test_seeds_are_averaged_over_the_given_rows() -> None:
     outcomes = [ValueOutcomes(np.zeros(4), np.array([1.0, 1, 3, 3]) * seed) for seed in (1, 3)]
-    scores = Resamples(np.arange(4), 100).scores({"low": Part(outcomes, np.array([0, 1]))})
+    scores = BootstrapSamples(np.arange(4), 100).scores({"low": ScoredRows(outcomes, np.array([0, 1]))})
     assert scores.value["low"]["mae"] == 2
     assert scores.interval("low", "mae") == {"value": 2, "low": 2, "high": 2}
     assert scores.interval("low", "spearman") == {"value": None, "low": None, "high": None}

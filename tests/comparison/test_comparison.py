@@ -1,4 +1,4 @@
-"""Comparing: seeds together, the same rows for all, the graph lift, folds pooled, and clear words when it cannot be."""
+"""Comparing: seeds pooled, the same rows for all, the graph lift, folds pooled, and errors that say why not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from graphsocial.errors import DataError, InputError, UnknownNameError
 
 
 def some_answers(quality: float, *, seed: int, split: str = "test") -> list[Row]:
-    """Pairs whose class is recognised with a probability of `quality`; the pairs and their truth stay the same."""
+    """Pairs whose class is predicted with a probability of `quality`; the pairs and their labels stay the same."""
     truth, random = np.random.default_rng(len(split)), np.random.default_rng([seed, round(quality * 100)])
     rows = []
     for user in range(30):
@@ -40,7 +40,7 @@ def compared(social: gs.GraphStore) -> gs.GraphStore:
     return social
 
 
-def test_seeds_are_one_configuration_and_the_lift_comes_by_itself(compared: gs.GraphStore) -> None:
+def test_seeds_are_pooled_and_the_graph_lift_is_added(compared: gs.GraphStore) -> None:
     found = gs.compare(compared, ["hmg_emo-a1", "majority"], samples=300)
     assert (found.task, found.part, found.target, found.rows) == ("edge-emotion", "test", "emotion", 240)
     assert (found.cluster, found.clusters) == ("user", 30)
@@ -64,7 +64,7 @@ def test_seeds_are_one_configuration_and_the_lift_comes_by_itself(compared: gs.G
     assert json.dumps(found.to_dict(), allow_nan=True)
 
 
-def test_groups_add_up_and_say_what_is_small(compared: gs.GraphStore) -> None:
+def test_groups_have_all_rows(compared: gs.GraphStore) -> None:
     found = gs.compare(compared, ["hmg_emo"], by="user.city", samples=100)
     for _, rows in found.groups.filter(model="hmg_emo").group_by("by"):
         assert rows["rows"].sum() == found.rows
@@ -74,7 +74,7 @@ def test_groups_add_up_and_say_what_is_small(compared: gs.GraphStore) -> None:
     assert found.differences.is_empty()
 
 
-def test_rows_are_drawn_by_what_is_asked(compared: gs.GraphStore) -> None:
+def test_the_bootstrap_resamples_the_given_clusters(compared: gs.GraphStore) -> None:
     assert gs.compare(compared, ["hmg_emo"], cluster="destination", samples=100).cluster == "image"
     assert gs.compare(compared, ["hmg_emo"], cluster="row", samples=100).clusters == 240
 
@@ -83,7 +83,7 @@ def test_temperature_is_fitted_on_validation_alone(compared: gs.GraphStore) -> N
     found = gs.compare(compared, ["hmg_emo"], samples=100)
     row, other = found.calibration.to_dicts()
     assert (other["model"], other["temperature"]) == ("features_only", None)
-    assert "'features_only' has no answers to validation rows" in found.notes[0]
+    assert "'features_only' has no predictions of validation rows" in found.notes[0]
     assert row["temperature"] > 1  # sure of 0.9, right in 0.8
     assert row["log_loss_scaled"] < row["log_loss"]
     assert row["calibration_error_scaled"] < row["calibration_error"]
@@ -92,7 +92,7 @@ def test_temperature_is_fitted_on_validation_alone(compared: gs.GraphStore) -> N
     assert gs.compare(compared, ["hmg_emo"], split="validation", samples=100).calibration["temperature"][0] is None
 
 
-def test_numbers_have_errors_and_no_calibration(social: gs.GraphStore) -> None:
+def test_numeric_targets_have_errors_and_no_calibration(social: gs.GraphStore) -> None:
     random = np.random.default_rng(0)
     truth = random.normal(30, 8, 40)
     for model, noise in (("good", 2), ("poor", 6)):
@@ -130,7 +130,7 @@ def test_folds_are_pooled(social: gs.GraphStore) -> None:
 
 def test_names_stand_for_configurations(compared: gs.GraphStore) -> None:
     def labels(*names: str) -> list[str]:
-        return [one.label for one in configurations.find(compared, names)]
+        return [configuration.label for configuration in configurations.find(compared, names)]
 
     assert labels("hmg-emo") == labels("aaaa") == labels("hmg_emo-a2", "hmg_emo-a0") == ["hmg_emo"]
     assert labels("latest") == ["majority"]
@@ -138,8 +138,8 @@ def test_names_stand_for_configurations(compared: gs.GraphStore) -> None:
     assert sorted(labels("hmg_emo")) == ["hmg_emo aaaa11", "hmg_emo dddd44"]
 
 
-def test_trials_whose_test_part_is_closed_stay_out_of_it(compared: gs.GraphStore) -> None:
-    """A search leaves runs that have answered only the validation part; a model's name does not mean them."""
+def test_trials_without_test_predictions_are_left_out(compared: gs.GraphStore) -> None:
+    """Tuning leaves runs that have predicted validation rows only; a model's name does not stand for them."""
     for model, config in (("hmg_emo", "eeee5555"), ("features_only", "ffff6666")):
         rows = some_answers(0.6, seed=3, split="validation")
         write_run(compared, f"{model}-t0", rows, model=model, config_id=config)
@@ -152,7 +152,7 @@ def test_trials_whose_test_part_is_closed_stay_out_of_it(compared: gs.GraphStore
         gs.compare(compared, ["hmg_emo-t0"])
 
 
-def test_runs_on_data_that_has_changed_are_no_seeds_of_each_other(compared: gs.GraphStore) -> None:
+def test_runs_on_changed_data_are_not_pooled(compared: gs.GraphStore) -> None:
     """The same command after the data was ingested anew makes a second run of the same configuration and seed."""
     for model, config in (("hmg_emo", "aaaa1111"), ("features_only", "bbbb2222")):
         rows = some_answers(0.7, seed=5)
@@ -168,7 +168,7 @@ def test_runs_on_data_that_has_changed_are_no_seeds_of_each_other(compared: gs.G
         gs.compare(compared, ["hmg_emo", "majority"])
 
 
-def test_what_cannot_be_compared_is_told(compared: gs.GraphStore) -> None:
+def test_runs_that_cannot_be_compared_are_errors(compared: gs.GraphStore) -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'majority'"):
         gs.compare(compared, ["majorty"])
     with pytest.raises(InputError, match="Name at least one"):

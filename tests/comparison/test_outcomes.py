@@ -1,4 +1,4 @@
-"""Rows that are scored again: the same numbers as the metrics, with any weights, and only rows that all answered."""
+"""Outcomes: the same scores as the metrics, with any weights, on the rows that all runs predicted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def random_classes(rows: int = 200, classes: int = 4, seed: int = 0) -> ClassOut
     return ClassOutcomes(target, shares.argmax(1), shares)
 
 
-def test_scores_are_those_of_the_metrics() -> None:
+def test_scores_equal_the_metrics() -> None:
     outcomes = random_classes()
     mine = outcomes.scores(np.ones((1, 200)))
     theirs = multiclass(outcomes.probabilities, outcomes.target)
@@ -29,7 +29,7 @@ def test_scores_are_those_of_the_metrics() -> None:
         assert value[0] == pytest.approx(theirs[metric], abs=1e-6), metric
 
 
-def test_a_weight_of_two_is_the_row_twice() -> None:
+def test_a_weight_of_two_equals_the_row_twice() -> None:
     outcomes = random_classes()
     times = np.random.default_rng(1).integers(0, 4, (3, 200))
     weighted = outcomes.scores(times.astype(float))
@@ -39,14 +39,14 @@ def test_a_weight_of_two_is_the_row_twice() -> None:
             assert weighted[metric][sample] == pytest.approx(again[metric][0], abs=1e-6), metric
 
 
-def test_the_label_counts_and_not_the_likeliest_class() -> None:
+def test_accuracy_is_of_the_predicted_not_the_most_probable_class() -> None:
     shares = np.array([[0.6, 0.4], [0.7, 0.3]])
     outcomes = ClassOutcomes(np.array([1, 0]), np.array([1, 0]), shares)
     assert outcomes.scores(np.ones((1, 2)))["accuracy"] == [1]
     assert outcomes.errors.tolist() == [0, 0]
 
 
-def test_scores_of_numbers_are_scipy_s_with_ties_and_repeats() -> None:
+def test_scores_of_numbers_equal_scipy_s_with_ties_and_repeats() -> None:
     random = np.random.default_rng(0)
     target, value = random.integers(0, 9, 100).astype(float), random.normal(size=100).round(1)
     times = random.integers(0, 3, (1, 100))
@@ -60,12 +60,12 @@ def test_scores_of_numbers_are_scipy_s_with_ties_and_repeats() -> None:
     assert found["spearman"][0] == pytest.approx(stats.spearmanr(a, b).statistic)
 
 
-def test_no_rows_have_no_scores() -> None:
+def test_scores_of_no_rows_are_nan() -> None:
     assert np.isnan(random_classes().scores(np.zeros((1, 200)))["weighted_f1"][0])
     assert np.isnan(ValueOutcomes(np.ones(3), np.ones(3)).scores(np.zeros((1, 3)))["mae"][0])
 
 
-def test_only_rows_that_all_answered_are_read_in_one_order(social: gs.GraphStore) -> None:
+def test_only_rows_that_all_runs_predicted_are_read_in_one_order(social: gs.GraphStore) -> None:
     first = [answer("u2", "i1", "awe", [0.8, 0.1, 0.1]), answer("u1", "i1", "fear", [0.3, 0.3, 0.4])]
     second = [answer("u1", "i1", "fear", [0.1, 0.8, 0.1]), answer("u1", "i2", "awe", [0.8, 0.1, 0.1], split="train")]
     write_run(social, "a", first)
@@ -79,11 +79,11 @@ def test_only_rows_that_all_answered_are_read_in_one_order(social: gs.GraphStore
     assert isinstance(one, ClassOutcomes)
     assert isinstance(two, ClassOutcomes)
     assert one.target.tolist() == two.target.tolist() == [1, 0]
-    assert one.chosen.tolist() == [2, 0]
+    assert one.predicted.tolist() == [2, 0]
     assert two.probabilities[0] == pytest.approx([0.1, 0.8, 0.1])
 
 
-def test_nodes_have_one_end_and_numbers_no_classes(social: gs.GraphStore) -> None:
+def test_nodes_have_one_endpoint_type_and_numbers_no_classes(social: gs.GraphStore) -> None:
     rows = [{"entity_id": f"u{n}", "target": "age", "value": 30.0 + n, "true_value": 31.0} for n in range(3)]
     write_run(social, "a", rows, entity_type="user")
     examples, (one,), _ = read(social, [[runs.load(social, "a")]], "age", "test")
@@ -91,14 +91,14 @@ def test_nodes_have_one_end_and_numbers_no_classes(social: gs.GraphStore) -> Non
     assert one.errors.tolist() == [1, 0, 1]
 
 
-def test_wrong_questions_are_told(social: gs.GraphStore) -> None:
+def test_ambiguous_and_unknown_targets_and_roles_are_errors(social: gs.GraphStore) -> None:
     write_run(social, "a", [answer("u1", "i1", "awe", [1, 0, 0]), answer("u1", "i1", "awe", [1, 0, 0], target="mood")])
     run = runs.load(social, "a")
     with pytest.raises(InputError, match="several targets: emotion, mood"):
         one_target(social, [run], None)
     with pytest.raises(UnknownNameError, match="Did you mean 'mood'"):
         one_target(social, [run], "moods")
-    with pytest.raises(InputError, match="'all' is no part of a split"):
+    with pytest.raises(InputError, match="'all' is no split role"):
         read(social, [[run]], "emotion", "all")
     with pytest.raises(DataError, match="predict RUN --train"):
         read(social, [[run]], "emotion", "train")
