@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -179,10 +178,10 @@ def encoder_name(spec: str | None) -> str | None:
     if spec is None:
         return None
     from graphsocial.plugins import names
+    from graphsocial.specs import Spec
 
-    parts = []
-    for part in spec.split("+"):
-        name = re.split("[:,]", part)[0]
-        registered = name.replace("-", "_")
-        parts.append(f"{registered}{part[len(name) :]}" if registered in names("featurizer") else part)
-    return "+".join(parts)
+    def registered(part: Spec) -> Spec:
+        name = part.name.replace("-", "_")
+        return replace(part, text=name + part.text.removeprefix(part.name)) if name in names("featurizer") else part
+
+    return "+".join(str(registered(part)) for part in Spec.parse_all(spec))

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
+from graphsocial.errors import InputError
+from graphsocial.specs import assignment
+
 from .render import Output
 
 if TYPE_CHECKING:
@@ -215,10 +218,11 @@ def pairs(given: list[str] | None, *, option: str) -> dict[str, str]:
     """`["a=1", "b=2"]` → `{"a": "1", "b": "2"}`; anything else is a usage error."""
     values: dict[str, str] = {}
     for entry in given or []:
-        name, equals, value = entry.partition("=")
-        if not equals or not name.strip():
-            raise typer.BadParameter(f"'{entry}' is not NAME=VALUE.", param_hint=option)
-        values[name.strip()] = value.strip()
+        try:
+            name, value = assignment(entry)
+        except InputError as error:
+            raise typer.BadParameter(str(error), param_hint=option) from None
+        values[name] = value
     return values
 
 
@@ -233,7 +237,7 @@ def settings(given: list[str] | None, config: Path | None = None) -> dict[str, A
 def _read_config(path: Path) -> dict[str, Any]:
     import yaml
 
-    from graphsocial.errors import InputError, MissingFileError
+    from graphsocial.errors import MissingFileError
 
     if not path.is_file():
         raise MissingFileError(f"There is no file '{path}'.")

@@ -94,7 +94,7 @@ def _space(range_: list[str] | None, choice: list[str] | None) -> dict[str, Any]
     both = sorted(ranges.keys() & choices.keys())
     if both:
         raise typer.BadParameter(f"'{both[0]}' has a range too.", param_hint="--choice")
-    from graphsocial.tuning.trials import Range
+    from graphsocial.specs import Range
 
     space: dict[str, Any] = {name.replace("-", "_"): Range.parse(value) for name, value in ranges.items()}
     return space | {name.replace("-", "_"): tuple(map(str.strip, value.split(","))) for name, value in choices.items()}

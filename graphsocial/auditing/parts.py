@@ -47,14 +47,14 @@ def check_apart(store: GraphStore, config: RunConfig, data: RunData) -> Check:
         return _in_order(name, data)
     if policy.policy in ("source", "destination"):
         values, what = ids[policy.policy == "destination"], policy.policy
-    elif policy.policy.startswith("group:"):
+    elif policy.kind == "group":
         column = str(policy.column)
         entity = data.entity
         rows = store.read(entity, dataset=config.dataset).select(f"id, {quote(column)}::varchar as told").pl()
         asked = pl.DataFrame({"id": ids[0].astype(str)})
         values = asked.join(rows, on="id", how="left", maintain_order="left")["told"].to_numpy()
         what = f"group by '{column}'"
-    elif policy.policy.startswith("file:") and len(ids) == 2:
+    elif policy.kind == "file" and len(ids) == 2:
         return _as_files_tell(name, data)
     else:
         return not_applicable(name, f"The split '{policy}' promises to keep single examples apart, no more.")

@@ -13,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from graphsocial.errors import DataError, InputError, MissingFileError, UnknownNameError
+from graphsocial.specs import Spec
 from graphsocial.store import GraphStore
 
 ROLES = ("train", "validation", "test")
@@ -44,7 +45,7 @@ class SplitPolicy:
     fold: int = 0
 
     def __post_init__(self) -> None:
-        if self.policy not in POLICIES and not self.policy.startswith(("file:", *(f"{name}:" for name in BY_COLUMN))):
+        if self.policy not in POLICIES and not (self.kind in (*BY_COLUMN, "file") and ":" in self.policy):
             raise UnknownNameError.of("split policy", self.policy, [*POLICIES, *EXAMPLES])
         if min(self.validation, self.test) <= 0 or self.validation + self.test >= 1:
             raise InputError(f"Shares of {self.validation} and {self.test} leave no split; use say 0.1 and 0.1.")
@@ -52,10 +53,19 @@ class SplitPolicy:
             raise InputError(f"Fold {self.fold} of {self.folds} does not exist; folds are counted from 0.")
 
     @property
+    def kind(self) -> str:
+        """The policy without its argument: `random`, …, `group`, `column` or `file`."""
+        return Spec(self.policy).name
+
+    @property
     def column(self) -> str | None:
-        """The column that decides, if one does."""
-        kind, _, name = self.policy.partition(":")
-        return name if kind in BY_COLUMN else None
+        """The column that assigns the roles or the groups, if one does."""
+        return Spec(self.policy).argument if self.kind in BY_COLUMN else None
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of split files, if the roles are read from some."""
+        return Path(Spec(self.policy).argument) if self.kind == "file" else None
 
     def each_fold(self) -> tuple[SplitPolicy, ...]:
         """The same with each fold in turn as the test part; itself alone where it is not cut into folds."""
@@ -64,8 +74,8 @@ class SplitPolicy:
     def __str__(self) -> str:
         if self.policy == "kfold":
             return f"kfold of {self.folds}"  # folds of one policy are one line of the leaderboard
-        if self.policy.startswith("file:"):
-            return f"file:{Path(self.policy[5:]).name}"
+        if self.folder is not None:
+            return f"file:{self.folder.name}"
         return self.policy if self.seed == 0 else f"{self.policy} (seed {self.seed})"
 
 
@@ -97,8 +107,8 @@ def assign(
     labelled = np.flatnonzero(codes >= 0)
     keys = pl.DataFrame({f"{place}": part[labelled].astype(str) for place, part in enumerate(ids)})
     labelled = labelled[keys.select(pl.struct(pl.all()).arg_sort()).to_series().to_numpy()]
-    if policy.policy.startswith("file:"):
-        roles[labelled] = _from_files(Path(policy.policy[5:]), tuple(part[labelled] for part in ids))
+    if policy.folder is not None:
+        roles[labelled] = _from_files(policy.folder, tuple(part[labelled] for part in ids))
     elif policy.policy == "time":
         roles[labelled] = _by_time(policy, None if times is None else times[labelled])
     elif policy.policy in ("source", "destination"):
@@ -108,7 +118,7 @@ def assign(
     elif policy.column is not None:
         if column is None:
             raise InputError(f"The split '{policy}' needs the values of the column '{policy.column}'.")
-        by = _by_group if policy.policy.startswith("group:") else _as_told
+        by = _by_group if policy.kind == "group" else _as_told
         roles[labelled] = by(policy, column[labelled])
     elif policy.policy == "random":
         roles[labelled] = _cut(np.random.default_rng(policy.seed).permutation(len(labelled)), policy)
@@ -116,7 +126,7 @@ def assign(
         roles[labelled] = _by_class(policy, codes[labelled])
     for code, role in enumerate(ROLES):
         if not (roles == code).any():
-            if policy.policy.startswith("column:"):
+            if policy.kind == "column":
                 says = ", ".join(f"{name} {int((roles == place).sum()):,}" for place, name in enumerate(ROLES))
                 why = (
                     f"of {len(labelled):,} labelled examples the column says {says}. Use another split, or fill it in."

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
-from graphsocial.errors import FeatureError, InputError, UnknownNameError
+from graphsocial.errors import FeatureError, InputError
 from graphsocial.features import vectors
 from graphsocial.features.content_index import gather
 from graphsocial.features.contract import check_declared, check_featurizer
+from graphsocial.features.encoders import DEFAULT_ENCODERS as DEFAULT_ENCODERS
+from graphsocial.features.encoders import describe as describe
+from graphsocial.features.encoders import encoder_for as encoder_for
+from graphsocial.features.encoders import named_encoder
 from graphsocial.features.encoding import contextual, encode_missing
 from graphsocial.features.fitting import learn
 from graphsocial.features.vectors import WHOLE_ROW
 from graphsocial.features.vectors import FeatureRef as FeatureRef
 from graphsocial.featurizers.base import Featurizer, FittedFeaturizer, set_id
-from graphsocial.plugins import configure, names, resolve
 from graphsocial.store import GraphStore
 from graphsocial.store.sql import quote
 from graphsocial.types import FILES, Column, EdgeType, GraphSchema, NodeType, Progress
 
-DEFAULT_ENCODERS = {"text": "sentence", "image": "vision", "audio": "audio", "video": "video"}
 ENCODABLE = ("text", *FILES)
 """The kinds of columns that encoders read one by one."""
 
@@ -62,67 +61,6 @@ class FeatureReport:
             "sequences": self.use.sequences,
             **{name: getattr(self, name) for name in counts},
         }
-
-
-def encoder_for(
-    spec: str | Featurizer | FittedFeaturizer | None, kind: str, settings: Mapping[str, object] | None = None
-) -> Featurizer | FittedFeaturizer:
-    """The encoder that `spec` names, for a column of `kind` (`text`, `image`, `audio`, `video`) or a row (`table`).
-
-    `vision`, `vision:resnet50` (featurizer, model), or a model alone (`resnet50`, `path/to/folder`) for the kind's
-    default featurizer. None means the default. `settings` are the featurizer's fields; they may stand in the name as
-    well: `sentence,pooling=tokens`.
-
-    Raises:
-        InputError: the encoder reads another kind of content, or none was named and the kind has no default.
-        UnknownNameError: no featurizer has that name.
-    """
-    spec, settings = _apart(spec, settings)
-    encoder: Featurizer | FittedFeaturizer | None = _named(spec, settings)
-    if encoder is None:
-        if kind not in DEFAULT_ENCODERS:
-            raise InputError(f"No encoder reads {kind} by default; name one, see 'graphsocial list featurizers'.")
-        encoder = configure(
-            resolve("featurizer", DEFAULT_ENCODERS[kind]), {**settings, **({"model": spec} if spec else {})}
-        )
-    if kind not in encoder.modalities:
-        raise InputError(
-            f"{type(encoder).__name__} encodes {' and '.join(encoder.modalities)}, but the column holds {kind}."
-        )
-    return encoder
-
-
-def _apart(
-    spec: str | Featurizer | FittedFeaturizer | None, settings: Mapping[str, object] | None
-) -> tuple[str | Featurizer | FittedFeaturizer | None, Mapping[str, object]]:
-    """The name, and the settings that stand behind it as well as the others."""
-    if not isinstance(spec, str):
-        return spec, settings or {}
-    name, *given = re.split(r",(?=[a-z_]+=)", spec)
-    return name, {**dict(one.split("=", 1) for one in given), **(settings or {})}
-
-
-def _named(spec: str | Featurizer | FittedFeaturizer | None, settings: Mapping[str, object]) -> Any:
-    """The encoder itself, or the one whose name is in front of the colon; None where `spec` is a model's name.
-
-    Raises:
-        UnknownNameError: it is nearly a featurizer's name.
-    """
-    if not isinstance(spec, str):
-        if spec is not None and settings:
-            raise InputError(f"{type(spec).__name__} is configured already; leave out {', '.join(settings)}.")
-        if spec is not None:
-            check_featurizer(spec)
-        return spec
-    name, _, model = spec.partition(":")
-    known = names("featurizer")
-    if name.replace("-", "_") in known or name.endswith(".py"):
-        encoder = configure(resolve("featurizer", name), {**settings, **({"model": model} if model else {})})
-        check_featurizer(encoder)
-        return encoder
-    if get_close_matches(name, known, cutoff=0.75) and not Path(spec).expanduser().exists():
-        raise UnknownNameError.of("featurizer", name, known, listing="graphsocial list featurizers")
-    return None
 
 
 def columns_of(schema: GraphSchema, what: str) -> list[tuple[NodeType | EdgeType, Column]]:
@@ -184,7 +122,7 @@ def featurize(
         InputError: an encoder that learns has no split, or one that does not has.
     """
     dataset = store.dataset(dataset)
-    named = _named(*_apart(encoder, settings))
+    named = named_encoder(encoder, settings)
     jobs: list[tuple[NodeType | EdgeType, Column | None]]
     if named is not None and "table" in named.modalities and "." not in what:
         jobs = [(_entry(store.schema, what), None)]
@@ -234,13 +172,6 @@ def _featurize(
         )
     encoded = encode_missing(store, use, column.kind if column else "table", ready, progress)
     return _point(store, use, name, dataset, encoded)
-
-
-def describe(encoder: Featurizer | FittedFeaturizer) -> str:
-    """`vision:resnet50`, or the class alone where it has no model."""
-    model = getattr(encoder, "model", None)
-    name = "".join("_" + c.lower() if c.isupper() else c for c in type(encoder).__name__).lstrip("_")
-    return f"{name}:{model}" if model else name
 
 
 def _point(store: GraphStore, use: FeatureRef, encoder: str, dataset: str, encoded: int) -> FeatureReport:

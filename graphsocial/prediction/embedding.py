@@ -16,6 +16,7 @@ from graphsocial.featurizers.base import Encoded
 from graphsocial.plugins import names
 from graphsocial.prediction import rebuild
 from graphsocial.runs import Run
+from graphsocial.specs import Spec
 from graphsocial.store import GraphStore
 from graphsocial.store.sql import quote
 from graphsocial.training.data import make_loader
@@ -29,8 +30,8 @@ def run_named(store: GraphStore, what: str, encoder: str | None) -> Run | None:
     Raises:
         InputError: the run is of another model, or asks about something else.
     """
-    model, _, name = (encoder or "").partition(":")
-    model = model.replace("-", "_")
+    spec = Spec(encoder or "")
+    model, name = spec.name.replace("-", "_"), spec.argument
     if not name or model in names("featurizer") or model not in names("model"):
         return None
     run = runs.load(store, name)

@@ -82,7 +82,7 @@ def _takes(store: GraphStore, paper: Paper, row: Row, name: str, value: object, 
 
 def _deals(policy: SplitPolicy, seed: int, settings: Set[str]) -> Iterator[SplitPolicy]:
     """The splits that one seed trains on, unless the settings say which."""
-    dealt_by_seed = policy.policy != "time" and not policy.policy.startswith(("file:", "column:"))
+    dealt_by_seed = policy.kind not in ("time", "file", "column")
     if not dealt_by_seed or {"split.seed", "split.fold", "fold"} & settings:
         yield policy
     elif policy.policy == "kfold":

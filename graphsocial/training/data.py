@@ -21,6 +21,7 @@ from graphsocial.featurizers.base import Featurizer, FineTunable, FittedFeaturiz
 from graphsocial.graph import SocialGraph, building
 from graphsocial.graph.loaders import FullGraphLoader, Loader, NeighborLoader
 from graphsocial.models.base import only_target
+from graphsocial.specs import Spec
 from graphsocial.store import GraphStore
 from graphsocial.store.sql import quote
 from graphsocial.tasks import read_labels
@@ -168,7 +169,7 @@ def rows_for(store: GraphStore, config: RunConfig) -> list[FeatureRef]:
     return [
         of_rows(store, store.schema.node(name), config.dataset, encoder)
         for name, spec in asked.items()
-        for encoder in spec.split("+")
+        for encoder in map(str, Spec.parse_all(spec))
     ]
 
 
@@ -206,8 +207,8 @@ def columns_for(store: GraphStore, config: RunConfig, entity: NodeType | EdgeTyp
             continue
         if not _filled(store, config.dataset, entry, column.name):
             continue
-        for spec in (config.features.get(name) or DEFAULT_ENCODERS[column.kind]).split("+"):
-            encoder = encoder_for(spec, column.kind)
+        for part in Spec.parse_all(config.features.get(name) or DEFAULT_ENCODERS[column.kind]):
+            encoder = encoder_for(str(part), column.kind)
             why = _unreadable(config, encoder, own=name.startswith(f"{entity}."))
             if isinstance(encoder, FittedFeaturizer) or why:
                 raise InputError(

@@ -17,12 +17,13 @@ from optuna.trial import TrialState
 from graphsocial import runs
 from graphsocial.errors import DataError, InputError, TrainingError
 from graphsocial.evaluation.metrics import LOWER_IS_BETTER
+from graphsocial.specs import Range
 from graphsocial.store import GraphStore
 from graphsocial.tasks.base import Task
 from graphsocial.training import train
 from graphsocial.training.config import RunConfig, TrainOptions, design
 from graphsocial.training.loop import Epoch
-from graphsocial.tuning.trials import Range, Space, Study, Trial, ranked, remember, remembered
+from graphsocial.tuning.trials import Space, Study, Trial, ranked, remember, remembered
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

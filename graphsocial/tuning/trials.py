@@ -8,51 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-from graphsocial.errors import InputError
+from graphsocial.specs import Range
 from graphsocial.store import GraphStore
 
 State = Literal["complete", "pruned", "failed"]
-
-
-@dataclass(frozen=True)
-class Range:
-    """Numbers from `low` to `high`, both included.
-
-    Attributes:
-        log: drawn evenly on a logarithmic scale.
-        whole: whole numbers only.
-    """
-
-    low: float
-    high: float
-    log: bool = False
-    whole: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.low < self.high or (self.log and self.low <= 0):
-            raise InputError(f"{self} is no range: the low end comes first, and is above 0 on a logarithmic scale.")
-
-    def __str__(self) -> str:
-        return f"{self.low:g}..{self.high:g}" + (":log" if self.log else "")
-
-    @classmethod
-    def parse(cls, text: str) -> Range:
-        """`0.001..0.01:log`, or `2..8` for whole numbers.
-
-        Raises:
-            InputError: it is not written so.
-        """
-        ends, _, scale = text.partition(":")
-        low, dots, high = ends.partition("..")
-        try:
-            if not dots or scale not in ("", "log"):
-                raise ValueError
-            whole = all(end.strip().lstrip("-").isdigit() for end in (low, high))
-            return cls(float(low), float(high), scale == "log", whole)
-        except ValueError as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"'{text}' is no range; write it like 0.001..0.01:log, or 2..8.") from None
 
 
 Space = Mapping[str, Range | tuple[Any, ...]]

@@ -9,9 +9,10 @@ from conftest import write_social
 
 import graphsocial as gs
 from graphsocial.errors import InputError, TrainingError, UnknownNameError
+from graphsocial.specs import Range
 from graphsocial.store import GraphStore
 from graphsocial.tuning import Step, tune
-from graphsocial.tuning.trials import Range, Study
+from graphsocial.tuning.trials import Study
 
 SPACE = {"learning_rate": Range(1e-4, 0.1, log=True), "batch_size": ("32", "128")}
 PLAIN = {"group.description": None, "user views image.comment": None}
@@ -146,12 +147,3 @@ def test_what_cannot_be_searched_is_said_before_anything_is_trained(store: Graph
     assert store.sql("select count(*) from runs").fetchall() == count
     with pytest.raises(InputError, match="not trained in epochs"):
         search(store, model="majority", space={"clip": Range(1, 5)})
-
-
-def test_ranges_are_written_as_they_are_read() -> None:
-    assert Range.parse("0.001..0.01:log") == Range(0.001, 0.01, log=True)
-    assert Range.parse("2..8") == Range(2, 8, whole=True)
-    assert str(Range.parse("0.001..0.01:log")) == "0.001..0.01:log"
-    for wrong in ("3", "a..b", "1..2:lin", "1..", "2..1", "0..1:log"):
-        with pytest.raises(InputError, match="is no range"):
-            Range.parse(wrong)
