@@ -13,7 +13,7 @@ from torch import Tensor
 import graphsocial as gs
 from graphsocial.store import GraphStore
 from graphsocial.synthesis import SyntheticIesn, synthesize
-from graphsocial.synthesis.world import contacts, imagine, views
+from graphsocial.synthesis.world import contacts, draw_world, views
 
 FOLDER = Path(os.environ.get("GRAPHSOCIAL_BENCH", Path(tempfile.gettempdir()) / "graphsocial-bench"))
 CONNECTS, VIEWS, VIEWED = ("user", "connects", "user"), ("user", "views", "image"), ("image", "rev_views", "user")
@@ -48,7 +48,7 @@ def settings(factor: float = 1.0) -> SyntheticIesn:
 def edges(factor: float = 1.0) -> Edges:
     """The edges that `synthesize` writes with these settings."""
     chosen = settings(factor)
-    world = imagine(chosen)
+    world = draw_world(chosen)
     connects = tuple(torch.from_numpy(end) for end in contacts(world, chosen))
     user, image = (torch.from_numpy(end) for end in views(world, chosen))
     ends = {CONNECTS: connects, VIEWS: (user, image), VIEWED: (image, user)}

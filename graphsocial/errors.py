@@ -1,12 +1,12 @@
-"""What can go wrong, said so that the reader knows what was given, what is allowed and what to try."""
+"""Errors, whose messages say what was given, what is allowed and what to try."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-SHORT = 12  # names, up to which an error lists all
-NEAREST = 3  # names that it proposes where they are more
+SHORT = 12  # number of names up to which an error lists all
+NEAREST = 3  # number of names that it proposes where there are more
 
 
 class GraphSocialError(Exception):
@@ -25,7 +25,7 @@ class MissingFileError(InputError, FileNotFoundError):
 
 
 class UnknownNameError(GraphSocialError, LookupError):
-    """A name that nothing answers to; says what was meant, perhaps, and what is known."""
+    """A name that is not registered; the message proposes a similar one, and names those that are."""
 
     @classmethod
     def of(
@@ -34,11 +34,11 @@ class UnknownNameError(GraphSocialError, LookupError):
         """Build the sentence: `No source is called 'iens'. Did you mean 'iesn'? Known: …`.
 
         Args:
-            kind: what was looked for, such as `source`.
-            name: what was given.
-            known: all names; where they are many, the nearest or the first are named.
+            kind: kind of the thing named, such as `source`.
+            name: the name that was given.
+            known: all registered names.
             listing: the command that lists them.
-            short: more names than these are many.
+            short: number of registered names up to which the message has all; otherwise the most similar or the first.
         """
         known = sorted(known)
         many = len(known) > short
@@ -52,14 +52,14 @@ class UnknownNameError(GraphSocialError, LookupError):
 
 
 class StoreError(GraphSocialError, OSError):
-    """The store cannot be opened, read or written as asked."""
+    """The store cannot be opened, read or written."""
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
 
 
 class DataError(InputError):
-    """The data in the store cannot answer the question: no labels, one class, an empty split."""
+    """The data in the store do not suffice: no labels, one class, an empty split."""
 
 
 class FeatureError(GraphSocialError, RuntimeError):

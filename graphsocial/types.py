@@ -27,7 +27,7 @@ SQL_TYPES: dict[str, str] = {
     "vector": "float[]",
 }
 Progress = Callable[[str, int, int], None]
-"""Called while something long is done: with what it is, steps done and steps in all."""
+"""Callback of long operations: `progress(what, steps_done, steps_in_all)`."""
 FILES = ("image", "audio", "video")
 """The kinds whose values are paths of files, below the dataset's root where they are relative."""
 RESERVED = frozenset({"idx", "id", "src", "dst", "dataset"})
@@ -35,7 +35,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 
 
 def modality(column: str) -> str:
-    """What a column is of, the first word of its name: `text` and `text_vector` are both of `text`."""
+    """The modality of a column, the first word of its name: `text` for `text` and `text_vector`."""
     return column.partition("_")[0]
 
 
@@ -55,7 +55,7 @@ class Column:
     Attributes:
         name: lower-case identifier.
         kind: what the values are; see `SQL_TYPES` for how each is stored.
-        role: `feature` (models may see it), `label` (an answer: never an input unless a task says so),
+        role: `feature` (models may see it), `label` (a target: never an input unless a task says so),
             `reference` (kept for comparison only, such as Bayes-optimal probabilities).
         doc: one sentence for `graphsocial info`.
     """
@@ -153,13 +153,13 @@ class GraphSchema:
             raise InputError(f"The schema declares '{twice[0]}' twice.")
         names = {node.name for node in self.nodes}
         for edge in self.edges:
-            for end in (edge.src, edge.dst):
-                if end not in names:
-                    raise InputError(f"Edge type '{edge}' needs a node type '{end}'; declared: {sorted(names)}.")
+            for endpoint in (edge.src, edge.dst):
+                if endpoint not in names:
+                    raise InputError(f"Edge type '{edge}' needs a node type '{endpoint}'; declared: {sorted(names)}.")
 
     @property
     def types(self) -> tuple[NodeType | EdgeType, ...]:
-        """Node types, then edge types: an order in which each can be written."""
+        """Node types, then edge types, so that the endpoints of edges are written first."""
         return (*self.nodes, *self.edges)
 
     def node(self, name: str) -> NodeType:
@@ -185,11 +185,11 @@ class Target:
     """One thing a task predicts.
 
     Attributes:
-        name: the word that stands in `predictions.target`.
+        name: its value in `predictions.target`.
         kind: `multiclass` (one of several classes) or `regression` (a number).
         classes: the class names in the order of the logits; empty until read from the data.
-        transform: of a number before it is learnt: `log1p` for counts; predictions come back in the number's own unit.
-        weight: the factor of this target's loss, where losses of several targets are added.
+        transform: applied to a number before training: `log1p` for counts; predictions are in the number's own unit.
+        weight: the factor of this target's loss in the sum over targets.
     """
 
     name: str

@@ -27,14 +27,14 @@ from graphsocial.types import NodeType, Progress
 
 @dataclass(frozen=True)
 class IngestReport:
-    """What an ingest did, to be read by people and, through `to_dict()`, by programs.
+    """What an ingest did; `to_dict()` is for programs.
 
     Attributes:
         dataset: the dataset's name in the store.
         changed: False when the same files with the same settings were in the store already; nothing was written then.
-        read: raw table → rows in its files; empty when nothing changed.
+        read: raw table → rows in its files; empty when nothing has changed.
         rows: node or edge type → rows in the store.
-        left_out: node or edge type → rows that were not meant, by a `where` or because another row has the same id.
+        left_out: node or edge type → rows left out by a `where`, or because another row has the same id.
         rejects: raw table → reason → rejected rows; the table `rejects` has each with file, line and text.
         ignored: raw table → columns of its files that the source does not use.
         missing_images: rows that name an image file which is not there.
@@ -81,11 +81,11 @@ def ingest(
         store: an open store.
         source: a source's name, such as `iesn`, or one that is already configured.
         path: the folder (or file) that the source reads.
-        dataset: its name in the store; the folder's name by default.
+        dataset: the dataset's name in the store; the folder's name by default.
         settings: the source's fields, by name.
         map: a YAML file with other file and column names, for sources that take one.
-        reject_limit: more than this share of one file's rows rejected is an error.
-        progress: called with (what, steps done, steps in all).
+        reject_limit: largest share of one file's rows that may be rejected, from 0 to 1.
+        progress: called with (what, steps done, steps in all); see `graphsocial.types.Progress`.
 
     Raises:
         InputError: the files cannot be used; says which one, why and what to try.
@@ -140,8 +140,8 @@ def _write(
 
 def _configured(source: str | Source, given: Mapping[str, object]) -> Source:
     if isinstance(source, str):
-        found: Source = configure(resolve("source", source), given)
-        return found
+        configured: Source = configure(resolve("source", source), given)
+        return configured
     return configure(type(source), {**vars(source), **given})
 
 

@@ -1,4 +1,4 @@
-"""Turns what a column may hold into SQL: the typed value of a raw one, and the reason when it cannot be used."""
+"""SQL that casts the raw values of a column to its kind, and gives the reason where a value cannot be used."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ def raw_text(column: RawColumn, raw: str, duckdb_type: str) -> str:
     """SQL for a raw value as trimmed text, null when empty; of a vector that is a list already, only its length.
 
     A list of categories in which every entry is null, such as `[kind]` of a row without one, is empty.
+
+    Args:
+        column: what the values may be.
+        raw: SQL of the raw value.
+        duckdb_type: its DuckDB type, such as `VARCHAR` or `VARCHAR[]`.
     """
     if duckdb_type.endswith("]"):
         if column.kind == "vector":
@@ -23,7 +28,14 @@ def raw_text(column: RawColumn, raw: str, duckdb_type: str) -> str:
 
 
 def value(column: RawColumn, text: str, raw: str, duckdb_type: str) -> str:
-    """SQL for the typed value; null when the text is not one."""
+    """SQL for the typed value; null when the text is not one.
+
+    Args:
+        column: what the values may be.
+        text: SQL of the value's text, as of `raw_text`.
+        raw: SQL of the raw value.
+        duckdb_type: the raw value's DuckDB type.
+    """
     is_list = duckdb_type.endswith("]")
     if column.kind == "categories":
         tidy = "lower(trim(entry))" if column.values else "trim(entry)"
@@ -59,37 +71,43 @@ def _split(text: str) -> str:
 
 
 def reasons(column: RawColumn, text: str, value: str) -> list[tuple[str, str]]:
-    """Pairs of SQL: when the value cannot be used, and what to say then."""
-    name = column.source_name
-    told: list[tuple[str, str]] = []
+    """Pairs of SQL: the condition that a value cannot be used, and the reason.
 
-    def reject(when: str, words: str, *, show: bool = True) -> None:
+    Args:
+        column: what the values may be.
+        text: SQL of the value's text, as of `raw_text`.
+        value: SQL of the typed value, as of `value`.
+    """
+    name = column.source_name
+    faults: list[tuple[str, str]] = []
+
+    def reject(condition: str, reason: str, *, show: bool = True) -> None:
         shown = f" || ': ' || left({text}, {SHOWN})" if show else ""
-        told.append((when, literal(f"{name} {words}") + shown))
+        faults.append((condition, literal(f"{name} {reason}") + shown))
 
     if column.required:
         reject(f"{text} is null", "is missing", show=False)
-    nothing = f"{text} is not null and {value} is null"
+    not_cast = f"{text} is not null and {value} is null"
     if column.kind == "number":
-        reject(nothing, "is not a number")
+        reject(not_cast, "is not a number")
         reject(f"not isfinite({value})", "is not finite")
     elif column.kind == "integer":
-        reject(nothing, "is not a whole number")
+        reject(not_cast, "is not a whole number")
     elif column.kind == "boolean":
-        reject(nothing, "is not true or false")
+        reject(not_cast, "is not true or false")
     elif column.kind == "timestamp":
         years = "timestamptz '0001-01-01' and timestamptz '9999-12-31 23:59:59.999999'"
-        reject(f"{nothing} or {value} not between {years}", "is not an ISO 8601 time")
+        reject(f"{not_cast} or {value} not between {years}", "is not an ISO 8601 time")
     elif column.kind == "categories":
         full = f"len(list_filter({value}, lambda entry: entry <> ''))"
-        reject(f"{nothing} or {full} <> len({value})", "is a malformed list")
+        reject(f"{not_cast} or {full} <> len({value})", "is a malformed list")
         if column.values:
             allowed = f"len(list_filter({value}, lambda entry: entry in ({_list(column.values)})))"  # 5 × list_has_all
             reject(f"{allowed} <> len({value})", f"is not among {', '.join(column.values)}")
     elif column.kind == "vector":
         finite = f"len(list_filter({value}, lambda entry: abs(entry) < {LARGEST_FLOAT}))"
         open_ended = f"starts_with({text}, '[') <> ends_with({text}, ']')"
-        reject(f"{nothing} or {open_ended} or {finite} <> len({value})", "is a malformed list of numbers")
+        reject(f"{not_cast} or {open_ended} or {finite} <> len({value})", "is a malformed list of numbers")
     elif column.kind == "category" and column.values:
         reject(f"not list_contains([{_list(column.values)}], {value})", f"is not one of {', '.join(column.values)}")
     if column.kind in ("number", "integer"):
@@ -100,7 +118,7 @@ def reasons(column: RawColumn, text: str, value: str) -> list[tuple[str, str]]:
             reject(f"{value} < {column.minimum!r}", f"is less than {column.minimum:g}")
         elif column.maximum is not None:
             reject(f"{value} > {column.maximum!r}", f"is more than {column.maximum:g}")
-    return told
+    return faults
 
 
 def _list(values: tuple[str, ...]) -> str:

@@ -84,7 +84,7 @@ def stage(
     Args:
         connection: the store's.
         table: the table.
-        opened: the files of all tables, by table; the `sql` of a column may look into the others.
+        opened: the files of all tables, by table; the `sql` of a column may read the others.
         scratch: a folder of our own for copies.
 
     Raises:

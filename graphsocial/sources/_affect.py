@@ -12,7 +12,7 @@ The keywords are our own list (`schemas/datasets/emotion_keywords.json`), the no
 Kuperman and Brysbaert, "Norms of valence, arousal, and dominance for 13,915 English lemmas", 2013.
 
 Negation is not handled: "not happy" counts as *happy*. Neither are irony, emoticons and other languages than English.
-A view whose comment has no text gets no labels at all.
+A view whose comment has no text has no labels.
 """
 
 from __future__ import annotations
@@ -42,33 +42,33 @@ def norms_table(path: Path | None) -> RawTable:
         InputError: no file was named.
         MissingFileError: there is no such file.
     """
-    where = "Ratings_Warriner_et_al.csv, from https://github.com/JULIELab/XANEW"
+    published = "Ratings_Warriner_et_al.csv, from https://github.com/JULIELab/XANEW"
     if path is None:
-        raise InputError(f"labels=comments needs norms=FILE, the word norms of Warriner et al. ({where}).")
+        raise InputError(f"labels=comments needs norms=FILE, the word norms of Warriner et al. ({published}).")
     if not path.is_file():
-        raise MissingFileError(f"There is no norms file '{path}'; it is called {where}.")
+        raise MissingFileError(f"There is no norms file '{path}'; it is called {published}.")
     numbers = (RawColumn(name, "number", header, required=True, minimum=1, maximum=9) for name, header in NORMS.items())
     return RawTable("norms", (path.resolve(),), (RawColumn("word", header="Word", required=True), *numbers))
 
 
 def comment_affect() -> str:
     """SQL over `comments(comment_id, text)` and `norms`: one row of derived labels per comment."""
-    known = ", ".join(f"({literal(word)}, {literal(category)})" for word, category in keywords().items())
+    pairs = ", ".join(f"({literal(word)}, {literal(category)})" for word, category in keywords().items())
     return f"""
         with
-        found as (
+        words as (
             select distinct comment_id, unnest(regexp_extract_all(lower(text), '[a-z]+')) as word
             from comments
         ),
-        felt as (
+        affect as (
             select
                 comment_id,
                 list(distinct category order by category) as emotions,
                 avg(valence) as valence,
                 avg(arousal) as arousal,
                 avg(dominance) as dominance
-            from found
-            join (values {known}) as keywords(word, category) using (word)
+            from words
+            join (values {pairs}) as keywords(word, category) using (word)
             left join (select lower(word) as word, valence, arousal, dominance from norms) using (word)
             group by comment_id
         )
@@ -84,5 +84,5 @@ def comment_affect() -> str:
             arousal,
             dominance
         from comments
-        left join felt using (comment_id)
+        left join affect using (comment_id)
     """

@@ -42,7 +42,14 @@ def plan_iesn(
     norms: Path | None = None,
     map: Path | None = None,
 ) -> Plan:
-    """Say which files of a folder are which table of the layout, and what becomes of their rows.
+    """The tables of the layout among the files of a folder, and the rows that they become.
+
+    Args:
+        path: the folder.
+        dataset: the dataset's name; the folder's by default.
+        labels: `given` in the label table, or derived from the words of the `comments`.
+        norms: the file of word norms, for labels from comments.
+        map: a YAML file with other file and column names.
 
     Raises:
         MissingFileError: a required table has no file, or the norms are missing.
@@ -52,18 +59,18 @@ def plan_iesn(
     rules = contract()
     mapping = _mapping(map, rules)
     tables = {name: _table(root, name, rule, mapping.get(name, {})) for name, rule in rules.items()}
-    found = {name: table for name, table in tables.items() if table.files}
+    present = {name: table for name, table in tables.items() if table.files}
     for name, rule in rules.items():
-        if rule["x-required"] and name not in found:
+        if rule["x-required"] and name not in present:
             raise missing_table(root, name, "Other file names go into a mapping (--map FILE.yaml).")
     derived: tuple[tuple[str, str], ...] = ()
     if labels == "comments":
-        if "comments" not in found:
+        if "comments" not in present:
             raise MissingFileError(f"'{root}' has no table 'comments', which labels=comments reads.")
-        found["norms"] = norms_table(norms)
+        present["norms"] = norms_table(norms)
         derived = (("comment_affect", comment_affect()),)
-    rows = _rows(rules, set(found), from_comments=labels == "comments")
-    return Plan(tuple(found.values()), rows, root, dataset or root.name, derived)
+    rows = _rows(rules, set(present), from_comments=labels == "comments")
+    return Plan(tuple(present.values()), rows, root, dataset or root.name, derived)
 
 
 def _table(root: Path, name: str, rule: dict[str, Any], given: dict[str, Any]) -> RawTable:
@@ -111,13 +118,13 @@ def _mapping(path: Path | None, rules: dict[str, Any]) -> dict[str, Any]:
                 kind = "a mapping of our column names to yours" if key == "columns" else "text"
                 raise InputError(f"{path}: '{key}' of table '{table}' must be {kind}, not {value!r}.")
         for column in entry.get("columns", {}):
-            known = rules[table]["items"]["properties"]
-            if column not in known:
-                raise InputError(f"{path}: {UnknownNameError.of(f'column of table {table}', str(column), known)}")
+            columns = rules[table]["items"]["properties"]
+            if column not in columns:
+                raise InputError(f"{path}: {UnknownNameError.of(f'column of table {table}', str(column), columns)}")
     return given
 
 
-def _rows(rules: dict[str, Any], found: set[str], *, from_comments: bool) -> tuple[Rows, ...]:
+def _rows(rules: dict[str, Any], tables: set[str], *, from_comments: bool) -> tuple[Rows, ...]:
     def stored(table: str, *leave_out: str) -> tuple[Column, ...]:
         return stored_columns(rules[table]["items"], leave_out=leave_out)
 
@@ -141,21 +148,21 @@ def _rows(rules: dict[str, Any], found: set[str], *, from_comments: bool) -> tup
             where="owner_id is not null",
         ),
     ]
-    if "groups" in found:
+    if "groups" in tables:
         rows.append(Rows(group, "groups", {"id": "group_id"}, same(group.columns, "groups")))
-    elif "memberships" in found:
+    elif "memberships" in tables:
         rows.append(Rows(group, "memberships", {"id": "group_id"}, distinct=True))
-    if "contacts" in found:
+    if "contacts" in tables:
         connects = EdgeType("user", "connects", "user")
         rows.append(Rows(connects, "contacts", {"src": "user_id", "dst": "contact_id"}))
-    if "memberships" in found:
+    if "memberships" in tables:
         rows.append(Rows(EdgeType("user", "joins", "group"), "memberships", {"src": "user_id", "dst": "group_id"}))
     labelled = Rows(
         views, "labels", {"src": "labels.viewer_id", "dst": "labels.image_id"}, same(views.columns, "labels")
     )
     columns = {**labelled.columns, "comment": "null"}
     joins = ""
-    if "comments" in found:
+    if "comments" in tables:
         joins = "left join comments on comments.comment_id = labels.comment_id"
         columns["comment"] = "comments.text"
     if from_comments:

@@ -27,9 +27,11 @@ class FileRule(_Strict):
     )
     header: bool = Field(True, description="Whether the first row of a text file names the columns.")
     names: list[str] = Field([], description="The columns' names, in order, for a file without a header.")
-    delimiter: str | None = Field(None, description="One character; comma, tab and semicolon are found out.")
-    encoding: str = Field("utf-8", description="Of text files.")
-    nulls: list[str] = Field([], description="What stands for no value in a text file, such as NA.")
+    delimiter: str | None = Field(
+        None, description="One character; inferred among comma, tab and semicolon by default."
+    )
+    encoding: str = Field("utf-8", description="Encoding of text files.")
+    nulls: list[str] = Field([], description="Texts that mean a missing value in a text file, such as NA.")
 
 
 class ColumnRule(_Strict):
@@ -38,11 +40,11 @@ class ColumnRule(_Strict):
     kind: Kind = Field(description="What the values are.")
     source: str | None = Field(None, alias="from", description="The file's column, where its name differs.")
     sql: str | None = Field(None, description="An expression over the file's columns instead.")
-    role: Role = Field("feature", description="feature, label (an answer) or reference (kept, never an input).")
+    role: Role = Field("feature", description="feature, label (a target) or reference (kept, never an input).")
     doc: str = Field("", description="One sentence for `graphsocial info`.")
-    required: bool = Field(False, description="Reject rows without a value.")
-    minimum: float | None = Field(None, description="Least number allowed.")
-    maximum: float | None = Field(None, description="Greatest number allowed.")
+    required: bool = Field(False, description="Whether rows without a value are rejected.")
+    minimum: float | None = Field(None, description="Smallest number allowed.")
+    maximum: float | None = Field(None, description="Largest number allowed.")
     values: list[str] = Field([], description="The categories allowed, in lower case.")
 
 
@@ -66,15 +68,17 @@ Key = str | KeyRule
 
 
 class NodeRule(_Strict):
-    """A node type: rows of a file, ids found in other files, or both."""
+    """A node type: rows of a file, ids that occur in other files, or both."""
 
     file: str | None = Field(None, description="The raw table with one row per node.")
     id: Key | None = Field(None, description="The column with the node's id.")
     columns: Columns = Field({}, description="The node's columns.")
-    time: str | None = Field(None, description="The column that says when the node came to be.")
+    time: str | None = Field(None, description="The column with the time from which the node exists.")
     where: str | None = Field(None, description="SQL condition: keep only these rows.")
-    distinct: bool = Field(False, description="Several rows with one id are one node, not duplicates to reject.")
-    ids_from: list[str] = Field([], description="Further nodes: distinct ids from table.column.")
+    distinct: bool = Field(
+        False, description="Whether several rows with one id are one node instead of rejected duplicates."
+    )
+    ids_from: list[str] = Field([], description="Further nodes: the distinct ids in table.column.")
 
 
 class EdgeRule(_Strict):
@@ -85,9 +89,9 @@ class EdgeRule(_Strict):
     src: Key = Field(description="The column with the id of the source node.")
     dst: Key = Field(description="The column with the id of the destination node.")
     columns: Columns = Field({}, description="The edge's columns.")
-    time: str | None = Field(None, description="The column that says when the edge came to be.")
+    time: str | None = Field(None, description="The column with the time from which the edge exists.")
     where: str | None = Field(None, description="SQL condition: keep only these rows.")
-    distinct: bool = Field(False, description="Several rows with one pair of ends are one edge.")
+    distinct: bool = Field(False, description="Whether several rows with the same endpoints are one edge.")
 
 
 class Mapping(_Strict):
@@ -128,9 +132,13 @@ M = TypeVar("M", Mapping, DialogueMapping)
 def read_mapping(path: Path | str, model: type[M] = Mapping) -> M:  # type: ignore[assignment]  # mypy: M is Mapping then
     """Read and check a mapping file.
 
+    Args:
+        path: the YAML file.
+        model: what it must be.
+
     Raises:
         MissingFileError: there is no such file.
-        InputError: it is not YAML, or not a mapping; names the place and what is allowed.
+        InputError: it is not YAML, or not a mapping; names the key and what is allowed.
     """
     path = Path(path)
     if not path.is_file():
@@ -145,11 +153,16 @@ def read_mapping(path: Path | str, model: type[M] = Mapping) -> M:  # type: igno
         return model.model_validate(given)
     except ValidationError as error:
         first = min(error.errors(), key=lambda entry: entry["type"] != "extra_forbidden")  # a misspelt key, most likely
-        raise InputError(f"{path}: {_told(model, first['loc'], first['type'], first['msg'])}") from error
+        raise InputError(f"{path}: {_sentence(model, first['loc'], first['type'], first['msg'])}") from error
 
 
 def folder_of(root: str | None, path: Path, instead: Path | None) -> Path:
     """The data's folder: `instead` where it is given, else `root` of the mapping at `path`.
+
+    Args:
+        root: relative to the mapping; `${NAME}` is the value of an environment variable.
+        path: the mapping.
+        instead: a folder that replaces `root`.
 
     Raises:
         InputError: `root` names a variable that the environment does not have.
@@ -173,7 +186,14 @@ def folder_of(root: str | None, path: Path, instead: Path | None) -> Path:
 
 
 def raw_table(name: str, rule: FileRule, columns: tuple[RawColumn, ...], root: Path, path: Path) -> RawTable:
-    """The files of one rule of the mapping at `path`, and what is read of them.
+    """The files of one rule of a mapping, and what is read of them.
+
+    Args:
+        name: the table's name in the mapping.
+        rule: its file or pattern, and how to read it.
+        columns: the columns to read.
+        root: the data's folder.
+        path: the mapping, for messages.
 
     Raises:
         MissingFileError: there is no such file below `root`.
@@ -194,7 +214,7 @@ def raw_table(name: str, rule: FileRule, columns: tuple[RawColumn, ...], root: P
     )
 
 
-def _told(model: type[BaseModel], where: tuple[int | str, ...], kind: str, message: str) -> str:
+def _sentence(model: type[BaseModel], where: tuple[int | str, ...], kind: str, message: str) -> str:
     """One pydantic error as a sentence."""
     steps = [str(step) for step in where if step not in ("str", "KeyRule")]
     if kind == "extra_forbidden":
@@ -204,7 +224,7 @@ def _told(model: type[BaseModel], where: tuple[int | str, ...], kind: str, messa
 
 
 def _keys(model: type[BaseModel], where: tuple[int | str, ...]) -> list[str]:
-    """The keys that are allowed at the place of an unknown one."""
+    """The keys that are allowed beside an unknown one."""
     if len(where) > 1:
         rules: dict[str, type[BaseModel]] = {
             "files": FileRule,

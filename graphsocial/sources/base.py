@@ -1,4 +1,4 @@
-"""What a source says about its files: which there are, what each column may hold, and which rows they become."""
+"""How a source describes its files: which there are, what each column may hold, and which rows they become."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ class RawTable:
     """One table of the raw data: its files (read as one), how to read them, what their columns may hold.
 
     Attributes:
-        name: how `Rows` and their SQL call it.
+        name: its name in `Rows` and their SQL.
         files: CSV, TSV, Parquet or JSON lines; all of one format.
         columns: the columns that are used; others in the file are ignored and reported. A table without any only
             serves the `sql` of other tables' columns.
         has_header: False for text files whose first row is data.
         names: the names of their fields, in order; those of `columns` by default.
-        delimiter, encoding: for text files; comma, tab and semicolon are found out when no delimiter is given.
-        nulls: what stands for "no value" in a CSV file, besides nothing at all; `NA`, say.
+        delimiter, encoding: for text files; the delimiter is inferred among comma, tab and semicolon by default.
+        nulls: texts that mean a missing value in a CSV file, such as `NA`; an empty field always does.
         required: no rows are an error.
         unique: columns whose values name a row; a second row with the same ones is rejected.
     """
@@ -79,11 +79,12 @@ class Rows:
     Attributes:
         into: the node or edge type.
         table: the `RawTable` the rows come from.
-        keys: SQL for `id` (nodes) or `src` and `dst` (edges: the ends' own ids), over the raw table's columns.
+        keys: SQL for `id` (nodes) or `src` and `dst` (edges: the endpoints' own ids), over the raw table's columns.
         columns: SQL for each column of `into`; a column that is left out is null.
         joins: further raw tables by SQL, e.g. `left join comments using (comment_id)`.
-        where: keep only these rows; the others are not rejects, they are simply not meant.
-        distinct: several rows with one key are one (ids collected from an edge list, say), not duplicates.
+        where: SQL condition: keep only these rows; the others are left out, not rejected.
+        distinct: several rows with one key become one, the first (ids collected from an edge list, say), instead of
+            rejected duplicates.
     """
 
     into: NodeType | EdgeType
@@ -97,14 +98,15 @@ class Rows:
 
 @dataclass(frozen=True)
 class Plan:
-    """A source's whole answer for one folder: the raw tables and the rows that they become.
+    """What a source makes of one folder: the raw tables and the rows that they become.
 
     Attributes:
         tables: the raw tables.
-        rows: what becomes of them; within one type, in this order.
+        rows: the rows of each node and edge type; of one type, in this order.
         root: the folder that image paths are relative to.
         dataset: the name of the dataset.
         derived: further tables as (name, SQL select) over the raw tables and those before; `Rows.joins` may use them.
+            There each raw table also has its rows' numbers, `graphsocial.store.sql.ROW_NUMBER`, in the files' order.
     """
 
     tables: tuple[RawTable, ...]
@@ -127,7 +129,12 @@ class Source(Protocol):
     """A frozen dataclass in `sources/<name>.py` whose fields are its settings."""
 
     def plan(self, path: Path, *, dataset: str | None = None) -> Plan:
-        """Look at the files under `path` and say what they are; reads no rows."""
+        """The tables among the files under `path`, and the rows that they become; reads no rows.
+
+        Args:
+            path: a folder or file.
+            dataset: the dataset's name; the source chooses one by default.
+        """
         ...
 
 
@@ -135,14 +142,14 @@ def find_table(root: Path, stem: str) -> tuple[Path, ...]:
     """The files of one table: `stem.<format>` or every `stem/*.<format>`; empty when there are none.
 
     Raises:
-        InputError: the table is there in two formats, so that it is not clear which one is meant.
+        InputError: the table is there in two formats.
     """
     single = [root / f"{stem}.{ending}" for ending in FORMATS]
-    found = [path for path in single if path.is_file()]
-    if len(found) > 1:
-        raise InputError(f"Two files claim to be the table '{stem}': {found[0].name} and {found[1].name}. Keep one.")
-    if found:
-        return (found[0],)
+    files = [path for path in single if path.is_file()]
+    if len(files) > 1:
+        raise InputError(f"Two files claim to be the table '{stem}': {files[0].name} and {files[1].name}. Keep one.")
+    if files:
+        return (files[0],)
     parts = sorted(path for ending in FORMATS for path in (root / stem).glob(f"*.{ending}"))
     endings = {"".join(path.suffixes) for path in parts}
     if len(endings) > 1:
@@ -151,9 +158,11 @@ def find_table(root: Path, stem: str) -> tuple[Path, ...]:
 
 
 def missing_table(root: Path, name: str, otherwise: str) -> MissingFileError:
-    """The error of a folder without a table that has to be there.
+    """The error of a folder without a required table.
 
     Args:
+        root: the folder.
+        name: the table.
         otherwise: a sentence that says how other layouts are read.
     """
     there = ", ".join(sorted(entry.name for entry in root.iterdir())[:12]) or "nothing"
@@ -174,7 +183,7 @@ def require_folder(path: Path | str) -> Path:
 
 
 def columns_from_schema(rows_schema: dict[str, Any], headers: dict[str, str] | None = None) -> tuple[RawColumn, ...]:
-    """Turn the JSON Schema of one row into `RawColumn`s, so that the contract is what is checked.
+    """Turn the JSON Schema of one row into `RawColumn`s, so that rows are checked against the schema.
 
     Args:
         rows_schema: an object schema; each property has `x-kind` and may have `minimum`, `maximum`, `enum`.

@@ -1,4 +1,4 @@
-"""Dialogues: who said what in which order, what it answers, and with which emotion and sentiment."""
+"""Dialogues: segments in order with their speaker, what they reply to, emotion and sentiment."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ class Dialogue:
             columns: {dialogue: talk, turn: number, speaker: who, text: words, emotion: {sql: "lower(felt)"}}
 
     Node types `segment` and `user`; edges `user speaks segment`, `segment next segment` (each to the one after it in
-    its dialogue) and `segment replies segment` (from the answer to what it answers).
+    its dialogue) and `segment replies segment` (from a reply to what it replies to).
 
     Attributes:
-        replies: `turns`: a segment without `reply_to` answers the last segment of another speaker in its dialogue,
+        replies: `turns`: a segment without `reply_to` replies to the last segment of another speaker in its dialogue,
             where both speakers are known; `given`: only `reply_to` counts.
-        speakers: `shared`: a name is one user in all dialogues; `per_dialogue`: names such as A and B are others in
-            each dialogue.
+        speakers: `shared`: a name is one user in all dialogues; `per_dialogue`: a name such as A is another
+            user in each dialogue.
         root: the data's folder, instead of the one in the mapping.
     """
 
@@ -55,7 +55,7 @@ class Dialogue:
     root: Path | None = None
 
     def plan(self, path: Path, *, dataset: str | None = None) -> Plan:
-        """Look at the files under `path` and say what they are; reads no rows.
+        """The tables among the files under `path`, and the rows that they become; reads no rows.
 
         Raises:
             MissingFileError: a file or folder is not there.
@@ -87,9 +87,9 @@ class Dialogue:
         return tables, root, mapping.dataset
 
     def _turns(self, parts: dict[str, set[str]]) -> str:
-        """SQL: each segment's id, speaker and time, and the ids of the one after it and of the one that it answers.
+        """SQL: each segment's id, speaker and time, and the ids of the one after it and of the one that it replies to.
 
-        A row whose id another has already is kept to be rejected as a node; it takes no part in the order.
+        A row with the id of an earlier one is kept, to be rejected as a node; it takes no part in the order.
         """
         user = "speaker" if self.speakers == "shared" else "dialogue || '/' || speaker"
         turn = "case when turn = trunc(turn) then turn::bigint::varchar else turn::varchar end"
@@ -97,9 +97,9 @@ class Dialogue:
             f"select {number} as part, {literal(name)} as file, {ROW_NUMBER}, {_needed(columns)} from {quote(name)}"
             for number, (name, columns) in enumerate(parts.items())
         )
-        answered = "reply_to"
+        replied_to = "reply_to"
         if self.replies == "turns":  # the one before the run of one speaker's segments that this one is in
-            answered = "coalesce(reply_to, first_value(before) over (partition by dialogue, run order by position))"
+            replied_to = "coalesce(reply_to, first_value(before) over (partition by dialogue, run order by position))"
         return f"""
             with
             named as (
@@ -132,7 +132,7 @@ class Dialogue:
                     ) as run
                 from neighbours
             )
-            select file, {ROW_NUMBER}, id, user, {TIME}, after, after_at, {answered} as answered
+            select file, {ROW_NUMBER}, id, user, {TIME}, after, after_at, {replied_to} as replied_to
             from runs
             union all
             select file, {ROW_NUMBER}, id, null, {TIME}, null, null, null
@@ -152,15 +152,17 @@ class Dialogue:
                 ("segment", "replies", "segment"),
             )
         )
-        for part, there in parts.items():
+        for part, names in parts.items():
             name = quote(part)
             joins = f"join turns on turns.file = {literal(part)} and turns.{ROW_NUMBER} = {name}.{ROW_NUMBER}"
-            own = {column.name: f"{name}.{quote(column.name)}" for column in segment.columns if column.name in there}
-            at = {TIME: f"turns.{TIME}"}
-            yield Rows(segment, part, {"id": "turns.id"}, own, joins)
+            columns = {
+                column.name: f"{name}.{quote(column.name)}" for column in segment.columns if column.name in names
+            }
+            time_of = {TIME: f"turns.{TIME}"}
+            yield Rows(segment, part, {"id": "turns.id"}, columns, joins)
             yield Rows(user, part, {"id": "turns.user"}, joins=joins, where="turns.user is not null", distinct=True)
             yield Rows(
-                speaks, part, {"src": "turns.user", "dst": "turns.id"}, at, joins, where="turns.user is not null"
+                speaks, part, {"src": "turns.user", "dst": "turns.id"}, time_of, joins, where="turns.user is not null"
             )
             yield Rows(
                 following,
@@ -173,10 +175,10 @@ class Dialogue:
             yield Rows(
                 replies,
                 part,
-                {"src": "turns.id", "dst": "turns.answered"},
-                at,
+                {"src": "turns.id", "dst": "turns.replied_to"},
+                time_of,
                 joins,
-                where="turns.answered is not null",
+                where="turns.replied_to is not null",
             )
 
 
@@ -193,20 +195,20 @@ def _needed(columns: set[str]) -> str:
     return ", ".join(name if name in columns else f"null::{kind} as {name}" for name, kind in kinds.items())
 
 
-def _columns(place: str, rule: SegmentRule) -> tuple[RawColumn, ...]:
-    """The contract's columns as a mapping's rule finds them."""
-    known = _contract()
+def _columns(where: str, rule: SegmentRule) -> tuple[RawColumn, ...]:
+    """The contract's columns as a mapping's rule reads them; `where` in the mapping it stands is for messages."""
+    schema = _contract()
     for name in rule.columns:
-        if name not in known["properties"]:
-            raise InputError(f"{place}: {UnknownNameError.of('column of a segment', name, known['properties'])}")
-    missing = [name for name in known["required"] if name not in rule.columns]
+        if name not in schema["properties"]:
+            raise InputError(f"{where}: {UnknownNameError.of('column of a segment', name, schema['properties'])}")
+    missing = [name for name in schema["required"] if name not in rule.columns]
     if missing:
-        raise InputError(f"{place}: columns needs '{missing[0]}': {known['properties'][missing[0]]['description']}")
-    found = []
-    for column in columns_from_schema(known):
+        raise InputError(f"{where}: columns needs '{missing[0]}': {schema['properties'][missing[0]]['description']}")
+    columns = []
+    for column in columns_from_schema(schema):
         given = rule.columns.get(column.name)
         if isinstance(given, KeyRule):
-            found.append(replace(column, sql=given.sql))
+            columns.append(replace(column, sql=given.sql))
         elif given is not None:
-            found.append(replace(column, header=given, must_exist=True))
-    return tuple(found)
+            columns.append(replace(column, header=given, must_exist=True))
+    return tuple(columns)

@@ -21,7 +21,7 @@ class Iesn:
     Node types `user`, `image`, `group`; edges `user connects user`, `user joins group`, `user posts image` and
     `user views image`, which carries the labels. Only views have a time (`labelled_at`): users, images, contacts and
     memberships are timeless, `joined_at` and `uploaded_at` are plain columns. A view without `labelled_at` is left out
-    wherever a moment (`as_of`) is asked for.
+    wherever a moment (`as_of`) is given.
 
     Attributes:
         labels: `given` takes emotions, sentiment, valence, arousal and dominance from the label table; `comments`
@@ -35,5 +35,5 @@ class Iesn:
     map: Path | None = None
 
     def plan(self, path: Path, *, dataset: str | None = None) -> Plan:
-        """Look at the files under `path` and say what they are; reads no rows."""
+        """The tables among the files under `path`, and the rows that they become; reads no rows."""
         return plan_iesn(path, dataset=dataset, labels=self.labels, norms=self.norms, map=self.map)

@@ -1,4 +1,4 @@
-"""A synthetic IESN whose answer is known, written and read in one go."""
+"""A synthetic IESN with known ground truth, written and read in one go."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ class Synthetic(SyntheticIesn):
     """
 
     def plan(self, path: Path, *, dataset: str | None = None) -> Plan:
-        """Make the files where there are none yet, and say what they are."""
+        """Write the files where there are none yet; the tables among them, and the rows that they become."""
         synthesize("iesn", path, settings=self)
         return plan_iesn(path, dataset=dataset)

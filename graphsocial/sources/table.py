@@ -1,4 +1,4 @@
-"""Any tables at all: a YAML file says which columns are nodes, edges, features and labels."""
+"""Any tables at all: a YAML file declares which columns are nodes, edges, features and labels."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Table:
             time: at
 
     In an `sql`, columns of text files are `varchar` (a missing value is null), those of Parquet files have their own
-    types, and the other files can be asked by their names. The result is checked and cast to the column's kind.
+    types, and the other files are tables of the same names. The result is checked and cast to the column's kind.
 
     Attributes:
         root: the data's folder, instead of the one in the mapping.
@@ -56,7 +56,7 @@ class Table:
     root: Path | None = None
 
     def plan(self, path: Path, *, dataset: str | None = None) -> Plan:
-        """Read the mapping and say what its files are; reads no rows."""
+        """The tables that the mapping names, and the rows that they become; reads no rows."""
         mapping = read_mapping(path)
         root = folder_of(mapping.root, Path(path), self.root)
         build = _Build(mapping, Path(path))
@@ -79,54 +79,55 @@ class _Build:
             yield self._edge(number, edge)
 
     def _node(self, name: str, rule: NodeRule) -> Iterator[Rows]:
-        place = f"nodes.{name}"
+        where = f"nodes.{name}"
         if rule.file is None and (not rule.ids_from or rule.columns or rule.time or rule.where or rule.id):
-            raise InputError(f"{self.path}: {place} needs `file` and `id`, or only `ids_from`.")
-        entry = self._typed(place, lambda columns: NodeType(name, columns, rule.time), rule.columns, rule.time)
+            raise InputError(f"{self.path}: {where} needs `file` and `id`, or only `ids_from`.")
+        entry = self._typed(where, lambda columns: NodeType(name, columns, rule.time), rule.columns, rule.time)
         if rule.file is not None:
             if rule.id is None:
-                raise InputError(f"{self.path}: {place} needs `id`, the column with the node's id.")
-            table = self._table(place, rule.file)
+                raise InputError(f"{self.path}: {where} needs `id`, the column with the node's id.")
+            table = self._table(where, rule.file)
             keys = {"id": self._key(table, name, "id", rule.id)}
             columns = self._columns(table, name, rule.columns, rule.time)
             yield self._filtered(Rows(entry, table, keys, columns, distinct=rule.distinct), rule.where)
         for origin in rule.ids_from:
             file, _, column = origin.partition(".")
             if not column:
-                raise InputError(f"{self.path}: {place}.ids_from: '{origin}' must be written table.column.")
-            table = self._table(f"{place}.ids_from", file)
+                raise InputError(f"{self.path}: {where}.ids_from: '{origin}' must be written table.column.")
+            table = self._table(f"{where}.ids_from", file)
             yield Rows(entry, table, {"id": self._key(table, name, f"id from {column}", column)}, distinct=True)
 
     def _edge(self, number: int, rule: EdgeRule) -> Rows:
-        place = f"edges.{number}"
+        where = f"edges.{number}"
         words = rule.type.split()
         if len(words) != 3:
-            raise InputError(f"{self.path}: {place}.type must be `source relation destination`, not '{rule.type}'.")
+            raise InputError(f"{self.path}: {where}.type must be `source relation destination`, not '{rule.type}'.")
         src, relation, dst = words
-        for end in (src, dst):
-            if end not in self.mapping.nodes:
-                raise InputError(f"{self.path}: {place}: {UnknownNameError.of('node type', end, self.mapping.nodes)}")
+        for endpoint in (src, dst):
+            if endpoint not in self.mapping.nodes:
+                unknown = UnknownNameError.of("node type", endpoint, self.mapping.nodes)
+                raise InputError(f"{self.path}: {where}: {unknown}")
         entry = self._typed(
-            place, lambda columns: EdgeType(src, relation, dst, columns, rule.time), rule.columns, rule.time
+            where, lambda columns: EdgeType(src, relation, dst, columns, rule.time), rule.columns, rule.time
         )
-        table = self._table(place, rule.file)
+        table = self._table(where, rule.file)
         keys = {key: self._key(table, rule.type, key, given) for key, given in (("src", rule.src), ("dst", rule.dst))}
         columns = self._columns(table, rule.type, rule.columns, rule.time)
         return self._filtered(Rows(entry, table, keys, columns, distinct=rule.distinct), rule.where)
 
-    def _typed(self, place: str, make: Callable[[tuple[Column, ...]], T], rules: Columns, time: str | None) -> T:
-        """The node or edge type, with the place in the mapping before what is wrong with it."""
+    def _typed(self, where: str, make: Callable[[tuple[Column, ...]], T], rules: Columns, time: str | None) -> T:
+        """The node or edge type; an error says `where` in the mapping it is declared."""
         try:
             columns = tuple(Column(name, rule.kind, rule.role, rule.doc) for name, rule in rules.items())
             if time is not None and time not in rules:
                 columns += (Column(time, "timestamp"),)
             return make(columns)
         except (InputError, UnknownNameError) as error:
-            raise InputError(f"{self.path}: {place}: {error}") from error
+            raise InputError(f"{self.path}: {where}: {error}") from error
 
-    def _table(self, place: str, name: str) -> str:
+    def _table(self, where: str, name: str) -> str:
         if name not in self.mapping.files:
-            raise InputError(f"{self.path}: {place}: {UnknownNameError.of('file', name, self.mapping.files)}")
+            raise InputError(f"{self.path}: {where}: {UnknownNameError.of('file', name, self.mapping.files)}")
         return name
 
     def _columns(self, table: str, owner: str, rules: Columns, time: str | None) -> dict[str, str]:
@@ -164,11 +165,11 @@ class _Build:
 
     def _read(self, table: str, column: RawColumn) -> str:
         """The name of a raw column that is read as `column` says; what several rows need alike is read once."""
-        known = self.read.setdefault(table, {})
-        for name, other in known.items():
+        columns = self.read.setdefault(table, {})
+        for name, other in columns.items():
             if replace(column, name=name) == other:
                 return quote(name)
-        known[column.name] = column
+        columns[column.name] = column
         return quote(column.name)
 
     def tables(self, root: Path) -> Iterator[RawTable]:

@@ -29,11 +29,11 @@ class Xiaohongshu:
     was not tested on them. Tables with other columns go in by a mapping of the source `table`.
 
     Node types `note` (its time is `published_at`), `author` and `brand`; edges `author posts note` and `note promotes
-    brand`. Likes, favourites, comments and shares are answers, counted at one moment after the note was published.
+    brand`. Likes, favourites, comments and shares are targets, counted at one moment after the note was published.
     """
 
     def plan(self, path: Path, *, dataset: str | None = None) -> Plan:
-        """Look at the files under `path` and say what they are; reads no rows.
+        """The tables among the files under `path`, and the rows that they become; reads no rows.
 
         Raises:
             MissingFileError: the folder has no table of notes.
@@ -47,12 +47,12 @@ class Xiaohongshu:
         note = NodeType("note", stored_columns(rule, leave_out=("note_id", "author_id")), time="published_at")
         author, brand = NodeType("author"), NodeType("brand")
         posts, promotes = EdgeType("author", "posts", "note"), EdgeType("note", "promotes", "brand")
-        written, known = "author_id is not null", '"case" is not null'
+        has_author, has_brand = "author_id is not null", '"case" is not null'
         rows = (
             Rows(note, "notes", {"id": "note_id"}, {column.name: f'"{column.name}"' for column in note.columns}),
-            Rows(author, "notes", {"id": "author_id"}, where=written, distinct=True),
-            Rows(brand, "notes", {"id": '"case"'}, where=known, distinct=True),
-            Rows(posts, "notes", {"src": "author_id", "dst": "note_id"}, where=written),
-            Rows(promotes, "notes", {"src": "note_id", "dst": '"case"'}, where=known),
+            Rows(author, "notes", {"id": "author_id"}, where=has_author, distinct=True),
+            Rows(brand, "notes", {"id": '"case"'}, where=has_brand, distinct=True),
+            Rows(posts, "notes", {"src": "author_id", "dst": "note_id"}, where=has_author),
+            Rows(promotes, "notes", {"src": "note_id", "dst": '"case"'}, where=has_brand),
         )
         return Plan((notes,), rows, root, dataset or root.name)

@@ -59,7 +59,7 @@ class GraphStore(Database):
 
     A node type is a table `node_<type>` (`idx`, `id`, `dataset`, columns), an edge type a table
     `edge_<src>_<relation>_<dst>` (`idx`, `src`, `dst`, `dataset`, columns), where `src` and `dst` are the `idx` of the
-    ends. `idx` is dense and unique in its table, and one dataset's rows are contiguous in it.
+    endpoints. `idx` is dense and unique in its table, and one dataset's rows are contiguous in it.
 
     Use it as a context manager, or call `close()`.
     """
@@ -77,15 +77,15 @@ class GraphStore(Database):
         )
 
     def declare(self, schema: GraphSchema) -> None:
-        """Make the tables of all types in `schema`; a type that is known gains the columns that are new.
+        """Make the tables of all types in `schema`; a type that is declared already gains the columns that are new.
 
         Raises:
             InputError: a column, or a type's time, is already declared in another way.
         """
-        known = self.schema
+        declared = {entry.table: entry for entry in self.schema.types}
         with self.transaction():
             for entry in schema.types:
-                present = {t.table: t for t in known.types}.get(entry.table)
+                present = declared.get(entry.table)
                 if present is None:
                     self._create(entry)
                 elif present != entry:
@@ -138,22 +138,22 @@ class GraphStore(Database):
         return [name for (name,) in rows]
 
     def dataset(self, name: str | None = None) -> str:
-        """Check a dataset's name, or find the only one when none is given.
+        """The name of a dataset after a check that it exists; the only dataset's when none is given.
 
         Raises:
             DataError: the store is empty, or has several datasets and none was named.
             UnknownNameError: no dataset has that name.
         """
-        known = self.datasets()
+        names = self.datasets()
         if name is not None:
-            if name not in known:
-                raise UnknownNameError.of("dataset", name, known, listing="graphsocial info")
+            if name not in names:
+                raise UnknownNameError.of("dataset", name, names, listing="graphsocial info")
             return name
-        if not known:
+        if not names:
             raise DataError(f"'{self.path}' holds no dataset yet; ingest one first.")
-        if len(known) > 1:
-            raise DataError(f"The store holds several datasets ({', '.join(known)}); say which with --dataset NAME.")
-        return known[0]
+        if len(names) > 1:
+            raise DataError(f"The store holds several datasets ({', '.join(names)}); say which with --dataset NAME.")
+        return names[0]
 
     def span(self, entry: NodeType | EdgeType, dataset: str) -> Span:
         """Where the dataset's rows of one type lie; empty if it has none."""
@@ -214,7 +214,7 @@ class GraphStore(Database):
         return Written(added, checked.rejects)
 
     def _append_at(self, entry: NodeType | EdgeType, dataset: str) -> int:
-        """The first idx of the rows to come; the dataset's rows must stay contiguous."""
+        """The first idx of the rows to be written; the dataset's rows must stay contiguous."""
         (total,) = self.first(f"select count(*) from {quote(entry.table)}") or (0,)
         span = self.span(entry, dataset)
         if span and span.last != total:
@@ -225,7 +225,7 @@ class GraphStore(Database):
         return int(total)
 
     def remove(self, dataset: str) -> None:
-        """Take a dataset's rows out; the idx of later rows move up, so that they stay dense.
+        """Remove a dataset's rows; the idx of later rows are lowered, so that they stay dense.
 
         Its splits, runs, predictions and vectors stay: they name entities by the source's own ids, or by content.
         """
@@ -236,7 +236,7 @@ class GraphStore(Database):
                 self.connection.execute(f"delete from {table} where {key} = ?", [dataset])
 
     def clear(self, entry: NodeType | EdgeType, dataset: str) -> None:
-        """Take a dataset's rows of one type out; of a node type, after the edges that end in it."""
+        """Remove a dataset's rows of one type; of a node type, after the edges that have it as an endpoint."""
         span = self.span(entry, dataset)
         with self.transaction():
             for table in ("dataset_rows", "links"):
@@ -245,30 +245,31 @@ class GraphStore(Database):
                 )
             if not span:
                 return
-            gone = len(span)
+            count = len(span)
             self.connection.execute(
                 f"delete from {quote(entry.table)} where idx >= ? and idx < ?", [span.first, span.last]
             )
-            self._move_up(entry.table, "idx", span.last, gone)
+            self._lower(entry.table, "idx", span.last, count)
             if isinstance(entry, NodeType):
                 for edge in self.schema.edges:
-                    for key, end in (("src", edge.src), ("dst", edge.dst)):
-                        if end == entry.name:
-                            self._move_up(edge.table, key, span.last, gone)
+                    for key, endpoint in (("src", edge.src), ("dst", edge.dst)):
+                        if endpoint == entry.name:
+                            self._lower(edge.table, key, span.last, count)
             for table in ("feature_rows", "feature_rejects"):
                 self.connection.execute(
                     f"delete from {table} where dataset = ? and table_name = ?", [dataset, entry.table]
                 )
                 self.connection.execute(
                     f"update {table} set idx = idx - ? where table_name = ? and idx >= ?",
-                    [gone, entry.table, span.last],
+                    [count, entry.table, span.last],
                 )
             self.connection.execute(
                 "update dataset_rows set first_idx = first_idx - ? where table_name = ? and first_idx >= ?",
-                [gone, entry.table, span.last],
+                [count, entry.table, span.last],
             )
 
-    def _move_up(self, table: str, column: str, start: int, by: int) -> None:
+    def _lower(self, table: str, column: str, start: int, by: int) -> None:
+        """Subtract `by` from the indices in `column` that are at least `start`."""
         self.connection.execute(f"update {quote(table)} set {column} = {column} - ? where {column} >= ?", [by, start])
 
     def read(
@@ -303,19 +304,19 @@ class GraphStore(Database):
     def data_hash(self, dataset: str) -> str:
         """A hash of all rows of a dataset: changes when any value does, whatever order the rows are in.
 
-        Types and columns in which it has nothing, which came with other datasets, do not count.
+        Types and columns that other datasets brought, and in which this one has no value, do not count.
         """
         digest = blake2b(digest_size=16)
         for entry in self.schema.types:
             span = self.span(entry, dataset)
             if not len(span):
                 continue
-            rows, ends = f"from {quote(entry.table)} where idx >= ? and idx < ?", [span.first, span.last]
+            rows, bounds = f"from {quote(entry.table)} where idx >= ? and idx < ?", [span.first, span.last]
             names = self.connection.table(entry.table).columns
-            counts = self.first(f"select {', '.join(f'count({quote(name)})' for name in names)} {rows}", ends) or ()
+            counts = self.first(f"select {', '.join(f'count({quote(name)})' for name in names)} {rows}", bounds) or ()
             filled = [name for name, count in zip(names, counts, strict=True) if count]
             hashed = f"hash({', '.join(map(quote, filled))})"
-            row = self.first(f"select bit_xor({hashed}), sum({hashed} % 4294967296), count(*) {rows}", ends)
+            row = self.first(f"select bit_xor({hashed}), sum({hashed} % 4294967296), count(*) {rows}", bounds)
             digest.update(f"{entry.table} {filled} {row}".encode())
         return digest.hexdigest()
 

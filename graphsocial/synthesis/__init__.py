@@ -1,4 +1,4 @@
-"""Writes a synthetic dataset in a source's own layout, with the true odds of every answer beside it."""
+"""Writes a synthetic dataset in a source's own layout, with the true class probabilities of every label."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from graphsocial.synthesis.world import (
     SyntheticIesn,
     World,
     contacts,
-    imagine,
+    draw_world,
     memberships,
     sample,
     views,
@@ -60,12 +60,12 @@ APPRAISALS = np.array(  # valence, arousal, dominance of each emotion, 1 to 9
         [2.4, 3.8, 3.5],
     ]
 )
-NUISANCES = 12  # what an image vector holds besides the affect
+NUISANCES = 12  # dimensions of an image vector besides the affect
 START, DAY = 1_356_998_400, 86_400  # labels fall into 2013 and 2014
 SPAN = 730 * DAY
 README = """# A synthetic Image-Emotion-Social-Net
 
-Nobody in here exists. `graphsocial synthesize {layout}` drew it from a model, so that the right answers are known.
+Nobody in here exists. `graphsocial synthesize {layout}` drew it from a model, so that the ground truth is known.
 It says nothing about real people, and a score on it says nothing about a score on the real IESN.
 
 {counts}
@@ -79,7 +79,7 @@ label is drawn from
 
 `labels.optimal` holds these eight probabilities, for comparison only and never as a feature, in this order:
 {emotions}.
-The whole model is written down in `graphsocial/synthetic_world.py`. Settings (also in `settings.json`):
+The whole model is written down in `graphsocial/synthesis/world.py`. Settings (also in `settings.json`):
 
 ```json
 {settings}
@@ -103,7 +103,7 @@ def source_of(layout: str) -> str:
 def synthesize(
     layout: str, path: Path | str, *, settings: Settings | None = None, progress: Progress | None = None
 ) -> dict[str, int]:
-    """Write a synthetic dataset into the folder `path` and say how many rows each table has.
+    """Write a synthetic dataset into the folder `path`.
 
     The folder appears complete or not at all. Called again with the same settings it only reads the counts back.
 
@@ -112,6 +112,9 @@ def synthesize(
         path: a folder that does not exist or is empty, or one that this function wrote.
         settings: sizes and strengths, of the layout's class; the defaults make a small dataset.
         progress: called with (what, done, of how many).
+
+    Returns:
+        Table → its rows.
 
     Raises:
         UnknownNameError: there is no such layout.
@@ -139,8 +142,8 @@ def synthesize(
         (partial / "settings.json").write_text(text + "\n", encoding="utf-8")
         counts = dict(record["counts"])
         lines = "\n".join(f"- `{name}`: {count:,} rows" for name, count in counts.items())
-        told = readme.format(layout=layout, counts=lines, emotions=", ".join(EMOTIONS), settings=text)
-        (partial / "README.md").write_text(told, encoding="utf-8")
+        filled = readme.format(layout=layout, counts=lines, emotions=", ".join(EMOTIONS), settings=text)
+        (partial / "README.md").write_text(filled, encoding="utf-8")
         if path.exists():
             path.rmdir()
         partial.rename(path)
@@ -154,11 +157,11 @@ def _written_before(path: Path, record: dict[str, Any]) -> dict[str, int] | None
     if not path.is_dir():
         raise InputError(f"'{path}' is a file; name a folder that does not exist yet.")
     try:
-        found = json.loads((path / "settings.json").read_text(encoding="utf-8"))
-        if {key: found[key] for key in record} == record:
-            return {str(name): int(count) for name, count in found["counts"].items()}
+        written = json.loads((path / "settings.json").read_text(encoding="utf-8"))
+        if {key: written[key] for key in record} == record:
+            return {str(name): int(count) for name, count in written["counts"].items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        pass  # not a folder of ours
+        pass  # not a folder that `synthesize` wrote
     if any(path.iterdir()):
         raise InputError(
             f"The folder '{path}' is not empty and does not hold a synthetic dataset with these settings. "
@@ -179,7 +182,7 @@ def _write_iesn(folder: Path, settings: SyntheticIesn, progress: Progress) -> di
         counts[name] = table.num_rows
         progress("tables", len(counts), 7)
 
-    world, lists = imagine(settings), settings.format == "parquet"
+    world, lists = draw_world(settings), settings.format == "parquet"
     rng = np.random.default_rng([settings.seed, 4])
     user_ids, image_ids = _ids("u", settings.users, 5), _ids("img", settings.images, 5)
     group_ids, comment_ids = _ids("g", settings.groups, 3), _ids("c", settings.views, 7)
@@ -194,10 +197,12 @@ def _write_iesn(folder: Path, settings: SyntheticIesn, progress: Progress) -> di
     if settings.images_as == "jpeg":
         columns["file"] = _draw_images(folder, image_ids, world, settings, progress)
     columns |= {**write_captions(settings.images, rng), "uploaded_at": _iso(uploaded)}
-    hoped = sample(rng, world.probabilities(owner, np.arange(settings.images)))
-    hoped = np.where(rng.random(settings.images) < 0.1, -1, hoped)
-    columns["expected_emotion"] = pa.array([*EMOTIONS, "unknown"]).take(pa.array(hoped % 9))
-    columns |= {f"expected_{name}": value for name, value in _appraise(rng, hoped, np.full_like(hoped, -1)).items()}
+    expected = sample(rng, world.probabilities(owner, np.arange(settings.images)))
+    expected = np.where(rng.random(settings.images) < 0.1, -1, expected)
+    columns["expected_emotion"] = pa.array([*EMOTIONS, "unknown"]).take(pa.array(expected % 9))
+    columns |= {
+        f"expected_{name}": value for name, value in _appraise(rng, expected, np.full_like(expected, -1)).items()
+    }
     if settings.images_as == "vectors":
         columns["vector"] = _lists(_vectors(world, settings))
     write("images", columns, parquet=lists or settings.images_as == "vectors")
@@ -218,10 +223,10 @@ def _write_iesn(folder: Path, settings: SyntheticIesn, progress: Progress) -> di
     columns["optimal"] = _lists(optimal) if lists else _rows_as_text(optimal)
     write("labels", columns)
 
-    said = np.sort(rng.choice(settings.views, round(settings.views * settings.comment_share), replace=False))
+    commented = np.sort(rng.choice(settings.views, round(settings.views * settings.comment_share), replace=False))
     quiet = (first < 0) | ((second < 0) & (rng.random(settings.views) >= settings.mention_share))
-    lines = write_comments(first[said], second[said], quiet[said], rng)
-    write("comments", {"comment_id": comment_ids.take(pa.array(said)), "text": pa.array(lines, pa.string())})
+    lines = write_comments(first[commented], second[commented], quiet[commented], rng)
+    write("comments", {"comment_id": comment_ids.take(pa.array(commented)), "text": pa.array(lines, pa.string())})
     return counts
 
 
@@ -242,7 +247,7 @@ def _times(
 def _felt(
     rng: np.random.Generator, world: World, viewer: Integers, image: Integers, settings: SyntheticIesn
 ) -> tuple[Integers, Integers, Floats]:
-    """Each label's emotion (-1: unknown), its second one (-1: none) and the odds they were drawn from."""
+    """Each label's emotion (-1: unknown), its second one (-1: none) and the probabilities they were drawn from."""
     optimal = world.probabilities(viewer, image)
     first, second = sample(rng, optimal), np.full(settings.views, -1)
     order = rng.permutation(settings.views)

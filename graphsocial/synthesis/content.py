@@ -1,4 +1,4 @@
-"""What synthetic users see and say: pictures drawn from an affect, texts drawn from a topic or an emotion."""
+"""The images and texts of synthetic data: pictures drawn from an affect, texts drawn from a topic or an emotion."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ _CAPTIONS = (
 
 
 def draw_image(affect: Floats, size: int, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """Draw one picture whose colours and shapes carry `affect`; everything else about it is chance.
+    """Draw one picture whose colours and shapes carry `affect`; everything else about it is random.
 
     Args:
         affect: the four values of `AFFECTS`, each in -1..1: hue from blue over violet to orange red, dark to pastel,
@@ -268,13 +268,14 @@ def write_comments(
     pools = (_OPENERS, _FEELINGS, _BOTH, _CHATTER, _CHATTER, _CLOSERS, words[0], words[0])  # as many words each
     picks = np.stack([rng.integers(0, len(pool), len(first)) for pool in pools], axis=1).tolist()
     texts = []
-    for one, two, quiet, (o, f, b, c, d, e, w, v) in zip(
+    for emotion, other, quiet, (o, f, b, c, d, e, w, v) in zip(
         first.tolist(), second.tolist(), silent.tolist(), picks, strict=True
     ):
         if quiet:
             texts.append(_CHATTER[c] if c == d else f"{_CHATTER[c]} {_CHATTER[d]}")
             continue
-        core = _FEELINGS[f].format(w=words[one][w]) if two < 0 else _BOTH[b].format(w=words[one][w], v=words[two][v])
+        word = words[emotion][w]
+        core = _FEELINGS[f].format(w=word) if other < 0 else _BOTH[b].format(w=word, v=words[other][v])
         text = _OPENERS[o] + core
         texts.append(f"{text[0].upper()}{text[1:]} {_CLOSERS[e]}".rstrip())
     return texts

@@ -24,7 +24,7 @@ import pyarrow.parquet
 from graphsocial.errors import InputError, UnknownNameError
 from graphsocial.synthesis.content import Floats
 
-NUISANCES = 8  # what a vector holds besides the content
+NUISANCES = 8  # dimensions of a vector besides the content
 START, SPAN = 1_704_067_200, 366 * 86_400  # 2024
 PHRASES = (
     ("What a terrible, awful disappointment.", "I hate this, the worst ever."),
@@ -35,11 +35,11 @@ PHRASES = (
 )
 README = """# Synthetic notes
 
-Nobody in here exists. `graphsocial synthesize notes` drew them from a model, so that the right answers are known.
+Nobody in here exists. `graphsocial synthesize notes` drew them from a model, so that the ground truth is known.
 
 {counts}
 
-The model and what the settings mean stand in `graphsocial/synthetic_notes.py`. The planted coefficients are `text`,
+The model and its settings are documented in `graphsocial/synthesis/notes.py`. The planted coefficients are `text`,
 `image`, `likability`, `text_image` and `text_image_likability` (also in `settings.json`):
 
 ```json

@@ -5,17 +5,17 @@ The model. U users live in M communities of unequal size; D = 4 affects (`AFFECT
     taste       t_u = mu_c(u) + sigma·eps        mu_c orthonormal in R^R, eps ~ N(0, I), sigma = 0.04
     affect      a_i ~ uniform(-1, 1)^D           drawn into the pixels, or a noisy linear map of it is the vector
     contacts    u → v: u by activity, v by fame (both Pareto); with probability `homophily` v is of u's community;
-                a fifth of the rows answer another; no self contact, no pair twice
+                a fifth of the rows reciprocate another; no self contact, no pair twice
     groups      each of one community, described in its words; a user joins any at all with probability
-                `join_share`, then 1 + Poisson(1), each of the own community with probability `loyalty`
+                `join_share`, then 1 + Poisson(1), each of the user's own community with probability `loyalty`
     views       u by activity, i by popularity (Pareto), kept with probability exp(0.7·(clip(t_u·P a_i / 2, -1, 1) - 1))
     emotion     p(k | u, i) = softmax_k( b_k + s·( 0.5·B_k·a_i + t_u·C_k a_i + 0.3·(v_c(u),k + 0.15·e_uk) ) )
 
 mu, P (R, D), B (K, D), C (K, R, D), v (M, K) and e (U, K) are drawn once a seed (all but mu from N(0, 1)). b is fitted
-so that the mean of p is `EMOTION_SHARES`, and the sharpness s so that the best guess is right with probability
-`certainty`. The interaction t_u·C_k a_i outweighs the image's own term: one image evokes different emotions in
-different communities, and a user's community shows in contacts, in the other views and, for joiners, in groups.
-The emotion of a label is one draw from p, its second emotion another without replacement; valence, arousal and
+so that the mean of p is `EMOTION_SHARES`, and the sharpness s so that the Bayes-optimal prediction is right with
+probability `certainty`. The interaction t_u·C_k a_i outweighs the image's own term: one image evokes different
+emotions in different communities, and a user's community shows in contacts, in the other views and, for joiners, in
+groups. The emotion of a label is one draw from p, its second emotion another without replacement; valence, arousal and
 dominance scatter around the emotion's own, and the words of the comment follow it; nothing else depends on it.
 """
 
@@ -37,7 +37,7 @@ TASTES = 8
 
 @dataclass(frozen=True)
 class SyntheticIesn:
-    """How much of everything a synthetic IESN has; the defaults make a small one with real JPEG files.
+    """The sizes and strengths of a synthetic IESN; the defaults make a small one with real JPEG files.
 
     Attributes:
         users, images, groups: rows of these tables.
@@ -47,10 +47,10 @@ class SyntheticIesn:
         images_as: `jpeg` writes files; `vectors` writes a column of `vector_size` numbers instead, and no files.
         format: of the tables; `vectors` puts the image table into Parquet in any case.
         communities: taste communities, 2 to 8.
-        homophily: share of contacts that are sought inside the own community.
+        homophily: share of contacts that are drawn inside the user's own community.
         join_share: share of users who are in any group.
-        loyalty: share of memberships that are of the own community.
-        certainty: how often the best possible guess of an emotion is right.
+        loyalty: share of memberships in groups of the user's own community.
+        certainty: accuracy of the Bayes-optimal prediction of an emotion.
         comment_share: share of labels whose comment text exists.
         mention_share: share of those texts that name the emotion.
         duplicate_share: share of labels that are a second label of a pair already there.
@@ -155,7 +155,7 @@ class SyntheticIesn:
 
 @dataclass(frozen=True)
 class World:
-    """The latent truth behind one dataset; what no model gets to see.
+    """The latent variables behind one dataset, which no model sees.
 
     Attributes:
         community: of each user.  # (U,)
@@ -219,8 +219,8 @@ def _calibrate(evoked: Floats, certainty: float) -> tuple[Floats, float]:
     return bias, sharpness
 
 
-def imagine(settings: SyntheticIesn) -> World:
-    """Draw the latent truth of the module's model."""
+def draw_world(settings: SyntheticIesn) -> World:
+    """Draw the latent variables of the module's model."""
     rng = np.random.default_rng([settings.seed, 0])
     users, images, moods = settings.users, settings.images, len(EMOTIONS)
     centroid = np.linalg.qr(rng.normal(size=(TASTES, TASTES)))[0][: settings.communities]
@@ -265,7 +265,7 @@ def _pairs(
     *,
     diagonal: bool = True,
 ) -> tuple[Integers, Integers]:
-    """`count` different (row, column) pairs, as `propose` likes them while that gets on, then any that are free."""
+    """`count` different (row, column) pairs: from 16 rounds of `propose`, and what is missing then from free pairs."""
     rows, columns = shape
     keys = np.empty(0, dtype=np.int64)  # row · columns + column, sorted
     for attempt in itertools.count():
@@ -290,33 +290,41 @@ def _pairs(
 
 
 def _weighted(rng: np.random.Generator, weights: Floats, count: int) -> Integers:
-    ends = np.cumsum(weights)
-    place = np.searchsorted(ends, rng.random(count) * ends[-1], side="right")
-    return np.asarray(np.minimum(place, len(weights) - 1))
+    cumulative = np.cumsum(weights)
+    index = np.searchsorted(cumulative, rng.random(count) * cumulative[-1], side="right")
+    return np.asarray(np.minimum(index, len(weights) - 1))
 
 
 def contacts(world: World, settings: SyntheticIesn) -> tuple[Integers, Integers]:
+    """The user and the contact of each row of the contact table.  # (contacts,), (contacts,)"""
     rng = np.random.default_rng([settings.seed, 1])
     order = np.argsort(world.community, kind="stable")
-    ends = np.cumsum(world.fame[order])
+    cumulative = np.cumsum(world.fame[order])
     first = np.searchsorted(world.community[order], np.arange(settings.communities))
     last = np.searchsorted(world.community[order], np.arange(settings.communities), side="right")
-    below, above = np.append(0.0, ends)[first], np.append(0.0, ends)[last]
+    below, above = np.append(0.0, cumulative)[first], np.append(0.0, cumulative)[last]
 
     def propose(count: int) -> tuple[Integers, Integers]:
         user = _weighted(rng, world.activity, count)
         home, inside = world.community[user], rng.random(count) < settings.homophily
-        low, high = np.where(inside, below[home], 0.0), np.where(inside, above[home], ends[-1])
-        place = np.searchsorted(ends, low + rng.random(count) * (high - low), side="right")
-        contact = order[np.minimum(place, settings.users - 1)]
-        answered = rng.random(count) < 0.25
-        return np.append(user, contact[answered]), np.append(contact, user[answered])
+        low, high = np.where(inside, below[home], 0.0), np.where(inside, above[home], cumulative[-1])
+        index = np.searchsorted(cumulative, low + rng.random(count) * (high - low), side="right")
+        contact = order[np.minimum(index, settings.users - 1)]
+        mutual = rng.random(count) < 0.25
+        return np.append(user, contact[mutual]), np.append(contact, user[mutual])
 
     shape = (settings.users, settings.users)
     return _pairs(rng, settings.contacts, shape, propose, diagonal=False)
 
 
 def memberships(world: World, topic: Integers, settings: SyntheticIesn) -> tuple[Integers, Integers]:
+    """The user and the group of each membership, without duplicates.
+
+    Args:
+        world: the latent variables.
+        topic: the taste community that each group is about.  # (groups,)
+        settings: the dataset's settings.
+    """
     rng = np.random.default_rng([settings.seed, 2])
     joins = np.where(rng.random(settings.users) < settings.join_share, 1 + rng.poisson(1.0, settings.users), 0)
     user = np.repeat(np.arange(settings.users), joins if settings.groups else 0)
@@ -330,12 +338,13 @@ def memberships(world: World, topic: Integers, settings: SyntheticIesn) -> tuple
     order = np.argsort(topic, kind="stable")
     first = np.searchsorted(topic[order], wanted)
     size = np.searchsorted(topic[order], wanted, side="right") - first
-    place = np.where(size > 0, first + (rng.random(len(user)) * size).astype(np.int64), -1)
-    group = np.where(place >= 0, order[place], rng.integers(0, settings.groups, len(user)))
+    index = np.where(size > 0, first + (rng.random(len(user)) * size).astype(np.int64), -1)
+    group = np.where(index >= 0, order[index], rng.integers(0, settings.groups, len(user)))
     return np.divmod(np.unique(user * settings.groups + group), settings.groups)
 
 
 def views(world: World, settings: SyntheticIesn) -> tuple[Integers, Integers]:
+    """The viewer and the image of each label, in random order.  # (views,), (views,)"""
     rng = np.random.default_rng([settings.seed, 3])
 
     def propose(count: int) -> tuple[Integers, Integers]:
@@ -350,5 +359,6 @@ def views(world: World, settings: SyntheticIesn) -> tuple[Integers, Integers]:
 
 
 def sample(rng: np.random.Generator, p: Floats) -> Integers:
-    ends = np.cumsum(p, axis=1)
-    return np.asarray((rng.random((len(p), 1)) * ends[:, -1:] >= ends[:, :-1]).sum(axis=1))
+    """One class of each row, drawn with the probabilities `p`.  # (N, K) → (N,)"""
+    cumulative = np.cumsum(p, axis=1)
+    return np.asarray((rng.random((len(p), 1)) * cumulative[:, -1:] >= cumulative[:, :-1]).sum(axis=1))

@@ -18,7 +18,7 @@ from sklearn.metrics import f1_score
 from graphsocial.errors import InputError, UnknownNameError
 from graphsocial.synthesis import SyntheticIesn, synthesize
 from graphsocial.synthesis.content import EMOTION_WORDS, EMOTIONS, THEMES
-from graphsocial.synthesis.world import EMOTION_SHARES, World, imagine, sample, views
+from graphsocial.synthesis.world import EMOTION_SHARES, World, draw_world, sample, views
 
 CONTRACT = json.loads((Path(__file__).parents[2] / "schemas" / "datasets" / "iesn.schema.json").read_text())
 TABLES = ("users", "images", "contacts", "groups", "memberships", "labels", "comments")
@@ -42,7 +42,7 @@ def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def world() -> World:
-    return imagine(VECTORS)
+    return draw_world(VECTORS)
 
 
 def table(folder: Path, name: str) -> pl.DataFrame:
@@ -189,7 +189,7 @@ def test_the_labels_follow_the_odds_they_come_with(vectors: Path, small: Path) -
 @pytest.mark.parametrize("seed", [0, 1])
 def test_an_image_alone_says_little_and_the_community_nearly_all(seed: int) -> None:
     settings = replace(VECTORS, users=400, images=300, contacts=0, seed=seed)
-    world = imagine(settings)
+    world = draw_world(settings)
     viewer, image = views(world, settings)
     odds = world.probabilities(viewer, image)
     emotion = sample(np.random.default_rng(1), odds)
@@ -225,7 +225,7 @@ def test_vectors_hold_the_affect(vectors: Path, world: World) -> None:
 
 
 def test_pictures_show_the_affect(small: Path) -> None:
-    affect, pixels = imagine(SMALL).affect, []
+    affect, pixels = draw_world(SMALL).affect, []
     for file in table(small, "images")["file"]:
         with Image.open(small / file) as picture:
             assert (picture.format, picture.mode, picture.size) == ("JPEG", "RGB", (48, 48))
