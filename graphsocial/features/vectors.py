@@ -112,40 +112,96 @@ def write(store: GraphStore, use: FeatureRef, contents: Sequence[str], encoded: 
                 store.connection.unregister("new")
 
 
+def in_order(rows: pa.Table, by: str = "idx") -> pa.Table:
+    """The rows by ascending `by`; rows that are sorted already, as they mostly are, are not copied."""
+    values = rows[by].to_numpy()
+    return rows if (values[1:] > values[:-1]).all() else rows.sort_by(by)
+
+
+def read_vectors(
+    store: GraphStore, use: FeatureRef, dataset: str, idx: NDArray[np.int64]
+) -> tuple[pa.ChunkedArray, NDArray[np.int64] | None, NDArray[np.int64]]:
+    """Read a feature set's vectors of these rows, as DuckDB fetched them.
+
+    Args:
+        store: the store.
+        use: the column and its feature set, of single vectors.
+        dataset: the dataset.
+        idx: (N,) the rows' `idx`.
+
+    Returns:
+        The fetched vectors; which of them (M,) are the distinct vectors of the rows, in the order of the first row that
+        has each, or None where that is all of them in order; and (N,) int64, the row's vector among these M, -1 where
+        it has none.
+    """
+    keys = in_order(
+        store.sql(
+            f"select idx, {use.table}.rowid as vector_row from feature_rows join {use.table} using (set_id, content) "
+            "where set_id = ? and dataset = ? and table_name = ? and column_name = ?",
+            [use.set_id, dataset, use.entry.table, use.column],
+        ).to_arrow_table()
+    )
+    # the last entry stands for rows that have no vector
+    rows, vector_rows = np.append(keys["idx"].to_numpy(), -1), np.append(keys["vector_row"].to_numpy(), -1)
+    position = np.searchsorted(rows[:-1], idx)
+    present = rows[position] == idx
+    distinct, first, inverse = np.unique(vector_rows[position[present]], return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    index = np.full(len(idx), -1, dtype=np.int64)
+    index[present] = rank[inverse]
+    lowest, highest = (int(distinct[0]), int(distinct[-1])) if len(distinct) else (0, -1)
+    fetched = in_order(
+        store.sql(
+            f"select rowid as vector_row, vector from {use.table} where set_id = ? and rowid between ? and ?",
+            [use.set_id, lowest, highest],
+        ).to_arrow_table(),
+        by="vector_row",
+    )
+    chosen = np.searchsorted(fetched["vector_row"].to_numpy(), distinct[order])
+    return fetched["vector"], None if np.array_equal(chosen, np.arange(fetched.num_rows)) else chosen, index
+
+
 def read_sequences(
     store: GraphStore, use: FeatureRef, dataset: str, idx: NDArray[np.int64]
 ) -> tuple[Sequences, NDArray[np.int64]]:
-    """What was encoded of these rows; `sequences.padded(index[rows])` gives (n, T, D) and its mask (n, T).
+    """Read a feature set's sequences of these rows; `sequences.padded(index)` gives (N, T, D) and its mask (N, T).
 
-    A vector is read as a sequence of length 1, so that a model that attends over positions takes either.
+    A single vector is read as a sequence of length 1, so that a model that attends over positions takes either.
 
     Args:
-        idx: (N,) the store's numbers of rows.
+        store: the store.
+        use: the column and its feature set.
+        dataset: the dataset.
+        idx: (N,) the rows' `idx`.
 
     Returns:
-        M sequences, one for each distinct content, in the order of these; and (N,) int64, which of
-        them is each row's, -1 where it has none.
+        M sequences, one for each distinct content; and (N,) int64, the row's sequence, -1 where it has none.
     """
+    if not use.sequences:
+        column, order, index = read_vectors(store, use, dataset, idx)
+        vectors = column.combine_chunks().flatten().to_numpy().reshape(-1, use.dimension)
+        return Sequences(vectors if order is None else vectors[order], np.arange(index.max(initial=-1) + 2)), index
     whose = "set_id = ? and dataset = ? and table_name = ? and column_name = ?"
     key = [use.set_id, dataset, use.entry.table, use.column]
-    there = f"from {use.table} where set_id = ? and content in (select content from feature_rows where {whose})"
-    length = f"len({use.value})" if use.sequences else "1"
-    held = store.sql(f"select content, {length} as length {there} order by content", [use.set_id, *key]).pl()
+    source = f"from {use.table} where set_id = ? and content in (select content from feature_rows where {whose})"
+    held = store.sql(f"select content, len(vectors) as length {source} order by content", [use.set_id, *key]).pl()
     contents, lengths = held["content"].to_numpy(), held["length"].to_numpy().astype(np.int64)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     values = np.empty((offsets[-1], use.dimension), np.float32)
-    # batch by batch, to their places: sorted by DuckDB or fetched as one table they would be in memory several times
-    found = store.sql(f"select content, {use.value} as value {there}", [use.set_id, *key]).to_arrow_reader(BATCH)
-    for batch in found:
-        place = np.searchsorted(contents, batch["content"].to_numpy(zero_copy_only=False))
-        steps = np.arange(lengths[place].sum()) - np.repeat(lengths[place].cumsum() - lengths[place], lengths[place])
-        vectors = batch["value"].flatten() if use.sequences else batch["value"]
-        rows = np.repeat(offsets[place], lengths[place]) + steps
-        values[rows] = vectors.flatten().to_numpy().reshape(-1, use.dimension)
-    rows = store.sql(
-        f"select idx, dense_rank() over (order by content) - 1 as place from feature_rows where {whose} order by idx",
+    # batch by batch, to their offsets: sorted by DuckDB or fetched as one table they would be in memory several times
+    batches = store.sql(f"select content, vectors {source}", [use.set_id, *key]).to_arrow_reader(BATCH)
+    for batch in batches:
+        item = np.searchsorted(contents, batch["content"].to_numpy(zero_copy_only=False))
+        steps = np.arange(lengths[item].sum()) - np.repeat(lengths[item].cumsum() - lengths[item], lengths[item])
+        rows = np.repeat(offsets[item], lengths[item]) + steps
+        values[rows] = batch["vectors"].flatten().flatten().to_numpy().reshape(-1, use.dimension)
+    ranks = store.sql(
+        f"select idx, dense_rank() over (order by content) - 1 as item from feature_rows where {whose} order by idx",
         key,
     ).to_arrow_table()
-    known, place = np.append(rows["idx"].to_numpy(), -1), np.append(rows["place"].to_numpy(), -1)
-    at = np.searchsorted(known[:-1], idx)  # the last place is that of rows that are not there
-    return Sequences(values, offsets), np.where(known[at] == idx, place[at], -1)
+    # the last entry stands for rows that have no sequence
+    keyed, items = np.append(ranks["idx"].to_numpy(), -1), np.append(ranks["item"].to_numpy(), -1)
+    position = np.searchsorted(keyed[:-1], idx)
+    return Sequences(values, offsets), np.where(keyed[position] == idx, items[position], -1)

@@ -1,8 +1,8 @@
-"""From the store to the graph that one question is asked of; rebuilt at will."""
+"""From the store to the graph of one task: node types, edge types, labels; rebuilt whenever it is needed."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -18,8 +18,8 @@ from graphsocial.errors import DataError
 from graphsocial.features import FeatureRef
 from graphsocial.featurizers._tabular import KINDS
 from graphsocial.graph import Canonical, Edges, SocialGraph
-from graphsocial.graph.aggregation import mean_over
-from graphsocial.graph.features import Feature, came_along, encoded, micros, table_of, tensor, visible_rows
+from graphsocial.graph.aggregation import neighbor_means
+from graphsocial.graph.features import Feature, encoded, micros, table_of, tensor, vector_columns, visible_rows
 from graphsocial.store import GraphStore
 from graphsocial.tasks.base import Labels
 from graphsocial.types import EdgeType, NodeType
@@ -30,9 +30,9 @@ class _Nodes:
     """The visible nodes of one type.
 
     Attributes:
-        idx: (N,) their numbers in the store, ascending.
+        idx: (N,) their `idx` in the store, ascending.
         ids: (N,) the source's own ids.
-        features: what encoders made of their columns, and what came along.
+        features: the encoders' vectors of their columns, and vector columns as they are in the data.
         plain: their type with the columns that are used, and its numbers and categories.
     """
 
@@ -42,11 +42,30 @@ class _Nodes:
     plain: tuple[NodeType, pl.DataFrame]
 
     def local(self, idx: Tensor) -> Tensor:
-        """Numbers in the store → local numbers, the rank among the visible nodes."""
-        known = self.idx
-        if len(known) and known[-1] - known[0] + 1 == len(known):
-            return idx - int(known[0]) if known[0] else idx
-        return torch.from_numpy(np.searchsorted(known, idx.numpy()))
+        """`idx` of the store → local node numbers: ranks among the visible nodes."""
+        visible = self.idx
+        if len(visible) and visible[-1] - visible[0] + 1 == len(visible):
+            return idx - int(visible[0]) if visible[0] else idx
+        return torch.from_numpy(np.searchsorted(visible, idx.numpy()))
+
+
+@dataclass(frozen=True)
+class _Edges:
+    """The visible edges of one type, by `idx`.
+
+    Attributes:
+        type: the edge type.
+        edges: their endpoints as local node numbers, and their times.
+        features: the encoders' vectors of their columns.
+        example: (E,) the example of each edge, for the supervised edge type.
+        optimal: the true class probabilities, where the supervised edges have them.
+    """
+
+    type: EdgeType
+    edges: Edges
+    features: tuple[Feature, ...]
+    example: NDArray[np.int64] | None = None
+    optimal: pa.ChunkedArray | None = None
 
 
 def build(
@@ -61,165 +80,210 @@ def build(
     as_of: datetime | None = None,
     leave_out: Collection[str] = (),
 ) -> SocialGraph:
-    """Read a dataset's graph for one question.
+    """Read a dataset's graph for one task.
 
-    A node type that is no end of `entity` and has vectors (a group with its description) lends them to its neighbours
-    as the mean over the edges that join them (HMG-Emo, eq. 1) and takes no part in message passing; all other types do.
+    A node type that is no endpoint of `entity` and has encoded columns (a group with its description) takes no part in
+    message passing: its neighbors get the mean of its nodes' vectors as a feature instead (HMG-Emo, eq. 1). All other
+    types take part.
 
     Args:
-        entity: the node or edge type that is asked about; `labels` are its examples.
-        features: the columns whose vectors are used.
+        store: the store.
+        dataset: the dataset.
+        entity: the node or edge type whose labels are predicted.
+        labels: the examples: their rows of `entity`, targets, labels, times and context.
+        features: the columns whose encoded vectors are used.
         edge_types: the message edge types by name, such as `user views image`; all by default.
         both_ways: give edges between nodes of one type (contacts) a reverse relation as well, unless they already run
             both ways. Edges between different types always have one.
-        as_of: only what had happened by then.
+        as_of: use only rows that existed at this time.
         leave_out: columns of nodes that are not used, such as `image.vector` or `user.age`.
 
     Raises:
-        DataError: a node type has no rows as of then.
+        DataError: an endpoint's node type has no rows as of then, or an edge has no example.
     """
-    ends = (entity.src, entity.dst) if isinstance(entity, EdgeType) else (entity.name,)
-    wanted = _wanted(store, dataset, entity, edge_types)
-    lending = {use.entry.name for use in features if isinstance(use.entry, NodeType)} - {*ends}
+    endpoint_types = (entity.src, entity.dst) if isinstance(entity, EdgeType) else (entity.name,)
+    message_types = _message_types(store, dataset, entity, edge_types)
+    averaged = {feature.entry.name for feature in features if isinstance(feature.entry, NodeType)} - {*endpoint_types}
     nodes: dict[str, _Nodes] = {}
-    for name in dict.fromkeys([*ends, *(end for edge in wanted for end in (edge.src, edge.dst))]):
+    for name in dict.fromkeys([*endpoint_types, *(end for edge in message_types for end in (edge.src, edge.dst))]):
         node = store.schema.node(name)
         node = replace(node, columns=tuple(c for c in node.columns if f"{name}.{c.name}" not in leave_out))
-        nodes[name] = _nodes(store, dataset, node, _of(features, node), as_of, lends=name in lending)
-        if name in ends and not len(nodes[name].idx):
+        nodes[name] = _read_nodes(store, dataset, node, features, as_of, with_vector_columns=name not in averaged)
+        if name in endpoint_types and not len(nodes[name].idx):
             raise DataError(f"'{dataset}' has no '{name}' nodes{f' as of {as_of}' if as_of else ''}.")
+    tables = [
+        _read_edges(store, dataset, edge, nodes, features, as_of, labels=labels if edge == entity else None)
+        for edge in message_types
+    ]
+    means = neighbor_means(
+        [(part.type.src, part.type.dst, part.edges) for part in tables],
+        {name: nodes[name].features for name in nodes if name in averaged},
+        {name: len(part.idx) for name, part in nodes.items()},
+    )
+    nodes = {name: replace(part, features=(*part.features, *means.get(name, ()))) for name, part in nodes.items()}
+    tables = [part for part in tables if averaged.isdisjoint((part.type.src, part.type.dst))]
+    return _assembled(entity, endpoint_types, labels, nodes, tables, both_ways=both_ways)
+
+
+def _message_types(
+    store: GraphStore, dataset: str, entity: NodeType | EdgeType, edge_types: Sequence[str]
+) -> list[EdgeType]:
+    """The edge types to read, by name or all, those without edges left out."""
+    types = [store.schema.edge(name) for name in edge_types] or list(store.schema.edges)
+    if isinstance(entity, EdgeType) and entity not in types:
+        types.append(entity)
+    return [edge for edge in types if len(store.span(edge, dataset))]
+
+
+def _encoded(
+    store: GraphStore,
+    dataset: str,
+    entry: NodeType | EdgeType,
+    features: Sequence[FeatureRef],
+    idx: NDArray[np.int64],
+) -> list[Feature]:
+    """The encoders' vectors of this type's columns, for the rows `idx`."""
+    return [encoded(store, feature, dataset, idx) for feature in features if feature.entry.table == entry.table]
+
+
+def _read_nodes(
+    store: GraphStore,
+    dataset: str,
+    node: NodeType,
+    features: Sequence[FeatureRef],
+    as_of: datetime | None,
+    *,
+    with_vector_columns: bool,
+) -> _Nodes:
+    """Read the visible nodes of one type, with or without the vector columns that the data came with."""
+    rows = visible_rows(store, node, dataset, ["id", *_inputs(node)], as_of)
+    idx = rows["idx"].to_numpy()
+    vectors = _encoded(store, dataset, node, features, idx)
+    vectors += vector_columns(node, rows) if with_vector_columns else []
+    plain = pl.DataFrame(rows.select(["idx", *_inputs(node, *KINDS)]))
+    return _Nodes(idx, rows["id"].to_numpy(), tuple(vectors), (node, plain))
+
+
+def _read_edges(
+    store: GraphStore,
+    dataset: str,
+    edge: EdgeType,
+    nodes: Mapping[str, _Nodes],
+    features: Sequence[FeatureRef],
+    as_of: datetime | None,
+    *,
+    labels: Labels | None,
+) -> _Edges:
+    """Read the visible edges of one type; those of the supervised type with the `labels` that they belong to."""
+    optimal = [c.name for c in edge.columns if labels is not None and (c.name, c.role) == ("optimal", "reference")]
+    rows = visible_rows(store, edge, dataset, ["src", "dst", *([edge.time] if edge.time else []), *optimal], as_of)
+    src, dst = (nodes[end].local(tensor(rows[key])) for key, end in (("src", edge.src), ("dst", edge.dst)))
+    return _Edges(
+        edge,
+        Edges(src, dst, time=micros(rows[edge.time]) if edge.time else None),
+        tuple(_encoded(store, dataset, edge, features, rows["idx"].to_numpy())),
+        example=None if labels is None else _examples(rows, labels),
+        optimal=rows["optimal"] if optimal else None,
+    )
+
+
+def _assembled(
+    entity: NodeType | EdgeType,
+    endpoint_types: Sequence[str],
+    labels: Labels,
+    nodes: Mapping[str, _Nodes],
+    tables: Iterable[_Edges],
+    *,
+    both_ways: bool,
+) -> SocialGraph:
+    """The graph of these nodes, edges with their reverses, and examples."""
     edges: dict[Canonical, Edges] = {}
     edge_features: dict[Canonical, tuple[Feature, ...]] = {}
     reference = None
-    for edge in wanted:
-        optimal = [c.name for c in edge.columns if edge == entity and (c.name, c.role) == ("optimal", "reference")]
-        rows = visible_rows(store, edge, dataset, ["src", "dst", *([edge.time] if edge.time else []), *optimal], as_of)
-        src, dst = (nodes[end].local(tensor(rows[key])) for key, end in (("src", edge.src), ("dst", edge.dst)))
-        if {edge.src, edge.dst} & lending:
-            for name, lent in _lent(edge, src, dst, nodes, lending):
-                nodes[name] = replace(nodes[name], features=(*nodes[name].features, *lent))
-            continue
-        found = Edges(src, dst, time=micros(rows[edge.time]) if edge.time else None)
-        if edge == entity:
-            pair = _examples(rows, labels)
-            found = replace(found, example=torch.from_numpy(pair))
-            reference = _reference(rows["optimal"], pair, labels) if optimal else None
-        turned = edge.src != edge.dst or (both_ways and not _symmetric(src, dst, len(nodes[edge.src].idx)))
-        relations = {edge.canonical: found, **(_reverse(edge, found) if turned else {})}
+    for part in tables:
+        forward = part.edges
+        if part.example is not None:
+            forward = replace(forward, example=torch.from_numpy(part.example))
+            reference = None if part.optimal is None else _reference(part.optimal, part.example, labels)
+        relations = {part.type.canonical: forward}
+        if part.type.src != part.type.dst or (both_ways and not _symmetric(forward, len(nodes[part.type.src].idx))):
+            relations |= _reverse(part.type, forward)
         edges |= relations
-        vectors = tuple(encoded(store, use, dataset, rows["idx"].to_numpy()) for use in _of(features, edge))
-        edge_features |= dict.fromkeys(relations, vectors) if vectors else {}
-    taking = {*ends, *(name for kind in edges for name in (kind[0], kind[2]))}
-    there = {name: part for name, part in nodes.items() if name in taking}
+        edge_features |= dict.fromkeys(relations, part.features) if part.features else {}
+    used = {*endpoint_types, *(name for kind in edges for name in (kind[0], kind[2]))}
+    nodes = {name: part for name, part in nodes.items() if name in used}
     return SocialGraph(
-        ids={name: part.ids for name, part in there.items()},
+        ids={name: part.ids for name, part in nodes.items()},
         edges=edges,
         entity=entity.canonical if isinstance(entity, EdgeType) else entity.name,
         ends=tuple(
             nodes[name].local(torch.tensor(end))
-            for name, end in zip(ends, (labels.src, labels.dst), strict=False)
+            for name, end in zip(endpoint_types, (labels.src, labels.dst), strict=False)
             if end is not None
         ),
         targets=labels.targets,
-        answers={name: torch.tensor(told) for name, told in labels.answers.items()},
+        answers={name: torch.tensor(values) for name, values in labels.answers.items()},
         example_time=None if labels.times is None else micros(pa.array(labels.times)),
         label_time=None if labels.label_time is None else micros(pa.array(labels.label_time)),
-        node_features={name: part.features for name, part in there.items() if part.features},
+        node_features={name: part.features for name, part in nodes.items() if part.features},
         edge_features=edge_features,
-        plain={name: part.plain for name, part in there.items() if name not in lending},
+        plain={name: part.plain for name, part in nodes.items()},
         tabular={},
         context=labels.context,
         reference=reference,
     )
 
 
-def _wanted(store: GraphStore, dataset: str, entity: NodeType | EdgeType, edge_types: Sequence[str]) -> list[EdgeType]:
-    """The edge types to read: those named, or all, with the one that is asked about, as far as they have edges."""
-    wanted = [store.schema.edge(name) for name in edge_types] or list(store.schema.edges)
-    if isinstance(entity, EdgeType) and entity not in wanted:
-        wanted.append(entity)
-    return [edge for edge in wanted if len(store.span(edge, dataset))]
-
-
-def _of(features: Sequence[FeatureRef], entry: NodeType | EdgeType) -> list[FeatureRef]:
-    return [use for use in features if use.entry.table == entry.table]
-
-
-def _nodes(
-    store: GraphStore,
-    dataset: str,
-    node: NodeType,
-    uses: Sequence[FeatureRef],
-    as_of: datetime | None,
-    *,
-    lends: bool,
-) -> _Nodes:
-    """Read the nodes of one type; of one that lends its vectors to others, what encoders made alone."""
-    rows = visible_rows(store, node, dataset, ["id", *_inputs(node)], as_of)
-    idx = rows["idx"].to_numpy()
-    features = [encoded(store, use, dataset, idx) for use in uses]
-    features += [] if lends else came_along(node, rows)
-    plain = pl.DataFrame(rows.select(["idx", *_inputs(node, *KINDS)]))
-    return _Nodes(idx, rows["id"].to_numpy(), tuple(features), (node, plain))
-
-
-def _lent(
-    edge: EdgeType, src: Tensor, dst: Tensor, nodes: Mapping[str, _Nodes], lending: Collection[str]
-) -> Iterator[tuple[str, list[Feature]]]:
-    """The node type at one end of an edge type, and the means of the vectors that the other end lends to it."""
-    for here, there, to, of in ((edge.src, edge.dst, src, dst), (edge.dst, edge.src, dst, src)):
-        if there in lending and here not in lending:
-            yield here, [mean_over(lent, to, of, len(nodes[here].idx)) for lent in nodes[there].features]
-
-
 def _inputs(node: NodeType, *kinds: str) -> list[str]:
-    """The columns of these kinds that models may see; by default all that are numbers, categories or vectors."""
+    """The feature columns of these kinds; by default all numbers, categories and vectors."""
     return [c.name for c in node.columns if c.role == "feature" and c.kind in (kinds or (*KINDS, "vector"))]
 
 
 def _reverse(edge: EdgeType, edges: Edges) -> dict[Canonical, Edges]:
-    """The relation that turns another around."""
-    back = (edge.dst, f"rev_{edge.relation}", edge.src)
-    return {back: replace(edges, src=edges.dst, dst=edges.src, reverse_of=edge.canonical)}
+    """The reverse relation, edge for edge."""
+    reverse = (edge.dst, f"rev_{edge.relation}", edge.src)
+    return {reverse: replace(edges, src=edges.dst, dst=edges.src, reverse_of=edge.canonical)}
 
 
 def _examples(rows: pa.Table, labels: Labels) -> NDArray[np.int64]:
-    """(E,) the example of each edge that the task asks about.
+    """(E,) the example of each supervised edge.
 
     Raises:
-        DataError: one has none.
+        DataError: an edge has none.
     """
-    among = labels.src if labels.dst is None else _key(labels.src, labels.dst)
-    keys = _key(rows["src"].to_numpy(), rows["dst"].to_numpy())
-    place = pc.index_in(pa.array(keys), value_set=pa.array(among))
-    if place.null_count:
+    pairs = labels.src if labels.dst is None else _pair_key(labels.src, labels.dst)
+    edges = _pair_key(rows["src"].to_numpy(), rows["dst"].to_numpy())
+    position = pc.index_in(pa.array(edges), value_set=pa.array(pairs))
+    if position.null_count:
         raise DataError(
-            f"The task has no line for {place.null_count:,} of the edges that it asks about; labels() must."
+            f"labels() of the task has no row for {position.null_count:,} of the edges that it predicts; it needs one "
+            "for each pair of nodes, labelled or not."
         )
-    found: NDArray[np.int64] = place.to_numpy().astype(np.int64)
-    return found
+    examples: NDArray[np.int64] = position.to_numpy().astype(np.int64)
+    return examples
 
 
-def _key(src: NDArray[np.int64], dst: NDArray[np.int64]) -> NDArray[np.int64]:
+def _pair_key(src: NDArray[np.int64], dst: NDArray[np.int64]) -> NDArray[np.int64]:
     return (src << 32) | dst  # idx are dense, so far below 2³¹
 
 
-def _symmetric(src: Tensor, dst: Tensor, count: int) -> bool:
-    """Whether every edge has one that runs back; parallel edges count once."""
-    leaving, entering = (torch.bincount(end, minlength=count) > 0 for end in (src, dst))
+def _symmetric(edges: Edges, count: int) -> bool:
+    """Whether every edge has one in the opposite direction; parallel edges count once."""
+    leaving, entering = (torch.bincount(end, minlength=count) > 0 for end in (edges.src, edges.dst))
     if not torch.equal(leaving, entering):  # mostly enough, and quick
         return False
-    there, back = (np.unique((a * count + b).numpy()) for a, b in ((src, dst), (dst, src)))
-    return np.array_equal(there, back)
+    pairs = ((edges.src, edges.dst), (edges.dst, edges.src))
+    forward, backward = (np.unique((a * count + b).numpy()) for a, b in pairs)
+    return np.array_equal(forward, backward)
 
 
-def _reference(optimal: pa.ChunkedArray, pair: NDArray[np.int64], labels: Labels) -> Tensor | None:
+def _reference(optimal: pa.ChunkedArray, example: NDArray[np.int64], labels: Labels) -> Tensor | None:
     """(P, K) the true class probabilities of synthetic data, kept for comparison; NaN where an edge has none."""
     classes = len(labels.targets[0].classes)
     if pc.unique(pc.list_value_length(optimal).drop_null()).to_pylist() != [classes]:
         return None
-    told = optimal.is_valid().to_numpy()
+    valid = optimal.is_valid().to_numpy()
     values = np.full((len(labels), classes), np.nan, dtype=np.float32)
-    values[pair[told]] = table_of(optimal, classes).numpy()
-    values[pair[~told]] = np.nan
+    values[example[valid]] = table_of(optimal, classes).numpy()
+    values[example[~valid]] = np.nan
     return torch.from_numpy(values)

@@ -16,7 +16,7 @@ from torch.nn.functional import normalize
 
 from graphsocial.errors import DataError, InputError, StoreError, UnknownNameError
 from graphsocial.features import ENCODABLE, featurize
-from graphsocial.graph.features import Feature, came_along, encoded, micros, visible_rows
+from graphsocial.graph.features import Feature, encoded, micros, vector_columns, visible_rows
 from graphsocial.graph.nearest import NearestPairs, nearest
 from graphsocial.store import GraphStore
 from graphsocial.types import Column, EdgeType, GraphSchema, NodeType, Progress
@@ -190,7 +190,9 @@ def _vectors(
         if columns[name].kind == "vector":
             if encoder is not None:
                 raise InputError(f"'{entry}.{name}' is a vector already; it takes no encoder.")
-            features += came_along(NodeType(entry.name, (columns[name],)), visible_rows(store, entry, dataset, [name]))
+            features += vector_columns(
+                NodeType(entry.name, (columns[name],)), visible_rows(store, entry, dataset, [name])
+            )
             continue
         (report,) = featurize(store, f"{entry}.{name}", encoder, dataset=dataset, progress=progress)
         if report.use.sequences:

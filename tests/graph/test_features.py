@@ -11,8 +11,9 @@ from conftest import IMAGE, VIEWS
 import graphsocial as gs
 from graphsocial.errors import DataError
 from graphsocial.features import featurize
-from graphsocial.graph.aggregation import mean_over
-from graphsocial.graph.features import Feature, came_along, encoded, in_order, table_of, tensor
+from graphsocial.features.vectors import in_order
+from graphsocial.graph.aggregation import neighbor_mean
+from graphsocial.graph.features import Feature, encoded, table_of, tensor, vector_columns
 
 
 def test_rows_are_sorted_only_when_they_are_not_in_order() -> None:
@@ -42,12 +43,12 @@ def test_lists_become_a_table_without_their_nulls(kind: pa.DataType) -> None:
 
 def test_vectors_of_the_data_keep_their_rows() -> None:
     rows = pa.table({"vector": pa.array([None, [1, 2], [3, 4], None], pa.list_(pa.float32()))})
-    (feature,) = came_along(IMAGE, rows)
+    (feature,) = vector_columns(IMAGE, rows)
     assert feature.index.tolist() == [-1, 0, 1, -1]
     assert feature.vectors.tolist() == [[1, 2], [3, 4]]
-    assert came_along(IMAGE, rows.slice(0, 1)) == []
+    assert vector_columns(IMAGE, rows.slice(0, 1)) == []
     with pytest.raises(DataError, match=r"several lengths: \[1, 2\]"):
-        came_along(IMAGE, pa.table({"vector": pa.array([[1], [1, 2]], pa.list_(pa.float32()))}))
+        vector_columns(IMAGE, pa.table({"vector": pa.array([[1], [1, 2]], pa.list_(pa.float32()))}))
 
 
 def test_vectors_come_in_the_order_of_the_rows_whatever_order_they_were_encoded_in(social: gs.GraphStore) -> None:
@@ -91,8 +92,8 @@ def test_rows_that_are_not_visible_lend_no_vector(social: gs.GraphStore) -> None
 def test_means_are_over_the_neighbours_that_have_a_vector() -> None:
     feature = Feature("g", torch.tensor([[1.0, 0.0], [3.0, 4.0]]), torch.tensor([0, -1, 1]))
     to, of = torch.tensor([3, 0, 3, 1, 0]), torch.tensor([2, 0, 0, 1, 0])
-    found = mean_over(feature, to, of, 4)
+    found = neighbor_mean(feature, to, of, 4)
     assert found.index.tolist() == [0, -1, -1, 1]
     assert found.vectors.tolist() == [[1.0, 0.0], [2.0, 2.0]]
-    nothing = mean_over(feature, to[:0], of[:0], 4)
+    nothing = neighbor_mean(feature, to[:0], of[:0], 4)
     assert nothing.vectors.shape == (0, 2) and not nothing.present.any()

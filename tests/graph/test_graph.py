@@ -242,7 +242,7 @@ def test_an_edge_without_a_pair_is_an_error(social: gs.GraphStore) -> None:
     assert labels.dst is not None
     answers = {"emotion": labels.answers["emotion"][:-1]}
     fewer = replace(labels, src=labels.src[:-1], dst=labels.dst[:-1], answers=answers, times=None)
-    with pytest.raises(DataError, match="no line for"):
+    with pytest.raises(DataError, match="no row for 1 of the edges"):
         build(social, "small", task.entity(social.schema), fewer)
 
 

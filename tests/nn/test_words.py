@@ -57,7 +57,7 @@ def test_sequences_of_some_rows():
     padded, mask = taken.padded(torch.tensor([1, 0]))
     assert padded.shape == (2, 6, 9) and mask.sum(1).tolist() == [2, 6]
     assert torch.equal(padded[0, :2], feature.vectors[-2:]) and not padded[0, 2:].any()
-    with pytest.raises(DataError, match="one vector a row"):
+    with pytest.raises(DataError, match="one vector per row"):
         replace(feature, offsets=None).padded(torch.tensor([0]))
 
 
