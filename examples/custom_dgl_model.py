@@ -20,11 +20,11 @@ from graphsocial.errors import InputError
 from graphsocial.graph import SocialGraph
 from graphsocial.graph.batching import Batch
 from graphsocial.graph.message_flow import input_widths
-from graphsocial.models.base import Network, class_target
+from graphsocial.models.base import Model, Network, class_target
 
 
 @dataclass(frozen=True)
-class CustomDglModel:
+class CustomDglModel(Model):
     """Two layers of `HeteroGraphConv` of `GATConv`s, one for each edge type.
 
     Attributes:
@@ -38,7 +38,6 @@ class CustomDglModel:
     dropout: float = 0.2
 
     layers: ClassVar[int] = 2  # message-passing layers: each batch brings as many graphs
-    training: ClassVar[dict[str, object]] = {}  # training settings that suit it better than the defaults
 
     def __post_init__(self) -> None:
         if self.width % self.heads:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from graphsocial.errors import InputError, TrainingError
 from graphsocial.graph import Canonical, SocialGraph
 from graphsocial.graph.batching import Batch
+from graphsocial.plugins import resolve
 from graphsocial.types import Target
 
 
@@ -112,6 +113,18 @@ class Model:
             seed: for random choices other than the initial weights, which follow torch's global seed.
         """
         raise TrainingError(f"{type(self).__name__} has no build(graph, train, *, seed); define one.")
+
+
+def model_class(name: str) -> type[Model]:
+    """The model of a registered name, or of a file such as `./my_model.py`; see `plugins.resolve`.
+
+    Raises:
+        InputError: the class does not derive from `Model`.
+    """
+    found = resolve("model", name)
+    if not issubclass(found, Model):
+        raise InputError(f"'{found.__name__}' of '{name}' is no model; derive it from graphsocial.models.base.Model.")
+    return found
 
 
 def check_outputs(network: Network, outputs: object, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from graphsocial import plugins
 from graphsocial.errors import InputError, UnknownNameError
 from graphsocial.evaluation.splits import SplitPolicy
 from graphsocial.graph.visibility import Visibility
-from graphsocial.models.base import Model
+from graphsocial.models.base import Model, model_class
 from graphsocial.plugins import configure, resolve
 from graphsocial.runs import Run
 from graphsocial.store import GraphStore
@@ -114,7 +114,7 @@ class RunConfig:
         return cls(
             task=_recorded(run, resolve("task", task_name), task),
             task_name=task_name,
-            model=_recorded(run, resolve("model", model_name), model),
+            model=_recorded(run, model_class(model_name), model),
             model_name=model_name,
             dataset=run.dataset,
             split=_recorded(run, SplitPolicy, config["split"]),
@@ -155,7 +155,7 @@ def design(store: GraphStore, task: str | Task, **asked: Unpack[TrainOptions]) -
     split, visibility = asked.get("split") or "random", asked.get("visibility")
     kinds: dict[str, Any] = {
         "task": kind,
-        "model": resolve("model", name),
+        "model": model_class(name),
         "split": SplitPolicy,
         "fitting": TrainingConfig,
         "visibility": Visibility,

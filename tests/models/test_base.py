@@ -13,13 +13,13 @@ from conftest import EMOTIONS
 from torch import Tensor
 
 import graphsocial as gs
-from graphsocial.errors import TrainingError
+from graphsocial.errors import InputError, TrainingError
 from graphsocial.graph import SocialGraph
 from graphsocial.graph.batching import Batch
 from graphsocial.graph.building import build
 from graphsocial.graph.loaders import FullGraphLoader
 from graphsocial.graph.visibility import Visibility
-from graphsocial.models.base import Model, Network, check_outputs
+from graphsocial.models.base import Model, Network, check_outputs, model_class
 from graphsocial.plugins import names, resolve, settings
 from graphsocial.tasks.edge_emotion import EdgeEmotion
 from graphsocial.training.loop import TrainingConfig, fit, score
@@ -109,7 +109,15 @@ def test_training_and_scoring_check_what_the_network_returns(graph: SocialGraph,
 
 
 def test_every_registered_model_derives_from_model() -> None:
-    assert [name for name in names("model") if not issubclass(resolve("model", name), Model)] == []
+    assert [model_class(name).__name__ for name in names("model")] == [
+        resolve("model", name).__name__ for name in names("model")
+    ]
+
+
+def test_a_class_that_is_no_model_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("class Mine:\n    layers = 1\n")
+    with pytest.raises(InputError, match="'Mine' of '.*mine.py' is no model; derive it from graphsocial.models.base"):
+        model_class(str(tmp_path / "mine.py"))
 
 
 def test_a_model_has_defaults_for_what_it_does_not_declare() -> None:
