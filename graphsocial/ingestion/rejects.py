@@ -15,8 +15,9 @@ import pyarrow as pa
 
 from graphsocial.errors import InputError
 from graphsocial.ingestion.encodings import open_text
+from graphsocial.ingestion.filling import Part
 from graphsocial.ingestion.readers import file_format, plain
-from graphsocial.ingestion.staging import Part, Staged
+from graphsocial.ingestion.staging import Staged
 from graphsocial.sources.base import RawTable
 from graphsocial.store.sql import literal
 from graphsocial.store.temporary import registered
