@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
@@ -11,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from graphsocial.errors import DataError, InputError, UnknownNameError
-from graphsocial.store.database import Database
+from graphsocial.errors import DataError, InputError
+from graphsocial.store.catalog import Catalog
 from graphsocial.store.sql import quote
 from graphsocial.store.time import visible_as_of
 from graphsocial.store.validation import incoming
-from graphsocial.types import Column, EdgeType, GraphSchema, NodeType
+from graphsocial.types import EdgeType, NodeType
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,21 +39,7 @@ class Written:
         return int(self.rejects.num_rows)
 
 
-@dataclass(frozen=True)
-class Span:
-    """Where one dataset's rows lie in a table: `first <= idx < last`."""
-
-    first: int
-    last: int
-
-    def __len__(self) -> int:
-        return self.last - self.first
-
-    def __str__(self) -> str:
-        return f"idx >= {self.first} and idx < {self.last}"
-
-
-class GraphStore(Database):
+class GraphStore(Catalog):
     """One DuckDB file: typed node and edge tables, a catalog, features, splits, runs, predictions.
 
     A node type is a table `node_<type>` (`idx`, `id`, `dataset`, columns), an edge type a table
@@ -63,105 +48,6 @@ class GraphStore(Database):
 
     Use it as a context manager, or call `close()`.
     """
-
-    @property
-    def schema(self) -> GraphSchema:
-        """Every node and edge type that has been declared, in the order of declaration."""
-        nodes = self.connection.execute("select name, columns, time_column from node_types").fetchall()
-        edges = self.connection.execute("select src, relation, dst, columns, time_column from edge_types").fetchall()
-        return GraphSchema(
-            nodes=tuple(NodeType(name, _columns(columns), time) for name, columns, time in nodes),
-            edges=tuple(
-                EdgeType(src, relation, dst, _columns(columns), time) for src, relation, dst, columns, time in edges
-            ),
-        )
-
-    def declare(self, schema: GraphSchema) -> None:
-        """Make the tables of all types in `schema`; a type that is declared already gains the columns that are new.
-
-        Raises:
-            InputError: a column, or a type's time, is already declared in another way.
-        """
-        declared = {entry.table: entry for entry in self.schema.types}
-        with self.transaction():
-            for entry in schema.types:
-                present = declared.get(entry.table)
-                if present is None:
-                    self._create(entry)
-                elif present != entry:
-                    self._extend(present, entry)
-
-    def _create(self, entry: NodeType | EdgeType) -> None:
-        keys = "id varchar not null" if isinstance(entry, NodeType) else "src bigint not null, dst bigint not null"
-        columns = "".join(f", {quote(column.name)} {column.sql_type}" for column in entry.columns)
-        self.connection.execute(
-            f"create table {quote(entry.table)} (idx bigint not null, {keys}, dataset varchar not null{columns})"
-        )
-        described = json.dumps([asdict(column) for column in entry.columns])
-        if isinstance(entry, NodeType):
-            self.connection.execute("insert into node_types values (?, ?, ?)", [entry.name, described, entry.time])
-        else:
-            self.connection.execute(
-                "insert into edge_types values (?, ?, ?, ?, ?)", [*entry.canonical, described, entry.time]
-            )
-
-    def _extend(self, present: NodeType | EdgeType, entry: NodeType | EdgeType) -> None:
-        if entry.time is not None and present.time is not None and entry.time != present.time:
-            raise InputError(f"The time of '{present}' is '{present.time}' in this store, not '{entry.time}'.")
-        before = {column.name: column for column in present.columns}
-        for column in entry.columns:
-            old = before.get(column.name)
-            if old is None:
-                self.connection.execute(
-                    f"alter table {quote(entry.table)} add column {quote(column.name)} {column.sql_type}"
-                )
-            elif (old.kind, old.role) != (column.kind, column.role):
-                raise InputError(
-                    f"'{present}' has a column '{column.name}' of kind {old.kind} ({old.role}) in this store; "
-                    f"it cannot be {column.kind} ({column.role}) too. Name it differently, or use another store."
-                )
-        merged = present.columns + tuple(column for column in entry.columns if column.name not in before)
-        where, keys = (
-            ("name = ?", [entry.name])
-            if isinstance(entry, NodeType)
-            else ("src = ? and relation = ? and dst = ?", list(entry.canonical))
-        )
-        table = "node_types" if isinstance(entry, NodeType) else "edge_types"
-        self.connection.execute(
-            f"update {table} set columns = ?, time_column = ? where {where}",
-            [json.dumps([asdict(column) for column in merged]), entry.time or present.time, *keys],
-        )
-
-    def datasets(self) -> list[str]:
-        """The names of the datasets in the store, oldest first."""
-        rows = self.connection.execute("select name from datasets order by ingested_at, name").fetchall()
-        return [name for (name,) in rows]
-
-    def dataset(self, name: str | None = None) -> str:
-        """The name of a dataset after a check that it exists; the only dataset's when none is given.
-
-        Raises:
-            DataError: the store is empty, or has several datasets and none was named.
-            UnknownNameError: no dataset has that name.
-        """
-        names = self.datasets()
-        if name is not None:
-            if name not in names:
-                raise UnknownNameError.of("dataset", name, names, listing="graphsocial info")
-            return name
-        if not names:
-            raise DataError(f"'{self.path}' holds no dataset yet; ingest one first.")
-        if len(names) > 1:
-            raise DataError(f"The store holds several datasets ({', '.join(names)}); say which with --dataset NAME.")
-        return names[0]
-
-    def span(self, entry: NodeType | EdgeType, dataset: str) -> Span:
-        """Where the dataset's rows of one type lie; empty if it has none."""
-        row = self.first(
-            "select first_idx, first_idx + row_count from dataset_rows where dataset = ? and table_name = ?",
-            [dataset, entry.table],
-        )
-        return Span(*row) if row else Span(0, 0)
 
     def write(
         self, entry: NodeType | EdgeType, rows: Any, *, dataset: str, strict: bool = True, row_number: str = "row"
@@ -333,7 +219,3 @@ def open(path: Path | str, *, read_only: bool = False) -> GraphStore:
 def _refused(entry: NodeType | EdgeType, rejects: pa.Table) -> DataError:
     examples = "; ".join(f"row {row['row_number']}: {row['reason']}" for row in rejects.slice(0, 3).to_pylist())
     return DataError(f"{rejects.num_rows:,} rows of '{entry}' cannot be written: {examples}")
-
-
-def _columns(described: str) -> tuple[Column, ...]:
-    return tuple(Column(**column) for column in json.loads(described))
