@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from graphsocial.errors import DataError, InputError, MissingFileError, UnknownNameError
 from graphsocial.specs import Spec
 from graphsocial.store import GraphStore
+from graphsocial.store.temporary import registered
 
 ROLES = ("train", "validation", "test")
 UNUSED = -1
@@ -273,11 +274,10 @@ def save(
                 "insert into splits (split_id, task, dataset, entity, policy, settings) values (?, ?, ?, ?, ?, ?)",
                 [split_id, task, dataset, entity, str(policy), json.dumps(settings)],
             )
-            store.connection.register("members", members)
-            store.connection.execute(
-                "insert into split_members select ?, entity_id, other_id, role from members", [split_id]
-            )
-            store.connection.unregister("members")
+            with registered(store.connection, members) as rows:
+                store.connection.execute(
+                    f"insert into split_members select ?, entity_id, other_id, role from {rows}", [split_id]
+                )
     return split_id
 
 

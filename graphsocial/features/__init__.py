@@ -9,23 +9,25 @@ from typing import Any
 
 from graphsocial.errors import FeatureError, InputError
 from graphsocial.features import vectors
-from graphsocial.features.content_index import gather
+from graphsocial.features.content_index import ContentIndex, indexed
 from graphsocial.features.contract import check_declared, check_featurizer
 from graphsocial.features.encoders import DEFAULT_ENCODERS as DEFAULT_ENCODERS
 from graphsocial.features.encoders import describe as describe
 from graphsocial.features.encoders import encoder_for as encoder_for
 from graphsocial.features.encoders import named_encoder
 from graphsocial.features.encoding import contextual, encode_missing
-from graphsocial.features.fitting import learn
+from graphsocial.features.fitting import Fitted, fit
 from graphsocial.features.vectors import WHOLE_ROW
 from graphsocial.features.vectors import FeatureRef as FeatureRef
 from graphsocial.featurizers.base import Featurizer, FittedFeaturizer, set_id
 from graphsocial.store import GraphStore
 from graphsocial.store.sql import quote
+from graphsocial.store.temporary import registered
 from graphsocial.types import FILES, Column, EdgeType, GraphSchema, NodeType, Progress
 
 ENCODABLE = ("text", *FILES)
 """The kinds of columns that encoders read one by one."""
+_ROWS = "set_id = ? and dataset = ? and table_name = ? and column_name = ?"
 
 
 @dataclass(frozen=True)
@@ -146,63 +148,78 @@ def _featurize(
 ) -> FeatureReport:
     name = describe(encoder)
     encoder.requires.check(name)
-    if isinstance(encoder, FittedFeaturizer):
-        if split is None:
-            raise InputError(
-                f"'{name}' learns from the training rows of a split: name one of those that this lists: "
-                "select split_id, task, policy from splits"
-            )
-        gather(store, entry, column, dataset, progress)
-        key, state, ready = learn(store, entry, encoder, dataset, split)
-        check_featurizer(ready)
-    else:
-        if split is not None:
-            raise InputError(f"'{name}' learns nothing from the data, so it takes no split.")
-        gather(store, entry, column, dataset, progress, after=contextual(encoder))
-        key, state, ready = set_id(encoder), None, encoder
-    check_declared(ready)
-    use = FeatureRef.made_by(ready, key, entry, column.name if column else WHOLE_ROW)
-    with store.transaction():
-        vectors.make_table(store, use)
-        settings = {f.name: str(getattr(encoder, f.name)) for f in fields(encoder)}  # type: ignore[arg-type]
-        store.connection.execute(
-            "insert into feature_sets (set_id, encoder, settings, dimension, sequences, split_id, state) "
-            "values (?, ?, ?, ?, ?, ?, ?) on conflict do nothing",
-            [key, name, json.dumps(settings), use.dimension, use.sequences, split, state],
+    fitted = isinstance(encoder, FittedFeaturizer)
+    if fitted and split is None:
+        raise InputError(
+            f"'{name}' learns from the training rows of a split: name one of those that this lists: "
+            "select split_id, task, policy from splits"
         )
-    encoded = encode_missing(store, use, column.kind if column else "table", ready, progress)
-    return _point(store, use, name, dataset, encoded)
+    if not fitted and split is not None:
+        raise InputError(f"'{name}' learns nothing from the data, so it takes no split.")
+    after = None if isinstance(encoder, FittedFeaturizer) else contextual(encoder)
+    with indexed(store, entry, column, dataset, progress, after=after) as contents:
+        if isinstance(encoder, FittedFeaturizer):
+            made = fit(store, contents, entry, encoder, dataset=dataset, split=str(split))
+            check_featurizer(made.encoder)
+        else:
+            made = Fitted(set_id(encoder), None, encoder)
+        check_declared(made.encoder)
+        use = FeatureRef.made_by(made.encoder, made.set_id, entry, column.name if column else WHOLE_ROW)
+        with store.transaction():
+            vectors.make_table(store, use)
+            settings = {f.name: str(getattr(encoder, f.name)) for f in fields(encoder)}  # type: ignore[arg-type]
+            store.connection.execute(
+                "insert into feature_sets (set_id, encoder, settings, dimension, sequences, split_id, state) "
+                "values (?, ?, ?, ?, ?, ?, ?) on conflict do nothing",
+                [made.set_id, name, json.dumps(settings), use.dimension, use.sequences, split, made.state],
+            )
+        encoded = encode_missing(store, contents, use, made.encoder, progress)
+        _link_rows(store, contents, use, dataset)
+    return _report(store, use, name, dataset, encoded)
 
 
-def _point(store: GraphStore, use: FeatureRef, encoder: str, dataset: str, encoded: int) -> FeatureReport:
-    """Point the rows at their vectors, list what was rejected, and count."""
-    key = [use.set_id, dataset, use.entry.table, use.column]
-    where = "set_id = ? and dataset = ? and table_name = ? and column_name = ?"
+def _link_rows(store: GraphStore, contents: ContentIndex, use: FeatureRef, dataset: str) -> None:
+    """Link the rows to their vectors, and list those that have none as their content cannot be encoded."""
+    key = _key(use, dataset)
     ids = f"select idx, {'id' if isinstance(use.entry, NodeType) else 'null'} as id from {quote(use.entry.table)}"
-    with store.transaction():
+    with store.transaction(), registered(store.connection, contents.unreadable) as unreadable:
         for name in ("feature_rows", "feature_rejects"):
-            store.connection.execute(f"delete from {name} where {where}", key)
+            store.connection.execute(f"delete from {name} where {_ROWS}", key)
         store.connection.execute(
-            "insert into feature_rows select ?, ?, ?, ?, idx, content from contents where content in "
+            f"insert into feature_rows select ?, ?, ?, ?, idx, content from {contents.table} where content in "
             f"(select content from {use.table} where set_id = ?) order by idx",
             [*key, use.set_id],
         )
         store.connection.execute(
             "insert into feature_rejects "
             "(set_id, dataset, table_name, column_name, idx, entity_id, content, reason) "
-            "select ?, ?, ?, ?, idx, id, content, reason from (select idx, '' as content, reason from lost union all "
-            "select idx, content, reason from contents join unreadable_contents using (content) where set_id = ?) "
-            f"join ({ids}) using (idx) order by idx",
+            f"select ?, ?, ?, ?, idx, id, content, reason from (select idx, '' as content, reason from {unreadable} "
+            f"union all select idx, content, reason from {contents.table} join unreadable_contents using (content) "
+            f"where set_id = ?) join ({ids}) using (idx) order by idx",
             [*key, use.set_id],
         )
-    rows, contents = store.first(f"select count(*), count(distinct content) from feature_rows where {where}", key) or (
+
+
+def _report(store: GraphStore, use: FeatureRef, encoder: str, dataset: str, encoded: int) -> FeatureReport:
+    """Count the rows that have vectors, those that were rejected, and those without content.
+
+    Raises:
+        FeatureError: all were rejected.
+    """
+    key = _key(use, dataset)
+    rows, contents = store.first(f"select count(*), count(distinct content) from feature_rows where {_ROWS}", key) or (
         0,
         0,
     )
     rejected, reason = store.first(
-        f"select count(*), arg_min(reason, idx) from feature_rejects where {where}", key
+        f"select count(*), arg_min(reason, idx) from feature_rejects where {_ROWS}", key
     ) or (0, "")
     if rejected and not rows:
         raise FeatureError(f"None of the {rejected:,} contents of '{use}' can be read; the first: {reason}")
     empty = len(store.span(use.entry, dataset)) - rows - rejected
     return FeatureReport(use, encoder, rows, encoded, contents - encoded, rejected, empty)
+
+
+def _key(use: FeatureRef, dataset: str) -> list[str]:
+    """The values that `_ROWS` compares."""
+    return [use.set_id, dataset, use.entry.table, use.column]

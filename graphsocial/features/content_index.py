@@ -3,25 +3,52 @@
 from __future__ import annotations
 
 import os
-import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from graphsocial._compat.hashing import hash_file
-from graphsocial.errors import InputError, MissingFileError
+from graphsocial.errors import InputError
+from graphsocial.features.file_hashes import hash_files
 from graphsocial.featurizers._tabular import KINDS
 from graphsocial.featurizers.base import ContextualFeaturizer
 from graphsocial.store import GraphStore
 from graphsocial.store.sql import literal, quote
+from graphsocial.store.temporary import registered, temporary_table
 from graphsocial.types import FILES, Column, EdgeType, NodeType, Progress
 
-_JUST_NOW = 2_000_000_000
-"""Nanoseconds: a file as fresh as that may be written again without a visible change of its time."""
+_UNREADABLE = pa.schema([("idx", pa.int64()), ("reason", pa.string())])
 
 
-def gather(
+@dataclass(frozen=True)
+class ContentIndex:
+    """The contents of one column of a type, or of its whole rows, in one dataset.
+
+    Attributes:
+        table: a temporary table (idx, item, content) of the rows that have content: `item` is what an encoder reads (a
+            text, the path of a file, the columns of a whole row as a struct, or a text after those before it as a
+            list), `content` its hash.
+        kind: the kind of the column; `table` for whole rows.
+        in_context: whether an item is the list of the texts before it and its own text.
+        unreadable: (idx, reason) of the rows whose file cannot be opened.
+    """
+
+    table: str
+    kind: str
+    in_context: bool = False
+    unreadable: pa.Table = field(default_factory=_UNREADABLE.empty_table)
+
+    def as_read(self, item: Any) -> Any:
+        """An item of `table` as encoders take it: files are `Path`s."""
+        return Path(item) if self.kind in FILES else item
+
+
+@contextmanager
+def indexed(
     store: GraphStore,
     entry: NodeType | EdgeType,
     column: Column | None,
@@ -29,74 +56,46 @@ def gather(
     progress: Progress | None = None,
     *,
     after: ContextualFeaturizer | None = None,
-) -> None:
-    """Make the temporary tables `contents` (idx, item, content) and `lost` (idx, reason) of one dataset.
-
-    `item` is what an encoder reads: a text, the path of a file, or the columns of a whole row as a struct; `content`
-    its hash. `lost` holds the rows whose file cannot be opened.
+) -> Iterator[ContentIndex]:
+    """Hash the contents of a column; the index lives as long as the `with` block.
 
     Args:
+        store: what holds the rows.
+        entry: the node or edge type.
         column: None for whole rows.
-        after: an item is then the list of the texts before it in the data's order, and its own text.
+        dataset: the dataset's name.
+        progress: called with a word, files hashed and files to hash.
+        after: the encoder that reads each text after those before it in its order; None for texts one by one.
 
     Raises:
         InputError: the type has no plain columns to make rows of, or no such order.
         DataError: the order is none: see `graphsocial.features.sequences.Chains`.
     """
-    span = store.span(entry, dataset)
-    within = f"from {quote(entry.table)} where idx >= {span.first} and idx < {span.last}"
-    store.connection.execute("create or replace temp table lost (idx bigint, reason varchar)")
-    if column is not None and column.kind in FILES:
-        _files(store, f"select idx, {quote(column.name)} as name {within}", dataset, f"{entry}.{column.name}", progress)
-        return
-    if column is None:
-        items, where = f"select idx, {_struct(entry)} as item {within}", ""
-        content = "sha256(to_json(item)::varchar)"
-    else:
-        items, where = f"select idx, trim({quote(column.name)}) as item {within}", "where item <> ''"
-        content = "sha256(item)"
-        if after is not None:
-            items, where = _in_order(store, f"{items} and item <> ''", entry, dataset, after), ""
-            content = "sha256(to_json(item)::varchar)"
-    store.connection.execute(
-        f"create or replace temp table contents as select idx, item, {content} as content from ({items}) {where}"
-    )
-
-
-def _in_order(
-    store: GraphStore, texts: str, entry: NodeType | EdgeType, dataset: str, after: ContextualFeaturizer
-) -> str:
-    """The same texts as lists, each with those that come before it."""
-    import torch
-
-    from graphsocial.features.sequences import Chains
-
-    orders = [edge for edge in store.schema.edges if edge.src == edge.dst == str(entry)]
-    chosen = [edge for edge in orders if edge.relation == after.order]
-    if not chosen:
-        known = ", ".join(edge.relation for edge in orders) or "none"
-        raise InputError(f"'{entry}' has no relation '{after.order}' that says which comes next; there are: {known}.")
-    nodes, edges = store.span(entry, dataset), store.span(chosen[0], dataset)
-    ends = store.sql(
-        f"select src, dst from {quote(chosen[0].table)} where idx >= {edges.first} and idx < {edges.last}"
-    ).to_arrow_table()
-    src, dst = (torch.from_numpy(ends[name].to_numpy() - nodes.first) for name in ("src", "dst"))
-    chains = Chains.of(src, dst, len(nodes), what=str(chosen[0]))
-    places = pa.table(
-        {"idx": np.arange(nodes.first, nodes.last), "chain": chains.chain.numpy(), "place": chains.place.numpy()}
-    )
-    store.connection.register("placed", places)
-    store.connection.execute("create or replace temp table places as select * from placed")
-    store.connection.unregister("placed")
-    # the texts of one block of places begin with the same one, so that they are read together
-    window = f"range between {after.before} + place % {after.before} preceding and current row"
-    listed = f"list(item) over (partition by chain order by place {window})"
-    return f"select idx, {listed} as item from ({texts}) join places using (idx)"
+    with ExitStack() as tables:
+        if column is not None and column.kind in FILES:
+            yield _of_files(store, entry, column, dataset, progress, tables)
+        elif column is None:
+            rows = f"select idx, {_struct(entry)} as item {_rows(store, entry, dataset)}"
+            definition = f"as select idx, item, sha256(to_json(item)::varchar) as content from ({rows})"
+            yield ContentIndex(tables.enter_context(temporary_table(store.connection, definition)), "table")
+        else:
+            trimmed = f"select idx, trim({quote(column.name)}) as item {_rows(store, entry, dataset)}"
+            texts = f"select idx, item from ({trimmed}) where item <> ''"
+            if after is None:
+                definition = f"as select idx, item, sha256(item) as content from ({texts})"
+                yield ContentIndex(tables.enter_context(temporary_table(store.connection, definition)), column.kind)
+            else:
+                yield _in_context(store, texts, entry, dataset, after, tables)
 
 
 def plain_columns(entry: NodeType | EdgeType) -> list[Column]:
     """The columns that make a row for encoders of `table`: feature columns of numbers, categories and times."""
     return [column for column in entry.columns if column.role == "feature" and column.kind in KINDS]
+
+
+def _rows(store: GraphStore, entry: NodeType | EdgeType, dataset: str) -> str:
+    span = store.span(entry, dataset)
+    return f"from {quote(entry.table)} where idx >= {span.first} and idx < {span.last}"
 
 
 def _struct(entry: NodeType | EdgeType) -> str:
@@ -106,70 +105,64 @@ def _struct(entry: NodeType | EdgeType) -> str:
     return "{" + ", ".join(f"{literal(column.name)}: {quote(column.name)}" for column in columns) + "}"
 
 
-def _files(store: GraphStore, rows: str, dataset: str, what: str, progress: Progress | None) -> None:
-    """Paths below the dataset's root, and the hashes of the bytes; a file that was not written since is not read."""
-    root_row = store.first("select root from datasets where name = ?", [dataset])
-    root = root_row[0] if root_row and root_row[0] else ""
-    names = [name for (name,) in store.sql(f"select distinct name from ({rows}) where name <> ''").fetchall()]
-    paths = [os.path.join(root, name) for name in names]  # noqa: PTH118 - pathlib takes ten times as long
-    begun = time.time_ns()
-    states = [_state(path) for path in paths]
-    known = {
-        path: (size, modified, content)
-        for path, size, modified, content in store.sql(
-            "select path, bytes, modified_ns, content from file_contents"
-        ).fetchall()
-    }
-    changed = [path for path, state in zip(paths, states, strict=True) if known.get(path, ())[:2] != state]
-    hashes: dict[str, tuple[str | None, str | None]] = {
-        path: (content, None) for path, (_, _, content) in known.items()
-    }
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for done, (path, found) in enumerate(zip(changed, pool.map(_hash, changed), strict=True)):
-            hashes[path] = found
-            if progress and done % 256 == 0:
-                progress(f"reading {what}", done, len(changed))
-    table = pa.table(
-        {
-            "name": pa.array(names, pa.string()),
-            "path": pa.array(paths, pa.string()),
-            "bytes": pa.array([size for size, _ in states], pa.int64()),
-            "modified_ns": pa.array([modified for _, modified in states], pa.int64()),
-            "content": pa.array([hashes[path][0] for path in paths], pa.string()),
-            "reason": pa.array([hashes[path][1] for path in paths], pa.string()),
-        }
+def _in_context(
+    store: GraphStore,
+    texts: str,
+    entry: NodeType | EdgeType,
+    dataset: str,
+    after: ContextualFeaturizer,
+    tables: ExitStack,
+) -> ContentIndex:
+    """The texts as lists, each with those that come before it."""
+    import torch
+
+    from graphsocial.features.sequences import Chains
+
+    orders = [edge for edge in store.schema.edges if edge.src == edge.dst == str(entry)]
+    chosen = [edge for edge in orders if edge.relation == after.order]
+    if not chosen:
+        relations = ", ".join(edge.relation for edge in orders) or "none"
+        raise InputError(
+            f"'{entry}' has no relation '{after.order}' that says which comes next; there are: {relations}."
+        )
+    nodes = store.span(entry, dataset)
+    ends = store.sql(f"select src, dst {_rows(store, chosen[0], dataset)}").to_arrow_table()
+    src, dst = (torch.from_numpy(ends[name].to_numpy() - nodes.first) for name in ("src", "dst"))
+    chains = Chains.of(src, dst, len(nodes), what=str(chosen[0]))
+    positions = pa.table(
+        {"idx": np.arange(nodes.first, nodes.last), "chain": chains.chain.numpy(), "position": chains.place.numpy()}
     )
-    with store.transaction():
-        store.connection.register("files", table)
-        for name, columns in {
-            "contents": "idx, path as item, files.content from files join rows using (name) where reason is null",
-            "lost": "idx, reason from files join rows using (name) where reason is not null",
-        }.items():
-            store.connection.execute(f"create or replace temp table {name} as with rows as ({rows}) select {columns}")
-        if changed:
-            store.connection.execute(
-                "insert or replace into file_contents "
-                "select distinct on (path) path, bytes, modified_ns, content from files "
-                "where reason is null and modified_ns < ?",
-                [begun - _JUST_NOW],
-            )
-        store.connection.unregister("files")
+    with registered(store.connection, positions) as name:
+        # the texts of one block of positions begin with the same one, so that they are read together
+        window = f"range between {after.before} + position % {after.before} preceding and current row"
+        listed = f"list(item) over (partition by chain order by position {window})"
+        definition = (
+            "as select idx, item, sha256(to_json(item)::varchar) as content from "
+            f"(select idx, {listed} as item from ({texts}) join {name} using (idx))"
+        )
+        table = tables.enter_context(temporary_table(store.connection, definition))
+    return ContentIndex(table, "text", in_context=True)
 
 
-def _state(path: str) -> tuple[int, int]:
-    """Size and time of the last write; of what cannot be opened, -1 and 0."""
-    try:
-        state = os.stat(path)  # noqa: PTH116 - pathlib takes twice as long
-    except (OSError, ValueError):  # ValueError: a null byte in the name
-        return -1, 0
-    return state.st_size, state.st_mtime_ns
-
-
-def _hash(path: str) -> tuple[str | None, str | None]:
-    """The hash of a file, or why there is none."""
-    try:
-        return hash_file(path), None
-    except MissingFileError as error:
-        return None, str(error)
-    except ValueError as error:  # a null byte in the name
-        return None, f"'{path}' cannot be read: {error}"
+def _of_files(
+    store: GraphStore,
+    entry: NodeType | EdgeType,
+    column: Column,
+    dataset: str,
+    progress: Progress | None,
+    tables: ExitStack,
+) -> ContentIndex:
+    """The paths of files below the dataset's root, and the hashes of their bytes."""
+    rows = f"(select idx, {quote(column.name)} as name {_rows(store, entry, dataset)})"
+    found = store.first("select root from datasets where name = ?", [dataset])
+    root = found[0] if found and found[0] else ""
+    names = [name for (name,) in store.sql(f"select distinct name from {rows} where name <> ''").fetchall()]
+    paths = [os.path.join(root, name) for name in names]  # noqa: PTH118 - pathlib takes ten times as long
+    hashes = hash_files(store, paths, f"{entry}.{column.name}", progress)
+    files = hashes.append_column("name", pa.array(names, pa.string()))
+    with registered(store.connection, files) as name:
+        joined = f"from {name} join {rows} using (name) where reason is"
+        definition = f"as select idx, path as item, content {joined} null"
+        table = tables.enter_context(temporary_table(store.connection, definition))
+        unreadable = store.sql(f"select idx, reason {joined} not null").to_arrow_table()
+    return ContentIndex(table, column.kind, unreadable=unreadable)

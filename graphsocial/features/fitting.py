@@ -1,63 +1,95 @@
-"""Encoders that learn are fitted on the training rows of a split, once for the same rows, and on no others."""
+"""Featurizers that learn are fitted on the training rows of a split, once for the same rows, and on no others."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from hashlib import blake2b
-from pathlib import Path
 
 from graphsocial.errors import DataError, InputError, UnknownNameError
+from graphsocial.features.content_index import ContentIndex
 from graphsocial.featurizers.base import Featurizer, FittedFeaturizer, set_id
 from graphsocial.store import GraphStore
 from graphsocial.store.sql import literal, quote
 from graphsocial.types import EdgeType, NodeType
 
 
-def learn(
-    store: GraphStore, entry: NodeType | EdgeType, learner: FittedFeaturizer, dataset: str, split: str
-) -> tuple[str, str, Featurizer]:
-    """Learn from the split's training rows, or look up what was learnt from them before; after `content_index.gather`.
+@dataclass(frozen=True)
+class Fitted:
+    """An encoder that is ready, as it learns nothing or was fitted.
+
+    Attributes:
+        set_id: the key of its feature set; of one that was fitted, made of settings, split and training rows.
+        state: what was learnt, as JSON; None for one that learns nothing.
+        encoder: what encodes.
+    """
+
+    set_id: str
+    state: str | None
+    encoder: Featurizer
+
+
+def fit(
+    store: GraphStore,
+    contents: ContentIndex,
+    entry: NodeType | EdgeType,
+    featurizer: FittedFeaturizer,
+    *,
+    dataset: str,
+    split: str,
+) -> Fitted:
+    """Fit a featurizer on the split's training rows, or look up what was learnt from them before.
+
+    Args:
+        store: what holds the rows.
+        contents: the contents of the column, or of the whole rows.
+        entry: the type whose rows they are.
+        featurizer: what is fitted.
+        dataset: the dataset's name.
+        split: the split's id.
 
     Raises:
         DataError: no training row has content.
         UnknownNameError, InputError: see `training_rows`.
-
-    Returns:
-        The feature set's key, made of the settings, the split and the training rows; what was learnt, as JSON; and
-        what encodes by it.
     """
     rows = store.sql(
-        f"select content, item from contents where idx in ({training_rows(store, entry, dataset, split)}) "
+        f"select content, item from {contents.table} where idx in ({training_rows(store, entry, dataset, split)}) "
         "order by content"
     ).fetchall()
     if not rows:
         raise DataError(f"The split '{split}' has no training row of '{entry}' with content to learn from.")
     seen = blake2b("".join(content for content, _ in rows).encode(), digest_size=16).hexdigest()
-    key = blake2b(json.dumps([set_id(learner), split, seen]).encode(), digest_size=16).hexdigest()
-    known = store.first("select state from feature_sets where set_id = ?", [key])
-    items = [Path(item) if "text" not in learner.modalities and isinstance(item, str) else item for _, item in rows]
-    state: str = known[0] if known else json.dumps(learner.fit(items))
-    return key, state, learner.fitted(json.loads(state))
+    key = blake2b(json.dumps([set_id(featurizer), split, seen]).encode(), digest_size=16).hexdigest()
+    stored = store.first("select state from feature_sets where set_id = ?", [key])
+    items = [contents.as_read(item) for _, item in rows]
+    state: str = stored[0] if stored else json.dumps(featurizer.fit(items))
+    return Fitted(key, state, featurizer.fitted(json.loads(state)))
 
 
 def training_rows(store: GraphStore, entry: NodeType | EdgeType, dataset: str, split: str) -> str:
-    """SQL of the idx of one type's rows that the split trains on: its training rows, or the ends of its training pairs.
+    """SQL for the idx of one type's training rows in a split: its training examples, or endpoints of training pairs.
+
+    Args:
+        store: what holds the split.
+        entry: the type whose rows are selected.
+        dataset: the dataset's name.
+        split: the split's id.
 
     Raises:
         UnknownNameError: there is no such split.
-        InputError: the split is of another dataset, or deals out something else.
+        InputError: the split is of another dataset, or of examples in which the type has no part.
     """
-    found = store.first("select entity, dataset from splits where split_id = ?", [split])
-    if found is None:
+    row = store.first("select entity, dataset from splits where split_id = ?", [split])
+    if row is None:
         raise UnknownNameError.of(
             "split", split, [name for (name,) in store.sql("select split_id from splits").fetchall()]
         )
-    entity, of = found
-    if of != dataset:
-        raise InputError(f"The split '{split}' is of the dataset '{of}', not of '{dataset}'.")
-    asked = store.schema.edge(entity) if " " in entity else store.schema.node(entity)
+    entity, split_dataset = row
+    if split_dataset != dataset:
+        raise InputError(f"The split '{split}' is of the dataset '{split_dataset}', not of '{dataset}'.")
+    examples = store.schema.edge(entity) if " " in entity else store.schema.node(entity)
     members = f"from split_members where split_id = {literal(split)} and role = 'train'"
-    if entry == asked and isinstance(entry, EdgeType):
+    if entry == examples and isinstance(entry, EdgeType):
         ends = [
             f"(select id from {quote(store.schema.node(name).table)} as n where n.idx = e.{end})"
             for name, end in ((entry.src, "src"), (entry.dst, "dst"))
@@ -66,9 +98,9 @@ def training_rows(store: GraphStore, entry: NodeType | EdgeType, dataset: str, s
             f"select e.idx from {quote(entry.table)} as e "
             f"where ({', '.join(ends)}) in (select (entity_id, other_id) {members})"
         )
-    names_of = [asked.src, asked.dst] if isinstance(asked, EdgeType) else [asked.name]
-    sides = [side for name, side in zip(names_of, ("entity_id", "other_id"), strict=False) if name == str(entry)]
-    if not sides:
-        raise InputError(f"The split '{split}' deals out '{asked}'; it says nothing of which '{entry}' to train on.")
-    ids = " union ".join(f"select {side} {members}" for side in sides)
+    end_types = [examples.src, examples.dst] if isinstance(examples, EdgeType) else [examples.name]
+    columns = [column for name, column in zip(end_types, ("entity_id", "other_id"), strict=False) if name == str(entry)]
+    if not columns:
+        raise InputError(f"The examples of the split '{split}' are of '{examples}', so no '{entry}' has a role in it.")
+    ids = " union ".join(f"select {column} {members}" for column in columns)
     return f"select idx from {quote(entry.table)} where id in ({ids})"

@@ -1,19 +1,18 @@
-"""How long a column would take to encode, from a sample that is thrown away."""
+"""How long a column would take to encode, estimated on a sample whose vectors are not kept."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter
 
 from graphsocial.errors import InputError
 from graphsocial.features import columns_of, describe, encoder_for
-from graphsocial.features.content_index import gather
+from graphsocial.features.content_index import indexed
+from graphsocial.features.contract import check_declared
 from graphsocial.features.encoding import contextual, missing
 from graphsocial.features.vectors import FeatureRef, make_table
 from graphsocial.featurizers.base import Featurizer, FittedFeaturizer, set_id
 from graphsocial.store import GraphStore
-from graphsocial.types import FILES
 
 
 @dataclass(frozen=True)
@@ -37,31 +36,35 @@ def estimate_encoding(
     """Time a few batches of what `featurize` would encode in one column; nothing is kept.
 
     Args:
+        store: what holds the column.
         what: `image.file`, `user views image.comment`, …
-        probe: so many batches, from evenly spread contents; one more goes ahead, untimed.
+        encoder: see `encoder_for`; the kind's default by default.
+        dataset: the dataset's name; not needed where there is one.
+        probe: number of batches that are timed, of evenly spread contents; one more is encoded before them, untimed.
 
     Raises:
-        InputError: an encoder that learns has no speed before it has learnt.
+        InputError: the encoder must be fitted first.
     """
     dataset = store.dataset(dataset)
     ((entry, column),) = columns_of(store.schema, what)
     chosen = encoder_for(encoder, column.kind)
     if isinstance(chosen, FittedFeaturizer):
-        raise InputError(f"'{describe(chosen)}' learns from a split first; its speed cannot be told before.")
+        raise InputError(f"'{describe(chosen)}' is fitted on a split first; its speed is not known before.")
     chosen.requires.check(describe(chosen))
-    gather(store, entry, column, dataset, after=contextual(chosen))
+    check_declared(chosen)
     use = FeatureRef.made_by(chosen, set_id(chosen), entry, column.name)
     make_table(store, use)
-    waiting = missing(store, use, column.kind, after=contextual(chosen))
-    if not waiting:
+    with indexed(store, entry, column, dataset, after=contextual(chosen)) as contents:
+        pending = missing(store, contents, use)
+    if not pending:
         return EncodingEstimate(use, 0, 0.0)
     size = chosen.batch_size
     # texts that begin alike are read together, so that scattered ones would take too long
-    sample = waiting if contextual(chosen) else waiting[:: max(1, len(waiting) // ((probe + 1) * size))]
-    items = [Path(item) if column.kind in FILES else item for _, item, _ in sample]
+    sample = pending if contextual(chosen) else pending[:: max(1, len(pending) // ((probe + 1) * size))]
+    items = [item for _, item in sample]
     chosen.encode(items[:size])
     timed = items[size : (probe + 1) * size] or items
     begin = perf_counter()
     for start in range(0, len(timed), size):
         chosen.encode(timed[start : start + size])
-    return EncodingEstimate(use, len(waiting), (perf_counter() - begin) / len(timed) * len(waiting))
+    return EncodingEstimate(use, len(pending), (perf_counter() - begin) / len(timed) * len(pending))

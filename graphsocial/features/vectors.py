@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from graphsocial.errors import InputError
 from graphsocial.featurizers.base import Encoded, Featurizer, FineTunable, Sequences
 from graphsocial.store import GraphStore
+from graphsocial.store.temporary import registered
 from graphsocial.types import EdgeType, NodeType
 
 BATCH = 1024  # rows fetched at a time
@@ -107,9 +108,8 @@ def write(store: GraphStore, use: FeatureRef, contents: Sequence[str], encoded: 
     with store.transaction():
         for name, columns in tables.items():
             if len(columns[0]):
-                store.connection.register("new", pa.table(columns, names=["content", "value"]))
-                store.connection.execute(f"insert into {name} select ?, * from new", [use.set_id])
-                store.connection.unregister("new")
+                with registered(store.connection, pa.table(columns, names=["content", "value"])) as rows:
+                    store.connection.execute(f"insert into {name} select ?, * from {rows}", [use.set_id])
 
 
 def in_order(rows: pa.Table, by: str = "idx") -> pa.Table:

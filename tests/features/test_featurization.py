@@ -26,7 +26,7 @@ import graphsocial as gs
 from graphsocial._compat.hashing import hash_file
 from graphsocial.cli.main import app
 from graphsocial.errors import FeatureError, InputError, UnknownNameError
-from graphsocial.features import content_index, encoder_for, featurize
+from graphsocial.features import encoder_for, featurize, file_hashes
 from graphsocial.features.vectors import read_sequences
 from graphsocial.featurizers.base import Encoded, Requires, digest
 from graphsocial.featurizers.hash_text import HashText
@@ -252,7 +252,7 @@ def test_files_are_not_read_again_until_they_are_written(
         read.append(Path(path).name)
         return hash_file(path)
 
-    monkeypatch.setattr(content_index, "hash_file", spy)
+    monkeypatch.setattr(file_hashes, "hash_file", spy)
     for number in range(3):  # a file of just now may change again without a later time
         os.utime(tmp_path / f"{number}.png", (1_000_000, 1_000_000))
     featurize(posts, "post.picture", Brightness())  # type: ignore[arg-type]

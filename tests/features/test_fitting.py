@@ -140,7 +140,7 @@ def test_splits_that_do_not_fit_are_refused(notes: gs.GraphStore) -> None:
         featurize(notes, "user.note", HashText(), split="first")
     with pytest.raises(UnknownNameError, match="Did you mean 'first'"):
         featurize(notes, "user.note", words, split="frist")
-    with pytest.raises(InputError, match="deals out 'user sees thing'; it says nothing of which 'group' to train on"):
+    with pytest.raises(InputError, match="'first' are of 'user sees thing', so no 'group' has a role in it"):
         featurize(notes, "group.about", words, split="first")
     notes.connection.execute("update splits set dataset = 'other' where split_id = 'second'")
     with pytest.raises(InputError, match="is of the dataset 'other', not of 'notes'"):
