@@ -1,4 +1,4 @@
-"""How the benchmarks compare: both sides in turn in one process, minimum and median, a ratio, results kept as JSON."""
+"""Interleaved timing of both sides of a benchmark: minimum, median and ratio, kept as JSON."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from pathlib import Path
 from time import perf_counter, process_time
 
 os.environ.setdefault("DGLBACKEND", "pytorch")
-if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):  # threads wait for both sides as under `graphsocial`;
+if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):  # both sides with the waiting policy of `graphsocial`;
     os.environ["GOMP_SPINCOUNT"] = "3000"
-    os.execv(sys.executable, [sys.executable, *sys.argv])  # read when torch is loaded, which may have been before this
+    os.execv(sys.executable, [sys.executable, *sys.argv])  # read when torch is loaded, which may be before this
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -27,9 +27,12 @@ RESULTS = HERE / "results"
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of one side over the counted rounds; `cpu` is the least that all its threads worked.
+    """Seconds of one side over the counted rounds.
 
-    On a machine that others use too, the clock says how busy it was, and `cpu` still says what the work costs.
+    Attributes:
+        minimum, median: of the wall time.
+        rounds: number of counted rounds.
+        cpu: the minimum CPU time of all threads, which a shared machine disturbs less.
     """
 
     minimum: float
@@ -45,47 +48,49 @@ def interleave(
     warmup: int = 1,
     before: Mapping[str, Callable[[], object]] | None = None,
 ) -> dict[str, Timing]:
-    """Time the sides in turn, A B A B …, so that a drifting machine touches both alike.
+    """Time the sides interleaved, A B A B …, so that a drifting machine affects both alike.
 
     Args:
-        sides: name → what is timed; called `warmup` times uncounted first.
-        rounds: counted calls of each.
-        before: name → what is done ahead of each of its calls, untimed.
+        sides: name → the function to time.
+        rounds: number of counted calls of each.
+        warmup: number of uncounted calls of each, first.
+        before: name → an untimed function to call before each call of that side.
+
+    Returns:
+        Name → its timing.
     """
     seconds: dict[str, list[float]] = {name: [] for name in sides}
-    worked: dict[str, list[float]] = {name: [] for name in sides}
+    cpu_seconds: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(warmup + rounds):
         for name, call in sides.items():
             if before and name in before:
                 before[name]()
             gc.collect()
-            begin, used = perf_counter(), _cpu(call)
+            begin, cpu = perf_counter(), _cpu(call)
             call()
-            took, used = perf_counter() - begin, _cpu(call) - used
+            elapsed, cpu = perf_counter() - begin, _cpu(call) - cpu
             if turn >= warmup:
-                seconds[name].append(took)
-                worked[name].append(used)
-            print(f"  {name}: {took:.3f} s, {used:.3f} s of CPU{'' if turn >= warmup else ' (warm-up)'}", flush=True)
+                seconds[name].append(elapsed)
+                cpu_seconds[name].append(cpu)
+            print(f"  {name}: {elapsed:.3f} s, {cpu:.3f} s of CPU{'' if turn >= warmup else ' (warm-up)'}", flush=True)
     return {
-        name: Timing(min(taken), statistics.median(taken), len(taken), min(worked[name]))
-        for name, taken in seconds.items()
+        name: Timing(min(wall), statistics.median(wall), len(wall), min(cpu_seconds[name]))
+        for name, wall in seconds.items()
     }
 
 
 def _cpu(call: Callable[[], object]) -> float:
-    """Seconds that the process which does the work has used so far."""
+    """CPU seconds so far of the process that does the work."""
     return call.cpu if isinstance(call, Process) else process_time()
 
 
 class Process:
-    """A side in a process of its own, which works when it is called and waits in between.
-
-    The script is one that calls `serve`. For sides that differ in what a process has only one of, such as malloc.
+    """A side in a separate process, for sides that differ in a setting of the process, such as malloc.
 
     Args:
-        script: the file.
-        arguments: for it.
-        environment: what is set for it beside this process's own.
+        script: a Python file that calls `serve`.
+        arguments: its command-line arguments.
+        environment: environment variables in addition to this process's own.
     """
 
     def __init__(self, script: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
@@ -97,40 +102,40 @@ class Process:
             text=True,
         )
         self.results: list[float] = []
-        self.cpu = self._ask("cpu")
+        self.cpu = self._request("cpu")
 
     def __call__(self) -> None:
-        self.results.append(self._ask("work"))
-        self.cpu = self._ask("cpu")
+        self.results.append(self._request("work"))
+        self.cpu = self._request("cpu")
 
     def finish(self) -> float:
         """End it; returns its peak memory in GiB."""
-        peak = self._ask("peak")
+        peak = self._request("peak")
         self.process.communicate()
         return peak
 
-    def _ask(self, word: str) -> float:
+    def _request(self, word: str) -> float:
         assert self.process.stdin and self.process.stdout
         self.process.stdin.write(word + "\n")
         self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        if not answer:
+        reply = self.process.stdout.readline()
+        if not reply:
             raise RuntimeError(f"{self.process.args} ended with {self.process.wait()}.")
-        return float(answer)
+        return float(reply)
 
 
 def serve(call: Callable[[], float]) -> None:
-    """What a `Process` runs: answer each line of stdin with a number."""
-    used = 0.0
+    """The loop of a `Process`: replies to each line of stdin with a number."""
+    cpu = 0.0
     for line in sys.stdin:
         if line.strip() == "work":
             gc.collect()
             begin = process_time()
-            answer = call()
-            used += process_time() - begin
+            reply = call()
+            cpu += process_time() - begin
         else:
-            answer = used if line.strip() == "cpu" else peak_gib()
-        print(answer, flush=True)
+            reply = cpu if line.strip() == "cpu" else peak_gib()
+        print(reply, flush=True)
 
 
 def peak_gib() -> float:
@@ -138,22 +143,22 @@ def peak_gib() -> float:
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 2**20
-    raise RuntimeError("This system does not tell a process's peak memory.")
+    raise RuntimeError("This system does not report the peak memory of a process.")
 
 
 def bandwidth() -> float:
-    """GB/s that a large copy moves here now, reads and writes counted."""
+    """GB/s of a large copy on this machine now, reads and writes counted."""
     import torch
 
     source = torch.empty(50_000_000)
     target = torch.empty_like(source)
     target.copy_(source)
-    taken = []
+    seconds = []
     for _ in range(5):
         begin = perf_counter()
         target.copy_(source)
-        taken.append(perf_counter() - begin)
-    return 2 * source.nbytes / min(taken) / 1e9
+        seconds.append(perf_counter() - begin)
+    return 2 * source.nbytes / min(seconds) / 1e9
 
 
 def against(ours: Timing, peer: Timing) -> dict[str, float]:
@@ -168,8 +173,12 @@ def against(ours: Timing, peer: Timing) -> dict[str, float]:
 def keep(name: str, result: Mapping[str, object]) -> None:
     """Write one benchmark's result as `results/NAME.json` and renew the table in README.md."""
     RESULTS.mkdir(exist_ok=True)
-    told = {"benchmark": name, "measured_at": datetime.now(timezone.utc).isoformat(timespec="seconds"), "host": host()}
-    text = json.dumps({**told, **result}, indent=2, default=lambda value: asdict(value))
+    header = {
+        "benchmark": name,
+        "measured_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "host": host(),
+    }
+    text = json.dumps({**header, **result}, indent=2, default=lambda value: asdict(value))
     (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
     print(text)
     from _table import renew
@@ -178,7 +187,7 @@ def keep(name: str, result: Mapping[str, object]) -> None:
 
 
 def host() -> dict[str, object]:
-    """What the numbers depend on."""
+    """The machine and the package versions that the numbers depend on."""
     import torch
 
     packages = {name: version(name) for name in ("torch", "dgl", "torch_geometric", "duckdb", "numpy")}

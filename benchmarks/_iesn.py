@@ -47,12 +47,12 @@ def settings(factor: float = 1.0) -> SyntheticIesn:
 
 def edges(factor: float = 1.0) -> Edges:
     """The edges that `synthesize` writes with these settings."""
-    chosen = settings(factor)
-    world = draw_world(chosen)
-    connects = tuple(torch.from_numpy(end) for end in contacts(world, chosen))
-    user, image = (torch.from_numpy(end) for end in views(world, chosen))
+    size = settings(factor)
+    world = draw_world(size)
+    connects = tuple(torch.from_numpy(end) for end in contacts(world, size))
+    user, image = (torch.from_numpy(end) for end in views(world, size))
     ends = {CONNECTS: connects, VIEWS: (user, image), VIEWED: (image, user)}
-    return Edges({"user": chosen.users, "image": chosen.images}, ends)
+    return Edges({"user": size.users, "image": size.images}, ends)
 
 
 def folder() -> Path:

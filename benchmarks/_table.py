@@ -1,6 +1,6 @@
 """The table in README.md, made from `results/*.json` and from nothing else.
 
-A result has a line in the table when it holds, beside whatever else it wants to tell,
+A result has a line in the table when it holds, among other keys,
 
     "seconds": {SIDE: {"minimum": s, "median": s, "rounds": n}, …},
     "row": {
@@ -39,19 +39,19 @@ def renew(readme: Path = HERE / "README.md", results: Path = HERE / "results") -
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"'{readme}' needs the lines '{BEGIN}' and '{END}', between which the table goes.")
-    found = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(results.glob("*.json"))]
-    readme.write_text(f"{before}{BEGIN}\n{table(found)}\n{END}{after}", encoding="utf-8")
+        raise ValueError(f"'{readme}' needs the lines '{BEGIN}' and '{END}', around the table.")
+    loaded = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(results.glob("*.json"))]
+    readme.write_text(f"{before}{BEGIN}\n{table(loaded)}\n{END}{after}", encoding="utf-8")
 
 
-def table(found: list[Result]) -> str:
+def table(results: list[Result]) -> str:
     """The results as Markdown: a line for each, then what machine they are from."""
-    rows = [_cells(result) for result in found if "row" in result]
+    rows = [_cells(result) for result in results if "row" in result]
     lines = [f"| {' | '.join(cells)} |" for cells in (HEAD, ["---"] * len(HEAD), *rows)]
-    others = [result["benchmark"] for result in found if "row" not in result]
+    others = [result["benchmark"] for result in results if "row" not in result]
     if others:
         lines += ["", f"Also in `results/`: {', '.join(others)}."]
-    machines = sorted({_machine(result) for result in found})
+    machines = sorted({_machine(result) for result in results})
     return "\n".join([*lines, *(line for machine in machines for line in ("", machine))])
 
 

@@ -4,8 +4,8 @@
 
 Random vectors of three modalities for as many dialogues and segments as MELD's training part has. The peer is what one
 writes first: batches of 32 random dialogues, padded to the longest; `nn.Conv1d`, `nn.GRU` and `nn.MultiheadAttention`
-of the same widths, with key-padding masks. Both take Adam's steps on the same targets; ours stops to deal dialogues of
-one length together and to look after what is missing. TMSAM's Fig. 10 is `graphsocial benchmark acceleration`.
+of the same widths, with key-padding masks. Both take Adam's steps on the same targets; ours also batches dialogues of
+equal length and handles missing segments. TMSAM's Fig. 10 is `graphsocial benchmark acceleration`.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def dialogues() -> SocialGraph:
     random = np.random.default_rng(0)
     lengths = random.integers(1, LONGEST + 1, DIALOGUES)
     while lengths.sum() != SEGMENTS:
-        place = random.integers(DIALOGUES)
-        lengths[place] = np.clip(lengths[place] + np.sign(SEGMENTS - lengths.sum()), 1, LONGEST)
+        dialogue = random.integers(DIALOGUES)
+        lengths[dialogue] = np.clip(lengths[dialogue] + np.sign(SEGMENTS - lengths.sum()), 1, LONGEST)
     last = np.zeros(SEGMENTS, dtype=bool)
     last[lengths.cumsum() - 1] = True
     src = torch.from_numpy(np.flatnonzero(~last))
@@ -83,13 +83,13 @@ class Plain(nn.Module):
     def forward(self, x: dict[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
         """(B, T, K) of each target."""
         h = {name: self.gru[name](torch.relu(self.conv[name](part.mT)).mT)[0] for name, part in x.items()}
-        told: dict[str, list[Tensor]] = {name: [] for name in x}
+        attended: dict[str, list[Tensor]] = {name: [] for name in x}
         for a, b in self.pairs:
             down, cross = self.down[f"{a}-{b}"], self.cross[f"{a}-{b}"]
             k = down(h[b])
-            told[a].append(cross(down(h[a]), k, k, key_padding_mask=~mask, need_weights=False)[0])
+            attended[a].append(cross(down(h[a]), k, k, key_padding_mask=~mask, need_weights=False)[0])
         first = []
-        for name, parts in told.items():
+        for name, parts in attended.items():
             z = torch.cat(parts, 2)
             first.append(self.first[name](z, z, z, key_padding_mask=~mask, need_weights=False)[0])
         z = torch.cat(first, 2)
@@ -109,8 +109,8 @@ def plain_epoch(graph: SocialGraph, model: Plain, optimizer: torch.optim.Optimiz
     for chosen in torch.randperm(DIALOGUES).split(AT_ONCE):
         rows = nn.utils.rnn.pad_sequence([parts[n] for n in chosen.tolist()], batch_first=True, padding_value=-1)
         mask = rows >= 0
-        said = model({name: part[rows.clamp_min(0)] for name, part in vectors.items()}, mask)
-        loss = torch.stack([cross_entropy(said[n][mask], graph.answers[n][rows[mask]]) for n in TARGETS]).sum()
+        outputs = model({name: part[rows.clamp_min(0)] for name, part in vectors.items()}, mask)
+        loss = torch.stack([cross_entropy(outputs[n][mask], graph.answers[n][rows[mask]]) for n in TARGETS]).sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -121,10 +121,10 @@ def our_epoch(graph: SocialGraph, network: Any, loader: FullGraphLoader, optimiz
     places, generator = 0, torch.Generator().manual_seed(0)
     together = network.together(graph)
     for batch in loader.batches(torch.arange(SEGMENTS), 320, generator, together):
-        said = network(graph, batch)
+        outputs = network(graph, batch)
         lengths = torch.unique(together[batch.examples], return_counts=True)[1]
         places += int(lengths.max()) * len(lengths)
-        loss = torch.stack([cross_entropy(said[n], graph.answers[n][batch.examples]) for n in TARGETS]).sum()
+        loss = torch.stack([cross_entropy(outputs[n], graph.answers[n][batch.examples]) for n in TARGETS]).sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -143,10 +143,10 @@ def compare_images() -> None:
             "ours": "featurize",
             "theirs": peer,
         }
-        told = {"seconds": {name: taken[name] for name in ("featurize", peer)}, "row": row | target, "images": IMAGES}
+        result = {"seconds": {name: taken[name] for name in ("featurize", peer)}, "row": row | target, "images": IMAGES}
         keep(
             f"featurize_images_{peer}",
-            told | rates(taken, IMAGES) | {"ratio": against(taken["featurize"], taken[peer])},
+            result | rates(taken, IMAGES) | {"ratio": against(taken["featurize"], taken[peer])},
         )
 
 
@@ -194,8 +194,8 @@ def finished(what: str, encoder: Featurizer, column: str, values: Sequence[str])
         encode, kind.encode = kind.encode, None
         taken = interleave({"again": call}, rounds=ROUNDS)
         kind.encode = encode
-    told = {"first_seconds": first, "at_most_seconds": 2.0, "met": taken["again"].median < 2}
-    keep(f"featurize_finished_{what}", {"what": f"{FINISHED:,} finished {what}", "seconds": taken, **told})
+    result = {"first_seconds": first, "at_most_seconds": 2.0, "met": taken["again"].median < 2}
+    keep(f"featurize_finished_{what}", {"what": f"{FINISHED:,} finished {what}", "seconds": taken, **result})
 
 
 def compare_more() -> None:

@@ -100,7 +100,7 @@ class Ours(Layers):
         if edge_values:
             for layer in self.layers:
                 layer.edge_value = layer.edge_weight  # one Θ for logits and messages, as DGL has it
-        self.told = {"edge_features": dict.fromkeys(SPEAKING, features)} if edge_values else {}
+        self.edge_values = {"edge_features": dict.fromkeys(SPEAKING, features)} if edge_values else {}
         self.features = features
         self.relations = {
             kind: Relation.from_edges(*ends, graph.num_nodes[kind[0]], graph.num_nodes[kind[2]])
@@ -118,8 +118,8 @@ class Ours(Layers):
         return take_rows(x, rows)
 
     def message(self, depth: int, x: dict[str, Tensor]) -> dict[str, Tensor]:
-        scores = {kind: self.scores[2 * depth + place] for place, kind in enumerate(SPEAKING)}
-        return self.layers[depth](x, self.relations, edge_scores=scores, **self.told)
+        scores = {kind: self.scores[2 * depth + index] for index, kind in enumerate(SPEAKING)}
+        return self.layers[depth](x, self.relations, edge_scores=scores, **self.edge_values)
 
 
 class Pyg(Layers):
@@ -204,9 +204,9 @@ class Dgl(Layers):
                     conv.attn_l.copy_(layer.attention_neighbour[key][None, None])
 
     def message(self, depth: int, x: dict[str, Tensor]) -> dict[str, Tensor]:
-        told = {NAME[kind]: {"edge_feat": self.features} for kind in SPEAKING}
-        found = self.layers[depth](self.graph, x, mod_kwargs=told)
-        return {name: part.squeeze(1) for name, part in found.items()}
+        edge_features = {NAME[kind]: {"edge_feat": self.features} for kind in SPEAKING}
+        out = self.layers[depth](self.graph, x, mod_kwargs=edge_features)
+        return {name: part.squeeze(1) for name, part in out.items()}
 
 
 SIDES = {"graphsocial": Ours, "pyg": Pyg, "dgl": Dgl}
@@ -220,10 +220,10 @@ def build(
     torch.manual_seed(0)
     graph = edges(factor)
     user, image = graph.ends[VIEWS]
-    asked = torch.randperm(len(user))[: len(user) if views == "all" else -(-len(user) // 16)]
+    seeds = torch.randperm(len(user))[: len(user) if views == "all" else -(-len(user) // 16)]
     x = {name: torch.randn(count, NODE_WIDTH) for name, count in graph.num_nodes.items()}
     features = torch.randn(len(user), EDGE_WIDTH)
-    user, image, codes = user[asked], image[asked], torch.randint(0, CLASSES, (len(asked),))
+    user, image, codes = user[seeds], image[seeds], torch.randint(0, CLASSES, (len(seeds),))
     ours = Ours(graph, features, edge_values="dgl" in names)  # EdgeGATConv puts edge features into messages too
     sides: dict[str, Layers] = {}
     for name in names:
@@ -249,7 +249,7 @@ def build(
 
 
 def side(name: str, peer: str, views: str) -> None:
-    """One side of the comparison with a peer, as a process that makes a step whenever it is asked."""
+    """One side of the comparison with a peer, as a process that makes a step on request."""
     sides, step_of, _ = build(["graphsocial", peer], views)
     step = step_of(sides[name])
     del sides

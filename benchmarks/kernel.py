@@ -55,14 +55,14 @@ def passes(relation: Relation) -> dict[str, tuple[int, Callable[..., Callable[[]
 if __name__ == "__main__":
     graph = edges()
     size = graph.num_nodes["user"]
-    copy, found = bandwidth(), {}
+    copy, measured = bandwidth(), {}
     for name, (moved, call) in passes(Relation.from_edges(*graph.ends[CONNECTS], size, size)).items():
         print(name)
         taken = interleave({kernel: call(module) for kernel, module in KERNELS.items()}, rounds=15)
-        found[name] = {
+        measured[name] = {
             "megabytes": moved / 1e6,
             "milliseconds": {kernel: 1e3 * timing.minimum for kernel, timing in taken.items()},
             "gb_per_s": moved / taken["fused"].minimum / 1e9,
             "share_of_copy": moved / taken["fused"].minimum / 1e9 / copy,
         }
-    keep("kernel", {"copy_bandwidth_gb_per_s": copy, "passes": found})
+    keep("kernel", {"copy_bandwidth_gb_per_s": copy, "passes": measured})

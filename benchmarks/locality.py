@@ -46,8 +46,8 @@ def _propagate(indptr, src, nodes, label, count, seen):  # type: ignore[no-untyp
             count[other] += 1
             if count[other] > most or (count[other] == most and other < best):
                 best, most = other, count[other]
-        for place in range(number):
-            count[seen[place]] = 0
+        for index in range(number):
+            count[seen[index]] = 0
         label[i] = best
 
 
@@ -77,7 +77,7 @@ def planted(src: Ends, dst: Ends, nodes: int, rng: np.random.Generator) -> tuple
 
 def measure(largest: float) -> None:
     """Both passes at all sizes up to `largest`."""
-    other, found = torch.zeros(24_000_000), {}
+    other, measured = torch.zeros(24_000_000), {}
     for factor in (factor for factor in (1, 2, 4) if factor <= largest):
         rng = np.random.default_rng(0)
         graph = edges(factor)
@@ -100,16 +100,16 @@ def measure(largest: float) -> None:
         }
         each = {}
         for name in ("sum of neighbours", "its gradients"):
-            calls = {place: passes(relation)[name][1](fused) for place, relation in relations.items()}
+            calls = {order: passes(relation)[name][1](fused) for order, relation in relations.items()}
             print(f"{name}, {factor} times")
             taken = interleave(calls, before=dict.fromkeys(calls, lambda: other.add_(1)))
-            each[name] = {place: 1e9 * timing.cpu / len(src) for place, timing in taken.items()}
-        found[f"{factor:g}"] = {
+            each[name] = {order: 1e9 * timing.cpu / len(src) for order, timing in taken.items()}
+        measured[f"{factor:g}"] = {
             "megabytes_of_rows": 4e-6 * WIDTH * nodes,
             "cpu_seconds_of_ordering": ordering,
             "cpu_nanoseconds_per_edge": each,
         }
-    keep("locality", {"factors": found})
+    keep("locality", {"factors": measured})
 
 
 if __name__ == "__main__":

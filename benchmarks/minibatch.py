@@ -2,7 +2,7 @@
 
     python benchmarks/minibatch.py [--batches 6]
 
-Steps of 512 views each, fan-out 10, 10, 5, 5, 5 per relation from the pairs outwards, with the asked views excluded
+Steps of 512 views each, fan-out 10, 10, 5, 5, 5 per relation from the pairs outwards, with the seed views excluded
 from the messages in both directions; the model of `full_graph_step.py`. An epoch has 386 such steps; a round times the
 first few of one, sampling and gathering included. DGL: `as_edge_prediction_sampler(NeighborSampler)` with
 `exclude="reverse_types"`, its blocks through `GATConv` and `EdgeGATConv`. The samples are random, so losses are alike,
@@ -92,8 +92,8 @@ class Sampled:
             x = {name: self.x[name][rows.nodes] for name, rows in batch.rows.items()}
             for depth, (layer, convolution) in enumerate(zip(batch.layers, ours.layers, strict=True)):
                 assert layer.edge_ids is not None
-                told = {kind: scores[2 * depth + p][layer.edge_ids[kind]] for p, kind in enumerate(SPEAKING)}
-                options: dict[str, Any] = {"edge_scores": told, "num_dst": layer.num_dst}
+                edge_scores = {kind: scores[2 * depth + p][layer.edge_ids[kind]] for p, kind in enumerate(SPEAKING)}
+                options: dict[str, Any] = {"edge_scores": edge_scores, "num_dst": layer.num_dst}
                 if convolution.edge_values:
                     options["edge_features"] = {kind: self.features[layer.edge_ids[kind]] for kind in SPEAKING}
                 out = convolution(x, layer.relations, **options)
@@ -106,10 +106,10 @@ class Sampled:
         for nodes, pairs, blocks in islice(self._dgl_batches(), self.batches):
             x = {name: self.x[name][nodes[name]] for name in self.graph.num_nodes}
             for depth, block in enumerate(blocks):
-                told: dict[str, Any] = {
+                edge_features: dict[str, Any] = {
                     NAME[kind]: {"edge_feat": self.features[block.edges[kind].data["_ID"]]} for kind in SPEAKING
                 }
-                out = self.dgl.layers[depth](block, x, mod_kwargs=told)
+                out = self.dgl.layers[depth](block, x, mod_kwargs=edge_features)
                 x = {n: self.dgl.activate(self.dgl.norms[depth][n], part.squeeze(1)) for n, part in out.items()}
             user, image = pairs.edges(etype=VIEWS)
             ends = torch.cat([x["user"][user], x["image"][image]], 1)

@@ -2,9 +2,9 @@
 
     python benchmarks/predictions.py
 
-Ours starts from numpy arrays of ids, probabilities and codes, builds the Arrow table, takes out what the run said of
-these pairs before and inserts, in one transaction. DuckDB's side is given the finished Arrow table, with the columns
-and values that are in `predictions` then, and inserts it into a table of the same columns in the same file.
+Ours starts from numpy arrays of ids, probabilities and codes, builds the Arrow table, deletes the run's earlier
+predictions of these pairs and inserts, in one transaction. DuckDB's side starts from the finished Arrow table, with the
+same columns and values, and inserts it into a table of the same columns in the same file.
 """
 
 from __future__ import annotations

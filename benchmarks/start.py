@@ -48,7 +48,7 @@ def main() -> None:
         config = design(opened, "edge-emotion")
         graph = prepare(opened, config).graph
         kept = arrays(sort(graph))
-        files = [Path(folder, f"{place}.npy") for place in range(len(kept))]
+        files = [Path(folder, f"{index}.npy") for index in range(len(kept))]
         for file, array in zip(files, kept, strict=True):
             np.save(file, array)
         program = "import graphsocial.training, graphsocial.models.hmg_emo, graphsocial.nn.kernels.fused"

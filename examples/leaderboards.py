@@ -1,10 +1,10 @@
-"""The leaderboards on real data: trained, compared and audited, with every command and what it says, in Markdown.
+"""Leaderboards on real data: trained, compared and audited, with every command and its output, in Markdown.
 
     GRAPHSOCIAL_DATA=/folder/with/the/data python examples/leaderboards.py affectivedynamics > affectivedynamics.md
     GRAPHSOCIAL_DATA=/folder/with/the/data python examples/leaderboards.py hin_yelp > hin_yelp.md
 
-Everything is kept in a store beside, `affectivedynamics.duckdb` or another that is named last: what is trained already
-is not trained again, and work that was interrupted goes on. Neither the data nor the splits come with graphsocial; the
+Everything is kept in a store, `affectivedynamics.duckdb` or the file named as the last argument: finished runs are not
+trained again, and interrupted work resumes. Neither the data nor the splits come with graphsocial; the
 files `examples/NAME.yaml` say where the data is from. A split is a folder `splits/NAME` with the ids of its parts in
 `train.csv`, `val.csv` and `test.csv`, gzipped or not.
 """
@@ -36,8 +36,8 @@ OPTIONS = {
         "--set select=log_loss",
     },
 }
-"""Dataset → split → the options that its validation part chose."""
-RIVALS = ("user_image_bias", "features_only")
+"""Dataset → split → options, chosen on its validation part."""
+BASELINES = ("user_image_bias", "features_only")
 RUNS = "select run_id from runs where status = 'done' and split = ? and model = ? order by seed, started_at desc"
 AUDITS = (
     "select model, count(distinct run_id) as runs, count(*) as checks, count(*) filter (verdict = 'leak') as leaks "
@@ -46,12 +46,12 @@ AUDITS = (
 
 
 def main(dataset: str, store: str | None = None, *, extra: Sequence[str] = ("--seeds", "5")) -> None:
-    """Train, compare and audit on every split of a dataset, and print it all.
+    """Train, compare and audit on every split of a dataset, and print all of it.
 
     Args:
         dataset: a key of `OPTIONS`.
-        store: the file; `DATASET.duckdb` by default.
-        extra: further options of every training, which come last and so count.
+        store: file of the store; `DATASET.duckdb` by default.
+        extra: further options of every training; they override earlier ones.
     """
     data = Path(os.environ.get("GRAPHSOCIAL_DATA", "data")).resolve()
     if not (data / dataset).is_dir():
@@ -62,35 +62,40 @@ def main(dataset: str, store: str | None = None, *, extra: Sequence[str] = ("--s
     for split, options in OPTIONS[dataset].items():
         policy = f"file:{data / 'splits' / split}"
         run(file, data, ["train", "edge-emotion", "--baselines", "--split", policy, *options.split(), *extra])
-        found = {model: trained(file, split, model) for model in ("hmg_emo", *RIVALS)}
-        ours, rival = found["hmg_emo"][0], found[RIVALS[0]][0]
-        run(file, data, ["compare", ours, rival, "--target", "emotion"])
+        run_ids = {model: trained(file, split, model) for model in ("hmg_emo", *BASELINES)}
+        ours, baseline = run_ids["hmg_emo"][0], run_ids[BASELINES[0]][0]
+        run(file, data, ["compare", ours, baseline, "--target", "emotion"])
         run(file, data, ["audit", ours])
         with gs.open(file) as opened:
-            for other in {name for names in found.values() for name in names} - {ours}:
+            for other in {run_id for of_model in run_ids.values() for run_id in of_model} - {ours}:
                 audit(opened, other, quick=True)
         run(file, data, ["sql", AUDITS.format(split=split)])
 
 
 def trained(file: str, split: str, model: str) -> list[str]:
-    """The runs of a model on a split, by seed."""
+    """Ids of a model's finished runs on a split, by seed."""
     with gs.open(file, read_only=True) as store:
-        return [name for (name,) in store.sql(RUNS, [f"file:{split}", model]).fetchall()]
+        return [run_id for (run_id,) in store.sql(RUNS, [f"file:{split}", model]).fetchall()]
 
 
 def run(file: str, data: Path, arguments: Sequence[str]) -> None:
-    """Give one command to graphsocial, and print it with what it says, the data's folder by its variable's name.
+    """Run one command of graphsocial, and print it with its output and with `$GRAPHSOCIAL_DATA` for the data's folder.
 
-    Of trainings the leaderboards are printed, and not the runs one by one, which the store has.
+    Of trainings, the leaderboards are printed and the single runs are not.
+
+    Args:
+        file: the store.
+        data: the folder that is printed as `$GRAPHSOCIAL_DATA`.
+        arguments: of the command.
 
     Raises:
-        SystemExit: the command failed, as an audit does that finds a leak.
+        SystemExit: the command failed; an audit fails if there is a leak.
     """
     words = [f'"{word}"' if " " in word else word for word in arguments]
     command = " ".join(words).replace(str(data), "$GRAPHSOCIAL_DATA").replace(str(EXAMPLES), "examples")
-    with redirect_stdout(StringIO()) as told:
+    with redirect_stdout(StringIO()) as output:
         code = graphsocial(["--store", file, *arguments])
-    print(f"```console\n$ graphsocial {command}\n{told.getvalue().partition('Runs')[0].strip()}\n```\n", flush=True)
+    print(f"```console\n$ graphsocial {command}\n{output.getvalue().partition('Runs')[0].strip()}\n```\n", flush=True)
     if code:
         sys.exit(code)
 

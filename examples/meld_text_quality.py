@@ -1,10 +1,10 @@
-"""Do text features carry emotion? Logistic regression on the utterances of MELD, on its own split.
+"""Linear probe of text features for emotion: logistic regression on the utterances of MELD, on its own split.
 
     GRAPHSOCIAL_DATA=FOLDER python examples/meld_text_quality.py [ENCODER]
 
 FOLDER holds `meld/train_sent_emo.csv`, `dev_sent_emo.csv` and `test_sent_emo.csv` (https://github.com/declare-lab/MELD).
-ENCODER is any featurizer of texts that makes one vector a text, by name; `sentence` by default. C and the class weights
-are chosen by the weighted F1 on dev; test is looked at once. An utterance is read alone: no speaker, no dialogue.
+ENCODER is the name of any text featurizer with one vector per text; `sentence` by default. C and the class weights are
+chosen by weighted F1 on dev; test is evaluated once. An utterance is encoded alone: no speaker, no dialogue.
 """
 
 from __future__ import annotations
@@ -28,17 +28,23 @@ CHOICES = [(c, power) for c in (0.003, 0.01, 0.03, 0.1) for power in (0.0, 0.5)]
 
 
 def read(folder: Path, encoder: str) -> dict[str, tuple[np.ndarray, pl.DataFrame]]:
-    """For each part of the split (N, D) features and the labels; equal texts are encoded once."""
+    """For each part of the split, (N, D) features and the table of labels; equal texts are encoded once."""
     tables = {part: pl.read_csv(folder / "meld" / f"{part}_sent_emo.csv") for part in ("train", "dev", "test")}
     featurizer = encoder_for(encoder, "text")
     texts = sorted({text for table in tables.values() for text in table["Utterance"]})
     vectors = featurizer.encode(texts).vectors
-    places = {text: place for place, text in enumerate(texts)}
-    return {part: (vectors[[places[text] for text in table["Utterance"]]], table) for part, table in tables.items()}
+    rows = {text: row for row, text in enumerate(texts)}
+    return {part: (vectors[[rows[text] for text in table["Utterance"]]], table) for part, table in tables.items()}
 
 
 def classifier(labels: pl.Series, c: float, power: float) -> object:
-    """Class weights are (1 / frequency) ** power."""
+    """The classifier, with class weights (1 / frequency) ** power.
+
+    Args:
+        labels: of the training part.
+        c: inverse strength of the L2 penalty.
+        power: 0 for equal weights, 1 for balanced ones.
+    """
     weights = {label: (len(labels) / count) ** power for label, count in labels.value_counts().iter_rows()}
     return make_pipeline(StandardScaler(), LogisticRegression(C=c, class_weight=weights, max_iter=2000))
 
@@ -51,25 +57,25 @@ def main() -> None:
     (train, train_labels), (dev, dev_labels), (test, test_labels) = parts["train"], parts["dev"], parts["test"]
     print(f"{'target':<10} {'model':<24} {'weighted F1':>11} {'macro F1':>9} {'accuracy':>9}")
     for target, column in TARGETS.items():
-        wanted = train_labels[column]
+        labels = train_labels[column]
 
         def on_dev(
-            choice: tuple[float, float], wanted: pl.Series = wanted, truth: pl.Series = dev_labels[column]
+            choice: tuple[float, float], labels: pl.Series = labels, truth: pl.Series = dev_labels[column]
         ) -> float:
-            found = classifier(wanted, *choice).fit(train, wanted).predict(dev)
-            return float(f1_score(truth, found, average="weighted"))
+            preds = classifier(labels, *choice).fit(train, labels).predict(dev)
+            return float(f1_score(truth, preds, average="weighted"))
 
         best = max(CHOICES, key=on_dev)
         for name, model in {
-            "always the commonest": DummyClassifier(),
-            f"{encoder} + LR": classifier(wanted, *best),
+            "majority class": DummyClassifier(),
+            f"{encoder} + LR": classifier(labels, *best),
         }.items():
-            found = model.fit(train, wanted).predict(test)
+            preds = model.fit(train, labels).predict(test)
             truth = test_labels[column]
             scores = [
-                f1_score(truth, found, average="weighted"),
-                f1_score(truth, found, average="macro"),
-                accuracy_score(truth, found),
+                f1_score(truth, preds, average="weighted"),
+                f1_score(truth, preds, average="macro"),
+                accuracy_score(truth, preds),
             ]
             print(f"{target:<10} {name:<24} {scores[0]:>11.3f} {scores[1]:>9.3f} {scores[2]:>9.3f}")
 

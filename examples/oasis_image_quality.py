@@ -1,10 +1,10 @@
-"""What an image encoder knows of feelings: valence and arousal of the OASIS photographs by ridge regression.
+"""Linear probe of an image encoder for emotion: valence and arousal of the OASIS photographs by ridge regression.
 
     GRAPHSOCIAL_DATA=/folder/with/oasis python examples/oasis_image_quality.py [ENCODER]
 
 OASIS (https://doi.org/10.3758/s13428-016-0715-3) has mean ratings of photographs, 1 to 7. Photographs of one theme
-(`Acorns 1`, `Acorns 2`) are alike, so five folds keep themes whole; how strongly to regularise is chosen by folds of
-themes within the training part. The table holds out-of-fold predictions of all photographs that have a file.
+(`Acorns 1`, `Acorns 2`) are alike, so five folds keep themes whole; the penalty is chosen by folds of themes within the
+training part. The table holds out-of-fold predictions of all photographs that have a file.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FOLDS = 5
 
 
 def main(encoder: str | None = None) -> None:
-    """Encode the photographs and print how well each rating is predicted."""
+    """Encode the photographs and print the cross-validated errors and correlations of each rating."""
     folder = Path(os.environ.get("GRAPHSOCIAL_DATA", "data")) / "oasis"
     if not (folder / "OASIS.csv").is_file():
         sys.exit(f"There is no '{folder / 'OASIS.csv'}': set GRAPHSOCIAL_DATA to the folder that holds oasis/.")
@@ -54,28 +54,36 @@ def main(encoder: str | None = None) -> None:
 
 
 def encode(photos: pl.DataFrame, encoder: str | None) -> np.ndarray:
-    """(N, D) float32, through a store, as the command line would."""
+    """(N, D) float32 features, encoded through a store as the command line does."""
     with tempfile.TemporaryDirectory() as folder, gs.open(Path(folder) / "oasis.duckdb") as store:
         store.declare(gs.GraphSchema((PHOTO,), ()))
         store.write(PHOTO, photos.select(id="Theme", picture="picture"), dataset="oasis")
         (report,) = gs.featurize(store, "photo.picture", encoder)
         order = store.sql("select id, idx from node_photo").pl()
         idx = photos.select(id="Theme").join(order, on="id", how="left", maintain_order="left")["idx"].to_numpy()
-        found, index = read_sequences(store, report.use, "oasis", idx)
-        return np.array(found.values[index])
+        sequences, index = read_sequences(store, report.use, "oasis", idx)
+        return np.array(sequences.values[index])
 
 
 def folds_of(words: list[str]) -> np.ndarray:
-    """(N,) the fold of each photograph: themes in alphabetical order, shuffled with seed 0, dealt out in turn."""
+    """(N,) the fold of each photograph: themes in alphabetical order, shuffled with seed 0, assigned round-robin."""
     themes = sorted(set(words))
     fold = {
-        themes[theme]: place % FOLDS for place, theme in enumerate(np.random.default_rng(0).permutation(len(themes)))
+        themes[theme]: position % FOLDS
+        for position, theme in enumerate(np.random.default_rng(0).permutation(len(themes)))
     }
     return np.array([fold[word] for word in words])
 
 
 def cross_predict(features: np.ndarray, target: np.ndarray, folds: np.ndarray, themes: np.ndarray) -> np.ndarray:
-    """(N,) what a ridge regression that has not seen the fold's themes predicts."""
+    """(N,) out-of-fold predictions of a ridge regression.
+
+    Args:
+        features: (N, D).
+        target: (N,) ratings.
+        folds: (N,) the fold of each photograph.
+        themes: (N,) the theme of each photograph; the penalty is chosen by folds that keep themes whole.
+    """
     preds = np.zeros(len(target))
     for fold in range(FOLDS):
         train = folds != fold

@@ -1,4 +1,4 @@
-"""The benchmarks' table says what the results say, targets met or not."""
+"""The table of benchmarks holds what the result files hold, with targets met or not."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ def result(name: str, ours: float, theirs: float, **row: object) -> dict[str, An
         ({}, None, "2.00 × |  |  |  |"),
     ],
 )
-def test_a_result_is_a_line(row: dict[str, object], memory: float | None, ending: str) -> None:
-    told = result("store", 4.0, 2.0, **row)
+def test_each_result_is_a_row_of_the_table(row: dict[str, object], memory: float | None, ending: str) -> None:
+    measured = result("store", 4.0, 2.0, **row)
     if memory is not None:
-        told["memory_ratio"] = memory
-    lines = TABLE["table"]([told]).splitlines()
+        measured["memory_ratio"] = memory
+    lines = TABLE["table"]([measured]).splitlines()
     assert lines[2] == f"| store | the peer | 2 / 4 | 1 / 2 | {ending}"
     assert lines[-1] == "2026-11-21: x86_64, 2 threads; torch 2.13.0."
 
 
-def test_renew_writes_between_the_marks_alone(tmp_path: Path) -> None:
+def test_renew_changes_the_readme_only_between_its_marks(tmp_path: Path) -> None:
     readme, results = tmp_path / "README.md", tmp_path / "results"
     results.mkdir()
     odd = {key: value for key, value in result("odd", 1, 1).items() if key != "row"}
-    for told in (result("store", 4.0, 2.0, most=2.5), odd):
-        (results / f"{told['benchmark']}.json").write_text(json.dumps(told))
+    for measured in (result("store", 4.0, 2.0, most=2.5), odd):
+        (results / f"{measured['benchmark']}.json").write_text(json.dumps(measured))
     readme.write_text(f"before\n\n{TABLE['BEGIN']}\nold\n{TABLE['END']}\n\nafter\n")
     for _ in range(2):
         TABLE["renew"](readme, results)

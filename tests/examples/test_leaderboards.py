@@ -49,18 +49,18 @@ def some(shared_data: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_every_table_stands_with_its_command(
+def test_every_table_is_printed_with_its_command(
     example: ModuleType, some: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("GRAPHSOCIAL_DATA", str(some))
     monkeypatch.chdir(tmp_path)
     example.main("affectivedynamics", extra=QUICK)
-    told = capsys.readouterr().out
-    commands = [line for line in told.splitlines() if line.startswith("$ graphsocial")]
+    output = capsys.readouterr().out
+    commands = [line for line in output.splitlines() if line.startswith("$ graphsocial")]
     assert [line.split()[2] for line in commands] == ["ingest", *["train", "compare", "audit", "sql"] * 2]
-    assert str(tmp_path) not in told and "file:$GRAPHSOCIAL_DATA/splits/affectivedynamics_unseen_user" in told
-    assert told.count("```") == 2 * len(commands)
-    assert told.count("graph lift") == 2 and told.count("shuffled training") == 2
+    assert str(tmp_path) not in output and "file:$GRAPHSOCIAL_DATA/splits/affectivedynamics_unseen_user" in output
+    assert output.count("```") == 2 * len(commands)
+    assert output.count("graph lift") == 2 and output.count("shuffled training") == 2
     with gs.open("affectivedynamics.duckdb", read_only=True) as opened:
         assert opened.sql("select count(distinct split), count(distinct model) from runs").fetchall() == [(2, 6)]
         assert opened.sql("select count(*) from audits where verdict = 'leak'").fetchall() == [(0,)]
