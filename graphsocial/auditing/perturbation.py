@@ -102,7 +102,7 @@ def _over(loader: Loader, graph: SocialGraph) -> Loader:
     if graph is loader.graph:
         return loader
     if isinstance(loader, NeighborLoader):
-        return replace(loader, exact=replace(loader.exact, graph=graph))
+        return replace(loader, whole=replace(loader.whole, graph=graph))
     return replace(loader, graph=graph)
 
 

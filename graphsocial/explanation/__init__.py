@@ -118,7 +118,7 @@ def _batches(restored: RestoredRun, data: RunData, examples: Tensor) -> Iterator
         size = max(1, len(members) if together is None else AT_ONCE)
         if role == ROLES.index("train"):
             size = max(1, len(members) // 10)
-        for batch in loader.deal(members, size, together=together):
+        for batch in loader.split(members, size, groups=together):
             selected = examples[torch.isin(examples, batch)]
             if len(selected):
                 groups = batch if together is None else together[batch]

@@ -1,4 +1,4 @@
-"""The messages of one layer of a batch."""
+"""The edges of one message-passing layer of a batch."""
 
 from __future__ import annotations
 
@@ -13,14 +13,19 @@ from graphsocial.graph.adjacency import Relation
 
 @dataclass(frozen=True)
 class Layer:
-    """The messages of one layer: relations, which of their edges are there, and where these stand in the graph.
+    """The edges along which one message-passing layer sends messages, and its source and destination nodes.
+
+    The source nodes of a type are the rows of the previous layer's output (or of the inputs), picked by `take`. The
+    destination nodes, whose representations the layer computes, are the first `num_dst` of them.
 
     Attributes:
-        relations: canonical edge type → sorted structure.
-        mask: canonical edge type → (E,) bool, or None where all edges are there.
-        edge_ids: canonical edge type → (E,) positions in `SocialGraph.edges`; None when the relation is whole.
-        num_dst: node type → how many of the first source rows are destinations too; None when all are.
-        take: node type → which rows of the layer before are this one's sources; None when all are, in order.
+        relations: canonical edge type → adjacency, sorted by destination, between these source and destination rows.
+        mask: canonical edge type → (E,) bool, which edges may be used; None where all may.
+        edge_ids: canonical edge type → (E,) int64, each edge's position in `SocialGraph.edges`; None where the layer
+            has all of the graph's edges in their order.
+        num_dst: node type → number of destination nodes; None where all source nodes are destinations.
+        take: node type → (n,) int64 rows of the previous layer's output that are the source nodes; None where all are,
+            in order.
     """
 
     relations: Mapping[Canonical, Relation]

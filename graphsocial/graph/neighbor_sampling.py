@@ -1,4 +1,4 @@
-"""Cuts out of a graph what a batch needs: its endpoints, and layer by layer all or some of their neighbours."""
+"""Neighbor sampling: a batch's endpoints, and layer by layer all or some of their neighbors."""
 
 from __future__ import annotations
 
@@ -17,15 +17,21 @@ from graphsocial.graph.visibility import View
 
 @dataclass(frozen=True)
 class SeedNodes:
-    """The nodes that a batch asks about, each once, and where each example's ends are among them."""
+    """The endpoints of a batch's examples.
+
+    Attributes:
+        nodes: node type → (n,) int64 local node numbers of its endpoints, ascending, each once; empty for a type that
+            is no endpoint.
+        positions: one tensor (B,) per endpoint: its position in `nodes` of its type.
+    """
 
     nodes: Mapping[str, Tensor]
-    places: tuple[Tensor, ...]
+    positions: tuple[Tensor, ...]
 
     @classmethod
-    def of(cls, graph: SocialGraph, asked: Tensor) -> SeedNodes:
-        """The ends of these examples; of node types at no end, none."""
-        ends = [end[asked] for end in graph.ends]
+    def of(cls, graph: SocialGraph, examples: Tensor) -> SeedNodes:
+        """The endpoints of these examples (B,)."""
+        ends = [end[examples] for end in graph.ends]
         nodes = {
             name: torch.unique(
                 torch.cat(
@@ -35,23 +41,31 @@ class SeedNodes:
             )
             for name in graph.num_nodes
         }
-        places = (torch.searchsorted(nodes[name], end) for name, end in zip(graph.end_types, ends, strict=True))
-        return cls(nodes, tuple(places))
+        positions = (torch.searchsorted(nodes[name], end) for name, end in zip(graph.end_types, ends, strict=True))
+        return cls(nodes, tuple(positions))
 
     def batch(
-        self, graph: SocialGraph, asked: Tensor, view: View, layers: list[Layer], needed: Mapping[str, Tensor]
+        self, graph: SocialGraph, examples: Tensor, view: View, layers: list[Layer], sources: Mapping[str, Tensor]
     ) -> Batch:
-        """The batch of layers that were cut out from the last one to the first, which needs these nodes."""
-        rows = {name: graph.rows(name, nodes) for name, nodes in needed.items()}
-        return Batch(asked, self.places, view, tuple(reversed(layers)), rows)
+        """The batch with these layers.
+
+        Args:
+            graph: the graph.
+            examples: (B,) whose endpoints these are.
+            view: what may be used.
+            layers: from the last layer to the first, as they were sampled.
+            sources: node type → the nodes that the first layer reads, or these nodes where there are no layers.
+        """
+        rows = {name: graph.rows(name, nodes) for name, nodes in sources.items()}
+        return Batch(examples, self.positions, view, tuple(reversed(layers)), rows)
 
 
 class NeighborSampler:
-    """Cuts out of a graph what one layer needs: some nodes, and all or some of their kernels.
+    """Samples the edges into some nodes for one layer at a time.
 
     Args:
         graph: the graph.
-        relations: its relations, sorted.
+        relations: canonical edge type → its adjacency.
     """
 
     def __init__(self, graph: SocialGraph, relations: Mapping[Canonical, Relation]) -> None:
@@ -62,16 +76,16 @@ class NeighborSampler:
     def layer(
         self, needed: Mapping[str, Tensor], fanout: int, view: View, seed: int = 0
     ) -> tuple[Layer, dict[str, Tensor]]:
-        """One layer that computes these nodes.
+        """Sample a layer whose destinations are these nodes.
 
         Args:
-            needed: node type → the nodes, each once.
-            fanout: neighbours per relation and node; -1 for all.
-            view: which edges are there.
-            seed: of the sample.
+            needed: node type → (n,) int64 destinations, each once.
+            fanout: maximum number of edges per relation and destination, drawn without replacement; -1 for all.
+            view: which edges may be used.
+            seed: random seed of the sample.
 
         Returns:
-            The layer, and node type → the nodes that it reads, the needed ones first.
+            The layer, and node type → its source nodes, the destinations first.
         """
         from graphsocial.graph import _neighbor_kernels as kernels
 
@@ -81,20 +95,20 @@ class NeighborSampler:
             nodes[name], local[name] = np.empty(size, dtype=np.int64), np.full(size, -1, dtype=np.int32)
             nodes[name][: counts[name]] = needed[name].numpy()
             local[name][needed[name].numpy()] = np.arange(counts[name])
-        num_dst, found, edge_ids = dict(counts), {}, {}
-        for place, (kind, relation) in enumerate(self.relations.items()):
+        num_dst, sampled, edge_ids = dict(counts), {}, {}
+        for number, (kind, relation) in enumerate(self.relations.items()):
             indptr, edges = kernels.pick(
                 relation,
                 needed[kind[2]],
                 fanout,
-                seed + place,
+                seed + number,
                 example=self.example[kind],
                 visible=None if self.example[kind] is None else view.edge,
                 time=self.time[kind],
                 before=None if view.before is None else view.before[kind[2]],
             )
             src, counts[kind[0]] = kernels.relabel(relation, edges, local[kind[0]], nodes[kind[0]], counts[kind[0]])
-            found[kind] = indptr, src
+            sampled[kind] = indptr, src
             edge_ids[kind] = edges if relation.order is None else relation.order[edges].long()
         relations = {
             kind: Relation(
@@ -105,10 +119,10 @@ class NeighborSampler:
                 kernel=self.relations[kind].kernel,
                 back=kernels.transpose(indptr, src, counts[kind[0]]),
             )
-            for kind, (indptr, src) in found.items()
+            for kind, (indptr, src) in sampled.items()
         }
-        read = {name: torch.from_numpy(nodes[name][: counts[name]]) for name in nodes}
-        return Layer(relations, dict.fromkeys(relations), edge_ids, num_dst), read
+        sources = {name: torch.from_numpy(nodes[name][: counts[name]]) for name in nodes}
+        return Layer(relations, dict.fromkeys(relations), edge_ids, num_dst), sources
 
 
 def _sorted(relation: Relation, values: Tensor | None) -> Tensor | None:

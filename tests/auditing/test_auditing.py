@@ -431,7 +431,7 @@ def test_a_comment_that_says_the_label(asked: Any, leaks: tuple[str, ...], tmp_p
 def test_messages_are_followed_through_the_layers(
     store: gs.GraphStore, run: Run, worth: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loaders, "WORTH", worth)
+    monkeypatch.setattr(loaders, "CUT_BELOW", worth)
     data = rebuild(store, run).data
     asked = torch.nonzero(data.roles == 1).squeeze(1)[:9]
     whole = loaders.FullGraphLoader(data.graph, data.roles, Visibility(), 3)

@@ -46,7 +46,7 @@ def test_cutting_layers_down_changes_no_answer(
     asked = torch.nonzero(roles == 1).squeeze(1)[:9]
     found = []
     for share in (0.0, worth):
-        monkeypatch.setattr(loaders, "WORTH", share)
+        monkeypatch.setattr(loaders, "CUT_BELOW", share)
         loader = FullGraphLoader(graph, roles, Visibility(), 3, temporal)
         batch = next(loader.batches(asked, 9))
         cut = sum(layer.edge_ids is not None for layer in batch.layers)
@@ -148,7 +148,7 @@ def test_whoever_stops_early_leaves_no_thread() -> None:
             number += 1
 
     before = threading.active_count()
-    batches = loaders._ahead(endless())  # type: ignore[arg-type]
+    batches = loaders._prefetched(endless())  # type: ignore[arg-type]
     assert [next(batches), next(batches)] == [0, 1]
     batches.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before

@@ -61,11 +61,11 @@ def batches_of_all_kinds(
     examples = torch.nonzero(roles == 1).squeeze(1)[:9]
     found = {}
     for name, worth, depth in (("whole", 0.0, 4), ("cut", 1.1, 4), ("mixed", 0.0, 4)):
-        monkeypatch.setattr(loaders, "WORTH", worth)
+        monkeypatch.setattr(loaders, "CUT_BELOW", worth)
         loader = full(graph, roles, depth=depth, temporal=temporal)
         found[name] = loader.batch(examples, loader.view(examples))
     whole, cut = found["whole"], found["cut"]
-    last = loaders._taking(cut.layers[-1], _sources(graph, roles, examples, cut.view))
+    last = replace(cut.layers[-1], take=_sources(graph, roles, examples, cut.view))
     found["mixed"] = replace(whole, ends=cut.ends, layers=(*whole.layers[:3], last))
     (found["sampled"],) = NeighborLoader(full(graph, roles, depth=4, temporal=temporal), (5, 5, 5, 5)).batches(
         examples, 9, torch.Generator().manual_seed(0)

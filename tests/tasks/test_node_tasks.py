@@ -134,7 +134,7 @@ def test_one_layer_deals_nodes_out_in_any_order_and_still_sees_only_the_past(pos
     roles = torch.where(graph.answered, 0, -1)
     loader = FullGraphLoader(graph, roles, Visibility(), depth=1, temporal=True)
     time, kind = graph.example_time, ("post", "cites", "post")
-    assert time is not None and not loader.in_turn and FullGraphLoader(graph, roles, Visibility(), 2, True).in_turn
+    assert time is not None and not loader.by_time and FullGraphLoader(graph, roles, Visibility(), 2, True).by_time
     mixed = seen = 0
     train = torch.nonzero(roles == 0).squeeze(1)
     for batch in loader.batches(train, 20, torch.Generator().manual_seed(0)):
