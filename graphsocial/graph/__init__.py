@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from graphsocial._compat.dgl import import_dgl
+from graphsocial.errors import InputError
 from graphsocial.featurizers._tabular import Tabular
+from graphsocial.graph.exchange import edge_columns, edge_times, kept_positions, node_columns, rows_of
 from graphsocial.graph.features import NEVER as NEVER  # they are parts of the graph
 from graphsocial.graph.features import Feature as Feature
+from graphsocial.store.exchange import PropertyGraph
 from graphsocial.tasks.base import Context
-from graphsocial.types import NodeType, Target
+from graphsocial.types import EdgeType, GraphSchema, NodeType, Target
 
 if TYPE_CHECKING:
     from dgl import DGLGraph
@@ -224,6 +227,58 @@ class SocialGraph:
         return import_dgl().heterograph(
             {kind: (edges.src, edges.dst) for kind, edges in self.edges.items()}, num_nodes_dict=self.num_nodes
         )
+
+    @cached_property
+    def property_graph(self) -> PropertyGraph:
+        """The same nodes and edges as a value that goes to DGL, PyG and networkx; it has no labels.
+
+        Nodes have the numbers and categories of the store and a column of vectors for each encoded column. Edges,
+        reverses included, have their `position` in `edges`, their `time`, and columns of vectors. Sequences of vectors
+        are left out.
+        """
+        nodes, edges, node_frames, edge_frames = [], [], {}, {}
+        for name, ids in self.ids.items():
+            entry, frame = self.plain.get(name, (NodeType(name), pl.DataFrame()))
+            columns, values = node_columns(entry, frame, self.node_features.get(name, ()))
+            times = [column.name for column in columns if column.name == entry.time]
+            nodes.append(NodeType(name, columns, times[0] if times else None))
+            node_frames[name] = pl.DataFrame({"id": pl.Series(ids, dtype=pl.String), **values})
+        for kind, part in self.edges.items():
+            columns, values = edge_columns(len(part), part.time, self.edge_features.get(kind, ()))
+            edges.append(EdgeType(*kind, columns, None if part.time is None else "time"))
+            edge_frames[kind] = pl.DataFrame({"src": part.src.numpy(), "dst": part.dst.numpy(), **values})
+        return PropertyGraph(GraphSchema(tuple(nodes), tuple(edges)), node_frames, edge_frames)
+
+    def with_edges(self, changed: PropertyGraph) -> SocialGraph:
+        """The same nodes and examples with the message edges of another graph, such as one that DGL has rewired.
+
+        Args:
+            changed: what `property_graph` became. Nodes are found by type and id. An edge whose `position` is that of
+                an edge between the same nodes keeps its features and its example; any other is new and has no features.
+
+        Raises:
+            InputError: a node that this graph does not have, or a new edge of a supervised type, which would belong to
+                no example.
+        """
+        none = torch.empty(0, dtype=torch.int64)
+        local = {name: rows_of(name, frame["id"], self.ids.get(name)) for name, frame in changed.nodes.items()}
+        edges, edge_features = {}, {}
+        for kind, frame in changed.edges.items():
+            before = self.edges.get(kind, Edges(none, none))
+            src = local[kind[0]][torch.tensor(frame["src"].to_numpy())]
+            dst = local[kind[2]][torch.tensor(frame["dst"].to_numpy())]
+            position = kept_positions(frame, (src, dst), (before.src, before.dst))
+            example = before.example
+            if example is not None and (position < 0).any():
+                raise InputError(f"A new edge '{' '.join(kind)}' belongs to no example; the task is about these edges.")
+            example = None if example is None else example[position]
+            edges[kind] = replace(before, src=src, dst=dst, example=example, time=edge_times(frame))
+            if kind in self.edge_features:
+                edge_features[kind] = tuple(
+                    replace(feature, index=torch.cat([feature.index, torch.tensor([-1])])[position])
+                    for feature in self.edge_features[kind]
+                )
+        return replace(self, edges=edges, edge_features=edge_features)
 
 
 def is_known(answers: Tensor) -> Tensor:

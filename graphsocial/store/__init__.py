@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
@@ -19,6 +20,8 @@ from graphsocial.types import EdgeType, NodeType
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from graphsocial.store.exchange import PropertyGraph
 
 
 @dataclass(frozen=True)
@@ -186,6 +189,42 @@ class GraphStore(Catalog):
             conditions += visible_as_of(entry, self.schema, as_of)
         where = f" where {' and '.join(conditions)}" if conditions else ""
         return f"select * from {quote(entry.table)}{where}"
+
+    def graph(
+        self, dataset: str | None = None, *, edge_types: Sequence[str] = (), as_of: datetime | str | None = None
+    ) -> PropertyGraph:
+        """A dataset's nodes, edges and columns as a value, which goes to DGL, PyG and networkx and back.
+
+        Args:
+            dataset: needed where the store holds several.
+            edge_types: by name, such as `user views image`, with the node types at their ends; all types that have
+                rows by default.
+            as_of: only rows that existed then, as for `read`.
+
+        Raises:
+            DataError, UnknownNameError: no such dataset or edge type.
+        """
+        from graphsocial.store.exchange import PropertyGraph
+
+        dataset, schema = self.dataset(dataset), self.schema
+        edges = [schema.edge(name) for name in edge_types] or [e for e in schema.edges if self.span(e, dataset)]
+        ends = {end for edge in edges for end in (edge.src, edge.dst)}
+        nodes = [n for n in schema.nodes if n.name in ends or (not edge_types and self.span(n, dataset))]
+        return PropertyGraph.of_rows(nodes, edges, lambda entry: self.read(entry, dataset=dataset, as_of=as_of).pl())
+
+    def write_graph(self, graph: PropertyGraph, *, dataset: str) -> None:
+        """Declare a graph's types and add its nodes and edges to a dataset, all or nothing.
+
+        Raises:
+            InputError: a type or column is already declared in another way.
+            DataError: the dataset has a node of the same type and id.
+        """
+        with self.transaction():
+            self.declare(graph.schema)
+            for node in graph.schema.nodes:
+                self.write(node, graph.nodes[node.name], dataset=dataset)
+            for edge in graph.schema.edges:
+                self.write(edge, graph.with_ids(edge.canonical), dataset=dataset)
 
     def data_hash(self, dataset: str) -> str:
         """A hash of all rows of a dataset: changes when any value does, whatever order the rows are in.
