@@ -16,11 +16,7 @@ import torch
 from dgl.nn import GATConv, HeteroGraphConv
 from torch import Tensor, nn
 
-from graphsocial.errors import InputError
-from graphsocial.graph import SocialGraph
-from graphsocial.graph.batching import Batch
-from graphsocial.graph.message_flow import input_widths
-from graphsocial.models.base import Model, Network, class_target
+from graphsocial.extending import Batch, InputError, Model, Network, SocialGraph, class_target, input_widths
 
 
 @dataclass(frozen=True)

@@ -45,9 +45,12 @@ if TYPE_CHECKING:
     from graphsocial.graph.adjacency import Relation as Relation
     from graphsocial.graph.batching import Batch as Batch
     from graphsocial.graph.batching import Layer as Layer
+    from graphsocial.graph.labels import label_history as label_history
+    from graphsocial.graph.message_flow import input_widths as input_widths
     from graphsocial.models.base import ForwardTrace as ForwardTrace
     from graphsocial.models.base import Model as Model
     from graphsocial.models.base import Network as Network
+    from graphsocial.models.base import class_target as class_target
     from graphsocial.models.base import of_ends as of_ends
     from graphsocial.nn.aggregation import GraphConv as GraphConv
     from graphsocial.nn.aggregation import SageConv as SageConv
@@ -65,6 +68,7 @@ if TYPE_CHECKING:
     from graphsocial.sources.base import missing_table as missing_table
     from graphsocial.sources.base import require_folder as require_folder
     from graphsocial.store import GraphStore as GraphStore
+    from graphsocial.store.exchange import PropertyGraph as PropertyGraph
     from graphsocial.store.sql import literal as literal
     from graphsocial.store.sql import quote as quote
     from graphsocial.tasks.base import Context as Context
@@ -84,6 +88,7 @@ _NAMES = {
     "errors": "GraphSocialError InputError MissingFileError UnknownNameError DataError FeatureError",
     "types": "Column NodeType EdgeType GraphSchema Target Progress",
     "store": "GraphStore",
+    "store.exchange": "PropertyGraph",
     "store.sql": "quote literal",
     "sources.base": "Source Plan RawTable RawColumn Rows find_table missing_table require_folder",
     "featurizers.base": "Featurizer FittedFeaturizer ContextualFeaturizer Encoded Sequences Requires Modality "
@@ -92,7 +97,9 @@ _NAMES = {
     "graph": "SocialGraph Edges Feature Canonical is_known",
     "graph.adjacency": "Relation",
     "graph.batching": "Batch Layer",
-    "models.base": "Model Network ForwardTrace of_ends",
+    "graph.message_flow": "input_widths",
+    "graph.labels": "label_history",
+    "models.base": "Model Network ForwardTrace of_ends class_target",
     "nn.inputs": "NodeInputs",
     "nn.aggregation": "SageConv GraphConv aggregate",
     "nn.graph_attention": "GraphAttention",
