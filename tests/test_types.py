@@ -86,9 +86,9 @@ def test_errors_are_both_ours_and_builtin() -> None:
     assert isinstance(error, GraphSocialError) and isinstance(error, LookupError)
     assert str(error) == "No source is called 'iens'. Did you mean 'iesn'? Known: iesn, table."
     many = [f"run-{number:02}" for number in range(40)]
-    told = str(UnknownNameError.of("run", "run-411", many, listing="graphsocial runs"))
-    assert told.startswith("No run is called 'run-411'. Did you mean 'run-")
-    assert told.endswith("? 40 are known; 'graphsocial runs' lists them.") and told.count("run-") == 4
-    told = str(UnknownNameError.of("run", "zzz", many))
-    assert told == "No run is called 'zzz'. 40 are known, such as run-00, run-01, run-02."
+    message = str(UnknownNameError.of("run", "run-411", many, listing="graphsocial runs"))
+    assert message.startswith("No run is called 'run-411'. Did you mean 'run-")
+    assert message.endswith("? 40 are known; 'graphsocial runs' lists them.") and message.count("run-") == 4
+    message = str(UnknownNameError.of("run", "zzz", many))
+    assert message == "No run is called 'zzz'. 40 are known, such as run-00, run-01, run-02."
     assert str(UnknownNameError.of("source", "qqqq", [])) == "No source is called 'qqqq'. Known: none yet."

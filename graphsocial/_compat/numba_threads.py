@@ -1,4 +1,4 @@
-"""How compiled loops over rows are made, and shared among threads."""
+"""Compiled loops over rows, run in several threads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from graphsocial.errors import InputError
 
-SERIAL = 200_000  # numbers touched below which threads cost more than they bring
+SERIAL = 200_000  # numbers read or written below which one thread is faster
 
 _OPTIONS: dict[str, Any] = {
     "nogil": True,
@@ -53,7 +53,7 @@ def run(kernel: Any, parts: Sequence[tuple[int, int]], work: int, *arguments: An
     Args:
         kernel: compiled; writes to its rows only.
         parts: ranges of rows with about equally much work.
-        work: how many numbers are touched in all.
+        work: how many numbers are read or written in all.
         arguments: tensors go in as arrays; those that are written must be contiguous.
 
     Raises:

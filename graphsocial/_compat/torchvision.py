@@ -30,7 +30,7 @@ def ensure_torchvision() -> None:
 
     if operators_load():
         return
-    if hasattr(torch.ops.torchvision, "nms"):  # somebody has helped already
+    if hasattr(torch.ops.torchvision, "nms"):  # declared already
         return
     library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     for name in ("nms", "qnms"):

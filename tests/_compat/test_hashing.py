@@ -10,7 +10,7 @@ from graphsocial._compat.hashing import hash_file, packaged_file
 from graphsocial.errors import FeatureError, MissingFileError
 
 
-def test_content_is_what_counts(tmp_path: Path) -> None:
+def test_the_hash_is_of_the_content_alone(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"x" * 3_000_000)
     (tmp_path / "b").write_bytes(b"x" * 3_000_000)
     (tmp_path / "c").write_bytes(b"x" * 2_999_999 + b"y")

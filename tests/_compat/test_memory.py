@@ -21,7 +21,7 @@ for turn in range(6):
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
-pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's malloc is told anything")
+pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's malloc is configured")
 
 
 def faults(**environment: str) -> tuple[str, int]:
@@ -29,8 +29,8 @@ def faults(**environment: str) -> tuple[str, int]:
     assert module and module.origin
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
     command = [sys.executable, "-c", PROGRAM, module.origin]
-    told = subprocess.run(command, env=clean | environment, capture_output=True, text=True, check=True).stdout.split()
-    return told[0], int(told[1])
+    output = subprocess.run(command, env=clean | environment, capture_output=True, text=True, check=True).stdout.split()
+    return output[0], int(output[1])
 
 
 def test_large_blocks_are_reused() -> None:

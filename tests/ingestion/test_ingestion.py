@@ -172,7 +172,7 @@ def test_good_values_are_cast_trimmed_and_empty_ones_null(store: GraphStore, fol
     ]
 
 
-def test_edges_without_an_end_are_rejected_and_every_row_is_accounted_for(store: GraphStore, folder: Path) -> None:
+def test_edges_without_an_endpoint_are_rejected_and_every_row_is_accounted_for(store: GraphStore, folder: Path) -> None:
     put(folder, GOOD.replace("k,", "a,") + "b,,,,,,,,\nb,,,,,,,,\n")
     put(folder, "a,b\na,b\na,c\na,\n,b\na,b\nb,nobody\nb\n", "likes.csv")
     report = take(store, folder)
@@ -208,8 +208,8 @@ def test_lines_are_right_after_comments_of_several_lines_blank_lines_and_other_r
     for name, ending in (("things.csv", "\n"), ("things_crlf.csv", "\r\n")):
         put(folder, (GOOD.splitlines()[0] + "\n" + "".join(rows)).replace("\n", ending), name)
         take(store, folder, source=Things(pattern=name))
-        found = [(line, reason.split(":")[0]) for _, line, reason in rejects(store)]
-        assert found == [
+        lines = [(line, reason.split(":")[0]) for _, line, reason in rejects(store)]
+        assert lines == [
             (6, "number is not a number"),
             (8, "the row has 2 fields, not 9"),
             (9, "number is not a number"),
@@ -256,8 +256,8 @@ def test_lines_are_right_in_long_files(store: GraphStore, folder: Path) -> None:
                 writer.writerow([f"n{number}", *[""] * 7, words])
             line += 1 + words.count("\n")
     take(store, folder)
-    found = store.sql("select split_part(record, ',', 1), line, split_part(reason, ':', 1) from rejects").fetchall()
-    assert {key: (at, reason) for key, at, reason in found} == wrong and len(wrong) > 30
+    located = store.sql("select split_part(record, ',', 1), line, split_part(reason, ':', 1) from rejects").fetchall()
+    assert {key: (at, reason) for key, at, reason in located} == wrong and len(wrong) > 30
 
 
 @pytest.mark.parametrize("sql", [None, "case when key in ('n1', 'n2', 'n3', 'n4', 'n5', 'n6') then 1 end"])
@@ -398,7 +398,7 @@ def test_a_named_encoding_is_read(store: GraphStore, folder: Path, encoding: str
 
 
 @pytest.mark.parametrize(
-    ("content", "encoding", "told"),
+    ("content", "encoding", "message"),
     [
         (GOOD.encode("utf-16"), "utf-8", "is not UTF-8 but UTF-16; set `encoding: utf-16`"),
         ("ké,number\na,1\n".encode("latin-1"), "utf-8", "The header of .* is not UTF-8; set `encoding`"),
@@ -407,10 +407,10 @@ def test_a_named_encoding_is_read(store: GraphStore, folder: Path, encoding: str
     ],
 )
 def test_a_wrong_encoding_is_an_error(
-    store: GraphStore, folder: Path, content: bytes, encoding: str, told: str
+    store: GraphStore, folder: Path, content: bytes, encoding: str, message: str
 ) -> None:
     put(folder, content)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         take(store, folder, source=Things(encoding=encoding))
 
 
@@ -418,7 +418,7 @@ def test_a_wrong_encoding_is_an_error(
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ("", "is empty; table 'things' needs some rows"),
         ("key,number\n", "has no rows; table 'things' needs some"),
@@ -430,9 +430,11 @@ def test_a_wrong_encoding_is_an_error(
         ("key,number,KEY\na,1,b\n", "two columns called 'KEY'"),
     ],
 )
-def test_a_file_without_rows_or_columns_is_an_error(store: GraphStore, folder: Path, content: str, told: str) -> None:
+def test_a_file_without_rows_or_columns_is_an_error(
+    store: GraphStore, folder: Path, content: str, message: str
+) -> None:
     put(folder, content)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         take(store, folder)
     assert store.datasets() == [] and store.sql("select * from node_types").fetchall() == []
 
@@ -453,7 +455,7 @@ def test_a_broken_file_is_an_error_that_names_it(store: GraphStore, folder: Path
     assert store.datasets() == []
 
 
-def test_more_rejects_than_rows_is_an_error_and_nothing_is_written(store: GraphStore, folder: Path) -> None:
+def test_more_rejects_than_the_limit_are_an_error_and_nothing_is_written(store: GraphStore, folder: Path) -> None:
     put(folder, GOOD)
     take(store, folder)
     put(folder, f"{GOOD}x,a,,,,,,,\ny,b,,,,,,,\n")
@@ -466,7 +468,7 @@ def test_more_rejects_than_rows_is_an_error_and_nothing_is_written(store: GraphS
     assert take(store, folder, reject_limit=0.5).rejected == 1
 
 
-def test_edges_of_which_most_dangle_are_an_error(store: GraphStore, folder: Path) -> None:
+def test_edges_most_of_which_lack_an_endpoint_are_an_error(store: GraphStore, folder: Path) -> None:
     put(folder, GOOD)
     put(folder, "a,b\nk,k\nk,x\nk,y\n", "likes.csv")
     with pytest.raises(
@@ -477,14 +479,14 @@ def test_edges_of_which_most_dangle_are_an_error(store: GraphStore, folder: Path
     assert store.datasets() == []
 
 
-def test_ends_that_were_rejected_themselves_are_told_where_edges_dangle(store: GraphStore, folder: Path) -> None:
+def test_an_error_about_missing_endpoints_names_the_rejected_nodes(store: GraphStore, folder: Path) -> None:
     put(folder, f"{GOOD}l,5,,,,,,,\nx,bad,,,,,,,\n")
     put(folder, "a,b\nk,k\nk,x\nx,l\n", "likes.csv")
     with pytest.raises(InputError, match=r"likes.csv.*Rejected as well: 1 of 'things'. Correct .* with --reject-limit"):
         take(store, folder, reject_limit=0.5)
 
 
-def test_an_unknown_source_or_setting_and_a_read_only_store(store: GraphStore, folder: Path) -> None:
+def test_an_unknown_source_or_setting_and_a_read_only_store_are_refused(store: GraphStore, folder: Path) -> None:
     with pytest.raises(UnknownNameError, match=r"Did you mean 'iesn'\?"):
         ingest(store, "iens", folder)
     with pytest.raises(InputError, match="lables"):
@@ -535,7 +537,7 @@ def test_datasets_live_beside_one_another(store: GraphStore, folder: Path) -> No
     assert ends == [("two", "a", "b", "two"), ("one", "a", "b", "one")]
 
 
-def test_progress_and_reject_files_and_root(store: GraphStore, folder: Path) -> None:
+def test_progress_is_called_and_source_and_root_are_recorded(store: GraphStore, folder: Path) -> None:
     put(folder, GOOD)
     steps: list[tuple[str, int, int]] = []
     take(store, folder, progress=lambda what, done, of: steps.append((what, done, of)))

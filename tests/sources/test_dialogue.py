@@ -118,7 +118,7 @@ def test_a_mapping_joins_files_and_keeps_given_replies(store: GraphStore, mappin
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "message"),
     [
         ("turn: nr,", "trun: nr,", "segments.0: No column of a segment is called 'trun'. Did you mean 'turn'"),
         ("dialogue: talk, turn: nr, speaker: who, text", "turn: nr, text", "segments.0: columns needs 'dialogue'"),
@@ -131,15 +131,15 @@ def test_a_mapping_joins_files_and_keeps_given_replies(store: GraphStore, mappin
         ("segments:", "segmets:", "No key of the mapping is called 'segmets'. Did you mean 'segments'"),
     ],
 )
-def test_a_mistake_in_the_mapping_is_named(store: GraphStore, mapping: Path, old: str, new: str, told: str) -> None:
+def test_a_mistake_in_the_mapping_is_named(store: GraphStore, mapping: Path, old: str, new: str, message: str) -> None:
     assert old in MAPPING
     mapping.write_text(MAPPING.replace(old, new, 1))
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         ingest(store, "dialogue", mapping)
     assert store.datasets() == []
 
 
-def test_what_is_not_there_is_named(store: GraphStore, tmp_path: Path) -> None:
+def test_a_missing_folder_or_table_is_named(store: GraphStore, tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="There is no folder"):
         ingest(store, "dialogue", tmp_path / "no")
     (tmp_path / "empty").mkdir()
@@ -147,7 +147,7 @@ def test_what_is_not_there_is_named(store: GraphStore, tmp_path: Path) -> None:
         ingest(store, "dialogue", tmp_path / "empty")
 
 
-def test_the_contract_holds_what_the_reader_takes(folder: Path) -> None:
+def test_the_schema_accepts_what_the_source_reads(folder: Path) -> None:
     contract = json.loads(text("datasets", "dialogue.schema.json"))
     jsonschema.Draft202012Validator.check_schema(contract)
     row = {"dialogue": "d", "turn": 1, "emotion": "joy", "text_vector": [0.5], "split": "train"}
@@ -170,8 +170,8 @@ def test_meld(store: GraphStore, shared_data: Path, monkeypatch: pytest.MonkeyPa
         "segment next segment": 12_276,
         "segment replies segment": 11_670,
     }
-    told = "select split, count(*), count(distinct dialogue) from node_segment group by all order by split"
-    assert store.sql(told).fetchall() == [("test", 2610, 280), ("train", 9989, 1038), ("validation", 1109, 114)]
+    counts = "select split, count(*), count(distinct dialogue) from node_segment group by all order by split"
+    assert store.sql(counts).fetchall() == [("test", 2610, 280), ("train", 9989, 1038), ("validation", 1109, 114)]
     assert store.sql("select starts, ends from node_segment where id = 'train-0/0'").fetchall() == [(976.059, 981.731)]
 
 
@@ -190,15 +190,15 @@ def test_mosi_aligns_its_files(store: GraphStore, shared_data: Path, monkeypatch
             for part in ("train", "test")
         }
         assert held["vector"].list.len().unique().to_list() == [width]
-        place = {f"{video}_{utterance}": (role, pos) for video, utterance, pos, role in split.iter_rows()}
+        positions = {f"{video}_{utterance}": (role, pos) for video, utterance, pos, role in split.iter_rows()}
         for name, sentiment, part, vector in held.sample(200, seed=0).iter_rows():
-            role, pos = place[name]
+            role, pos = positions[name]
             row = files[role].row(pos)
             assert role == (part == "test") and sentiment == ("negative", "positive")[row[-1]]
             assert vector == pytest.approx(row[:-1], rel=1e-5, abs=1e-5)
 
 
-def test_a_segment_that_comes_twice_is_rejected_and_stands_once_in_the_order(store: GraphStore, tmp_path: Path) -> None:
+def test_a_repeated_segment_is_rejected_and_is_once_in_the_order(store: GraphStore, tmp_path: Path) -> None:
     """A file that was exported twice: the repeats are rejects, and neither order nor replies nor speakers know them."""
     rows = ["d1,1,ana,Hello?", "d1,2,ben,Yes.", "d1,3,ana,Well."]
     (tmp_path / "talk").mkdir()

@@ -102,7 +102,7 @@ def test_only_views_have_a_time_and_those_without_one_are_left_out_as_of_a_momen
     assert seen["comment_id"].to_list() == ["c1", "c3"]
 
 
-def test_answers_are_labels_and_never_features(store: GraphStore, folder: Path) -> None:
+def test_target_columns_are_labels_and_never_features(store: GraphStore, folder: Path) -> None:
     ingest(store, "iesn", folder)
     roles = {column.name: column.role for column in store.schema.edge("user views image").columns}
     assert {name for name, role in roles.items() if role == "label"} == {
@@ -119,7 +119,7 @@ def test_answers_are_labels_and_never_features(store: GraphStore, folder: Path) 
     }
 
 
-def test_three_tables_are_enough_and_groups_may_be_known_from_memberships(store: GraphStore, folder: Path) -> None:
+def test_three_tables_suffice_and_groups_may_come_from_memberships(store: GraphStore, folder: Path) -> None:
     for name in ("contacts", "groups", "comments"):
         (folder / f"{name}.csv").unlink()
     report = ingest(store, "iesn", folder)
@@ -171,7 +171,7 @@ def test_labels_come_from_the_emotion_keywords_of_the_comment(store: GraphStore,
         ("middling", ["unknown"], None),
     ],
 )
-def test_one_comment(
+def test_labels_of_one_comment(
     store: GraphStore, folder: Path, tmp_path: Path, text: str, emotions: list[str], sentiment: str | None
 ) -> None:
     norms = tmp_path / "norms.csv"
@@ -196,7 +196,7 @@ def test_the_real_norms_are_read(store: GraphStore, folder: Path, shared_data: P
     assert views(store, "emotions", "sentiment")[1] == ("cy", "i1", ["fear"], "negative")
 
 
-def test_norms_and_comments_must_be_there(store: GraphStore, folder: Path, tmp_path: Path) -> None:
+def test_missing_norms_or_comments_are_an_error(store: GraphStore, folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="needs norms=FILE, the word norms of Warriner"):
         ingest(store, "iesn", folder, settings={"labels": "comments"})
     with pytest.raises(MissingFileError, match="There is no norms file"):
@@ -232,7 +232,7 @@ def test_a_mapping_brings_other_names_to_the_layout(store: GraphStore, folder: P
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("labls: {file: x.csv}", "No table of the IESN layout is called 'labls'. Did you mean 'labels'"),
         ("labels: {columns: {viewer: who}}", "No column of table labels is called 'viewer'. Did you mean 'viewer_id'"),
@@ -247,10 +247,10 @@ def test_a_mapping_brings_other_names_to_the_layout(store: GraphStore, folder: P
     ],
 )
 def test_a_wrong_mapping_says_what_is_wrong(
-    store: GraphStore, folder: Path, tmp_path: Path, text: str, told: str
+    store: GraphStore, folder: Path, tmp_path: Path, text: str, message: str
 ) -> None:
     (tmp_path / "map.yaml").write_text(text)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         ingest(store, "iesn", folder, map=tmp_path / "map.yaml")
     with pytest.raises(MissingFileError, match="There is no mapping"):
         ingest(store, "iesn", folder, map=tmp_path / "none.yaml")

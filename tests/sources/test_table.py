@@ -118,7 +118,7 @@ def test_the_root_is_from_the_mapping_the_environment_or_the_call(
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "message"),
     [
         ("dataset: ratings", "datset: ratings", "No key of the mapping is called 'datset'. Did you mean 'dataset'"),
         ("dataset: ratings\n", "", "dataset: field required"),
@@ -145,15 +145,15 @@ def test_the_root_is_from_the_mapping_the_environment_or_the_call(
         ("dataset: ratings", "dataset: [", "is not YAML"),
     ],
 )
-def test_a_mistake_in_the_mapping_is_named(store: GraphStore, mapping: Path, old: str, new: str, told: str) -> None:
+def test_a_mistake_in_the_mapping_is_named(store: GraphStore, mapping: Path, old: str, new: str, message: str) -> None:
     assert old in MAPPING
     mapping.write_text(MAPPING.replace(old, new))
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         ingest(store, "table", mapping)
     assert store.datasets() == []
 
 
-def test_a_mapping_that_is_no_mapping(store: GraphStore, tmp_path: Path) -> None:
+def test_a_file_that_is_no_mapping_is_refused(store: GraphStore, tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="reads a YAML file"):
         ingest(store, "table", tmp_path / "no.yaml")
     (tmp_path / "list.yaml").write_text("- a\n")
@@ -294,8 +294,8 @@ def test_facebook_pages(store: GraphStore, shared_data: Path, monkeypatch: pytes
     }
 
 
-def test_a_list_without_an_entry_is_no_answer_and_no_fault(store: GraphStore, tmp_path: Path) -> None:
-    """`[stars]` of a row without stars: the edge stays, and nothing is said of it."""
+def test_a_list_without_entries_is_null_and_not_rejected(store: GraphStore, tmp_path: Path) -> None:
+    """`[stars]` of a row without stars: the edge stays, and is not rejected."""
     (tmp_path / "ratings.csv").write_text("who,film,stars\na,x,3\nb,x,\nc,x,7\n")
     pl.DataFrame({"who": ["d", "e", "f"], "film": "x", "kinds": [["1", None], [None], []]}).write_parquet(
         tmp_path / "more.parquet"
@@ -308,9 +308,9 @@ def test_a_list_without_an_entry_is_no_answer_and_no_fault(store: GraphStore, tm
         f"  - {rule % ('user tags film', 'more', 'from: kinds,')}\n"
     )
     ingest(store, "table", tmp_path / "m.yaml", reject_limit=1.0)
-    said = "select u.id, emotions from %s as e join node_user as u on u.idx = e.src order by 1"
-    assert store.sql(said % "edge_user_rates_film").fetchall() == [("a", ["3"]), ("b", None)]
-    assert store.sql(said % "edge_user_tags_film").fetchall() == [("e", None), ("f", None)]
+    emotions = "select u.id, emotions from %s as e join node_user as u on u.idx = e.src order by 1"
+    assert store.sql(emotions % "edge_user_rates_film").fetchall() == [("a", ["3"]), ("b", None)]
+    assert store.sql(emotions % "edge_user_tags_film").fetchall() == [("e", None), ("f", None)]
     assert store.sql("select reason from rejects order by reason").fetchall() == [
         ("kinds is a malformed list: [1, NULL]",),
         ("user rates film emotions is not among 1, 3: [7]",),

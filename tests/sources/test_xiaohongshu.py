@@ -61,7 +61,7 @@ def test_a_folder_without_notes_says_what_is_there(store: GraphStore, tmp_path: 
         ingest(store, "xiaohongshu", tmp_path)
 
 
-def test_synthetic_notes_keep_the_contract(store: GraphStore, tmp_path: Path) -> None:
+def test_synthetic_notes_are_valid_by_the_schema(store: GraphStore, tmp_path: Path) -> None:
     settings = SyntheticNotes(notes=300, authors=20, brands=5)
     synthesize("notes", tmp_path / "notes", settings=settings)
     rows = json.loads(pl.read_parquet(tmp_path / "notes" / "notes.parquet").head(50).write_json())

@@ -47,8 +47,8 @@ def fill(store: GraphStore, dataset: str = "a", users: int = 3) -> None:
     seen = [(n, (n + k) % users) for n in names for k in (0, 1)]
     views = {"src": [f"u{n}" for n, _ in seen], "dst": [f"i{m}" for _, m in seen], "at": [day(m + 1) for _, m in seen]}
     store.write(VIEWS, pl.DataFrame(views), dataset=dataset)
-    known = {"src": [f"u{n}" for n in names], "dst": [f"u{(n + 1) % users}" for n in names]}
-    store.write(KNOWS, pl.DataFrame(known), dataset=dataset)
+    knows = {"src": [f"u{n}" for n in names], "dst": [f"u{(n + 1) % users}" for n in names]}
+    store.write(KNOWS, pl.DataFrame(knows), dataset=dataset)
 
 
 def named(store: GraphStore, edge: EdgeType, dataset: str) -> list[tuple[str, str]]:
@@ -115,7 +115,7 @@ def test_a_write_in_parts_continues_the_numbering_and_sees_ids_of_earlier_parts(
     assert store.read(USER).pl()["id"].to_list() == ["x", "y", "z"]
 
 
-def test_a_dataset_cannot_grow_behind_another(store: GraphStore) -> None:
+def test_a_dataset_is_not_appended_to_after_another_has_written(store: GraphStore) -> None:
     store.declare(GraphSchema((USER,)))
     for dataset in ("a", "b"):
         store.write(USER, pl.DataFrame({"id": ["x"]}), dataset=dataset)
@@ -247,7 +247,7 @@ def test_columns_that_are_not_the_types_and_missing_keys_are_named(store: GraphS
         store.write(KNOWS, pl.DataFrame({"src": ["u0"]}), dataset="a")
 
 
-def test_sql_and_arrow_and_pandas_are_rows_too(store: GraphStore) -> None:
+def test_rows_may_be_sql_arrow_or_pandas(store: GraphStore) -> None:
     store.declare(SCHEMA)
     store.write(USER, "select 'u' || range as id, range / 2 as age from range(5)", dataset="a")
     frame = pl.DataFrame({"id": ["x"], "age": [1.5]})
@@ -260,7 +260,7 @@ def test_sql_and_arrow_and_pandas_are_rows_too(store: GraphStore) -> None:
 # Declarations
 
 
-def test_a_known_type_gains_columns_and_keeps_the_old_ones(store: GraphStore) -> None:
+def test_a_declared_type_gains_columns_and_keeps_the_old_ones(store: GraphStore) -> None:
     fill(store)
     store.declare(GraphSchema((NodeType("user", (Column("town", "category"),)),)))
     assert [column.name for column in store.schema.node("user").columns] == ["name", "age", "town"]
@@ -332,7 +332,7 @@ class _Rollback(Exception):
 
 @settings(max_examples=40, deadline=None)
 @given(rows=ROWS)
-def test_what_goes_in_comes_out(shared: GraphStore, rows: list[dict[str, object]]) -> None:
+def test_rows_read_are_the_rows_written(shared: GraphStore, rows: list[dict[str, object]]) -> None:
     with pytest.raises(_Rollback), shared.transaction():
         frame = pl.DataFrame(rows, schema=POLARS)
         shared.write(WIDE, frame, dataset="a")
@@ -381,10 +381,10 @@ def test_reading_as_of_a_time_is_reading_a_store_without_what_came_later(
     images = dict(enumerate(born))
     edges = [(u, i % len(born), time) for u, i, time in seen]
     alive = {i: time for i, time in images.items() if time is not None and time <= moment}
-    known = [(u, i, time) for u, i, time in edges if i in alive and time is not None and time <= moment]
+    visible = [(u, i, time) for u, i, time in edges if i in alive and time is not None and time <= moment]
     with pytest.raises(_Rollback), shared.transaction():
         write(images, edges, "all")
-        write(alive, known, "past")
+        write(alive, visible, "past")
         assert seen_in("all", day(moment)) == seen_in("past", None) == seen_in("past", day(moment))
         raise _Rollback
 
@@ -464,7 +464,7 @@ def test_a_store_that_is_not_there_or_empty_cannot_be_read(tmp_path: Path) -> No
         opened.dataset()
 
 
-def test_what_is_no_store_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_what_is_no_store_is_refused_and_unchanged(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="is a folder"):
         gs.open(tmp_path)
     text = tmp_path / "notes.txt"

@@ -66,7 +66,7 @@ def number(ids: pl.Series) -> np.ndarray:
 
 
 def clear_labels(folder: Path) -> tuple[np.ndarray, np.ndarray, pl.DataFrame]:
-    """Emotion index (N,), true odds (N, 8) and rows of the labels that name one emotion."""
+    """Emotion index (N,), true probabilities (N, 8) and rows of the labels that name one emotion."""
     rows = table(folder, "labels").filter(pl.col("emotions").list.len() == 1)
     rows = rows.filter(pl.col("emotions").list.first() != "unknown")
     emotion = np.array([EMOTIONS.index(name) for name in rows["emotions"].list.first()])
@@ -78,7 +78,7 @@ def weighted_f1(preds: np.ndarray, target: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("name", ["small", "vectors"])
-def test_every_table_has_the_rows_that_were_asked_for(name: str, request: pytest.FixtureRequest) -> None:
+def test_every_table_has_as_many_rows_as_the_settings_say(name: str, request: pytest.FixtureRequest) -> None:
     folder, settings = request.getfixturevalue(name), {"small": SMALL, "vectors": VECTORS}[name]
     counts = json.loads((folder / "settings.json").read_text())["counts"]
     assert tuple(counts) == TABLES
@@ -101,7 +101,7 @@ def test_the_shares_of_special_labels_are_exact(vectors: Path) -> None:
 
 @pytest.mark.parametrize("name", TABLES)
 @pytest.mark.parametrize("folder_name", ["small", "vectors"])
-def test_rows_keep_the_contract(name: str, folder_name: str, request: pytest.FixtureRequest) -> None:
+def test_rows_are_valid_by_the_schema(name: str, folder_name: str, request: pytest.FixtureRequest) -> None:
     frame = table(request.getfixturevalue(folder_name), name)
     schema = CONTRACT["properties"][name]["items"]
     assert frame.columns == [column for column in schema["properties"] if column in frame.columns]
@@ -114,7 +114,7 @@ def test_rows_keep_the_contract(name: str, folder_name: str, request: pytest.Fix
         validator.validate(row)
 
 
-def test_times_come_in_the_order_of_life(small: Path) -> None:
+def test_users_join_before_uploads_and_uploads_precede_labels(small: Path) -> None:
     users, images, labels = (table(small, name) for name in ("users", "images", "labels"))
     assert labels["labelled_at"].str.contains(r"^201[34]-\d\d-\d\dT\d\d:\d\d:\d\dZ$").all()
     rows = labels.join(images, on="image_id").join(users, left_on="viewer_id", right_on="user_id")
@@ -157,7 +157,7 @@ def test_contacts_are_distinct_heavy_tailed_and_mostly_inside_a_community(vector
     assert same > 0.7 > 2.5 * chance
 
 
-def test_groups_speak_of_their_members_community_and_many_users_are_in_none(vectors: Path, world: World) -> None:
+def test_groups_are_about_their_members_community_and_many_users_are_in_none(vectors: Path, world: World) -> None:
     text = dict(table(vectors, "groups").select("group_id", "description").iter_rows())
     mentions = {
         group: [sum(word in words for word in (theme.name, *theme.things, *theme.doings)) for theme in THEMES]
@@ -171,7 +171,7 @@ def test_groups_speak_of_their_members_community_and_many_users_are_in_none(vect
     assert rows["user_id"].n_unique() / VECTORS.users == pytest.approx(VECTORS.join_share, abs=0.05)
 
 
-def test_the_labels_follow_the_odds_they_come_with(vectors: Path, small: Path) -> None:
+def test_the_labels_follow_their_optimal_probabilities(vectors: Path, small: Path) -> None:
     for folder, tolerance in ((vectors, 1e-6), (small, 5e-6)):
         emotion, optimal, _ = clear_labels(folder)
         assert np.abs(optimal.sum(axis=1) - 1).max() < tolerance
@@ -187,7 +187,7 @@ def test_the_labels_follow_the_odds_they_come_with(vectors: Path, small: Path) -
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_an_image_alone_says_little_and_the_community_nearly_all(seed: int) -> None:
+def test_the_image_alone_predicts_little_and_the_community_nearly_all(seed: int) -> None:
     settings = replace(VECTORS, users=400, images=300, contacts=0, seed=seed)
     world = draw_world(settings)
     viewer, image = views(world, settings)
@@ -199,10 +199,10 @@ def test_an_image_alone_says_little_and_the_community_nearly_all(seed: int) -> N
     popular = np.zeros((settings.images, len(EMOTIONS)))
     for i in range(settings.images):
         here = np.full(settings.users, i)
-        answers, weight = world.probabilities(everyone, here), world.activity * world.liking(everyone, here)
-        popular[i] = weight @ answers
+        probabilities, weight = world.probabilities(everyone, here), world.activity * world.liking(everyone, here)
+        popular[i] = weight @ probabilities
         for c in range(settings.communities):
-            average[c, i] = answers[world.community == c].mean(axis=0)
+            average[c, i] = probabilities[world.community == c].mean(axis=0)
     best = weighted_f1(odds.argmax(axis=1), emotion)
     by_community = weighted_f1(average[world.community[viewer], image].argmax(axis=1), emotion)
     by_image = weighted_f1(popular[image].argmax(axis=1), emotion)
@@ -212,7 +212,7 @@ def test_an_image_alone_says_little_and_the_community_nearly_all(seed: int) -> N
     assert majority + 0.15 < by_image < 0.65 * best
 
 
-def test_the_written_odds_reach_the_bayes_score(vectors: Path) -> None:
+def test_the_optimal_probabilities_reach_the_bayes_accuracy(vectors: Path) -> None:
     emotion, optimal, _ = clear_labels(vectors)
     assert 0.70 < weighted_f1(optimal.argmax(axis=1), emotion) < 0.82
 
@@ -250,20 +250,20 @@ def test_ratings_and_comments_follow_the_emotion(vectors: Path) -> None:
 
     owner_of = {word: name for name, words in EMOTION_WORDS.items() for word in words}
     assert len(owner_of) == sum(len(words) for words in EMOTION_WORDS.values()) == 12 * 8
-    said = table(vectors, "comments").join(table(vectors, "labels"), on="comment_id").to_dicts()
+    comments = table(vectors, "comments").join(table(vectors, "labels"), on="comment_id").to_dicts()
     named = []
-    for row in said:
+    for row in comments:
         tokens = (token.strip(".,!?:").lower() for token in row["text"].split())
-        found = [owner_of[token] for token in tokens if token in owner_of]
+        emotions = [owner_of[token] for token in tokens if token in owner_of]
         if row["emotions"] == ["unknown"]:
-            assert not found
+            assert not emotions
         elif len(row["emotions"]) == 2:
-            assert found == row["emotions"]
+            assert emotions == row["emotions"]
         else:
-            assert found in ([], row["emotions"])
-            named.append(bool(found))
+            assert emotions in ([], row["emotions"])
+            named.append(bool(emotions))
     assert np.mean(named) == pytest.approx(VECTORS.mention_share, abs=0.05)
-    assert len({row["text"] for row in said}) > 0.6 * len(said)
+    assert len({row["text"] for row in comments}) > 0.6 * len(comments)
 
 
 def test_presets() -> None:
@@ -296,7 +296,7 @@ def test_presets() -> None:
         ({"format": "xml"}, "allowed: csv, parquet"),
     ],
 )
-def test_settings_that_cannot_be_say_what_can(wrong: dict[str, object], message: str) -> None:
+def test_impossible_settings_are_refused_with_what_is_allowed(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         SyntheticIesn(**wrong)  # type: ignore[arg-type]
 
@@ -328,7 +328,7 @@ def test_a_folder_is_written_once(small: Path) -> None:
         synthesize("iesn", small, settings=replace(SMALL, seed=7))
 
 
-def test_a_folder_of_others_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_refused_and_unchanged(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="Name another folder"):
         synthesize("iesn", tmp_path, settings=SMALL)

@@ -16,14 +16,14 @@ def notes(folder: Path, **settings: float) -> pl.DataFrame:
 
 
 def test_the_same_settings_write_the_same_bytes(tmp_path: Path) -> None:
-    for name in ("one", "two"):
+    for name in ("first", "second"):
         synthesize("notes", tmp_path / name, settings=SyntheticNotes(notes=100, seed=3))
-    one, two = ((tmp_path / name / "notes.parquet").read_bytes() for name in ("one", "two"))
-    assert one == two
-    assert synthesize("notes", tmp_path / "one", settings=SyntheticNotes(notes=100, seed=3)) == {"notes": 100}
+    first, second = ((tmp_path / name / "notes.parquet").read_bytes() for name in ("first", "second"))
+    assert first == second
+    assert synthesize("notes", tmp_path / "first", settings=SyntheticNotes(notes=100, seed=3)) == {"notes": 100}
 
 
-def test_without_effects_emotions_say_nothing_of_shares(tmp_path: Path) -> None:
+def test_without_effects_emotions_do_not_predict_shares(tmp_path: Path) -> None:
     none = {"text": 0.0, "image": 0.0, "likability": 0.0, "text_image": 0.0, "text_image_likability": 0.0}
     frame = notes(tmp_path / "none", notes=4000, **none)
     logs = np.log1p(frame["shares"].to_numpy())
@@ -33,7 +33,7 @@ def test_without_effects_emotions_say_nothing_of_shares(tmp_path: Path) -> None:
     assert np.corrcoef(np.log(1 + felt["likes"].to_numpy()), np.log1p(felt["shares"].to_numpy()))[0, 1] > 0.15
 
 
-def test_content_and_authors_count_as_much_as_asked_for(tmp_path: Path) -> None:
+def test_content_and_author_effects_are_as_large_as_their_settings(tmp_path: Path) -> None:
     frame = notes(tmp_path / "rich", notes=4000, content=1.0, author=1.0, noise=0.2)
     logs = np.log1p(frame["shares"].to_numpy())
     vectors = np.concatenate([frame[name].to_numpy() for name in ("text_vector", "cover_vector")], axis=1)
