@@ -16,8 +16,7 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from graphsocial.errors import InputError
-from graphsocial.featurizers.base import NO_EFFECT, Encoded, Modality, Requires, digest
+from graphsocial.extending import NO_EFFECT, Encoded, InputError, Modality, Requires, digest
 
 
 @dataclass(frozen=True)
@@ -52,14 +51,14 @@ class CustomFeaturizer:
         return digest(self, weights="colours, 1", packages=("pillow",))
 
     def encode(self, items: Sequence[Path]) -> Encoded:
-        """(N, D) float32; what cannot be read is rejected and stops nobody else."""
+        """(N, D) float32; an item that cannot be read is rejected and stops no other."""
         vectors, rejects = np.zeros((len(items), self.dimension), np.float32), {}
-        for place, path in enumerate(items):
+        for row, path in enumerate(items):
             try:
                 with Image.open(path) as image:
-                    vectors[place] = self._colours(image.convert("RGB").resize((64 * self.grid, 64 * self.grid)))
+                    vectors[row] = self._colours(image.convert("RGB").resize((64 * self.grid, 64 * self.grid)))
             except OSError as error:  # noqa: PERF203 - one broken file must not stop the others
-                rejects[place] = f"the image cannot be read: {error}"
+                rejects[row] = f"the image cannot be read: {error}"
         return Encoded.of(vectors, rejects)
 
     def _colours(self, image: Image.Image) -> np.ndarray:

@@ -30,6 +30,12 @@ PACKAGES = {
     "paper": "graphsocial.reproduction",
 }
 """Kind → package, which is also the name of the entry point group for other people's packages."""
+NEEDED = {
+    "source": ("plan",),
+    "featurizer": ("modalities", "requires", "fingerprint"),
+    "analysis": ("analyze",),
+}
+"""Kind → the attributes without which it cannot be used."""
 MANY = 40  # settings, up to which an error lists all: no command lists those of every class
 _FILE_PREFIX = "_graphsocial_"  # of the modules that are loaded from a file
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -52,10 +58,13 @@ def resolve(kind: str, name: str) -> type[Any]:
     Raises:
         UnknownNameError: nobody has registered this name.
         MissingFileError: the name is a path, and there is no such file.
-        InputError: the file or plugin cannot be imported, or has no class of the name's spelling.
+        InputError: the file or plugin cannot be imported, has no class of the name's spelling, or the class is no
+            dataclass or lacks what its kind has.
     """
     found, called, where = _find(kind, name)
-    return found if inspect.isclass(found) else _class(found, called, where)
+    cls = found if inspect.isclass(found) else _class(found, called, where)
+    _check_class(kind, cls, where)
+    return cls
 
 
 def constant(kind: str, name: str, called: str) -> Any:
@@ -206,9 +215,15 @@ def _load_file(kind: str, path: Path) -> types.ModuleType:
     sys.modules[name] = module  # dataclasses look their module up here
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # other people's code may raise anything
+    except GraphSocialError as error:  # which says what is wrong in a sentence
         del sys.modules[name]
-        raise InputError(f"'{path}' cannot be imported: {error!r}.") from error
+        raise InputError(f"'{path}' cannot be imported: {error}") from error
+    except Exception as error:  # other people's code may raise anything
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        lines += [error.lineno] if isinstance(error, SyntaxError) and error.lineno else []
+        where = f" (line {lines[-1]})" if lines else ""
+        del sys.modules[name]
+        raise InputError(f"'{path}' cannot be imported: {error!r}{where}.") from error
     return module
 
 
@@ -223,6 +238,18 @@ def _class(module: types.ModuleType, name: str, where: str) -> type[Any]:
         if inspect.isclass(value) and value.__module__ == module.__name__ and not key.startswith("_")
     ]
     raise InputError(f"'{where}' has no class '{wanted}', as its name asks for; it has: {', '.join(own) or 'none'}.")
+
+
+def _check_class(kind: str, cls: type[Any], where: str) -> None:
+    """Raise `InputError` unless it is a dataclass with what its kind needs; tasks and models have base classes."""
+    if "__dataclass_fields__" not in vars(cls):
+        raise InputError(f"{cls.__name__} in '{where}' is no dataclass; write @dataclass(frozen=True) above it.")
+    needed = NEEDED.get(kind, ())
+    if kind == "featurizer" and not hasattr(cls, "fit"):
+        needed = (*needed, "encode", "dimension", "sequences", "batch_size")
+    missing = [name for name in needed if not hasattr(cls, name) and name not in cls.__dataclass_fields__]
+    if missing:
+        raise InputError(f"{cls.__name__} in '{where}' has no {' and no '.join(missing)}, which every {kind} has.")
 
 
 def _cast(value: object, hint: Any) -> Any:

@@ -40,6 +40,9 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class MySource:
     rows: int = 3
+
+    def plan(self, path, *, dataset=None):
+        raise NotImplementedError
 """
 
 
@@ -118,7 +121,8 @@ def test_a_path_that_is_no_plugin_says_why(tmp_path):
 
 
 def test_entry_points_count(monkeypatch, tmp_path):
-    (tmp_path / "their_package.py").write_text(FILE + "\n@dataclass\nclass MyReader:\n    rows: int = 1\n")
+    reader = "\n@dataclass(frozen=True)\nclass MyReader(MySource):\n    rows: int = 1\n"
+    (tmp_path / "their_package.py").write_text(FILE + reader)
     monkeypatch.syspath_prepend(tmp_path)
     points = [
         EntryPoint("my-source", "their_package", "graphsocial.sources"),

@@ -13,7 +13,7 @@ import polars as pl
 
 from graphsocial.analysis.base import Analysis, Findings
 from graphsocial.errors import InputError, StoreError
-from graphsocial.plugins import configure, plain, resolve
+from graphsocial.plugins import authored, configure, plain, resolve
 from graphsocial.store import GraphStore
 from graphsocial.store.sql import quote
 from graphsocial.types import Progress
@@ -51,7 +51,8 @@ def analyze(
     if folder is not None and folder.exists() and not folder.is_dir():
         raise InputError(f"'{folder}' is a file; name a folder to export to.")
     called = plain(name)
-    findings: Findings = analyzer.analyze(store, dataset, progress=progress)
+    with authored(cls, "analyze()"):
+        findings: Findings = analyzer.analyze(store, dataset, progress=progress)
     tables = {
         f"{called}_{frame}": rows.select(
             pl.lit(dataset).alias("dataset"),

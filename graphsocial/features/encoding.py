@@ -9,6 +9,7 @@ from graphsocial.features.content_index import ContentIndex
 from graphsocial.features.contract import check_encoded
 from graphsocial.features.vectors import FeatureRef
 from graphsocial.featurizers.base import ContextualFeaturizer, Featurizer
+from graphsocial.plugins import authored
 from graphsocial.store import GraphStore
 from graphsocial.types import Progress
 
@@ -63,7 +64,8 @@ def encode_missing(
         if progress:
             progress(f"encoding {use}", start, len(pending))
         batch = pending[start : start + encoder.batch_size]
-        batch_vectors = encoder.encode([item for _, item in batch])
+        with authored(type(encoder), "encode()"):
+            batch_vectors = encoder.encode([item for _, item in batch])
         check_encoded(encoder, batch_vectors, len(batch))
         vectors.write(store, use, [content for content, _ in batch], batch_vectors)
         encoded += len(batch) - len(batch_vectors.rejects)

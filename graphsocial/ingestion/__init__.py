@@ -15,10 +15,11 @@ from time import perf_counter
 from typing import Any
 
 from graphsocial.errors import StoreError
+from graphsocial.ingestion.contract import check_plan
 from graphsocial.ingestion.readers import open_file
 from graphsocial.ingestion.rejects import Rejects
 from graphsocial.ingestion.staging import Staged, stage
-from graphsocial.plugins import configure, registered_name, resolve
+from graphsocial.plugins import authored, configure, registered_name, resolve
 from graphsocial.sources.base import Plan, Rows, Source
 from graphsocial.store import GraphStore
 from graphsocial.store.sql import ROW_NUMBER, quote
@@ -96,7 +97,9 @@ def ingest(
     if store.read_only:
         raise StoreError(f"'{store.path}' is open for reading only.")
     configured = _configured(source, {**(settings or {}), **({"map": map} if map is not None else {})})
-    plan = configured.plan(Path(path), dataset=dataset)
+    with authored(type(configured), "plan()"):
+        plan = configured.plan(Path(path), dataset=dataset)
+    check_plan(plan, type(configured).__name__)
     record = _record(configured, plan)
     stored = store.sql("select files_hash from datasets where name = ?", [plan.dataset]).fetchall()
     if stored == [(record["files_hash"],)]:

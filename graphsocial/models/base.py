@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from graphsocial.errors import InputError, TrainingError
 from graphsocial.graph import Canonical, SocialGraph
 from graphsocial.graph.batching import Batch
-from graphsocial.plugins import resolve
+from graphsocial.plugins import authored, resolve
 from graphsocial.types import Target
 
 
@@ -119,12 +119,60 @@ def model_class(name: str) -> type[Model]:
     """The model of a registered name, or of a file such as `./my_model.py`; see `plugins.resolve`.
 
     Raises:
-        InputError: the class does not derive from `Model`.
+        InputError: the class does not derive from `Model`, or declares as a setting what is none.
     """
     found = resolve("model", name)
     if not issubclass(found, Model):
-        raise InputError(f"'{found.__name__}' of '{name}' is no model; derive it from graphsocial.models.base.Model.")
+        raise InputError(
+            f"{found.__name__} in '{name}' is no model; write `class {found.__name__}(Model)`, with Model from "
+            "graphsocial.extending."
+        )
+    for entry in fields(found):  # type: ignore[arg-type]  # `resolve` gives dataclasses alone
+        if entry.name in ("reads", "training"):
+            raise InputError(
+                f"{found.__name__} annotates '{entry.name}', which makes a setting of it; write `{entry.name} = …` "
+                "without a type."
+            )
     return found
+
+
+def build_network(model: Model, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
+    """The untrained network of a model, checked.
+
+    Args:
+        model: configured.
+        graph: what the network will run on.
+        train: (n,) int64 positions of the training examples.
+        seed: for random choices other than the initial weights.
+
+    Raises:
+        InputError: the code of a model from a file or plugin failed, or it returned no `Network`.
+    """
+    with authored(type(model), "build()"):
+        network: object = model.build(graph, train, seed=seed)
+    if not isinstance(network, Network):
+        raise InputError(
+            f"{type(model).__name__}.build() returned {_described(network)}; it must return a Network, from "
+            "graphsocial.extending."
+        )
+    return network
+
+
+def predict_batch(network: Network, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
+    """Run a network on a batch and check what it returns.
+
+    Args:
+        network: whose `forward` runs.
+        graph: the graph with the targets.
+        batch: the batch with its B examples.
+
+    Raises:
+        TrainingError: the network returned something else than `Network.forward` promises.
+        InputError: the code of a network from a file or plugin failed.
+    """
+    with authored(type(network), "forward()"):
+        outputs = network(graph, batch)
+    return check_outputs(network, outputs, graph, batch)
 
 
 def check_outputs(network: Network, outputs: object, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:

@@ -29,7 +29,7 @@ def check_labels(
     """
     who = f"{type(task).__name__}.labels()"
     if not isinstance(labels, Labels):
-        raise InputError(f"{who} returned {_kind(labels)}; return Labels.")
+        raise InputError(f"{who} returned {_kind(labels)}; it must return Labels.")
     _check_keys(labels, who, entity, store, dataset, as_of)
     _check_targets(labels, who)
     for target in labels.targets:
@@ -175,10 +175,10 @@ def _labelled(answers: Answers) -> bool:
 
 
 def _kind(value: object) -> str:
-    """What a value is, in an error: `float64 (100,)`, `a list`, `None`."""
+    """What a value is, in an error: `float64 (100,)`, `a value of type list`, `None`."""
     if isinstance(value, np.ndarray):
         return f"{value.dtype} {value.shape}"
-    return "None" if value is None else f"a {type(value).__name__}"
+    return "None" if value is None else f"a value of type {type(value).__name__}"
 
 
 def _list(names: object) -> str:

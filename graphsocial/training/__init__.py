@@ -18,7 +18,7 @@ from graphsocial.errors import InputError, TrainingError
 from graphsocial.evaluation.splits import ROLES
 from graphsocial.graph import SocialGraph
 from graphsocial.graph.loaders import Loader
-from graphsocial.models.base import Network
+from graphsocial.models.base import Network, build_network
 from graphsocial.nn.losses import Objective
 from graphsocial.runs import Predictions, Run, TargetPredictions
 from graphsocial.store import GraphStore
@@ -93,7 +93,7 @@ def carry_out(
         checkpoint.unlink(missing_ok=True)
     torch.manual_seed(config.seed)
     learnt = data.examples("train")
-    network = config.model.build(data.graph, learnt, seed=config.seed)
+    network = build_network(config.model, data.graph, learnt, seed=config.seed)
     runs.start(
         store,
         run_id=run_id,
@@ -285,7 +285,7 @@ def restore(run: Run, config: RunConfig, data: RunData, weights: Weights) -> tup
     state, learnt, told = weights
     if {target.name: list(target.classes) for target in data.graph.targets} != told["classes"]:
         raise InputError(f"The run '{run.id}' knows other classes than the data has now; train again.")
-    network = config.model.build(data.graph, data.examples("train"), seed=config.seed)
+    network = build_network(config.model, data.graph, data.examples("train"), seed=config.seed)
     try:
         network.load_state_dict(state)
     except RuntimeError as error:

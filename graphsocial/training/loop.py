@@ -20,7 +20,7 @@ from graphsocial.evaluation.metrics import LOWER_IS_BETTER, METRICS
 from graphsocial.graph import SocialGraph, is_known
 from graphsocial.graph.batching import Batch, NodeGroups
 from graphsocial.graph.loaders import Loader
-from graphsocial.models.base import Network, check_outputs
+from graphsocial.models.base import Network, predict_batch
 from graphsocial.nn.kernels import NAMES as KERNELS
 from graphsocial.nn.losses import Objective, class_shares, objectives, total_loss
 from graphsocial.nn.tuned import tuned_encoders
@@ -208,7 +208,7 @@ def one_epoch(
     network, graph = state.network, loader.graph
     network.train()
     for batch in training_batches(network, loader, train, settings, state.generator):
-        outputs = check_outputs(network, network(graph, batch), graph, batch)
+        outputs = predict_batch(network, graph, batch)
         loss = total_loss(parts, outputs, graph, batch.examples) + network.penalty()
         if not torch.isfinite(loss):
             raise TrainingError(
@@ -276,7 +276,7 @@ def score(
     together = network.together(loader.graph)
     size = size or max(1, len(examples) if together is None else AT_ONCE)
     for batch in loader.batches(examples, size, together=together):
-        outputs = check_outputs(network, network(loader.graph, batch), loader.graph, batch)
+        outputs = predict_batch(network, loader.graph, batch)
         for part in parts:
             said = part.read(outputs[part.target.name])
             table = found.setdefault(part.target.name, said.new_zeros(len(examples), *said.shape[1:]))

@@ -1,0 +1,416 @@
+"""What others write in one file of their own works through the commands, and its mistakes end in a sentence."""
+
+from __future__ import annotations
+
+import csv
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import graphsocial as gs
+from graphsocial import extending
+from graphsocial.cli.main import app, main
+from graphsocial.errors import GraphSocialError
+
+ROOT = Path(__file__).resolve().parents[1]
+KINDS = ("source", "featurizer", "task", "model")
+MESSAGES = 120
+
+
+def write_forum(folder: Path) -> None:
+    """Messages of twelve members; friendly words and bright pictures get votes."""
+    random = np.random.default_rng(0)
+    (folder / "pictures").mkdir(parents=True)
+    with (folder / "messages.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["message_id", "author", "text", "picture", "written", "reply_to", "votes"])
+        for n in range(MESSAGES):
+            kind = bool(random.integers(2))
+            picture = f"pictures/{n}.png" if n % 4 == 0 else ""
+            if picture:
+                Image.new("RGB", (8, 8), (220, 200, 40) if kind else (30, 30, 40)).save(folder / picture)
+            words = ("thank you, great", "no, wrong")[not kind]
+            votes = "" if n % 11 == 0 else int(random.integers(3, 30) if kind else random.integers(0, 3))
+            day = f"2024-{1 + n // 20:02d}-{1 + n % 20:02d}T08:00:00Z"
+            rows.writerow([f"m{n}", f"a{n % 12}", f"{words} {n}", picture, day, f"m{n // 2}" if n % 3 else "", votes])
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the examples and a forum; commands run in it."""
+    write_forum(tmp_path / "forum")
+    for kind in KINDS:
+        shutil.copy(ROOT / "examples" / f"custom_{kind}.py", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def forum(home: Path) -> Path:
+    """The same with the forum in a store."""
+    with gs.open("graphsocial.duckdb") as store:
+        gs.ingest(store, "./custom_source.py", "forum")
+    return home
+
+
+def commands(page: str) -> list[str]:
+    blocks = re.findall(r"```console\n(.*?)```", (ROOT / "docs" / page).read_text(), flags=re.DOTALL)
+    return re.findall(r"^\$ graphsocial (.*)$", "\n".join(blocks), flags=re.MULTILINE)
+
+
+def run(command: str) -> str:
+    done = CliRunner().invoke(app, shlex.split(command))
+    assert done.exit_code == 0, (command, done.output, done.exception)
+    return done.stdout
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_example_imports_nothing_but_extending(kind: str) -> None:
+    imported = re.findall(
+        r"^(?:from|import) (graphsocial\S*)", (ROOT / "examples" / f"custom_{kind}.py").read_text(), re.M
+    )
+    assert imported == ["graphsocial.extending"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_page_shows_the_example_as_it_is(kind: str) -> None:
+    (shown,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs" / f"extending_{kind}s.md").read_text(), flags=re.DOTALL
+    )
+    assert shown == (ROOT / "examples" / f"custom_{kind}.py").read_text()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_commands_of_a_page_run(kind: str, forum: Path) -> None:
+    for command in commands(f"extending_{kind}s.md"):
+        assert run(command), command
+
+
+def test_the_examples_work_on_one_another(home: Path) -> None:
+    *before, last = commands("extending.md")
+    for command in before:
+        run(command)
+    assert len(run(last).splitlines()) == 1 + 5  # a header and five rows
+    with gs.open("graphsocial.duckdb", read_only=True) as store:
+        columns = store.sql("describe custom_task_predictions").fetchall()
+        assert [name for name, *_ in columns] == [
+            *("run_id", "dataset", "node", "message_id", "votes", "lower", "upper"),
+            *("reception", "confidence", "probabilities", "split", "true_votes", "true_reception", "created_at"),
+        ]
+        (found,) = store.sql(
+            "select count(*), count(distinct run_id), count(*) filter (p.votes is null or reception is null), "
+            "count(*) filter ((true_votes >= 3) <> (true_reception = 'liked')) from custom_task_predictions as p "
+            "join node_message on message_id = id"
+        ).fetchall()
+        assert found[0] > 30 and found[1:] == (2, 0, 0)
+
+
+def test_all_names_are_there_and_documented() -> None:
+    for name in extending.__all__:
+        value = getattr(extending, name)
+        assert name in dir(extending)
+        if callable(value) and hasattr(value, "__module__") and value.__module__.startswith("graphsocial"):
+            assert value.__doc__, name
+    with pytest.raises(AttributeError, match="has no 'NodeTsak'"):
+        extending.NodeTsak  # noqa: B018 - the access is the test
+
+
+def test_the_names_for_type_checkers_are_those_at_run_time() -> None:
+    text = (ROOT / "graphsocial" / "extending.py").read_text()
+    assert sorted(re.findall(r"^    from graphsocial\S* import \w+ as (\w+)$", text, re.M)) == sorted(extending.__all__)
+
+
+def test_only_the_names_of_models_load_torch() -> None:
+    code = (
+        "import sys, graphsocial.extending as e\n"
+        "from graphsocial.extending import NodeTask, Target, Encoded, Plan, Findings, digest, GraphStore\n"
+        "print('torch' in sys.modules, e.Network and 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False True\n"
+
+
+TASK = """
+from __future__ import annotations
+from dataclasses import dataclass, replace
+import numpy as np
+import polars as pl
+from graphsocial.extending import Column, Context, EdgeTask, Labels, NodeTask, Target
+
+@dataclass(frozen=True)
+class Mistake(NodeTask):
+    node = "message"
+    targets = (Target("votes", "regression"),)
+    {line}
+
+    def labels(self, store, dataset, *, as_of=None):
+        labels = super().labels(store, dataset, as_of=as_of)
+        {body}
+        return labels
+"""
+MOOD = "Target('mood', classes=('a', 'b'))"
+MISTAKES = {  # what the author writes in labels() → the sentence
+    "return 3": r"Mistake\.labels\(\) returned a value of type int; it must return Labels",
+    "labels.answers['votes'] = np.zeros(100)": r"the answers 'votes' for 100 of 120 examples; it takes one each",
+    "labels = replace(labels, src=np.zeros(120, int))": r"120 rows for 1 different examples: idx 0 is in it 120 times",
+    "labels = replace(labels, src=labels.src + 7)": r"7 src that are no 'message' of 'forum', such as 120; .* 0 to 119",
+    "labels = replace(labels, src=labels.src[::-1])": r"is not sorted; sort its rows by idx",
+    "labels = replace(labels, src=list(labels.src))": r"gave src as a value of type list; it takes \(P,\) int64",
+    "labels = replace(labels, dst=labels.src)": r"about 'message' and takes dst=None",
+    "labels = replace(labels, answers={})": r"gave answers to none and the targets 'votes'",
+    f"labels = replace(labels, targets=({MOOD},), answers={{'mood': np.full(120, 2)}})": (
+        r"the answers 'mood' the code 2; with the 2 classes 'a', 'b' codes are 0 to 1, and -1"
+    ),
+    f"labels = replace(labels, targets=({MOOD},), answers={{'mood': np.full(120, 'a')}})": (
+        r"the answers 'mood' as <U1 \(120,\); it takes \(P,\) int64 codes"
+    ),
+    "labels = replace(labels, targets=(Target('mood', classes=('a',)),), answers={'mood': np.zeros(120, int)})": (
+        r"the target 'mood' 1 classes; it takes two or more"
+    ),
+    "labels.answers['votes'][0] = np.inf": r"the answers 'votes' 1 infinite numbers; NaN stands for no label",
+    "labels.answers['votes'][:] = np.nan": r"has 120 examples, and a label for none of them",
+    "labels = replace(labels, times=labels.times.astype('datetime64[D]'))": r"times as datetime64\[D\] \(120,\);",
+    "labels = replace(labels, times=labels.times[:5])": r"gave 5 times for 120 examples",
+    "labels = replace(labels, label_time=labels.times - np.timedelta64(1, 'h'))": (
+        r"120 labels were known before their example was there, such as row 0: 2024-01-01T07:00"
+    ),
+    "labels = replace(labels, times=None, label_time=labels.times)": r"gave label_time without times",
+    "labels = replace(labels, context=Context((Column('a', 'number'),), pl.DataFrame({'a': [1.0]})))": (
+        r"a context of 1 rows for 120 examples"
+    ),
+    "labels = replace(labels, context=Context((Column('a', 'number'),), pl.DataFrame({'b': [1.0] * 120})))": (
+        r"the rows' columns \['b'\] and declared \['a'\]"
+    ),
+    "labels = labels.answers['mood']": r"mistake\.py, line 16: Mistake\.labels\(\) raised KeyError\('mood'\)",
+}
+
+
+@pytest.mark.parametrize("body", MISTAKES)
+def test_a_mistake_in_what_a_task_returns_is_a_sentence(body: str, forum: Path) -> None:
+    (forum / "mistake.py").write_text(TASK.format(line="", body=body))
+    with gs.open("graphsocial.duckdb") as store, pytest.raises(GraphSocialError, match=MISTAKES[body]):
+        gs.train(store, "./mistake.py", model="majority")
+
+
+DECLARATIONS = {  # a line of the class → the sentence
+    "node = 'post'": r"No node type is called 'post'.* Known: member, message",
+    "targets = (Target('votes', 'regression'))": r"Mistake\.targets is Target.*write a tuple of Target, with a comma",
+    "targets: tuple = (Target('votes', 'regression'),)": r"annotates 'targets', which makes a setting of it",
+    "targets = (Target('split'),)": r"a target 'split' like a column that every predictions view has",
+    "targets = (Target('mood'),)": r"column of 'message' is called 'mood'",
+    "targets = (Target('text', 'regression'),)": r"target 'text' is a number, and its column holds (large_)?string",
+    "baselines = 'majority'": r"Mistake\.baselines is 'majority'; write a tuple of str",
+    "sql = 'select idx, votes from $row'": r"label SQL of Mistake: No \$name is called 'row'\. Did you mean 'rows'",
+    "sql = 'select idx, text from $rows'": r"selects no column 'votes', which its targets name; it selects idx, text",
+    "sql = 'select votes from $rows'": r"selects no column 'idx'; it selects votes",
+    "sql = 'select idx, vote from $rows'": r"label SQL of Mistake does not run on 'message': .*\"vote\" not found",
+    "sql = 'select idx, 1 as votes from $rows'": r"nothing to learn about 'votes' of 'message' of 'forum': all 120",
+    "sql = 'labels.sql'": r"reads its label SQL from '.*labels\.sql', and there is no such file",
+    "name = 'latest'": r"'latest' cannot name a task: 'latest_predictions' is a view of every store",
+    "default_model = 'custom_modle'": r"No model is called 'custom_modle'",
+}
+
+
+@pytest.mark.parametrize("line", DECLARATIONS)
+def test_a_mistake_in_a_declaration_is_a_sentence(line: str, forum: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (forum / "mistake.py").write_text(TASK.format(line=line, body="pass"))
+    model = () if "default_model" in line else ("--model", "majority")
+    assert main(["--quiet", "train", "./mistake.py", *model]) == 1
+    (told,) = capsys.readouterr().err.splitlines()
+    assert re.search(DECLARATIONS[line], told), told
+
+
+CLASSES = {  # a whole file → the sentence
+    "class Mistake: pass": r"Mistake in '\./mistake\.py' is no dataclass; write @dataclass\(frozen=True\) above it",
+    "class Other: pass": r"'\./mistake\.py' has no class 'Mistake', as its name asks for; it has: Other",
+    "from dataclasses import dataclass\n@dataclass\nclass Mistake:\n    pass": r"KIND",
+    "import this_is_not_there": r"cannot be imported: ModuleNotFoundError.* \(line 1\)",
+    "class Mistake(:": r"cannot be imported: SyntaxError.* \(line 1\)",
+}
+LACKING = {
+    "source": r"Mistake in '\./mistake\.py' has no plan, which every source has",
+    "featurizer": r"has no modalities and no requires and no fingerprint and no encode and no dimension",
+    "task": r"Mistake is no task; write `class Mistake\(NodeTask\)` or `\(EdgeTask\)`",
+    "model": r"Mistake in '\./mistake\.py' is no model; write `class Mistake\(Model\)`",
+}
+DOORS = {
+    "source": "ingest ./mistake.py forum",
+    "featurizer": "featurize message.text --encoder ./mistake.py",
+    "task": "train ./mistake.py",
+    "model": "train ./custom_task.py --model ./mistake.py",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("text", CLASSES)
+def test_a_file_that_holds_something_else_is_a_sentence(
+    text: str, kind: str, forum: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (forum / "mistake.py").write_text(text)
+    assert main(["--quiet", *shlex.split(DOORS[kind])]) == 1
+    (told,) = capsys.readouterr().err.splitlines()
+    assert re.search(CLASSES[text].replace("KIND", LACKING[kind]), told), told
+
+
+MODEL = """
+from __future__ import annotations
+from dataclasses import dataclass
+import torch
+from torch import nn
+from graphsocial.extending import Model, Network
+
+@dataclass(frozen=True)
+class Mistake(Model):
+    {line}
+
+    def build(self, graph, train, *, seed):
+        return MistakeNetwork(graph)
+
+class MistakeNetwork(Network):
+    def __init__(self, graph):
+        {start}
+        self.weight = nn.Parameter(torch.zeros(2))
+
+    def forward(self, graph, batch):
+        count = len(batch.examples)
+        outputs = {{"reception": self.weight.expand(count, 2), "votes": self.weight[:1].expand(count)}}
+        {body}
+        return outputs
+"""
+NETWORKS = {
+    "outputs = outputs['reception']": r"MistakeNetwork returned a tensor of shape \(\d+, 2\).*must return a dict",
+    "del outputs['votes']": r"MistakeNetwork returned nothing for the target 'votes'",
+    "outputs['likes'] = outputs.pop('votes')": r"returned (nothing for the target 'votes'|the unknown target 'likes')",
+    "outputs['votes'] = outputs['votes'][:, None]": r"shape \(\d+, 1\) .* for the target 'votes'; it must.*\(\d+,\)",
+    "outputs['reception'] = outputs['reception'].argmax(1)": (
+        r"type int64 for the target 'reception'.*\(examples, classes\)"
+    ),
+    "outputs = outputs['mood']": r"mistake\.py, line 23: MistakeNetwork\.forward\(\) raised KeyError\('mood'\)",
+    "outputs['votes'] = outputs['votes'] * float('nan')": r"The loss became nan in epoch 1",
+}
+
+
+@pytest.mark.parametrize("body", NETWORKS)
+def test_a_mistake_in_what_a_network_returns_is_a_sentence(body: str, forum: Path) -> None:
+    (forum / "mistake.py").write_text(MODEL.format(line="", start="super().__init__()", body=body))
+    with gs.open("graphsocial.duckdb") as store, pytest.raises(GraphSocialError, match=NETWORKS[body]):
+        gs.train(store, "./custom_task.py", model="./mistake.py", epochs=1, features=dict.fromkeys(TEXTS))
+
+
+TEXTS = ("message.text", "message.picture")
+
+
+def test_a_mistake_in_how_a_model_is_written_is_a_sentence(forum: Path) -> None:
+    cases = {
+        ("", "pass"): r"line 18: Mistake\.build\(\) raised AttributeError\(.*before Module\.__init__\(\)",
+        ("training: dict = None", "super().__init__()"): r"Mistake annotates 'training', which makes a setting of it",
+    }
+    with gs.open("graphsocial.duckdb") as store:
+        for (line, start), sentence in cases.items():
+            (forum / "mistake.py").write_text(MODEL.format(line=line, start=start, body="pass"))
+            with pytest.raises(GraphSocialError, match=sentence):
+                gs.train(store, "./custom_task.py", model="./mistake.py", epochs=1, features=dict.fromkeys(TEXTS))
+        text = MODEL.format(line="", start="super().__init__()", body="pass").replace("MistakeNetwork(graph)", "3", 1)
+        (forum / "mistake.py").write_text(text)
+        with pytest.raises(
+            GraphSocialError, match=r"Mistake\.build\(\) returned a value of type int; it must return a Network"
+        ):
+            gs.train(store, "./custom_task.py", model="./mistake.py", epochs=1, features=dict.fromkeys(TEXTS))
+
+
+FEATURIZER = """
+from __future__ import annotations
+from dataclasses import dataclass
+import numpy as np
+from graphsocial.extending import Encoded, Requires, digest
+
+@dataclass(frozen=True)
+class Mistake:
+    modalities = ("text",)
+    requires = Requires()
+    sequences = False
+    dimension = 3
+    batch_size = 64
+
+    def fingerprint(self):
+        return digest(self, weights="mistake")
+
+    def encode(self, items):
+        vectors = np.ones((len(items), 3), np.float32)
+        {body}
+        return Encoded(vectors)
+"""
+ENCODINGS = {
+    "vectors = vectors[1:]": r"Mistake\.encode gave .*63",
+    "vectors = vectors[:, :2]": r"Mistake\.encode gave .*2",
+    "vectors[0] = np.nan": r"Mistake\.encode gave item 0 of 64 numbers that are not finite",
+    "vectors = vectors.astype(float)": r"Mistake\.encode gave vectors as .*float64.*must be a numpy array of float32",
+    "return vectors": r"Mistake\.encode returned .*; it must return an Encoded",
+    "items[0].no_such_method()": r"mistake\.py, line 20: Mistake\.encode\(\) raised AttributeError",
+}
+
+
+@pytest.mark.parametrize("body", ENCODINGS)
+def test_a_mistake_in_what_a_featurizer_returns_is_a_sentence(body: str, forum: Path) -> None:
+    (forum / "mistake.py").write_text(FEATURIZER.format(body=body))
+    with gs.open("graphsocial.duckdb") as store, pytest.raises(GraphSocialError, match=ENCODINGS[body]):
+        gs.featurize(store, "message.text", "./mistake.py")
+
+
+PLANS = {  # what replaces a part of the example → the sentence
+    'RawColumn("text")': (
+        'RawColumn("text", "words")',
+        r"column 'text' of table 'messages': No column kind is called 'words'",
+    ),
+    'Rows(MEMBER, "messages", {"id"': (
+        'Rows(MEMBER, "messages", {"src"',
+        r"rows of 'member' the keys \['src'\]; .* id",
+    ),
+    'Rows(MEMBER, "messages"': ('Rows(MEMBER, "mesages"', r"raw table is called 'mesages'\. Did you mean 'messages'"),
+    "{column.name: column.name for column in MESSAGE.columns}": ('{"likes": "votes"}', r"No column is called 'likes'"),
+    'unique=("message_id",)': ('unique=("id",)', r"unique of table 'messages': No column is called 'id'"),
+    "return Plan((messages,), rows, root, dataset or root.name)": (
+        "pass",
+        r"plan\(\) returned None; it must return a Plan",
+    ),
+    'files = find_table(root, "messages")': ("files = (root / 'x.csv',)", r"x\.csv' as a file of table 'messages'"),
+    "root = require_folder(path).resolve()": ("root = path.no_such", r"custom_source\.py, line 54: CustomSource\.plan"),
+}
+
+
+@pytest.mark.parametrize("part", PLANS)
+def test_a_mistake_in_a_plan_is_a_sentence(part: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (home / "custom_source.py").read_text()
+    assert part in text
+    wrong, sentence = PLANS[part]
+    (home / "custom_source.py").write_text(text.replace(part, wrong))
+    assert main(["--quiet", "ingest", "./custom_source.py", "forum"]) == 1
+    (told,) = capsys.readouterr().err.splitlines()
+    assert re.search(sentence, told), told
+
+
+def test_an_edge_task_reads_the_columns_of_its_targets(social: gs.GraphStore, tmp_path: Path) -> None:
+    """One label a pair, null where its edges differ; the view is called like the file."""
+    (tmp_path / "comment_task.py").write_text(
+        "from dataclasses import dataclass\nfrom graphsocial.extending import EdgeTask, Target\n\n"
+        "@dataclass(frozen=True)\nclass CommentTask(EdgeTask):\n"
+        '    """Which comment belongs to a pair?"""\n\n    targets = (Target("comment"),)\n'
+    )
+    run = gs.train(social, str(tmp_path / "comment_task.py"), model="majority")
+    assert run.task == "comment-task" and run.metrics["test"]["comment"]["accuracy"] > 0
+    (wrong,) = social.sql(
+        "select count(*) from comment_task_predictions as p join node_user as u on u.id = user_id "
+        "join node_image as i on i.id = image_id join edge_user_views_image as e on e.src = u.idx and e.dst = i.idx "
+        "where p.true_comment <> e.comment"
+    ).fetchall()
+    assert wrong == (0,)
+    columns = [name for name, *_ in social.sql("describe comment_task_predictions").fetchall()]
+    assert columns[2:7] == ["edge", "user_id", "image_id", "comment", "confidence"]
