@@ -1,1 +1,1 @@
-"""How examples are split, and how answers are scored."""
+"""How examples are split, and how predictions are scored."""

@@ -14,9 +14,9 @@ CALIBRATION_BINS = 15
 
 
 def multiclass(
-    preds: NDArray[np.float64], target: NDArray[np.int64], chosen: NDArray[np.int64] | None = None
+    preds: NDArray[np.float64], target: NDArray[np.int64], classes: NDArray[np.int64] | None = None
 ) -> dict[str, float]:
-    """The scores of class probabilities, and of the classes that were named.
+    """The scores of class probabilities and of predicted classes.
 
     Weighted scores weight each class by its support, macro scores do not and are taken over the classes that occur in
     `target` or are predicted; a class that is never predicted has precision 0. The log loss is in nats and
@@ -25,8 +25,8 @@ def multiclass(
 
     Args:
         preds: (N, K) probabilities, rows sum to 1.
-        target: (N,) classes.
-        chosen: (N,) the classes that were named; by default the likeliest ones.
+        target: (N,) true classes.
+        classes: (N,) predicted classes; by default the most probable ones.
 
     Raises:
         ValueError: there are no rows.
@@ -37,9 +37,9 @@ def multiclass(
     """
     if not len(target):
         raise ValueError("No rows to score.")
-    chosen = preds.argmax(axis=1) if chosen is None else chosen
-    precision, recall, f1, _ = precision_recall_fscore_support(target, chosen, average="weighted", zero_division=0)
-    _, _, macro, _ = precision_recall_fscore_support(target, chosen, average="macro", zero_division=0)
+    classes = preds.argmax(axis=1) if classes is None else classes
+    precision, recall, f1, _ = precision_recall_fscore_support(target, classes, average="weighted", zero_division=0)
+    _, _, macro, _ = precision_recall_fscore_support(target, classes, average="macro", zero_division=0)
     clipped = np.clip(preds, 1e-7, 1)
     ensure_torchvision()  # torchmetrics imports it
     from torchmetrics.functional.classification import multiclass_calibration_error
@@ -50,7 +50,7 @@ def multiclass(
     return {
         "weighted_f1": float(f1),
         "macro_f1": float(macro),
-        "accuracy": float(accuracy_score(target, chosen)),
+        "accuracy": float(accuracy_score(target, classes)),
         "weighted_precision": float(precision),
         "weighted_recall": float(recall),
         "log_loss": float(
@@ -65,14 +65,15 @@ def regression(
     target: NDArray[np.float64],
     bounds: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
 ) -> dict[str, float]:
-    """The scores of predicted numbers, in their own unit.
+    """The scores of predicted numbers, in the target's unit.
 
     RMSLE, the root mean squared error of log(1 + x), is left out where a number is negative; correlations are NaN
-    where one side does not vary, and so is R² where the target does not.
+    where predictions or targets do not vary, and so is R² where targets do not.
 
     Args:
-        preds, target: (N,).
-        bounds: (N,) lower and (N,) upper ends of prediction intervals; `coverage` is the share of targets inside.
+        preds: (N,) predicted numbers.
+        target: (N,) true numbers.
+        bounds: (N,) lower and (N,) upper bounds of prediction intervals; `coverage` is the share of targets inside.
 
     Raises:
         ValueError: there are no rows.
@@ -85,7 +86,7 @@ def regression(
         raise ValueError("No rows to score.")
     error = preds - target
     varies = bool(np.ptp(preds) > 0 and np.ptp(target) > 0)
-    found = {
+    scores = {
         "mae": float(np.abs(error).mean()),
         "median_ae": float(np.median(np.abs(error))),
         "rmse": float(np.sqrt(np.square(error).mean())),
@@ -94,10 +95,10 @@ def regression(
         "spearman": float(spearmanr(preds, target).statistic) if varies else float("nan"),
     }
     if preds.min() >= 0 and target.min() >= 0:
-        found["rmsle"] = float(np.sqrt(np.square(np.log1p(preds) - np.log1p(target)).mean()))
+        scores["rmsle"] = float(np.sqrt(np.square(np.log1p(preds) - np.log1p(target)).mean()))
     if bounds is not None:
-        found["coverage"] = float(((bounds[0] <= target) & (target <= bounds[1])).mean())
-    return found
+        scores["coverage"] = float(((bounds[0] <= target) & (target <= bounds[1])).mean())
+    return scores
 
 
 LOWER_IS_BETTER = frozenset({"log_loss", "calibration_error", "mae", "median_ae", "rmse", "rmsle"})
@@ -105,4 +106,4 @@ METRICS = (
     *("weighted_f1", "macro_f1", "accuracy", "weighted_precision", "weighted_recall", "r2", "pearson", "spearman"),
     *sorted(LOWER_IS_BETTER),
 )
-"""What can choose an epoch."""
+"""The metrics by which the best epoch can be selected."""

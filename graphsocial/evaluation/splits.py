@@ -1,4 +1,4 @@
-"""Who is learnt from and who is tested on: splits by example, by node or group, or by time; stored and hashed."""
+"""Splits into training, validation and test examples: at random, by node or group, or by time; stored and hashed."""
 
 from __future__ import annotations
 
@@ -26,16 +26,18 @@ EXAMPLES = ("group:COLUMN", "column:NAME", "file:DIR")
 
 @dataclass(frozen=True)
 class SplitPolicy:
-    """How labelled examples are dealt out to train, validation and test.
+    """How labelled examples are assigned to the roles train, validation and test.
 
     Attributes:
         policy: `random`, `stratified` (each class in proportion), `kfold` (stratified; `fold` of `folds` is the test
             part and an eighth of the rest the validation part), `source` and `destination` (whole users or images
-            are unseen in training), `time` (the newest are tested), `group:COLUMN` (nodes of one value stay
-            together), `column:NAME` (the node's column says `train`, `validation` or `test`), or `file:DIR` with
+            are unseen in training), `time` (the newest are tested), `group:COLUMN` (nodes of one value have one
+            role), `column:NAME` (the node's column holds `train`, `validation` or `test`), or `file:DIR` with
             `train`, `val` and `test` as `.csv` or `.csv.gz`, whose first column or columns are the example's ids.
-        seed: of the one permutation that decides; not the seed of training.
-        validation, test: shares of the whole.
+        seed: random seed of the permutation; not the seed of training.
+        validation, test: shares of all labelled examples.
+        folds: number of folds of `kfold`.
+        fold: the test fold, from 0.
     """
 
     policy: str = "random"
@@ -69,7 +71,7 @@ class SplitPolicy:
         return Path(Spec(self.policy).argument) if self.kind == "file" else None
 
     def each_fold(self) -> tuple[SplitPolicy, ...]:
-        """The same with each fold in turn as the test part; itself alone where it is not cut into folds."""
+        """The policy with each fold in turn as the test part; of other policies than `kfold`, the policy alone."""
         return tuple(replace(self, fold=fold) for fold in range(self.folds)) if self.policy == "kfold" else (self,)
 
     def __str__(self) -> str:
@@ -88,17 +90,18 @@ def assign(
     times: NDArray[np.datetime64] | None = None,
     column: NDArray[np.object_] | None = None,
 ) -> NDArray[np.int64]:
-    """Deal out the labelled examples; pure, and independent of the order in which rows were ingested.
+    """Assign a role to each labelled example, independently of the order in which rows were ingested.
 
     Args:
-        policy: how.
-        ids: (P,) of str each: the source's own ids of the nodes, or of both ends of the pairs.
-        codes: (P,) what is kept in proportion, class codes; -1 for examples without an answer, which get no role.
+        policy: the rule.
+        ids: (P,) of str each: the source's own ids of the nodes, or of both endpoints of the pairs.
+        codes: (P,) class codes, whose proportions a stratified split keeps; -1 for unlabelled examples, which get no
+            role.
         times: (P,) datetime64[us], needed for `time`.
-        column: (P,) values of the column that decides, None where there is none.
+        column: (P,) values of `policy.column`, None where a row has none; needed for `group` and `column`.
 
     Returns:
-        (P,) roles.
+        (P,) indices into `ROLES`; `UNUSED` for examples without a role.
 
     Raises:
         DataError: a role would be empty, or the data lacks times or the column's values.
@@ -106,7 +109,7 @@ def assign(
     """
     roles = np.full(len(codes), UNUSED, dtype=np.int64)
     labelled = np.flatnonzero(codes >= 0)
-    keys = pl.DataFrame({f"{place}": part[labelled].astype(str) for place, part in enumerate(ids)})
+    keys = pl.DataFrame({f"{end}": part[labelled].astype(str) for end, part in enumerate(ids)})
     labelled = labelled[keys.select(pl.struct(pl.all()).arg_sort()).to_series().to_numpy()]
     if policy.folder is not None:
         roles[labelled] = _from_files(policy.folder, tuple(part[labelled] for part in ids))
@@ -119,8 +122,8 @@ def assign(
     elif policy.column is not None:
         if column is None:
             raise InputError(f"The split '{policy}' needs the values of the column '{policy.column}'.")
-        by = _by_group if policy.kind == "group" else _as_told
-        roles[labelled] = by(policy, column[labelled])
+        rule = _by_group if policy.kind == "group" else _by_column
+        roles[labelled] = rule(policy, column[labelled])
     elif policy.policy == "random":
         roles[labelled] = _cut(np.random.default_rng(policy.seed).permutation(len(labelled)), policy)
     else:
@@ -128,9 +131,9 @@ def assign(
     for code, role in enumerate(ROLES):
         if not (roles == code).any():
             if policy.kind == "column":
-                says = ", ".join(f"{name} {int((roles == place).sum()):,}" for place, name in enumerate(ROLES))
+                counts = ", ".join(f"{name} {int((roles == other).sum()):,}" for other, name in enumerate(ROLES))
                 why = (
-                    f"of {len(labelled):,} labelled examples the column says {says}. Use another split, or fill it in."
+                    f"of {len(labelled):,} labelled examples the column has {counts}. Use another split, or fill it in."
                 )
             else:
                 why = f"{len(labelled):,} labelled examples are too few, or all of one kind. Use another split, or "
@@ -140,25 +143,25 @@ def assign(
 
 
 def apart(roles: NDArray[np.int64], ends: tuple[NDArray[np.int64], ...]) -> int | None:
-    """Which end of the pairs a split keeps apart: no node at that end is both trained on and asked about later.
+    """Which endpoint of the pairs is disjoint: no node there is in training pairs and in validation or test pairs too.
 
-    Told by who is where, so that it holds for splits from files too.
+    Read from the nodes themselves, so that it holds for splits from files too.
 
     Args:
-        roles: (P,)
-        ends: (P,) the nodes at each end.
+        roles: (P,) indices into `ROLES`.
+        ends: (P,) the nodes at each endpoint.
 
     Returns:
-        The first such end, 0 for the source and 1 for the destination; None where there is none, and for nodes.
+        The first such endpoint, 0 for the source and 1 for the destination; None where there is none, and for nodes.
     """
-    for place, end in enumerate(ends if len(ends) > 1 else ()):
+    for position, end in enumerate(ends if len(ends) > 1 else ()):
         if not len(in_both(roles, end)):
-            return place
+            return position
     return None
 
 
 def in_both(roles: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The nodes at one end, (P,), of examples that are trained on as well as of some that are asked about later."""
+    """The nodes at one endpoint, given as (P,), of training examples as well as of validation or test examples."""
     return np.intersect1d(end[roles == 0], end[roles > 0])
 
 
@@ -171,35 +174,35 @@ def _cut(ranks: NDArray[np.int64], policy: SplitPolicy) -> NDArray[np.int64]:
 
 
 def _by_group(policy: SplitPolicy, values: NDArray[np.object_]) -> NDArray[np.int64]:
-    """Whole groups apart; an example without a group is one by itself."""
-    alone = [f"\0{place}" if value is None else str(value) for place, value in enumerate(values)]
-    names, group = np.unique(np.asarray(alone, dtype=str), return_inverse=True)
+    """One role for each group; an example without a group is a group by itself."""
+    labels = [f"\0{row}" if value is None else str(value) for row, value in enumerate(values)]
+    names, group = np.unique(np.asarray(labels, dtype=str), return_inverse=True)
     return _cut(np.random.default_rng(policy.seed).permutation(len(names)), policy)[group]
 
 
-def _as_told(policy: SplitPolicy, values: NDArray[np.object_]) -> NDArray[np.int64]:
-    """Roles as a column says them; an example without one has none."""
-    words = {"train": 0, "val": 1, "valid": 1, "validation": 1, "dev": 1, "test": 2}
-    told = [None if value is None else str(value).lower() for value in values]
-    unknown = sorted({word for word in told if word is not None} - set(words))
+def _by_column(policy: SplitPolicy, values: NDArray[np.object_]) -> NDArray[np.int64]:
+    """The roles that a column holds; an example without a value has none."""
+    codes = {"train": 0, "val": 1, "valid": 1, "validation": 1, "dev": 1, "test": 2}
+    names = [None if value is None else str(value).lower() for value in values]
+    unknown = sorted({name for name in names if name is not None} - set(codes))
     if unknown:
-        raise InputError(f"The column '{policy.column}' says '{unknown[0]}'; it takes {', '.join(words)}.")
-    return np.asarray([UNUSED if word is None else words[word] for word in told], dtype=np.int64)
+        raise InputError(f"The column '{policy.column}' holds '{unknown[0]}'; a role is one of {', '.join(codes)}.")
+    return np.asarray([UNUSED if name is None else codes[name] for name in names], dtype=np.int64)
 
 
 def _by_class(policy: SplitPolicy, codes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The shares of each class apart, so that rare classes are in every role where they can be."""
+    """The shares within each class, so that rare classes are in every role where they can be."""
     roles = np.zeros(len(codes), dtype=np.int64)
     generator = np.random.default_rng(policy.seed)
-    dealt = 0  # folds go on where the last class stopped, so that they are of one size
+    assigned = 0  # folds go on where the last class stopped, so that they are of one size
     for code in np.unique(codes):
         members = generator.permutation(np.flatnonzero(codes == code))
         ranks = np.arange(len(members))
         if policy.policy == "kfold":
-            fold = (ranks + dealt) % policy.folds
-            turn = (ranks + dealt) // policy.folds
+            fold = (ranks + assigned) % policy.folds
+            turn = (ranks + assigned) // policy.folds
             roles[members] = np.select([fold == policy.fold, (turn + fold) % 8 == 0], [2, 1], 0)
-            dealt += len(members)
+            assigned += len(members)
         else:
             test, validation = round(len(members) * policy.test), round(len(members) * policy.validation)
             roles[members] = np.select([ranks < test, ranks < test + validation], [2, 1], 0)
@@ -209,23 +212,22 @@ def _by_class(policy: SplitPolicy, codes: NDArray[np.int64]) -> NDArray[np.int64
 def _by_time(policy: SplitPolicy, times: NDArray[np.datetime64] | None) -> NDArray[np.int64]:
     if times is None:
         raise DataError("The data has no times, so it cannot be split by time; use another split.")
-    known = ~np.isnat(times)
-    if not known.any():
+    has_time = ~np.isnat(times)
+    if not has_time.any():
         raise DataError("None of the labelled examples has a time, so they cannot be split by time.")
-    ordered = np.sort(times[known])
+    ordered = np.sort(times[has_time])
     count = len(ordered)
-    first = ordered[min(count - 1, round(count * (1 - policy.validation - policy.test)))]
-    second = ordered[min(count - 1, round(count * (1 - policy.test)))]
-    return np.select([~known, times < first, times < second], [UNUSED, 0, 1], 2)  # equal times share a role
+    validation_start = ordered[min(count - 1, round(count * (1 - policy.validation - policy.test)))]
+    test_start = ordered[min(count - 1, round(count * (1 - policy.test)))]
+    # equal times share a role
+    return np.select([~has_time, times < validation_start, times < test_start], [UNUSED, 0, 1], 2)
 
 
 def _from_files(folder: Path, ids: tuple[NDArray[np.object_], ...]) -> NDArray[np.int64]:
     if not folder.is_dir():
         raise MissingFileError(f"There is no folder '{folder}' with split files.")
     count = len(ids[0])
-    examples = pl.DataFrame(
-        {**{"ab"[place]: part.astype(str) for place, part in enumerate(ids)}, "i": np.arange(count)}
-    )
+    examples = pl.DataFrame({**{"ab"[end]: part.astype(str) for end, part in enumerate(ids)}, "i": np.arange(count)})
     roles = np.full(count, UNUSED, dtype=np.int64)
     for code, stem in enumerate(("train", "val", "test")):
         path = next(
@@ -233,17 +235,15 @@ def _from_files(folder: Path, ids: tuple[NDArray[np.object_], ...]) -> NDArray[n
         )
         if path is None:
             raise MissingFileError(f"'{folder}' has no {stem}.csv or {stem}.csv.gz.")
-        given = pl.read_csv(path, infer_schema=False)
-        given = given.select(given.columns[: len(ids)])
-        given = given.rename(dict(zip(given.columns, "ab", strict=False))).unique()
-        found = examples.join(given, on=list("ab"[: len(given.columns)]), how="inner")["i"].to_numpy()
-        if not len(found):
-            raise InputError(
-                f"No labelled example of the data stands in '{path}'; its first columns should hold the ids."
-            )
-        if (roles[found] != UNUSED).any():
-            raise InputError(f"'{path}' repeats examples that stand in another part of the split.")
-        roles[found] = code
+        listed = pl.read_csv(path, infer_schema=False)
+        listed = listed.select(listed.columns[: len(ids)])
+        listed = listed.rename(dict(zip(listed.columns, "ab", strict=False))).unique()
+        rows = examples.join(listed, on=list("ab"[: len(listed.columns)]), how="inner")["i"].to_numpy()
+        if not len(rows):
+            raise InputError(f"No labelled example of the data is in '{path}'; its first columns should hold the ids.")
+        if (roles[rows] != UNUSED).any():
+            raise InputError(f"'{path}' repeats examples that are in another part of the split.")
+        roles[rows] = code
     return roles
 
 
@@ -257,7 +257,17 @@ def save(
     entity: str,
     ids: tuple[NDArray[np.object_], ...],
 ) -> str:
-    """Write a split under the hash of its members, unless it is there already; returns that hash, the split's id."""
+    """Store a split under the hash of its members, unless it is stored already; returns that hash, the split's id.
+
+    Args:
+        store: what the split is written to.
+        policy: what assigned the roles.
+        roles: (P,) indices into `ROLES`; examples with `UNUSED` are left out.
+        task: the task's name.
+        dataset: the dataset's name.
+        entity: the node or edge type of the examples.
+        ids: (P,) of str each, as in `assign`.
+    """
     used = np.flatnonzero(roles != UNUSED)
     members = pl.DataFrame(
         {
@@ -282,20 +292,20 @@ def save(
 
 
 def recomputed(store: GraphStore, split_id: str) -> str:
-    """The id that a stored split's rows call for: another one than its own if they were changed.
+    """The id that a stored split's rows hash to; another one than its own if they were changed.
 
     Raises:
         UnknownNameError: there is no such split.
     """
-    found = store.first("select task, dataset, settings from splits where split_id = ?", [split_id])
-    if found is None:
-        known = store.sql("select split_id from splits").fetchall()
-        raise UnknownNameError.of("split", split_id, [name for (name,) in known])
+    row = store.first("select task, dataset, settings from splits where split_id = ?", [split_id])
+    if row is None:
+        split_ids = store.sql("select split_id from splits").fetchall()
+        raise UnknownNameError.of("split", split_id, [name for (name,) in split_ids])
     members = store.sql(
         "select entity_id, other_id, role from split_members where split_id = ? order by entity_id, other_id, role",
         [split_id],
     ).pl()
-    task, dataset, settings = found
+    task, dataset, settings = row
     return _digest(task, dataset, json.loads(settings), members)
 
 
@@ -308,10 +318,19 @@ def _digest(task: str, dataset: str, settings: Mapping[str, object], members: pl
 
 
 def restore(store: GraphStore, split_id: str, *, ids: tuple[NDArray[np.object_], ...]) -> NDArray[np.int64]:
-    """(P,) the roles that a stored split gave to these examples; -1 for those that it does not know."""
+    """The roles of examples in a stored split.
+
+    Args:
+        store: what holds the split.
+        split_id: the split's id.
+        ids: (P,) of str each, as in `assign`.
+
+    Returns:
+        (P,) indices into `ROLES`; `UNUSED` for examples that are not in the split.
+    """
     columns = ["entity_id", "other_id"][: len(ids)]
     members = store.sql(f"select {', '.join(columns)}, role from split_members where split_id = ?", [split_id]).pl()
-    asked = pl.DataFrame({name: part.astype(str) for name, part in zip(columns, ids, strict=True)})
-    roles = asked.join(members, on=columns, how="left", maintain_order="left")["role"]
+    examples = pl.DataFrame({name: part.astype(str) for name, part in zip(columns, ids, strict=True)})
+    roles = examples.join(members, on=columns, how="left", maintain_order="left")["role"]
     codes = roles.replace_strict(list(ROLES), list(range(len(ROLES))), default=UNUSED, return_dtype=pl.Int64)
     return codes.to_numpy(writable=True)

@@ -82,7 +82,7 @@ def test_unseen_entities_are_in_one_role_only(name: str, end: int) -> None:
     assert not (seen[0] & seen[1] or seen[0] & seen[2] or seen[1] & seen[2])
 
 
-def test_who_is_kept_apart_is_told_by_who_is_where() -> None:
+def test_the_disjoint_endpoint_is_read_from_the_nodes() -> None:
     users, images = np.asarray([0, 0, 1, 1, 2, 2]), np.asarray([0, 1, 0, 1, 0, 2])
     roles = np.asarray([0, 0, 1, 1, 2, -1])
     assert splits.apart(roles, (users, images)) == 0
@@ -123,7 +123,7 @@ def test_too_little_data_is_a_clear_error() -> None:
         splits.assign(SplitPolicy("random"), **data)
     data = {**taking(pairs(20), slice(3)), "codes": np.array([0, 1, 0])}
     data["column"] = np.array(["train", "test", None], dtype=object)
-    with pytest.raises(DataError, match="of 3 labelled examples the column says train 1, validation 0, test 1"):
+    with pytest.raises(DataError, match="of 3 labelled examples the column has train 1, validation 0, test 1"):
         splits.assign(SplitPolicy("column:part"), **data)
     with pytest.raises(DataError, match="has no times"):
         splits.assign(SplitPolicy("time"), **{**pairs(100), "times": None})
