@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 from graphsocial._compat.hashing import hash_file
 from graphsocial.errors import FeatureError, MissingFileError
+from graphsocial.featurizers.base import digest
 
 _WEIGHTS = (".safetensors", ".bin")
 _READ = (*_WEIGHTS, ".json", ".txt", ".model")  # what else decides the vectors: configuration and vocabulary
@@ -44,6 +45,19 @@ def model_folder(model: str, *, fetch: bool = True, instead: str = "") -> Path:
 def hash_model(model: str, folder: Path) -> str:
     """What stands for the weights in a fingerprint: the contents of a local folder, the commit of a hub's."""
     return hash_folder(folder, stamp(folder)) if Path(model).expanduser().is_dir() else folder.name
+
+
+def digest_model(featurizer: Any, folder: Path, packages: Sequence[str]) -> str:
+    """The fingerprint of a featurizer whose `model` is a local folder or a name on the hub.
+
+    Args:
+        featurizer: the dataclass; of a local folder its contents count, not its path.
+        folder: where the model's files lie.
+        packages: the distributions whose code makes the vectors.
+    """
+    local = Path(featurizer.model).expanduser().is_dir()
+    weights = hash_model(featurizer.model, folder)
+    return digest(featurizer, weights=weights, packages=packages, leave_out=("model",) if local else ())
 
 
 def cached(name: str) -> Path:

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graphsocial.errors import InputError, UnknownNameError
+from graphsocial.errors import InputError
 from graphsocial.featurizers._acoustics import DESCRIPTORS, RATE, describe
+from graphsocial.featurizers._settings import check_choice, check_minimum
 from graphsocial.featurizers.base import NO_EFFECT, Encoded, Modality, Requires, digest
 
 Features = Literal["functionals", "frames", "egemaps"]
@@ -52,10 +53,8 @@ class Audio:
     requires: ClassVar[Requires] = Requires(("soundfile",), "audio")
 
     def __post_init__(self) -> None:
-        if self.features not in get_args(Features):
-            raise UnknownNameError.of("set of features", self.features, get_args(Features))
-        if self.batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, not {self.batch_size}.")
+        check_choice("set of features", self.features, Features)
+        check_minimum(self, 1, "batch_size")
         if not 1 / RATE <= self.hop <= 60:
             raise InputError(f"hop is in seconds, from one sample (1/{RATE}) to 60, not {self.hop}.")
         if not self.longest >= _SHORTEST:

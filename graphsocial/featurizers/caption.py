@@ -13,10 +13,11 @@ import numpy as np
 from PIL import Image
 
 from graphsocial._compat.torchvision import ensure_torchvision
-from graphsocial.errors import FeatureError, InputError
+from graphsocial.errors import FeatureError
 from graphsocial.featurizers._classifiers import LITE, entry_of, read_weights, weights_file
 from graphsocial.featurizers._hub import first_line, hash_model, load_pretrained, model_folder, stamp
 from graphsocial.featurizers._images import read_images
+from graphsocial.featurizers._settings import check_minimum
 from graphsocial.featurizers.base import NO_EFFECT, Encoded, Modality, Requires, check_device, digest
 from graphsocial.featurizers.faces import NAMES as FACE
 from graphsocial.featurizers.faces import Faces
@@ -65,8 +66,7 @@ class Caption:
     sequences: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1 or self.most_tokens < 1:
-            raise InputError(f"batch_size ({self.batch_size}) and most_tokens ({self.most_tokens}) must be at least 1.")
+        check_minimum(self, 1, "batch_size", "most_tokens")
 
     @property
     def templated(self) -> bool:

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from graphsocial._compat.torchvision import ensure_torchvision
 from graphsocial.errors import FeatureError, InputError
-from graphsocial.featurizers._hub import hash_model, load_pretrained, model_folder, stamp
+from graphsocial.featurizers._hub import digest_model, load_pretrained, model_folder, stamp
 from graphsocial.featurizers._images import read_images
-from graphsocial.featurizers.base import NO_EFFECT, Encoded, Modality, Requires, check_device, digest
+from graphsocial.featurizers._settings import check_minimum
+from graphsocial.featurizers.base import NO_EFFECT, Encoded, Modality, Requires, check_device
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -64,8 +65,7 @@ class Clip:
                 f"tune = {self.tune} with tower = '{self.tower}': name the tower whose layers are trained, such as "
                 "clip,tune=2,tower=text, and none where none are."
             )
-        if self.batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, not {self.batch_size}.")
+        check_minimum(self, 1, "batch_size")
 
     @property
     def sequences(self) -> bool:
@@ -96,12 +96,7 @@ class Clip:
         Raises:
             FeatureError: the model is not here and cannot be fetched.
         """
-        return digest(
-            self,
-            weights=hash_model(self.model, model_folder(self.model)),
-            packages=("transformers", "tokenizers", "torch", "pillow"),
-            leave_out=("model",) if Path(self.model).expanduser().is_dir() else (),
-        )
+        return digest_model(self, model_folder(self.model), ("transformers", "tokenizers", "torch", "pillow"))
 
     def encode(self, items: Sequence[Path | str]) -> Encoded:
         """Encode images (`Path`) and texts (`str`), mixed as they come; returns (N, D) float32.

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphsocial._compat.hashing import hash_file
-from graphsocial.errors import FeatureError, InputError
+from graphsocial.errors import FeatureError
+from graphsocial.featurizers._settings import check_minimum
 from graphsocial.featurizers._word_vectors import GLOVE, WordVectors, dimension_of, hash_vectors, read_vectors
 from graphsocial.featurizers.base import NO_EFFECT, Encoded, Modality, Requires, digest
 
@@ -56,10 +57,7 @@ class Dependencies:
     sequences: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1 or self.most_characters < 1:
-            raise InputError(
-                f"batch_size ({self.batch_size}) and most_characters ({self.most_characters}) must be at least 1."
-            )
+        check_minimum(self, 1, "batch_size", "most_characters")
 
     @property
     def dimension(self) -> int:

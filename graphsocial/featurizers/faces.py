@@ -15,6 +15,7 @@ from PIL import Image
 from graphsocial._compat.hashing import packaged_file
 from graphsocial.errors import InputError
 from graphsocial.featurizers._images import map_images
+from graphsocial.featurizers._settings import check_minimum
 from graphsocial.featurizers.base import NO_EFFECT, Encoded, Modality, Requires, digest
 
 if TYPE_CHECKING:
@@ -64,8 +65,7 @@ class Faces:
     dimension: ClassVar[int] = len(NAMES)
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, not {self.batch_size}.")
+        check_minimum(self, 1, "batch_size")
         if self.min_face < 12:
             raise InputError(f"min_face must be at least 12 pixels, which is what the detector sees: {self.min_face}.")
 

@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from graphsocial.errors import InputError
+from graphsocial.featurizers._settings import check_minimum
 from graphsocial.featurizers.base import NO_EFFECT, Encoded, Modality, Requires, digest
 
 # Han, kana and emoji are words of one character: their scripts put no spaces between words.
@@ -47,8 +48,7 @@ class HashText:
     sequences: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if self.dimension < 1 or self.batch_size < 1:
-            raise InputError(f"dimension ({self.dimension}) and batch_size ({self.batch_size}) must be at least 1.")
+        check_minimum(self, 1, "dimension", "batch_size")
         if self.characters < 0 or any(length < 1 for length in self.ngrams) or not (self.ngrams or self.characters):
             raise InputError(
                 f"ngrams={self.ngrams}, characters={self.characters} leave nothing to hash: give lengths of at least 1."

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphsocial.errors import InputError
+from graphsocial.featurizers._settings import check_minimum
 from graphsocial.featurizers.base import NO_EFFECT, Encoded, Featurizer, Modality, Requires, digest
 
 _TAG = re.compile(r"[#＃](\w+)")
@@ -48,9 +49,7 @@ class Hashtags:
     requires: ClassVar[Requires] = Requires(("gensim",), "word-vectors")
 
     def __post_init__(self) -> None:
-        for name in ("dimension", "epochs", "least", "batch_size"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        check_minimum(self, 1, "dimension", "epochs", "least", "batch_size")
         if self.seed < 0:
             raise InputError(f"seed must not be negative, and is {self.seed}.")
 

@@ -8,14 +8,22 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from graphsocial._compat.torchvision import ensure_torchvision
 from graphsocial.errors import FeatureError, InputError, UnknownNameError
 from graphsocial.featurizers import _packed_gguf
-from graphsocial.featurizers._hub import first_line, hash_model, load_pretrained, model_folder, stamp, unpacked
+from graphsocial.featurizers._hub import (
+    digest_model,
+    first_line,
+    load_pretrained,
+    model_folder,
+    stamp,
+    unpacked,
+)
+from graphsocial.featurizers._settings import check_choice, check_minimum
 from graphsocial.featurizers.base import NO_EFFECT, Encoded, Modality, Requires, check_device, digest
 
 if TYPE_CHECKING:
@@ -63,13 +71,9 @@ class LanguageModel:
     requires: ClassVar[Requires] = Requires()
 
     def __post_init__(self) -> None:
-        if self.pooling not in get_args(Pooling):
-            raise UnknownNameError.of("pooling", self.pooling, get_args(Pooling))
-        for name in ("before", "longest", "batch_size"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, not {getattr(self, name)}.")
-        if self.layer < 0:
-            raise InputError(f"layer must be at least 0, not {self.layer}.")
+        check_choice("pooling", self.pooling, Pooling)
+        check_minimum(self, 1, "before", "longest", "batch_size")
+        check_minimum(self, 0, "layer")
 
     @property
     def sequences(self) -> bool:
@@ -87,14 +91,11 @@ class LanguageModel:
         Raises:
             FeatureError: the model is not here and cannot be fetched.
         """
-        local = Path(self.model).expanduser().is_dir()
+        packages = ("transformers", "tokenizers", "torch")
         if self.model == PACKAGED:  # which need not be unpacked for it
             _packed_gguf.check()
-            weights = _packed_gguf.SHA256
-        else:
-            weights = hash_model(self.model, _folder(self.model))
-        packages = ("transformers", "tokenizers", "torch")
-        return digest(self, weights=weights, packages=packages, leave_out=("model",) if local else ())
+            return digest(self, weights=_packed_gguf.SHA256, packages=packages)
+        return digest_model(self, _folder(self.model), packages)
 
     def encode(self, items: Sequence[str | Sequence[str]]) -> Encoded:
         """Encode texts, each alone or as the last one of a list: (N, D) float32.

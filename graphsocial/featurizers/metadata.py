@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from graphsocial.errors import InputError, UnknownNameError
+from graphsocial.featurizers._settings import check_minimum
 from graphsocial.featurizers._tabular import PERIODS, Tabular
 from graphsocial.featurizers.base import NO_EFFECT, Encoded, Featurizer, Modality, Requires, digest
 from graphsocial.types import Column, Kind
@@ -48,8 +49,7 @@ class Metadata:
     requires: ClassVar[Requires] = Requires()
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1 or self.most_values < 1:
-            raise InputError(f"batch_size ({self.batch_size}) and most_values ({self.most_values}) must be at least 1.")
+        check_minimum(self, 1, "batch_size", "most_values")
         for period in self.periods:
             if period not in PERIODS:
                 raise UnknownNameError.of("period", period, PERIODS)

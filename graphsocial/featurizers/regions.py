@@ -15,6 +15,7 @@ from graphsocial._compat.torchvision import ensure_torchvision
 from graphsocial.errors import FeatureError, InputError, MissingFileError, UnknownNameError
 from graphsocial.featurizers._classifiers import hash_weights, read_weights
 from graphsocial.featurizers._images import read_images
+from graphsocial.featurizers._settings import check_minimum
 from graphsocial.featurizers.base import NO_EFFECT, Encoded, Modality, Requires, check_device, digest
 
 if TYPE_CHECKING:
@@ -65,8 +66,7 @@ class Regions:
     def __post_init__(self) -> None:
         if self.model not in MODELS:
             raise UnknownNameError.of("detector", self.model, MODELS)
-        if self.batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, not {self.batch_size}.")
+        check_minimum(self, 1, "batch_size")
         if self.most < 1 or not 0 <= self.least_score < 1:
             raise InputError(f"most ({self.most}) must be at least 1, least_score ({self.least_score}) in [0, 1).")
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,8 @@ from graphsocial._compat.hashing import packaged_file
 from graphsocial._compat.torchvision import ensure_torchvision
 from graphsocial.errors import FeatureError, InputError, UnknownNameError
 from graphsocial.featurizers import _packed_e5
-from graphsocial.featurizers._hub import first_line, hash_model, model_folder, quiet, stamp, unpacked
+from graphsocial.featurizers._hub import digest_model, first_line, model_folder, quiet, stamp, unpacked
+from graphsocial.featurizers._settings import check_choice, check_minimum
 from graphsocial.featurizers.base import NO_EFFECT, Encoded, Modality, Requires, check_device, digest
 
 if TYPE_CHECKING:
@@ -74,15 +75,13 @@ class Sentence:
     requires: ClassVar[Requires] = Requires()
 
     def __post_init__(self) -> None:
-        if self.pooling not in get_args(Pooling):
-            raise UnknownNameError.of("pooling", self.pooling, get_args(Pooling))
+        check_choice("pooling", self.pooling, Pooling)
         if self.tune < 0 or (self.tune and self.pooling == "tokens"):
             raise InputError(
                 f"tune = {self.tune} with pooling = '{self.pooling}': give a number of layers and a pooling that makes "
                 "one vector of the tokens."
             )
-        if self.batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, not {self.batch_size}.")
+        check_minimum(self, 1, "batch_size")
 
     @property
     def sequences(self) -> bool:
@@ -103,14 +102,10 @@ class Sentence:
             FeatureError: the model is not here and cannot be fetched.
         """
         folder = _folder(self.model)
-        local = Path(self.model).expanduser().is_dir()
-        weights = PACKAGED[self.model][2] if self.model in PACKAGED else hash_model(self.model, folder)
-        return digest(
-            self,
-            weights=weights,
-            packages=("sentence-transformers", "transformers", "tokenizers", "torch"),
-            leave_out=("model",) if local else (),
-        )
+        packages = ("sentence-transformers", "transformers", "tokenizers", "torch")
+        if self.model in PACKAGED:
+            return digest(self, weights=PACKAGED[self.model][2], packages=packages)
+        return digest_model(self, folder, packages)
 
     def encode(self, items: Sequence[str]) -> Encoded:
         """Encode texts; returns (N, D) float32.

@@ -14,6 +14,7 @@ import numpy as np
 
 from graphsocial._compat.hashing import hash_file
 from graphsocial.errors import InputError
+from graphsocial.featurizers._settings import check_minimum
 from graphsocial.featurizers.base import NO_EFFECT, Encoded, Modality, Requires, digest
 from graphsocial.sources._affect import NORMS, keywords
 
@@ -67,8 +68,7 @@ class Sentiment:
     dimension: ClassVar[int] = len(COLUMNS)
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, not {self.batch_size}.")
+        check_minimum(self, 1, "batch_size")
 
     def fingerprint(self) -> str:
         """See `graphsocial.featurizers.base.digest`; of the norms the file's contents count, not its path.

