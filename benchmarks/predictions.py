@@ -16,7 +16,8 @@ import numpy as np
 from _harness import against, interleave, keep
 
 import graphsocial as gs
-from graphsocial.runs import Predictions, TargetPredictions, save_predictions
+from graphsocial.runs.predictions import Predictions, TargetPredictions
+from graphsocial.runs.records import save_predictions
 from graphsocial.tasks.edge_emotion import MIKELS
 from graphsocial.types import Target
 
@@ -47,7 +48,7 @@ def main() -> None:
         connection = store.connection
 
         def ours() -> None:
-            save_predictions(store, RUN, task="edge-emotion", dataset="iesn", answers=given)
+            save_predictions(store, RUN, task="edge-emotion", dataset="iesn", predictions=given)
 
         ours()
         table = store.sql("select * from predictions").to_arrow_table()

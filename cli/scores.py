@@ -78,13 +78,13 @@ def _only(frame: pl.DataFrame, **values: str | None) -> pl.DataFrame:
 
 
 def show_boards(out: Output, board: pl.DataFrame) -> None:
-    """One table for each task, dataset, split and target; `looks` (see the view) where one is more than the first."""
+    """One table for each task, dataset, split and target; `test_openings` where a configuration was not the first."""
     for title, rows in _groups(board):
         metrics = _metrics(rows)
-        looks = ["looks"] if any((row["looks"] or 1) > 1 for row in rows) else []
+        openings = ["test_openings"] if any((row["test_openings"] or 1) > 1 for row in rows) else []
         tested = ["tested on"] if len({tuple(row["split_ids"]) for row in rows}) > 1 else []
         out.table(
-            ["model", "runs", *metrics, "seconds", "config", *tested, *looks, "notes"],
+            ["model", "runs", *metrics, "seconds", "config", *tested, *openings, "notes"],
             [
                 [
                     row["model"],
@@ -93,7 +93,7 @@ def show_boards(out: Output, board: pl.DataFrame) -> None:
                     number(row["wall_seconds"], places=1),
                     row["config_id"][:6],
                     *([_examples(row["split_ids"])] if tested else []),
-                    *(row[name] for name in looks),
+                    *(row[name] for name in openings),
                     ", ".join(json.loads(row["notes"])),
                 ]
                 for row in rows

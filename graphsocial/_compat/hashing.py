@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,26 @@ def hash_file(path: Path | str) -> str:
         MissingFileError: there is no such file.
     """
     return _stream(Path(path), hashlib.blake2b(digest_size=16))
+
+
+def hash_tensors(content: bytes) -> str:
+    """The blake2b of what the bytes of a safetensors file say, however it is laid out; 32 hex characters.
+
+    Tensors count by name, type, shape and bytes, the texts beside them as the JSON that they are.
+
+    Raises:
+        ValueError: the bytes are no safetensors file.
+    """
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    texts = {name: json.loads(text) for name, text in header.pop("__metadata__", {}).items()}
+    state = hashlib.blake2b(json.dumps(texts, sort_keys=True).encode(), digest_size=16)
+    body = memoryview(content)[start:]
+    for name, part in sorted(header.items()):
+        first, last = part["data_offsets"]
+        state.update(json.dumps([name, part["dtype"], part["shape"]]).encode())
+        state.update(body[first:last])
+    return state.hexdigest()
 
 
 def packaged_file(distribution: str, *parts: str, sha256: str) -> Path:

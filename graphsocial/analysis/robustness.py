@@ -15,6 +15,7 @@ from graphsocial.analysis.base import Findings
 from graphsocial.errors import DataError, InputError
 from graphsocial.graph import Feature, SocialGraph, is_known
 from graphsocial.prediction import RestoredRun, rebuild
+from graphsocial.runs import records
 from graphsocial.training.data import make_loader
 from graphsocial.training.loop import score
 from graphsocial.types import Progress, modality
@@ -92,7 +93,7 @@ class Robustness:
                 .agg(pl.col("value").mean())
                 .with_columns(missing=pl.lit(missing), share=pl.lit(share, dtype=pl.Float64))
             )
-        runs.log_opening(store, run.id, "evaluate")
+        records.log_opening(store, run.id, "evaluate")
         frame = pl.concat(rows).pivot(on="metric", index=["missing", "share", "target"], values="value")
         return Findings({"scores": frame}, {"run_id": run.id})
 

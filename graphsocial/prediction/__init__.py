@@ -23,11 +23,11 @@ from graphsocial.featurizers._tabular import Tabular
 from graphsocial.graph import SocialGraph
 from graphsocial.models.base import Network
 from graphsocial.nn.losses import Objective
-from graphsocial.runs import Run
+from graphsocial.runs import Run, records, weights
 from graphsocial.store import GraphStore
-from graphsocial.training import answer, load_weights, open_test, restore
 from graphsocial.training.config import RunConfig
 from graphsocial.training.data import RunData, make_loader, prepare
+from graphsocial.training.inference import open_test, predict_examples, restore
 from graphsocial.types import Progress
 
 log = logging.getLogger(__name__)
@@ -63,14 +63,14 @@ def predict(
     restored = rebuild(store, run, progress=progress)
     data, asked = examples_of(restored.data, ids, train=train)
     loader = make_loader(restored.config, data)
-    answers = answer(data, restored.network, restored.objectives, loader, asked)
+    predictions = predict_examples(data, restored.network, restored.objectives, loader, asked)
     tested = (data.roles[asked] == ROLES.index("test")).any()
     with store.transaction():
-        runs.save_predictions(
-            store, run.id, task=run.task, dataset=run.dataset, answers=answers, as_of=run.config["as_of"]
+        records.save_predictions(
+            store, run.id, task=run.task, dataset=run.dataset, predictions=predictions, as_of=run.config["as_of"]
         )
         if tested:
-            runs.log_opening(store, run.id, "predict")
+            records.log_opening(store, run.id, "predict")
     return len(asked)
 
 
@@ -93,7 +93,7 @@ def rebuild(store: GraphStore, run: Run | str, *, progress: Progress | None = No
     run = runs.load(store, run) if isinstance(run, str) else run
     if run.status != "done":
         raise InputError(f"The run '{run.id}' is not done; finish it with the `train` command that began it.")
-    weights = load_weights(store, run.id)
+    state = weights.load(store, run.id)
     config = RunConfig.from_run(run)
     for name in config.edge_types if config.model.layers else ():
         if not any(str(edge) == name and store.span(edge, run.dataset) for edge in store.schema.edges):
@@ -101,10 +101,10 @@ def rebuild(store: GraphStore, run: Run | str, *, progress: Progress | None = No
                 f"The run '{run.id}' hears along '{name}', of which '{run.dataset}' has no edges now. Edges that "
                 "`link` made go with the data that they were made of: link again, or train again."
             )
-    tabular = {name: Tabular.restore(part) for name, part in weights[2]["tabular"].items()}
+    tabular = {name: Tabular.restore(part) for name, part in state.tabular.items()}
     data = prepare(store, config, tabular=tabular, split_id=run.split_id, progress=progress)
-    network, parts = restore(run, config, data, weights)
-    return RestoredRun(config, data, network, parts)
+    network, objectives = restore(run, config, data, state)
+    return RestoredRun(config, data, network, objectives)
 
 
 def examples_of(data: RunData, ids: Ids | None, *, train: bool = False) -> tuple[RunData, Tensor]:
@@ -211,7 +211,7 @@ def evaluate(
             + ("; write them with `predict RUN --train`." if split == "train" else ".")
         )
     if split == "test" and not unopened:
-        runs.log_opening(store, run.id, "evaluate")
+        records.log_opening(store, run.id, "evaluate")
     found = {str(name): _scores(part) for (name,), part in rows.group_by("target", maintain_order=True)}
     return {"run": run.id, "split": split, "targets": found}
 

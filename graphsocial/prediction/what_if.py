@@ -18,11 +18,12 @@ from graphsocial import runs
 from graphsocial.errors import DataError, InputError, UnknownNameError
 from graphsocial.features import ENCODABLE, encoder_for, featurize
 from graphsocial.prediction import rebuild
-from graphsocial.runs import Predictions, Run
+from graphsocial.runs import Run
+from graphsocial.runs.predictions import Predictions, TargetPredictions
 from graphsocial.store import GraphStore
 from graphsocial.store.sql import quote
-from graphsocial.training import answer
 from graphsocial.training.data import make_loader
+from graphsocial.training.inference import predict_examples
 from graphsocial.types import Column, NodeType
 
 
@@ -144,18 +145,18 @@ def _answers(store: GraphStore, run: Run, entity_id: str) -> Predictions:
     if not len(place):
         raise DataError(f"'{entity_id}' has no line among the examples of '{run.task}'.")
     loader = make_loader(restored.config, restored.data)
-    return answer(restored.data, restored.network, restored.objectives, loader, torch.from_numpy(place))
+    return predict_examples(restored.data, restored.network, restored.objectives, loader, torch.from_numpy(place))
 
 
-def _row(found: Any) -> dict[str, Any]:
+def _row(part: TargetPredictions) -> dict[str, Any]:
     """One answer as columns of a table."""
-    row: dict[str, Any] = {"target": found.target.name, "label": None, "confidence": None}
+    row: dict[str, Any] = {"target": part.target.name, "label": None, "confidence": None}
     row |= {"value": None, "lower": None, "upper": None}
-    if found.chosen is not None:
-        chosen = int(found.chosen[0])
-        return row | {"label": found.target.classes[chosen], "confidence": float(found.said[0, chosen])}
+    if part.decisions is not None:
+        decision = int(part.decisions[0])
+        return row | {"label": part.target.classes[decision], "confidence": float(part.predicted[0, decision])}
     bounds = {
-        name: None if part is None else float(part[0])
-        for name, part in (("lower", found.lower), ("upper", found.upper))
+        name: None if bound is None else float(bound[0])
+        for name, bound in (("lower", part.lower), ("upper", part.upper))
     }
-    return row | {"value": float(found.said[0])} | bounds
+    return row | {"value": float(part.predicted[0])} | bounds

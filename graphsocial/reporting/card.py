@@ -95,10 +95,10 @@ def _split(subject: Subject) -> list[list[Any]]:
 
 
 def _hashes(subject: Subject) -> str:
-    looks = subject.store.sql(
+    openings = subject.store.sql(
         "select how, count(*) from test_openings where run_id = ? group by how order by how", [subject.run.id]
     ).fetchall()
-    opened = ", ".join(f"{count} × {how}" for how, count in looks)
+    opened = ", ".join(f"{count} × {how}" for how, count in openings)
     return f"Policy: {subject.record['split']}. Split hash: {subject.run.split_id}." + (
         f" The test part was opened by this run: {opened}." if opened else ""
     )

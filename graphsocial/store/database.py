@@ -1,13 +1,10 @@
-"""The file under the store: opened, of this version's tables, written whole or not at all, and asked in SQL."""
+"""The file under the store: opened, with the tables of this version, transactions and SQL."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
-from hashlib import blake2b
-from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -15,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from graphsocial.errors import InputError, StoreError
-from graphsocial.schemas import names, text
+from graphsocial.store import migrations
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -28,15 +25,8 @@ SESSION = (
 )
 
 
-@lru_cache(maxsize=1)
-def fingerprint() -> str:
-    """What tells the tables of this version from those of others: their SQL, without comments and spaces."""
-    written = " ".join(text("store", name) for name in names("store", ".sql"))
-    return blake2b(" ".join(re.sub(r"--.*", "", written).split()).encode(), digest_size=6).hexdigest()
-
-
 class Database:
-    """A DuckDB file with the tables of this version, which are made in a new one.
+    """A DuckDB file with the tables of this version: made in a new file, brought up to date in an older one.
 
     Use it as a context manager, or call `close()`.
     """
@@ -49,7 +39,7 @@ class Database:
         try:
             for setting in SESSION:
                 self.connection.execute(setting)
-            self._check_and_make()
+            self._make_or_migrate()
         except BaseException:
             self.connection.close()
             raise
@@ -66,35 +56,20 @@ class Database:
     ) -> None:
         self.close()
 
-    def _check_and_make(self) -> None:
-        tables = {name for (name,) in self.connection.execute("select table_name from duckdb_tables()").fetchall()}
-        if tables:
-            self._check_version(tables)
-        elif self.read_only:
-            raise StoreError(f"'{self.path}' is empty; ingest a dataset first.")
-        if self.read_only:
+    def _make_or_migrate(self) -> None:
+        tables = self.first("select count(*) from duckdb_tables()")
+        if tables == (0,):
+            if self.read_only:
+                raise StoreError(f"'{self.path}' is empty; ingest a dataset first.")
+            with self.transaction():
+                migrations.make(self.connection)
             return
-        with self.transaction():
-            if not tables:
-                for name in names("store", ".sql"):
-                    self.connection.execute(text("store", name))
-                self.connection.execute(
-                    "insert into store_version (fingerprint, version) values (?, ?)",
-                    [fingerprint(), version("graphsocial")],
-                )
-
-    def _check_version(self, tables: set[str]) -> None:
-        """Raise `StoreError` where another program, or another version of this one, has made the tables."""
-        if not {"node_types", "edge_types", "datasets"} <= tables:
-            raise StoreError(f"'{self.path}' is a DuckDB file, but not a graphsocial store; choose another --store.")
-        made = self.first("select fingerprint, version from store_version") if "store_version" in tables else None
-        if made is None or made[0] != fingerprint():
-            by = f"graphsocial {made[1]}" if made else "an earlier graphsocial"
-            raise StoreError(
-                f"'{self.path}' was written by {by} with other tables than this one has ({version('graphsocial')}, "
-                f"tables {fingerprint()}). Ingest and train again into a new --store, or open it with the version that "
-                "wrote it."
-            )
+        missing = migrations.pending(self.connection, self.path)
+        if self.read_only:
+            for migration in missing:
+                migration.imitate(self.connection)
+        elif missing:
+            migrations.migrate(self.connection, self.path, missing)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from graphsocial import runs
-from graphsocial.errors import InputError, TrainingError
+from graphsocial.errors import TrainingError
 from graphsocial.evaluation.splits import ROLES
 from graphsocial.graph import SocialGraph
-from graphsocial.graph.loaders import Loader
 from graphsocial.models.base import Network, build_network
-from graphsocial.nn.losses import Objective
-from graphsocial.runs import Predictions, Run, TargetPredictions
+from graphsocial.runs import Run, records, weights
+from graphsocial.runs.provenance import digest
+from graphsocial.runs.records import Outcome, RunRecord
+from graphsocial.runs.weights import Weights
 from graphsocial.store import GraphStore
 from graphsocial.tasks import create_view
 from graphsocial.tasks.base import Task
-from graphsocial.training.checkpoints import below, read_tensors, write_tensors
+from graphsocial.training import checkpoints
 from graphsocial.training.config import RunConfig, TrainOptions, design
 from graphsocial.training.data import RunData, make_loader, prepare
-from graphsocial.training.loop import Epoch, TrainingResult, fit, score
+from graphsocial.training.inference import open_test, predict_examples, restore
+from graphsocial.training.loop import Epoch, TrainingResult, fit
 from graphsocial.types import Progress
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 Report = Callable[[Epoch], None]
-Weights = tuple[dict[str, Tensor], dict[str, tuple[Tensor, Tensor, float | None]], dict[str, Any]]
-"""The network's state, each target's scale, naming and margin, and the rest as JSON."""
 
 
 def train(
@@ -80,41 +76,38 @@ def carry_out(
     report: Report | None = None,
     progress: Progress | None = None,
 ) -> Run:
-    """Train as a complete configuration says: what `train` does after `config.design`."""
+    """Train as a complete configuration says: what `train` does after `config.design`.
+
+    Args:
+        store: open for writing.
+        config: what is trained, and how.
+        again, test, report, progress: see `train`.
+
+    Raises:
+        DataError, InputError, TrainingError: as `train`.
+    """
     begin = perf_counter()
     data = prepare(store, config, progress=progress)
     run_id = f"{Path(config.model_name).stem}-{data.digest[:8]}"
-    found = store.first("select status from runs where run_id = ?", [run_id])
-    if found and found[0] == "done" and not again:
+    status = store.first("select status from runs where run_id = ?", [run_id])
+    if status == ("done",) and not again:
         run = runs.load(store, run_id)
-        return _open_later(store, run, config, data) if test and "test" not in run.metrics else run
-    checkpoint = runs.folder(store, run_id) / "checkpoint.safetensors"
+        return _open_test_later(store, run, config, data) if test and "test" not in run.metrics else run
+    checkpoint = checkpoints.path(store, run_id)
     if again:
-        checkpoint.unlink(missing_ok=True)
+        checkpoints.remove(checkpoint)
     torch.manual_seed(config.seed)
-    learnt = data.examples("train")
-    network = build_network(config.model, data.graph, learnt, seed=config.seed)
-    runs.start(
-        store,
-        run_id=run_id,
-        task=config.task.name,
-        model=config.model_name,
-        dataset=config.dataset,
-        seed=config.seed,
-        config=config.to_json(),
-        split_id=data.split_id,
-        split=str(config.split),
-        data_hash=data.data_hash,
-        feature_sets=_set_ids(data),
-        notes=[*data.notes, *(["transductive"] if network.transductive else [])],
-    )
+    train_examples = data.examples("train")
+    network = build_network(config.model, data.graph, train_examples, seed=config.seed)
+    record = _record(run_id, config, data, network)
+    records.start(store, record)
     create_view(store, config.task, data.entity, data.graph.targets)
     loader = make_loader(config, data)
     try:
-        fitted = fit(
+        result = fit(
             network,
             loader,
-            learnt,
+            train_examples,
             data.examples("validation"),
             config.fitting,
             metric=config.task.selection_metric,
@@ -123,174 +116,57 @@ def carry_out(
             report=report,
         )
     except TrainingError:
-        runs.end(store, run_id, "failed")
+        records.stop(store, run_id, "failed")
         raise
     closed = data.roles == ROLES.index("train")
     if not test:
         closed |= data.roles == ROLES.index("test")
-    answers = answer(data, fitted.network, fitted.objectives, loader, torch.nonzero(~closed).squeeze(1))
-    _record(store, run_id, config, data, fitted, answers, begin, test=test)
-    checkpoint.unlink(missing_ok=True)  # weights.safetensors has what is needed from here on
+    examples = torch.nonzero(~closed).squeeze(1)
+    outcome = Outcome(
+        predictions=predict_examples(data, result.network, result.objectives, loader, examples),
+        weights=_weights(result, data.graph),
+        epochs=[tuple(epoch.__dict__.values()) for epoch in result.history],
+        best_epoch=result.best_epoch,
+        parameters=sum(parameter.numel() for parameter in result.network.parameters()),
+        wall_seconds=perf_counter() - begin,
+        tested=test,
+    )
+    records.finish(store, record, outcome)
+    checkpoints.remove(checkpoint)
     return runs.load(store, run_id)
 
 
-def _open_later(store: GraphStore, run: Run, config: RunConfig, data: RunData) -> Run:
+def _open_test_later(store: GraphStore, run: Run, config: RunConfig, data: RunData) -> Run:
     """Open the test part of a run that is done, on the data that it was trained on."""
-    network, parts = restore(run, config, data, load_weights(store, run.id))
-    return open_test(store, run, data, network, parts, make_loader(config, data), how="train")
+    network, objectives = restore(run, config, data, weights.load(store, run.id))
+    return open_test(store, run, data, network, objectives, make_loader(config, data), how="train")
 
 
-def _set_ids(data: RunData) -> dict[str, str]:
-    """Column → the feature sets used of it, joined by `+`."""
-    found: dict[str, list[str]] = {}
-    for use in data.features:
-        found.setdefault(str(use), []).append(use.set_id)
-    return {column: "+".join(sets) for column, sets in found.items()}
-
-
-def _record(
-    store: GraphStore,
-    run_id: str,
-    config: RunConfig,
-    data: RunData,
-    fitted: TrainingResult,
-    answers: Predictions,
-    begin: float,
-    *,
-    test: bool,
-) -> None:
-    """Write weights beside the store, then predictions, scores and the end of the run into it, in one transaction."""
-    hashed = save_weights(store, run_id, fitted, data.graph)
-    with store.transaction():
-        runs.save_predictions(
-            store,
-            run_id,
-            task=config.task.name,
-            dataset=config.dataset,
-            answers=answers,
-            as_of=config.to_json()["as_of"],
-        )
-        runs.save_metrics(store, run_id, answers, splits=("validation", "test") if test else ("validation",))
-        if test:
-            runs.log_opening(store, run_id, "train")
-        if fitted.history:
-            store.connection.executemany(
-                "insert into run_epochs values (?, ?, ?, ?, ?, ?, ?)",
-                [[run_id, *epoch.__dict__.values()] for epoch in fitted.history],
-            )
-        store.connection.execute(
-            "update runs set status = 'done', finished_at = now(), checkpoint_hash = ?, parameters = ?, epochs = ?, "
-            "best_epoch = ?, wall_seconds = ?, peak_memory_mib = ? where run_id = ?",
-            [
-                hashed,
-                sum(p.numel() for p in fitted.network.parameters()),
-                len(fitted.history),
-                fitted.best_epoch,
-                perf_counter() - begin,
-                runs.peak_memory_mib(),
-                run_id,
-            ],
-        )
-
-
-def open_test(
-    store: GraphStore,
-    run: Run,
-    data: RunData,
-    network: Network,
-    parts: tuple[Objective, ...],
-    loader: Loader,
-    *,
-    how: Literal["train", "evaluate"],
-) -> Run:
-    """Predict and score the test part of a run that was trained without it, and log that; one transaction."""
-    answers = answer(data, network, parts, loader, data.examples("test"))
-    with store.transaction():
-        runs.save_predictions(
-            store, run.id, task=run.task, dataset=run.dataset, answers=answers, as_of=run.config["as_of"]
-        )
-        runs.save_metrics(store, run.id, answers, splits=("test",))
-        runs.log_opening(store, run.id, how)
-    return runs.load(store, run.id)
-
-
-def answer(
-    data: RunData, network: Network, parts: tuple[Objective, ...], loader: Loader, examples: Tensor
-) -> Predictions:
-    """Predict by the whole graph, role by role, so that no answer depends on which other examples are asked for."""
-    graph = data.graph
-    roles = data.roles[examples]
-    said: dict[str, NDArray[np.float64]] = {}
-    for role in torch.unique(roles).tolist():
-        rows = torch.nonzero(roles == role).squeeze(1)
-        few = max(1, len(rows) // 10) if role == ROLES.index("train") else None
-        for name, found in score(network, loader.exact, examples[rows], parts, size=few).items():
-            said.setdefault(name, np.zeros((len(examples), *found.shape[1:])))[rows.numpy()] = found
-    names = np.asarray([*ROLES, None], dtype=object)
-    return Predictions(
-        entity_type=str(data.entity),
-        ids=graph.example_ids(examples.numpy()),
-        splits=names[roles.numpy()],
-        targets=tuple(
-            TargetPredictions(
-                part.target,
-                said[part.target.name],
-                graph.answers[part.target.name][examples].numpy(),
-                part.choose(said[part.target.name]) if part.target.kind == "multiclass" else None,
-                *(part.interval(said[part.target.name]) or ()),
-            )
-            for part in parts
-        ),
+def _record(run_id: str, config: RunConfig, data: RunData, network: Network) -> RunRecord:
+    sets: dict[str, list[str]] = {}
+    for feature in data.features:
+        sets.setdefault(str(feature), []).append(feature.set_id)
+    return RunRecord(
+        run_id=run_id,
+        task=config.task.name,
+        model=config.model_name,
+        dataset=config.dataset,
+        seed=config.seed,
+        config=config.to_json(),
+        config_id=digest({key: value for key, value in config.identity().items() if key != "split"}),
+        split_id=data.split_id,
+        split=str(config.split),
+        data_hash=data.data_hash,
+        feature_sets={column: "+".join(ids) for column, ids in sets.items()},
+        notes=[*data.notes, *(["transductive"] if network.transductive else [])],
     )
 
 
-def save_weights(store: GraphStore, run_id: str, fitted: TrainingResult, graph: SocialGraph) -> str:
-    """Write what predicting needs: weights, scales of the targets, fitted encodings. Returns the file's hash."""
-    told = {
-        "classes": json.dumps({target.name: target.classes for target in graph.targets}),
-        "tabular": json.dumps({name: part.state() for name, part in graph.tabular.items()}),
-        "margins": json.dumps({part.target.name: part.margin for part in fitted.objectives}),
-    }
-    tensors = {f"network/{name}": tensor for name, tensor in fitted.network.state_dict().items()}
-    for part in fitted.objectives:
-        tensors |= {f"scale/{part.target.name}": part.scale, f"naming/{part.target.name}": part.naming}
-    return write_tensors(runs.folder(store, run_id) / "weights.safetensors", tensors, told)
-
-
-def load_weights(store: GraphStore, run_id: str) -> Weights:
-    """Read it back.
-
-    Raises:
-        TrainingError: another version wrote it.
-    """
-    tensors, texts = read_tensors(runs.folder(store, run_id) / "weights.safetensors")
-    told = {name: json.loads(value) for name, value in texts.items()}
-    lacking = {"classes", "tabular", "margins"} - told.keys()
-    if lacking:
-        raise TrainingError(
-            f"The weights of '{run_id}' were written by another version of graphsocial: they do not say "
-            f"{' and '.join(sorted(lacking))}. Train the run again, with --again."
-        )
-    naming = below(tensors, "naming/")
-    parts = {name: (scale, naming[name], told["margins"][name]) for name, scale in below(tensors, "scale/").items()}
-    return below(tensors, "network/"), parts, told
-
-
-def restore(run: Run, config: RunConfig, data: RunData, weights: Weights) -> tuple[Network, tuple[Objective, ...]]:
-    """A run's network as it was trained, and what its outputs mean.
-
-    Raises:
-        InputError: the run cannot speak about the data as it is now.
-    """
-    state, learnt, told = weights
-    if {target.name: list(target.classes) for target in data.graph.targets} != told["classes"]:
-        raise InputError(f"The run '{run.id}' knows other classes than the data has now; train again.")
-    network = build_network(config.model, data.graph, data.examples("train"), seed=config.seed)
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise InputError(
-            f"The run '{run.id}' cannot speak about the data as it is now: it has parameters for each node, or types "
-            "and features have changed since. Train again."
-        ) from error
-    return network.eval(), tuple(Objective(target, *learnt[target.name]) for target in data.graph.targets)
+def _weights(result: TrainingResult, graph: SocialGraph) -> Weights:
+    """What predicting needs of a training."""
+    return Weights(
+        network=result.network.state_dict(),
+        objectives={part.target.name: (part.scale, part.naming, part.margin) for part in result.objectives},
+        classes={target.name: list(target.classes) for target in graph.targets},
+        tabular={name: part.state() for name, part in graph.tabular.items()},
+    )

@@ -1,4 +1,4 @@
-"""The state of a training between two epochs, and files of tensors: what an interrupted training goes on from."""
+"""The state of a training between two epochs, and the file that an interrupted training goes on from."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from graphsocial._compat.hashing import hash_file
 from graphsocial.errors import TrainingError
 from graphsocial.models.base import Network
+from graphsocial.runs.weights import below, pack, unpack
+from graphsocial.store import GraphStore
 
 
 @dataclass(frozen=True)
@@ -87,53 +86,74 @@ class TrainingState:
     def save(self, path: Path) -> None:
         tensors = {f"now/{name}": tensor for name, tensor in self.network.state_dict().items()}
         tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
-        for place, parameter in enumerate(self.parameters):
+        for number, parameter in enumerate(self.parameters):
             for name, tensor in self.optimizer.state[parameter].items():
-                tensors[f"adam/{place}/{name}"] = tensor
+                tensors[f"adam/{number}/{name}"] = tensor
         tensors["random/torch"] = torch.get_rng_state()
         tensors["random/batches"] = self.generator.get_state()
-        told = {
+        texts = {
             "history": json.dumps([epoch.__dict__ for epoch in self.history]),
             "best": json.dumps([self.best_value, self.best_epoch]),
             "schedule": json.dumps(self.schedule.last_epoch),
         }
-        write_tensors(path, tensors, told)
+        write_tensors(path, tensors, texts)
 
     def load(self, path: Path) -> None:
-        tensors, told = read_tensors(path)
+        tensors, texts = read_tensors(path)
         try:
             self.network.load_state_dict(below(tensors, "now/"))
         except RuntimeError as error:
             raise TrainingError(f"The checkpoint '{path}' is of another network: {error}") from error
         self.best = below(tensors, "best/")
-        for place, parameter in enumerate(self.parameters):
-            moments = below(tensors, f"adam/{place}/")
+        for number, parameter in enumerate(self.parameters):
+            moments = below(tensors, f"adam/{number}/")
             if moments:
                 self.optimizer.state[parameter] = moments
-        self.history = [Epoch(**epoch) for epoch in json.loads(told["history"])]
-        self.best_value, self.best_epoch = json.loads(told["best"])
-        self.schedule.last_epoch = json.loads(told["schedule"])
+        self.history = [Epoch(**epoch) for epoch in json.loads(texts["history"])]
+        self.best_value, self.best_epoch = json.loads(texts["best"])
+        self.schedule.last_epoch = json.loads(texts["schedule"])
         for group, rate in zip(self.optimizer.param_groups, self.schedule.base_lrs, strict=True):
             group["lr"] = rate * self.schedule.lr_lambdas[0](self.schedule.last_epoch)
         torch.set_rng_state(tensors["random/torch"])
         self.generator.set_state(tensors["random/batches"])
 
 
-def below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names begin so, named by the rest."""
-    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+def path(store: GraphStore, run_id: str) -> Path:
+    """Where an unfinished training keeps its state: `social.duckdb` → `social.runs/<run_id>/checkpoint.safetensors`."""
+    return store.path.with_suffix(".runs") / run_id / "checkpoint.safetensors"
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor], told: dict[str, str]) -> str:
-    """Write a safetensors file whole or not at all; returns its hash."""
+def remove(checkpoint: Path) -> None:
+    """Remove a checkpoint, if there is one, and the folders that it leaves empty."""
+    checkpoint.unlink(missing_ok=True)
+    for folder in (checkpoint.parent, checkpoint.parent.parent):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], texts: dict[str, str]) -> None:
+    """Write a safetensors file whole or not at all.
+
+    Args:
+        path: of the file; its folder is made.
+        tensors: by name.
+        texts: by name, as the file's metadata.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(f".{os.getpid()}.part")
-    save_file({name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}, aside, metadata=told)
+    aside.write_bytes(pack(tensors, texts))
     aside.replace(path)
-    return hash_file(path)
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read such a file: tensors and the text beside them."""
-    with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and texts of such a file.
+
+    Raises:
+        TrainingError: it is broken.
+    """
+    try:
+        return unpack(path.read_bytes())
+    except ValueError as error:
+        raise TrainingError(
+            f"The checkpoint '{path}' is broken ({error}); delete it, and the training begins anew."
+        ) from error

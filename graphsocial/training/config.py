@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -12,7 +13,7 @@ from graphsocial.errors import InputError, UnknownNameError
 from graphsocial.evaluation.splits import SplitPolicy
 from graphsocial.graph.visibility import Visibility
 from graphsocial.models.base import Model, model_class
-from graphsocial.plugins import configure, resolve
+from graphsocial.plugins import configure
 from graphsocial.runs import Run
 from graphsocial.store import GraphStore
 from graphsocial.store.sql import utc
@@ -22,6 +23,10 @@ from graphsocial.training.loop import TrainingConfig
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+log = logging.getLogger(__name__)
+RENAMED = {"fitting": {"cold": "cold_start_share"}}
+"""By part of a configuration: a setting's first name → its name now."""
 
 
 class TrainOptions(TypedDict, total=False):
@@ -101,42 +106,63 @@ class RunConfig:
             "as_of": None if self.as_of is None else self.as_of.isoformat(),
         }
 
+    def identity(self) -> dict[str, Any]:
+        """The JSON that ids of runs and configurations are hashes of: renamed settings keep their first name in it."""
+        config = self.to_json()
+        for part, renamed in RENAMED.items():
+            names = {new: old for old, new in renamed.items()}
+            config[part] = {names.get(name, name): value for name, value in config[part].items()}
+        return config
+
     @classmethod
     def from_run(cls, run: Run) -> RunConfig:
-        """The configuration that a run recorded.
+        """The configuration that a run recorded, perhaps in another version of graphsocial.
+
+        A setting that did not exist then takes its default, one that is gone is left out; a warning names either.
 
         Raises:
-            InputError: another version recorded it, with other settings than there are now.
+            InputError: a recorded value is not allowed any more, or a setting without a default is missing.
         """
         config = run.config
         task, model = dict(config["task"]), dict(config["model"])
         task_name, model_name = task.pop("name"), model.pop("name")
+        as_of = config.get("as_of")
         return cls(
-            task=_recorded(run, resolve("task", task_name), task),
+            task=_recorded(run, "task", task_class(task_name), task),
             task_name=task_name,
-            model=_recorded(run, model_class(model_name), model),
+            model=_recorded(run, "model", model_class(model_name), model),
             model_name=model_name,
             dataset=run.dataset,
-            split=_recorded(run, SplitPolicy, config["split"]),
-            fitting=_recorded(run, TrainingConfig, config["fitting"]),
-            visibility=_recorded(run, Visibility, config["visibility"]),
-            features=config["features"],
-            edge_types=tuple(config["edge_types"]),
-            both_ways=config["both_ways"],
-            as_of=None if config["as_of"] is None else utc(config["as_of"]),
+            split=_recorded(run, "split", SplitPolicy, config["split"]),
+            fitting=_recorded(run, "fitting", TrainingConfig, config["fitting"]),
+            visibility=_recorded(run, "visibility", Visibility, config.get("visibility", {})),
+            features=config.get("features", {}),
+            edge_types=tuple(config.get("edge_types", ())),
+            both_ways=config.get("both_ways", True),
+            as_of=None if as_of is None else utc(as_of),
             seed=run.seed,
         )
 
 
-def _recorded(run: Run, kind: Any, values: Mapping[str, Any]) -> Any:
+def _recorded(run: Run, part: str, kind: Any, recorded: Mapping[str, Any]) -> Any:
     """A part of a run's configuration as it was recorded: JSON's lists are tuples again."""
-    known = {field.name for field in plugins.settings(kind)}
-    if other := values.keys() ^ known:
+    renamed = RENAMED.get(part, {})
+    values = {
+        renamed.get(name, name): tuple(value) if isinstance(value, list) else value for name, value in recorded.items()
+    }
+    settings = {field.name: field for field in plugins.settings(kind)}
+    for name in sorted(values.keys() - settings.keys()):
+        log.warning("The run '%s' has a setting that is gone, and is left out: %s.%s.", run.id, part, name)
+        del values[name]
+    for name in sorted(settings.keys() - values.keys()):
+        log.warning("The run '%s' is older than the setting %s.%s, which takes its default.", run.id, part, name)
+    try:
+        return kind(**values)
+    except (InputError, TypeError) as error:
         raise InputError(
-            f"The run '{run.id}' was made by another version of graphsocial: {kind.__name__} had other settings then "
-            f"({', '.join(sorted(other))}). Train it again."
-        )
-    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+            f"The run '{run.id}' was made by another version of graphsocial, and its settings of the {part} do not fit "
+            f"this one: {error} Train it again."
+        ) from error
 
 
 def design(store: GraphStore, task: str | Task, **asked: Unpack[TrainOptions]) -> RunConfig:

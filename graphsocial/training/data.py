@@ -10,7 +10,6 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from graphsocial import runs
 from graphsocial.errors import InputError, UnknownNameError
 from graphsocial.evaluation import splits
 from graphsocial.evaluation.splits import ROLES
@@ -21,6 +20,8 @@ from graphsocial.featurizers.base import Featurizer, FineTunable, FittedFeaturiz
 from graphsocial.graph import SocialGraph, building
 from graphsocial.graph.loaders import FullGraphLoader, Loader, NeighborLoader
 from graphsocial.models.base import only_target
+from graphsocial.runs.provenance import digest as hash_json
+from graphsocial.runs.provenance import versions
 from graphsocial.specs import Spec
 from graphsocial.store import GraphStore
 from graphsocial.store.sql import quote
@@ -87,9 +88,9 @@ def prepare(
     train = np.flatnonzero(roles == ROLES.index("train"))
     graph = graph.fit_tabular(train) if tabular is None else graph.with_tabular(dict(tabular))
     data_hash = store.data_hash(config.dataset)
-    named = [config.to_json(), config.seed, data_hash, split_id, sorted(use.set_id for use in uses)]
+    named = [config.identity(), config.seed, data_hash, split_id, sorted(use.set_id for use in uses)]
     notes = [f"visibility {part}={state}" for part, state in asdict(config.visibility).items() if state != "hidden"]
-    digest = runs.digest([*named, runs.versions()["graphsocial"]])
+    digest = hash_json([*named, versions()["graphsocial"]])
     return RunData(graph, entity, torch.from_numpy(roles), split_id, data_hash, uses, tuple(notes), digest)
 
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
-from graphsocial import runs
 from graphsocial.evaluation.splits import ROLES
 from graphsocial.features.timing import estimate_encoding
 from graphsocial.graph import SocialGraph
 from graphsocial.graph.features import Feature
 from graphsocial.nn.losses import objectives
+from graphsocial.runs.provenance import peak_memory_mib
 from graphsocial.store import GraphStore
 from graphsocial.training.config import RunConfig
 from graphsocial.training.data import columns_for, make_loader, prepare, rows_for
@@ -106,7 +106,7 @@ def estimate(store: GraphStore, config: RunConfig, *, steps: int = 3) -> Estimat
         validation_seconds=validation,
         epochs=epochs,
         training_minutes=epochs * (count * step + validation) / 60,
-        peak_memory_mib=runs.peak_memory_mib(),
+        peak_memory_mib=peak_memory_mib(),
     )
 
 

@@ -14,9 +14,10 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from graphsocial import runs
 from graphsocial.errors import DataError, InputError, TrainingError
 from graphsocial.evaluation.metrics import LOWER_IS_BETTER
+from graphsocial.runs.provenance import digest, versions
+from graphsocial.runs.records import stop
 from graphsocial.specs import Range
 from graphsocial.store import GraphStore
 from graphsocial.tasks.base import Task
@@ -89,7 +90,7 @@ def tune(
     metric = base.fitting.select or base.task.selection_metric
     told = {name: str(part) if isinstance(part, Range) else list(part) for name, part in space.items()}
     data = store.data_hash(base.dataset)
-    study_id = runs.digest([base.to_json(), base.seed, told, prune, data, runs.versions()["graphsocial"]])
+    study_id = digest([base.identity(), base.seed, told, prune, data, versions()["graphsocial"]])
     result = Study(study_id, base.task.name, base.model_name, base.dataset, metric, ())
     known, found = remembered(store, study_id), list[Trial]()
     with _quiet():
@@ -192,7 +193,7 @@ def _give_up(store: GraphStore) -> str:
     """Mark the run that was just being trained as pruned; returns its id."""
     row = store.first("select run_id from runs where status = 'running' order by started_at desc limit 1")
     assert row is not None
-    runs.end(store, row[0], "pruned")
+    stop(store, row[0], "pruned")
     return str(row[0])
 
 

@@ -284,7 +284,7 @@ def test_ctrl_c_while_training_says_how_to_go_on(call: Call, fresh: Path, monkey
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("graphsocial.training.save_weights", stop)
+    monkeypatch.setattr("graphsocial.training.records.finish", stop)
     code, out, err = call("train", "edge-emotion", *TINY, "--store", fresh)
     assert (code, out) == (130, "")
     assert err.endswith("Interrupted: the same command resumes where this one stopped.\n")

@@ -1,4 +1,4 @@
-"""The commands that judge, as people use them: a closed test part, looks, and audits."""
+"""The commands that judge, as people use them: a closed test part, its openings, and audits."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def test_the_test_part_stays_closed_until_it_is_asked_for(call: Call, fresh: Pat
     told = json.loads(call("evaluate", "latest", "--json", "--store", fresh)[1])
     assert told["split"] == "test" and told["targets"]["emotion"]["rows"] > 0
     out, err = call("runs", "--store", fresh)[1:]
-    assert "image_prior" in out and "looks" not in out and "closed" not in err
+    assert "image_prior" in out and "test_openings" not in out and "closed" not in err
 
 
 def test_a_second_look_is_shown(call: Call, fresh: Path) -> None:  # noqa: F811
     for strength in ("2", "4"):
         out = call(*IMAGE_PRIOR, "--set", f"strength={strength}", "--store", fresh)[1]
     header, *lines = out.split("\n\n")[0].splitlines()[1:]
-    assert header.split()[-3:] == ["config", "looks", "notes"]
+    assert header.split()[-3:] == ["config", "test_openings", "notes"]
     assert sorted(line.split()[-1] for line in lines) == ["1", "2"]
 
 

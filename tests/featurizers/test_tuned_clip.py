@@ -16,7 +16,7 @@ from graphsocial.errors import InputError
 from graphsocial.featurizers.clip import Clip
 from graphsocial.prediction import rebuild
 from graphsocial.reproduction.eijl import CLIP_TUNED, PAPER
-from graphsocial.training import load_weights
+from graphsocial.runs import weights
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_experiment_1_trains_both_towers(tiny: str, tmp_path: Path) -> None:
         gs.ingest(store, "xiaohongshu", tmp_path, dataset="notes")
         small = {"epochs": 2, "batch_size": 16, "width": 16, "encoder_rate": 0.01}
         run = gs.train(store, "popularity", model=row.model, features=features, settings={**row.settings, **small})
-        state, _, _ = load_weights(store, run.id)
+        state = weights.load(store, run.id).network
         for place, tower in enumerate(("text", "image")):
             before = Clip(tiny, tune=1, tower=tower).module().state_dict()  # type: ignore[arg-type]
             learnt = {name: state[f"tuned.{place}.upper.{name}"] for name in before}

@@ -16,7 +16,7 @@ from graphsocial.errors import InputError
 from graphsocial.featurizers.sentence import Sentence
 from graphsocial.prediction import rebuild
 from graphsocial.prediction.embedding import embed
-from graphsocial.training import load_weights
+from graphsocial.runs import weights
 
 SMALL = {"hidden": 8, "width": 8, "heads": 2, "first_heads": 2, "second_heads": 2, "batch_size": 40, "epochs": 6}
 RATES = {"learning_rate": 0.01, "encoder_rate": 0.02, "warm_up": 0.1, "dropout": 0.0}
@@ -56,7 +56,7 @@ def train(store: gs.GraphStore, encoder: str, model: str = "tmsam", **settings: 
 
 def test_training_changes_the_layers_and_rebuilding_finds_them(store: gs.GraphStore, encoder: str) -> None:
     run = train(store, encoder)
-    state, _, _ = load_weights(store, run.id)
+    state = weights.load(store, run.id).network
     learnt = {name: value for name, value in state.items() if "upper.layers" in name}
     path, _, settings = encoder.removeprefix("sentence:").partition(",")
     assert settings == "tune=1"
@@ -91,7 +91,7 @@ def test_other_verbs_take_such_a_run(store: gs.GraphStore, encoder: str) -> None
 @pytest.mark.parametrize("model", ["lstm", "absa", "msa"])
 def test_other_models_of_dialogues_tune_too(store: gs.GraphStore, encoder: str, model: str) -> None:
     run = train(store, encoder, model)
-    assert any("upper.layers" in name for name in load_weights(store, run.id)[0])
+    assert any("upper.layers" in name for name in weights.load(store, run.id).network)
 
 
 def test_models_that_take_vectors_say_so(store: gs.GraphStore, encoder: str) -> None:

@@ -18,9 +18,9 @@ def openings(store: gs.GraphStore) -> list[tuple[str, str]]:
     return store.sql("select run_id, how from test_openings order by opened_at").fetchall()
 
 
-def looks(store: gs.GraphStore, view: str = "leaderboard") -> list[tuple[object, ...]]:
+def opening_counts(store: gs.GraphStore, view: str = "leaderboard") -> list[tuple[object, ...]]:
     key = "run_id" if view == "leaderboard" else "config_id"
-    return store.sql(f"select {key}, looks from {view} order by looks, {key}").fetchall()
+    return store.sql(f"select {key}, test_openings from {view} order by test_openings, {key}").fetchall()
 
 
 def test_each_look_is_logged(social: gs.GraphStore) -> None:
@@ -45,7 +45,7 @@ def test_a_closed_test_part_is_neither_predicted_nor_scored(social: gs.GraphStor
     run = train(social, test=False)
     assert set(run.metrics) == {"validation"}
     assert social.sql("select 1 from predictions where split = 'test'").fetchall() == []
-    assert openings(social) == looks(social) == []
+    assert openings(social) == opening_counts(social) == []
     assert train(social, test=False) == run
     with pytest.raises(DataError, match=f"closed to {run.id}.*--split validation"):
         gs.compare(social, [run.id])
@@ -83,12 +83,12 @@ def test_a_second_look_with_other_settings_shows(social: gs.GraphStore) -> None:
     train(social, 8.0, test=False)
     seed = train(social, seed=1)
     other = gs.train(social, "edge-emotion", model="majority")
-    assert dict(looks(social)) == {first.id: 1, seed.id: 1, other.id: 1, second.id: 2}
-    assert [count for _, count in looks(social, "leaderboard_mean")] == [1, 1, 2]
+    assert dict(opening_counts(social)) == {first.id: 1, seed.id: 1, other.id: 1, second.id: 2}
+    assert [count for _, count in opening_counts(social, "leaderboard_mean")] == [1, 1, 2]
     elsewhere = train(social, 4.0, split="source")
-    assert dict(looks(social))[elsewhere.id] == 1
-    train(social, again=True)  # looks again, but it was the first
-    assert dict(looks(social))[first.id] == 1
+    assert dict(opening_counts(social))[elsewhere.id] == 1
+    train(social, again=True)  # opens it again, but it was the first
+    assert dict(opening_counts(social))[first.id] == 1
 
 
 def test_no_look_goes_unlogged(social: gs.GraphStore) -> None:

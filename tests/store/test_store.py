@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 import graphsocial as gs
 from graphsocial.errors import DataError, InputError, StoreError, UnknownNameError
 from graphsocial.store import GraphStore
-from graphsocial.store.database import fingerprint
 from graphsocial.store.sql import utc
 from graphsocial.types import Column, EdgeType, GraphSchema, NodeType
 
@@ -480,33 +479,6 @@ def test_what_is_no_store_is_refused_and_unchanged(tmp_path: Path) -> None:
         gs.open(other)
     with duckdb.connect(str(other)) as connection:
         assert connection.execute("select table_name from duckdb_tables()").fetchall() == [("mine",)]
-
-
-def test_a_store_of_another_version_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "s.duckdb"
-    with gs.open(path) as opened:
-        fill(opened)
-    with gs.open(path, read_only=True) as opened:
-        assert opened.first("select fingerprint from store_version") == (fingerprint(),)
-    with duckdb.connect(str(path)) as connection:
-        connection.execute("update store_version set fingerprint = 'other', version = '9.9.9'")
-    for read_only in (False, True):
-        with pytest.raises(StoreError, match=r"was written by graphsocial 9\.9\.9 with other tables.*new --store"):
-            gs.open(path, read_only=read_only)
-    with duckdb.connect(str(path)) as connection:
-        connection.execute("drop table store_version")
-    with pytest.raises(StoreError, match="was written by an earlier graphsocial with other tables"):
-        gs.open(path)
-
-
-def test_the_fingerprint_is_of_tables_not_of_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    def of(sql: str) -> str:
-        monkeypatch.setattr("graphsocial.store.database.text", lambda *parts: sql)
-        return fingerprint.__wrapped__()
-
-    first = of("-- About.\ncreate table a (\n    x int -- a number\n);\n")
-    assert first == of("create table a ( x int );")
-    assert first != of("create table a ( x int, y int );")
 
 
 def test_a_store_held_by_another_process_names_it(tmp_path: Path) -> None:

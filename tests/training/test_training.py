@@ -17,11 +17,12 @@ from conftest import IMAGE, USER, VIEWS
 
 import graphsocial as gs
 from graphsocial import runs
+from graphsocial._compat.hashing import hash_tensors
 from graphsocial.errors import DataError, InputError, TrainingError, UnknownNameError
 from graphsocial.plugins import names
+from graphsocial.runs import weights
 from graphsocial.tasks.edge_emotion import EdgeEmotion
-from graphsocial.training.checkpoints import read_tensors, write_tensors
-from graphsocial.training.config import design
+from graphsocial.training.config import RunConfig, design
 from graphsocial.training.data import prepare
 from graphsocial.training.loop import TrainingConfig, fit
 from graphsocial.types import GraphSchema
@@ -54,8 +55,9 @@ def test_a_run_is_recorded_with_all_that_made_it(social: gs.GraphStore) -> None:
     assert json.loads(row["config"])["model"]["layers"] == 2
     assert row["wall_seconds"] > 0
     assert row["peak_memory_mib"] > 50
-    assert (runs.folder(social, run.id) / "weights.safetensors").is_file()
-    assert not (runs.folder(social, run.id) / "checkpoint.safetensors").exists()
+    content, hashed = social.first("select content, checkpoint_hash from weights join runs using (run_id)")  # type: ignore[misc]
+    assert hash_tensors(content) == hashed
+    assert not social.path.with_suffix(".runs").exists()
     epochs = social.sql("select epoch, train_loss from run_epochs where run_id = ? order by epoch", [run.id]).fetchall()
     assert [epoch for epoch, _ in epochs] == [1, 2, 3, 4]
     assert social.sql("select count(*) from leaderboard").fetchall() == [(1,)]
@@ -169,18 +171,102 @@ def test_only_what_a_model_reads_is_encoded(social: gs.GraphStore) -> None:
         gs.train(social, "edge-emotion", model="majority", features={"user.nme": "hash_text"})
 
 
-def test_runs_of_another_version_say_so(social: gs.GraphStore) -> None:
+def test_weights_are_checked_on_reading_and_name_the_run(social: gs.GraphStore) -> None:
     run = gs.train(social, "edge-emotion", model="majority")
-    path = runs.folder(social, run.id) / "weights.safetensors"
-    tensors, told = read_tensors(path)
-    write_tensors(path, tensors, {name: text for name, text in told.items() if name != "margins"})
-    with pytest.raises(TrainingError, match="written by another version of graphsocial: they do not say margins"):
+    (content,) = social.first("select content from weights") or (b"",)
+
+    def write(content: bytes) -> None:
+        social.connection.execute("update weights set content = ?", [content])
+
+    for broken in (content[:-1] + bytes([content[-1] ^ 1]), content[:-1], content[:20], b""):
+        write(broken)
+        with pytest.raises(TrainingError, match=f"weights of the run '{run.id}' are broken: .*--again"):
+            gs.predict(social, run)
+    tensors, texts = weights.unpack(content)
+    write(weights.pack(tensors, {name: text for name, text in texts.items() if name != "margins"}))
+    with pytest.raises(TrainingError, match="are broken"):
         gs.predict(social, run)
-    write_tensors(path, tensors, told)
-    config = {**run.config, "fitting": {**run.config["fitting"], "momentum": 0.9}}
-    social.connection.execute("update runs set config = ? where run_id = ?", [json.dumps(config), run.id])
-    with pytest.raises(InputError, match=r"TrainingConfig had other settings then \(momentum\)"):
+    (other,) = social.first("select content from weights") or (b"",)
+    social.connection.execute("update runs set checkpoint_hash = ?", [hash_tensors(other)])
+    with pytest.raises(TrainingError, match="written by another version of graphsocial: they have no 'margins'"):
+        gs.predict(social, run)
+    social.connection.execute("delete from weights")
+    with pytest.raises(TrainingError, match=f"no weights of the run '{run.id}': train the run again, with --again"):
+        gs.predict(social, run)
+    again = gs.train(social, "edge-emotion", model="majority", again=True)
+    assert gs.predict(social, again) > 0
+
+
+def test_identical_trainings_have_one_hash(social: gs.GraphStore) -> None:
+    hashes = set()
+    for _ in range(2):
+        run = train(social, again=True)
+        hashes.add(social.first("select checkpoint_hash from runs where run_id = ?", [run.id]))
+    assert len(hashes) == 1
+    read = weights.load(social, run.id)
+    reordered = weights.Weights(dict(reversed(read.network.items())), read.objectives, read.classes, read.tabular)
+    assert hashes == {(hash_tensors(reordered.to_bytes()),)}
+    name, tensor = next(iter(read.network.items()))
+    other = weights.Weights({**read.network, name: tensor + 1}, read.objectives, read.classes, read.tabular)
+    assert hashes != {(hash_tensors(other.to_bytes()),)}
+
+
+def test_configurations_of_other_versions_are_read(social: gs.GraphStore, caplog: pytest.LogCaptureFixture) -> None:
+    run = train(social, settings={"cold_start_share": 0.5})
+    before = probabilities(social, run)
+    fitting = {name: value for name, value in run.config["fitting"].items() if name not in ("cold_start_share", "clip")}
+    old = {**run.config, "fitting": {**fitting, "cold": 0.5, "momentum": 0.9}}
+    social.connection.execute("update runs set config = ?", [json.dumps(old)])
+    assert gs.predict(social, run.id) == len(before)
+    assert probabilities(social, run) == before
+    warnings = [record.getMessage() for record in caplog.records]
+    assert warnings == [
+        f"The run '{run.id}' has a setting that is gone, and is left out: fitting.momentum.",
+        f"The run '{run.id}' is older than the setting fitting.clip, which takes its default.",
+    ]
+    assert runs.load(social, run.id).config == old
+    config = RunConfig.from_run(runs.load(social, run.id))
+    assert (config.fitting.cold_start_share, config.fitting.clip) == (0.5, 5.0)
+    social.connection.execute("update runs set config = ?", [json.dumps({**old, "fitting": {"naming": "loudest"}})])
+    with pytest.raises(InputError, match=r"settings of the fitting do not fit this one: naming is .* not 'loudest'"):
         gs.predict(social, run.id)
+
+
+KILLED_AGAIN = """
+import os, signal, sys
+sys.path[:0] = {tests!r}
+import graphsocial as gs
+from test_training import HASHED, SMALL
+from graphsocial.runs import records
+def kill(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+def report(epoch):
+    if epoch.epoch == 2 and {when!r} == "training":
+        kill()
+if {when!r} == "writing":
+    records.log_opening = kill
+with gs.open({store!r}) as store:
+    gs.train(store, "edge-emotion", settings=SMALL, features=HASHED, report=report, again=True)
+"""
+
+
+@pytest.mark.parametrize("when", ["training", "writing"])
+def test_a_killed_training_anew_leaves_the_run_as_it_was(social: gs.GraphStore, when: str) -> None:
+    def record(store: gs.GraphStore) -> object:
+        return store.sql("select * from runs").fetchall(), store.sql("from weights").fetchall(), run.metrics
+
+    run = train(social)
+    before, rows, path = probabilities(social, run), record(social), social.path
+    social.close()
+    tests = [str(Path(__file__).parents[depth]) for depth in (0, 1)]
+    child = KILLED_AGAIN.format(tests=tests, store=str(path), when=when)
+    ended = subprocess.run([sys.executable, "-W", "ignore", "-c", child], capture_output=True, text=True)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    with gs.open(path) as store:
+        assert runs.load(store, run.id) == run
+        assert (record(store), probabilities(store, run)) == (rows, before)
+        assert gs.predict(store, run) == len(before)
+        assert probabilities(store, run) == before
 
 
 def test_bayes_optimal_needs_its_reference(social: gs.GraphStore) -> None:
@@ -228,9 +314,9 @@ def test_one_type_has_learned_vectors(social: gs.GraphStore) -> None:
     run = train(social, settings={"identity": "image"})
     (notes,) = social.first("select notes from runs where run_id = ?", [run.id]) or ([],)
     assert "transductive" in notes
-    weights, _ = read_tensors(runs.folder(social, run.id) / "weights.safetensors")
+    state = weights.load(social, run.id).network
     (count,) = social.first("select count(*) from node_image") or (0,)
-    assert [len(table) for name, table in weights.items() if ".ids." in name] == [count]
+    assert [len(table) for name, table in state.items() if ".ids." in name] == [count]
     with pytest.raises(UnknownNameError, match=r"'imgae'.*Did you mean 'image'"):
         train(social, settings={"identity": "imgae"})
 
@@ -414,14 +500,14 @@ def test_a_loss_that_explodes_is_an_error(social: gs.GraphStore, tmp_path: Path)
 KILLED_PREDICT = """
 import os, signal
 import graphsocial as gs
-from graphsocial import runs
-whole = runs.save_predictions
+from graphsocial.runs import records
+whole = records.save_predictions
 with gs.open({store!r}) as store:
     def killed(*arguments, **named):
         with store.transaction():
             whole(*arguments, **named)
             os.kill(os.getpid(), signal.SIGKILL)
-    runs.save_predictions = killed
+    records.save_predictions = killed
     gs.predict(store, "latest", train=True)
 """
 

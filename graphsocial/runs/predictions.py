@@ -1,0 +1,89 @@
+"""Predictions of a task's examples, target by target, as arrays: scored, and made into columns of `predictions`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from graphsocial.evaluation.metrics import multiclass, regression
+from graphsocial.types import Target
+
+
+@dataclass(frozen=True)
+class TargetPredictions:
+    """Predictions of one target for N examples, beside the truth.
+
+    Attributes:
+        target: what is predicted.
+        predicted: (N, K) probabilities, rows sum to 1; or (N,) numbers.
+        truth: (N,) class codes, -1 where unknown; or numbers, NaN where unknown.
+        decisions: (N,) class codes by the decision rule; None for numbers.
+        lower, upper: (N,) bounds of a number's prediction interval, where there are some.
+    """
+
+    target: Target
+    predicted: NDArray[np.float64]
+    truth: NDArray[np.int64] | NDArray[np.float64]
+    decisions: NDArray[np.int64] | None = None
+    lower: NDArray[np.float64] | None = None
+    upper: NDArray[np.float64] | None = None
+
+    @property
+    def labelled(self) -> NDArray[np.bool_]:
+        """(N,) where the truth is known."""
+        return self.truth >= 0 if self.decisions is not None else ~np.isnan(self.truth)
+
+    def metrics(self, rows: NDArray[np.bool_]) -> tuple[dict[str, float], int]:
+        """The metrics on those of these rows whose truth is known, and how many they are; no metrics without rows."""
+        rows = rows & self.labelled
+        if not rows.any():
+            return {}, 0
+        if self.decisions is None:
+            bounds = None if self.lower is None or self.upper is None else (self.lower[rows], self.upper[rows])
+            return regression(self.predicted[rows], self.truth[rows].astype(np.float64), bounds), int(rows.sum())
+        truth = self.truth[rows].astype(np.int64)
+        return multiclass(self.predicted[rows], truth, self.decisions[rows]), int(rows.sum())
+
+    def columns(self) -> dict[str, pa.Array]:
+        """The columns of the table `predictions` that they fill."""
+        if self.decisions is None:
+            given = {"value": self.predicted, "true_value": self.truth, "lower": self.lower, "upper": self.upper}
+            return {name: pa.array(part, from_pandas=True) for name, part in given.items() if part is not None}
+        names = np.asarray(self.target.classes, dtype=object)
+        count, classes = self.predicted.shape
+        keys = pa.DictionaryArray.from_arrays(
+            pa.array(np.tile(np.arange(classes, dtype=np.int16), count)), pa.array(list(self.target.classes))
+        ).cast(pa.string())
+        offsets = pa.array(np.arange(count + 1, dtype=np.int32) * classes)
+        confidence = self.predicted[np.arange(count), self.decisions]
+        probabilities = pa.array(self.predicted.reshape(-1).astype(np.float32))
+        truth = np.where(self.labelled, names[self.truth.astype(np.int64).clip(0)], None)
+        return {
+            "label": pa.array(names[self.decisions], pa.string()),
+            "confidence": pa.array(confidence.astype(np.float32)),
+            "probabilities": pa.MapArray.from_arrays(offsets, keys, probabilities),
+            "true_label": pa.array(truth, pa.string()),
+        }
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions for one task's examples, ready to be written.
+
+    Attributes:
+        entity_type: `user views image`, `post`.
+        ids: (N,) each, the source's ids of the node, or of the edge's source and destination.
+        splits: (N,) `train`, `validation` or `test`; None for examples without a split role.
+        targets: one for each target of the task.
+    """
+
+    entity_type: str
+    ids: tuple[NDArray[np.object_], ...]
+    splits: NDArray[np.object_]
+    targets: tuple[TargetPredictions, ...]
+
+    def __len__(self) -> int:
+        return len(self.splits)

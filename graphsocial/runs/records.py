@@ -1,0 +1,244 @@
+"""The life of a run's rows in the store: begun, finished or ended, predicted with, scored, its test part opened."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from graphsocial.errors import StoreError
+from graphsocial.runs import weights
+from graphsocial.runs.predictions import Predictions
+from graphsocial.runs.provenance import git_revision, host, peak_memory_mib, versions
+from graphsocial.store import GraphStore
+
+TABLES = ("explanations", "metrics", "predictions", "run_epochs", "audits", "weights", "runs")
+"""The tables with rows of a run that another training of the same run replaces; `test_openings` is a log and stays."""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What is known of a run when its training begins.
+
+    Attributes:
+        run_id: `<model>-<hash>`.
+        task, model, dataset, seed: of the run's configuration.
+        config: the configuration as JSON.
+        config_id: a hash of the configuration but for seed and split: rows of a leaderboard.
+        split_id: the split's assignment of examples to train, validation and test.
+        split: its policy in words.
+        data_hash: of the dataset's rows.
+        feature_sets: column → ids of the feature sets used of it, joined by `+`.
+        notes: what a reader of the leaderboard must know, such as `transductive`.
+        started_at: now.
+    """
+
+    run_id: str
+    task: str
+    model: str
+    dataset: str
+    seed: int
+    config: Mapping[str, Any]
+    config_id: str
+    split_id: str
+    split: str
+    data_hash: str
+    feature_sets: Mapping[str, str]
+    notes: Sequence[str]
+    started_at: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training came to.
+
+    Attributes:
+        predictions: of validation, of examples without a role, and of test where it was opened.
+        weights: what predicting needs.
+        epochs: per epoch: number, training loss, name of the validation metric, its value, learning rate, seconds.
+        best_epoch: whose weights these are, from 1; 0 for models without epochs.
+        parameters: number of the network's parameters.
+        wall_seconds: of the training, data and predictions included.
+        tested: whether the test part was predicted.
+    """
+
+    predictions: Predictions
+    weights: weights.Weights
+    epochs: Sequence[Sequence[Any]]
+    best_epoch: int
+    parameters: int
+    wall_seconds: float
+    tested: bool
+
+
+def start(store: GraphStore, record: RunRecord) -> None:
+    """Write the run's row as `running`; rows of a run that is done stay until `finish` replaces them."""
+    with store.transaction():
+        if store.first("select 1 from runs where run_id = ? and status = 'done'", [record.run_id]) is None:
+            _insert(store, record)
+
+
+def stop(store: GraphStore, run_id: str, status: Literal["failed", "pruned"]) -> None:
+    """Mark a running run as one that will not go on by itself."""
+    store.connection.execute(
+        "update runs set status = ? where run_id = ? and status = 'running'", [status, run_id]
+    ).fetchall()
+
+
+def finish(store: GraphStore, record: RunRecord, outcome: Outcome) -> None:
+    """Write everything that a training came to, in place of an earlier training of the run, in one transaction.
+
+    Args:
+        store: open for writing.
+        record: what `start` was called with.
+        outcome: weights, predictions and epochs.
+    """
+    run_id = record.run_id
+    with store.transaction():
+        _insert(store, record)
+        checkpoint_hash = weights.save(store, run_id, outcome.weights)
+        save_predictions(
+            store,
+            run_id,
+            task=record.task,
+            dataset=record.dataset,
+            predictions=outcome.predictions,
+            as_of=record.config["as_of"],
+        )
+        tested = ("test",) if outcome.tested else ()
+        save_metrics(store, run_id, outcome.predictions, splits=("validation", *tested))
+        if outcome.tested:
+            log_opening(store, run_id, "train")
+        if outcome.epochs:
+            store.connection.executemany(
+                "insert into run_epochs values (?, ?, ?, ?, ?, ?, ?)", [[run_id, *epoch] for epoch in outcome.epochs]
+            )
+        store.connection.execute(
+            "update runs set status = 'done', finished_at = now(), checkpoint_hash = ?, parameters = ?, epochs = ?, "
+            "best_epoch = ?, wall_seconds = ?, peak_memory_mib = ? where run_id = ?",
+            [
+                checkpoint_hash,
+                outcome.parameters,
+                len(outcome.epochs),
+                outcome.best_epoch,
+                outcome.wall_seconds,
+                peak_memory_mib(),
+                run_id,
+            ],
+        )
+
+
+def _insert(store: GraphStore, record: RunRecord) -> None:
+    for table in TABLES:
+        store.connection.execute(f"delete from {table} where run_id = ?", [record.run_id])
+    store.connection.execute(
+        "insert into runs (run_id, task, model, dataset, seed, status, config, config_id, split_id, split, "
+        "data_hash, feature_sets, versions, git_revision, host, notes, started_at) "
+        "values (?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            record.run_id,
+            record.task,
+            record.model,
+            record.dataset,
+            record.seed,
+            json.dumps(record.config),
+            record.config_id,
+            record.split_id,
+            record.split,
+            record.data_hash,
+            json.dumps(dict(record.feature_sets)),
+            json.dumps(versions()),
+            git_revision(),
+            host(),
+            json.dumps(list(record.notes)),
+            record.started_at,
+        ],
+    )
+
+
+def save_predictions(
+    store: GraphStore, run_id: str, *, task: str, dataset: str, predictions: Predictions, as_of: str | None = None
+) -> None:
+    """Write rows of `predictions`, in place of the run's earlier ones about the same examples.
+
+    Args:
+        store: open for writing.
+        run_id: of a run in the store.
+        task, dataset: names, written to each row.
+        predictions: what is written.
+        as_of: the moment up to which the data was read, ISO 8601; None for all of it.
+    """
+    other = predictions.ids[1] if len(predictions.ids) == 2 else np.full(len(predictions), None)
+    shared = {
+        "entity_id": pa.array(predictions.ids[0], pa.string()),
+        "other_id": pa.array(other, pa.string()),
+        "split": pa.array(predictions.splits, pa.string()),
+    }
+    with store.transaction():
+        for part in predictions.targets:
+            table = pa.table({**shared, **part.columns()})
+            store.connection.register("new_predictions", table)
+            store.connection.execute(
+                "delete from predictions where run_id = ? and target = ? and exists (select 1 from new_predictions "
+                "where new_predictions.entity_id = predictions.entity_id "
+                "and new_predictions.other_id is not distinct from predictions.other_id)",
+                [run_id, part.target.name],
+            )
+            store.connection.execute(
+                f"insert into predictions by name select ? as run_id, ? as task, ? as target, ? as dataset, "
+                f"? as entity_type, ?::timestamptz as as_of, {', '.join(table.column_names)} from new_predictions",
+                [run_id, task, part.target.name, dataset, predictions.entity_type, as_of],
+            )
+            store.connection.unregister("new_predictions")
+
+
+def save_metrics(store: GraphStore, run_id: str, predictions: Predictions, *, splits: Sequence[str]) -> None:
+    """Write the scores on these parts of the split, in place of older ones.
+
+    Args:
+        store: open for writing.
+        run_id: of a run in the store.
+        predictions: with the true labels or values.
+        splits: `validation`, `test`.
+    """
+    with store.transaction():
+        for part in predictions.targets:
+            for split in splits:
+                values, count = part.metrics(predictions.splits == split)
+                store.connection.execute(
+                    "delete from metrics where run_id = ? and target = ? and split = ?",
+                    [run_id, part.target.name, split],
+                )
+                if values:
+                    store.connection.executemany(
+                        "insert into metrics values (?, ?, ?, ?, ?, ?)",
+                        [[run_id, split, part.target.name, name, value, count] for name, value in values.items()],
+                    )
+
+
+def log_opening(store: GraphStore, run_id: str, how: Literal["train", "predict", "evaluate"]) -> None:
+    """Log that a run's predictions were compared with its test part; the view `opened_configurations` counts these.
+
+    Args:
+        store: open for writing.
+        run_id: of a run in the store.
+        how: the verb that compared them.
+
+    Raises:
+        StoreError: the store is open for reading only.
+    """
+    if store.read_only:
+        raise StoreError(
+            f"'{store.path}' is open for reading only, and opening the test part must be logged; open it for writing."
+        )
+    with store.transaction():
+        store.connection.execute(
+            "insert into test_openings (run_id, split_id, how, config_id) "
+            "select run_id, split_id, ?, config_id from runs where run_id = ?",
+            [how, run_id],
+        )

@@ -1,0 +1,116 @@
+"""Trained networks at work: restored from their weights, and asked for predictions of examples."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from graphsocial import runs
+from graphsocial.errors import InputError
+from graphsocial.evaluation.splits import ROLES
+from graphsocial.graph.loaders import Loader
+from graphsocial.models.base import Network, build_network
+from graphsocial.nn.losses import Objective
+from graphsocial.runs import Run, records
+from graphsocial.runs.predictions import Predictions, TargetPredictions
+from graphsocial.runs.weights import Weights
+from graphsocial.store import GraphStore
+from graphsocial.training.config import RunConfig
+from graphsocial.training.data import RunData
+from graphsocial.training.loop import score
+
+
+def restore(run: Run, config: RunConfig, data: RunData, weights: Weights) -> tuple[Network, tuple[Objective, ...]]:
+    """A run's network as it was trained, and its objectives.
+
+    Args:
+        run: for messages.
+        config: of the run.
+        data: of the run, as it is now.
+        weights: of the run.
+
+    Raises:
+        InputError: classes, nodes, types or features are others now, so that the weights do not fit.
+    """
+    if {target.name: list(target.classes) for target in data.graph.targets} != weights.classes:
+        raise InputError(f"The run '{run.id}' knows other classes than the data has now; train again.")
+    network = build_network(config.model, data.graph, data.examples("train"), seed=config.seed)
+    try:
+        network.load_state_dict(weights.network)
+    except RuntimeError as error:
+        raise InputError(
+            f"The run '{run.id}' cannot predict on the data as it is now: it has parameters for each node, or types "
+            "and features have changed since. Train again."
+        ) from error
+    return network.eval(), tuple(Objective(target, *weights.objectives[target.name]) for target in data.graph.targets)
+
+
+def predict_examples(
+    data: RunData, network: Network, objectives: tuple[Objective, ...], loader: Loader, examples: Tensor
+) -> Predictions:
+    """Predict by the whole graph, split role by split role, so that no prediction depends on which others are made.
+
+    Args:
+        data: of the run.
+        network: trained.
+        objectives: what its outputs mean.
+        loader: over the data's graph.
+        examples: (N,) positions.
+    """
+    graph = data.graph
+    roles = data.roles[examples]
+    predicted: dict[str, NDArray[np.float64]] = {}
+    for role in torch.unique(roles).tolist():
+        rows = torch.nonzero(roles == role).squeeze(1)
+        size = max(1, len(rows) // 10) if role == ROLES.index("train") else None
+        for name, values in score(network, loader.exact, examples[rows], objectives, size=size).items():
+            predicted.setdefault(name, np.zeros((len(examples), *values.shape[1:])))[rows.numpy()] = values
+    role_names = np.asarray([*ROLES, None], dtype=object)
+    return Predictions(
+        entity_type=str(data.entity),
+        ids=graph.example_ids(examples.numpy()),
+        splits=role_names[roles.numpy()],
+        targets=tuple(
+            TargetPredictions(
+                part.target,
+                predicted[part.target.name],
+                graph.answers[part.target.name][examples].numpy(),
+                part.choose(predicted[part.target.name]) if part.target.kind == "multiclass" else None,
+                *(part.interval(predicted[part.target.name]) or ()),
+            )
+            for part in objectives
+        ),
+    )
+
+
+def open_test(
+    store: GraphStore,
+    run: Run,
+    data: RunData,
+    network: Network,
+    objectives: tuple[Objective, ...],
+    loader: Loader,
+    *,
+    how: Literal["train", "evaluate"],
+) -> Run:
+    """Predict and score the test part of a run that was trained without it, and log that; one transaction.
+
+    Args:
+        store: open for writing.
+        run: done.
+        data, network, objectives: of the run.
+        loader: over the data's graph.
+        how: the verb that opens it, for the log.
+    """
+    predictions = predict_examples(data, network, objectives, loader, data.examples("test"))
+    with store.transaction():
+        records.save_predictions(
+            store, run.id, task=run.task, dataset=run.dataset, predictions=predictions, as_of=run.config["as_of"]
+        )
+        records.save_metrics(store, run.id, predictions, splits=("test",))
+        records.log_opening(store, run.id, how)
+    return runs.load(store, run.id)
