@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -100,23 +100,13 @@ class Session:
     path: Path
     out: Output
 
-    @contextmanager
-    def read(self) -> Iterator[GraphStore]:
-        """The store, opened read-only."""
-        from graphsocial.store import open
+    def read(self) -> AbstractContextManager[GraphStore]:
+        """The store, opened read-only; the file must exist."""
+        return self._open(read_only=True)
 
-        self._require()
-        with open(self.path, read_only=True) as store:
-            yield store
-
-    @contextmanager
-    def write(self) -> Iterator[GraphStore]:
+    def write(self) -> AbstractContextManager[GraphStore]:
         """The store, opened for writing; the file must exist."""
-        from graphsocial.store import open
-
-        self._require()
-        with open(self.path) as store:
-            yield store
+        return self._open(read_only=False)
 
     @contextmanager
     def create(self) -> Iterator[GraphStore]:
@@ -134,14 +124,16 @@ class Session:
                     if path.exists():  # in a folder that cannot be written, none was made
                         path.unlink()
 
-    def _require(self) -> None:
-        if not self.path.exists():
-            from graphsocial.errors import StoreError
+    def _open(self, *, read_only: bool) -> GraphStore:
+        from graphsocial.errors import StoreError
+        from graphsocial.store import open
 
+        if not self.path.exists():
             raise StoreError(
                 f"There is no store '{self.path}'; ingest a dataset first (graphsocial ingest SOURCE PATH), "
                 "or name another one with --store."
             )
+        return open(self.path, read_only=read_only)
 
     def command(self, *words: str) -> str:
         """A command line for the user to run next, on this store."""

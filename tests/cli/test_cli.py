@@ -1,4 +1,4 @@
-"""The program as people use it: what it prints where, how it ends, and what it says when something is wrong."""
+"""The program: its output on stdout and stderr, exit codes, and error messages."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import typer
 
 import graphsocial as gs
 from graphsocial.cli.main import app, main
@@ -120,14 +121,14 @@ def process(*arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
 # Help
 
 
-def test_help_loads_nothing_heavy() -> None:
+def test_help_imports_no_heavy_package() -> None:
     code = (
         "import sys; from graphsocial.cli.main import main; main(['--help']); main(['train', '--help']);"
         "print(sorted({'torch', 'dgl', 'transformers', 'duckdb', 'polars', 'numpy', 'pyarrow'} & set(sys.modules)))"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "synthesize" in found.stdout
-    assert found.stdout.splitlines()[-1] == "[]"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "synthesize" in process.stdout
+    assert process.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -142,6 +143,13 @@ def test_each_command_has_an_example_and_the_common_options(call: Call, command:
 def test_all_commands_are_tested_here() -> None:
     registered = {entry.name or entry.callback.__name__ for entry in app.registered_commands if entry.callback}
     assert registered == set(COMMANDS)
+
+
+def test_every_option_and_argument_has_a_help_text() -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    texts = {(name, str(param.name)): param.help for name, each in commands.items() for param in each.params}
+    assert len(texts) > 100
+    assert [param for param, text in texts.items() if not text or not text.endswith(".")] == []
 
 
 def test_no_command_shows_the_help(call: Call) -> None:
@@ -179,9 +187,9 @@ def test_version(call: Call) -> None:
         (["sql", "select 1", "--json", "--csv"], 2, "--json or --csv"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(call: Call, arguments: list[str], code: int, words: str) -> None:
-    found, out, err = call(*arguments)
-    assert (found, out) == (code, "")
+def test_errors_are_one_line_and_make_no_store(call: Call, arguments: list[str], code: int, words: str) -> None:
+    exit_code, out, err = call(*arguments)
+    assert (exit_code, out) == (code, "")
     assert words in err
     assert err.startswith("Error: ") and err.count("\n") == 1
     assert not list(Path().iterdir())  # no store was made
@@ -216,7 +224,7 @@ def test_what_is_wrong_is_said_in_one_line(call: Call, arguments: list[str], cod
         (["sql", " "], "There is no query"),
     ],
 )
-def test_what_is_wrong_with_a_store_at_hand(call: Call, trained: Path, arguments: list[str], words: str) -> None:
+def test_errors_on_an_existing_store_are_one_line(call: Call, trained: Path, arguments: list[str], words: str) -> None:
     code, out, err = call("--store", trained, *arguments)
     assert (code, out) == (1, "")
     assert words in err.splitlines()[-1]
@@ -224,21 +232,23 @@ def test_what_is_wrong_with_a_store_at_hand(call: Call, trained: Path, arguments
     assert "Traceback" not in err and "LINE 1" not in err
 
 
-def test_a_config_that_is_no_mapping(call: Call, trained: Path, tmp_path: Path) -> None:
+def test_a_config_file_must_be_a_yaml_mapping(call: Call, trained: Path, tmp_path: Path) -> None:
     for text, words in (("- layers", "must be a mapping"), ("a: [", "cannot be read as YAML")):
         (tmp_path / "bad.yaml").write_text(text)
         code, _, err = call("train", "edge-emotion", "--config", "bad.yaml", "--store", trained)
         assert code == 1 and words in err and err.count("\n") == 1
 
 
-def test_a_traceback_only_when_asked_for(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tracebacks_are_printed_only_in_debug_mode(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Traceback" not in call("info")[2]
     monkeypatch.setenv("GRAPHSOCIAL_DEBUG", "1")
     code, _, err = call("info")
     assert code == 1 and "Traceback" in err and err.splitlines()[-1].startswith("Error: There is no store")
 
 
-def test_an_unexpected_exception_is_named(call: Call, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_exception_is_printed_with_its_class(
+    call: Call, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fall(*_: object, **__: object) -> None:
         raise ZeroDivisionError("twice\nas bad")
 
@@ -261,7 +271,7 @@ def test_ctrl_c_ends_with_130_and_one_line(trained: Path, then: str) -> None:
     assert (running.returncode, err) == (130, "Interrupted.\n")
 
 
-def test_ctrl_c_inside_duckdb(call: Call, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_inside_duckdb_ends_with_130(call: Call, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*_: object) -> None:
         raise RuntimeError("Query interrupted")  # DuckDB's own words
 
@@ -269,7 +279,9 @@ def test_ctrl_c_inside_duckdb(call: Call, trained: Path, monkeypatch: pytest.Mon
     assert call("sql", "select 1", "--store", trained) == (130, "", "Interrupted.\n")
 
 
-def test_ctrl_c_while_the_store_is_busy(call: Call, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_while_the_store_is_busy_ends_with_130(
+    call: Call, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def stop(*_: object) -> None:
         try:
             raise KeyboardInterrupt
@@ -280,7 +292,7 @@ def test_ctrl_c_while_the_store_is_busy(call: Call, trained: Path, monkeypatch: 
     assert call("sql", "select 1", "--store", trained) == (130, "", "Interrupted.\n")
 
 
-def test_ctrl_c_while_training_says_how_to_go_on(call: Call, fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_while_training_says_how_to_resume(call: Call, fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -291,7 +303,7 @@ def test_ctrl_c_while_training_says_how_to_go_on(call: Call, fresh: Path, monkey
     assert "Not done: hmg_emo-" in call("runs", "--store", fresh)[2]
 
 
-def test_a_closed_pipe_is_no_error(trained: Path) -> None:
+def test_a_closed_pipe_ends_without_an_error_message(trained: Path) -> None:
     running = process("sql", "select range from range(10000000)", "--csv", "--store", trained)
     assert running.stdout is not None and running.stderr is not None
     running.stdout.readline()
@@ -315,7 +327,7 @@ def test_the_store_is_named_before_or_after_the_command_or_by_the_environment(
     assert call("runs", "--json") == after
 
 
-def test_ingest_makes_the_store_and_a_failed_one_leaves_none(call: Call, tmp_path: Path) -> None:
+def test_ingest_creates_the_store_and_a_failed_ingest_leaves_none(call: Call, tmp_path: Path) -> None:
     sizes = ("--users", "30", "--images", "10", "--views", "80", "--contacts", "40", "--groups", "3")
     code, out, err = call("synthesize", "iesn", "data", *sizes, "--set", "images_as=vectors")
     assert code == 0 and "users" in out and err == "Next: graphsocial ingest iesn data\n"
@@ -344,10 +356,10 @@ def test_ingest_makes_the_store_and_a_failed_one_leaves_none(call: Call, tmp_pat
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "new.duckdb"]
 
 
-# Learning
+# Training and evaluation
 
 
-def test_train_shows_epochs_scores_and_where_to_look(call: Call, fresh: Path) -> None:
+def test_train_prints_epochs_scores_and_a_query_for_the_predictions(call: Call, fresh: Path) -> None:
     code, out, err = call("train", "edge_emotion", *TINY, "--baselines", "--store", fresh)
     assert code == 0
     assert "hmg_emo, seed 0: epoch 2 of 2, loss " in err and "validation weighted_f1" in err
@@ -369,21 +381,21 @@ def test_train_shows_epochs_scores_and_where_to_look(call: Call, fresh: Path) ->
     assert "epoch 1 of 2" in call("train", "edge-emotion", *TINY, "--again", "--store", fresh)[2]
 
 
-def test_train_over_seeds_and_folds_as_json(call: Call, fresh: Path) -> None:
+def test_train_prints_seeds_and_folds_as_json(call: Call, fresh: Path) -> None:
     base = ("--quiet", "--json", "--store", fresh, "train", "edge-emotion", "--model", "image-prior")
     code, out, err = call(*base, "--seed", "3", "--seeds", "2")
-    found = json.loads(out)
+    result = json.loads(out)
     assert (code, err) == (0, "")
-    assert [run["seed"] for run in found["runs"]] == [3, 4]
-    assert [(line["model"], line["runs"]) for line in found["leaderboard"]] == [("image_prior", 2)]
-    found = json.loads(call(*base, "--folds", "3")[1])
-    assert [run["config"]["split"]["fold"] for run in found["runs"]] == [0, 1, 2]
-    assert [(line["split"], line["runs"]) for line in found["leaderboard"]] == [("kfold of 3", 3)]
-    found = json.loads(call(*base, "--split", "kfold", "--set", "fold=1")[1])
-    assert [run["config"]["split"]["fold"] for run in found["runs"]] == [1]
+    assert [run["seed"] for run in result["runs"]] == [3, 4]
+    assert [(line["model"], line["runs"]) for line in result["leaderboard"]] == [("image_prior", 2)]
+    result = json.loads(call(*base, "--folds", "3")[1])
+    assert [run["config"]["split"]["fold"] for run in result["runs"]] == [0, 1, 2]
+    assert [(line["split"], line["runs"]) for line in result["leaderboard"]] == [("kfold of 3", 3)]
+    result = json.loads(call(*base, "--split", "kfold", "--set", "fold=1")[1])
+    assert [run["config"]["split"]["fold"] for run in result["runs"]] == [1]
 
 
-def test_settings_come_from_a_file_and_the_command_line_wins(call: Call, fresh: Path, tmp_path: Path) -> None:
+def test_settings_of_the_command_line_override_those_of_a_file(call: Call, fresh: Path, tmp_path: Path) -> None:
     text = "model: {layers: 1, width: 4}\nnode-width: 8\nepochs: 9\nclass_weights: none\npatience: 3\n"
     (tmp_path / "settings.yaml").write_text(text)
     options = ("--config", "settings.yaml", "--set", "model.width=8", "--epochs", "1")
@@ -401,7 +413,7 @@ def test_settings_come_from_a_file_and_the_command_line_wins(call: Call, fresh: 
     }
 
 
-def test_baselines_answer_the_same_question(call: Call, fresh: Path) -> None:
+def test_baselines_share_classes_and_split_with_the_model(call: Call, fresh: Path) -> None:
     options = ("--model", "majority", "--baselines", "--set", "classes=fear,awe", "--set", "split.test=0.3")
     runs = json.loads(call("train", "edge-emotion", *options, "-q", "--json", "--store", fresh)[1])["runs"]
     assert len(runs) == 5 and len({run["split_id"] for run in runs}) == 1
@@ -409,13 +421,15 @@ def test_baselines_answer_the_same_question(call: Call, fresh: Path) -> None:
     assert {run["config"]["split"]["test"] for run in runs} == {0.3}
 
 
-def test_predict_and_evaluate(call: Call, fresh: Path, tmp_path: Path) -> None:
+def test_predict_takes_ids_from_csv_and_evaluate_scores_the_predictions(
+    call: Call, fresh: Path, tmp_path: Path
+) -> None:
     assert call("train", "edge-emotion", *TINY, "-q", "--store", fresh)[0] == 0
     code, out, err = call("predict", "latest", "--train", "--store", fresh)
     assert code == 0 and "hmg_emo-" in out and "sql" in err
-    found = json.loads(call("evaluate", "hmg", "--split", "train", "--json", "--store", fresh)[1])
-    assert found["split"] == "train" and {"awe", "fear"} < {
-        entry["class"] for entry in found["targets"]["emotion"]["classes"]
+    result = json.loads(call("evaluate", "hmg", "--split", "train", "--json", "--store", fresh)[1])
+    assert result["split"] == "train" and {"awe", "fear"} < {
+        entry["class"] for entry in result["targets"]["emotion"]["classes"]
     }
     (tmp_path / "pairs.csv").write_text("user,image\nu0,i0\nu1,i1\n")
     answer = json.loads(call("predict", "latest", "--ids", "pairs.csv", "--json", "--store", fresh)[1])
@@ -433,7 +447,7 @@ def test_predict_and_evaluate(call: Call, fresh: Path, tmp_path: Path) -> None:
     assert code == 0 and "weighted_f1" in out and "precision" in out and "awe" in out
 
 
-def test_explain(call: Call, fresh: Path) -> None:
+def test_explain_prints_and_stores_explanations_of_a_pair_and_of_a_part(call: Call, fresh: Path) -> None:
     assert call("train", "edge-emotion", *TINY, "-q", "--store", fresh)[0] == 0
     code, out, err = call("explain", "latest", "--pair", "u0", "i0", "--top", "2", "--store", fresh)
     assert code == 0 and "emotion of u0 and i0: modality" in out and "sql" in err
@@ -450,7 +464,7 @@ def test_explain(call: Call, fresh: Path) -> None:
     assert call("explain", "nothing", "--store", fresh)[0] == 1
 
 
-def test_runs(call: Call, trained: Path) -> None:
+def test_runs_prints_means_over_seeds_or_each_run(call: Call, trained: Path) -> None:
     code, out, err = call("runs", "--store", trained)
     assert (code, err) == (0, "")
     assert "±" in out and "hmg_emo" in out
@@ -460,7 +474,7 @@ def test_runs(call: Call, trained: Path) -> None:
     assert each.count("majority-") == 2
 
 
-def test_runs_on_data_that_has_changed_stand_apart(call: Call, fresh: Path) -> None:
+def test_runs_on_changed_data_are_not_averaged(call: Call, fresh: Path) -> None:
     """They are no seeds of one training, and the table says that they were tested on other examples."""
     ask = ("train", "edge-emotion", "--model", "majority", "--store", fresh)
     assert call(*ask)[0] == 0
@@ -471,28 +485,28 @@ def test_runs_on_data_that_has_changed_stand_apart(call: Call, fresh: Path) -> N
         store.write(VIEWS, pl.DataFrame({"src": ["new"], "dst": ["i0"], "emotions": [["awe"]]}), dataset="tiny")
     code, out, err = call(*ask)
     assert code == 0 and "tested on" in out and "other test examples, and do not compare" in err
-    found = json.loads(call("runs", "--json", "--store", fresh)[1])
-    assert [(row["runs"], len(row["split_ids"])) for row in found] == [(1, 1), (1, 1)]
-    assert found[0]["split_ids"] != found[1]["split_ids"]
+    rows = json.loads(call("runs", "--json", "--store", fresh)[1])
+    assert [(row["runs"], len(row["split_ids"])) for row in rows] == [(1, 1), (1, 1)]
+    assert rows[0]["split_ids"] != rows[1]["split_ids"]
 
 
-def test_runs_of_a_store_without_any(call: Call, fresh: Path) -> None:
+def test_runs_of_a_store_without_runs_is_empty(call: Call, fresh: Path) -> None:
     code, out, err = call("runs", "--store", fresh)
     assert (code, out) == (0, "") and "There are no runs yet" in err
     assert call("runs", "--store", fresh, "--json")[1] == "[]\n"
 
 
-# Looking
+# Reading
 
 
-def test_sql_as_a_table_json_and_csv(call: Call, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sql_prints_a_table_json_or_csv(call: Call, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     query = (
         "select 1 as a, 2 as a, timestamptz '2020-01-02 03:04:05Z' as time, map {'x': 0.5::float} as map, "
         "['p', 'q'] as list, 'nan'::double as nan, 1.5::decimal(4, 1) as share, 12::hugeint as huge, true as yes, "
         "null as nothing, 'two' || chr(10) || 'lines' as text"
     )
-    found = json.loads(call("sql", query, "--json", "--store", trained)[1])
-    assert found == [
+    records = json.loads(call("sql", query, "--json", "--store", trained)[1])
+    assert records == [
         {
             "a": 1,
             "a_1": 2,
@@ -513,13 +527,13 @@ def test_sql_as_a_table_json_and_csv(call: Call, trained: Path, monkeypatch: pyt
     header, line = call("sql", query, "--store", trained)[1].splitlines()
     assert header.split()[:3] == ["a", "a", "time"] and line.endswith("two\\nlines")
     monkeypatch.setattr("sys.stdin", io.StringIO(query))
-    assert json.loads(call("sql", "-", "--json", "--store", trained)[1]) == found
+    assert json.loads(call("sql", "-", "--json", "--store", trained)[1]) == records
     assert call("sql", "select 1 as a where false", "--json", "--store", trained)[1] == "[]\n"
     assert call("sql", "select 1 as a where false", "--csv", "--store", trained)[1] == "a\n"
     assert call("sql", "select 1 as a where false", "--store", trained)[1] == "a\n"
 
 
-def test_sql_gives_all_of_a_large_result(call: Call, trained: Path) -> None:
+def test_sql_prints_every_row_of_a_large_result(call: Call, trained: Path) -> None:
     query = "select range as a, range * 3 as b from range(5000)"
     assert len(json.loads(call("sql", query, "--json", "--store", trained)[1])) == 5000
     assert len(call("sql", query, "--csv", "--store", trained)[1].splitlines()) == 5001
@@ -531,7 +545,9 @@ def test_sql_gives_all_of_a_large_result(call: Call, trained: Path) -> None:
     )
 
 
-def test_no_column_is_lost_however_narrow(call: Call, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_column_is_printed_on_narrow_terminals(
+    call: Call, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     query = "select " + ", ".join(f"'value number {n}' as column_{n}" for n in range(40))
     wanted = {f"column_{n}" for n in range(40)}
     assert set(call("sql", query, "--store", trained)[1].splitlines()[0].split()) == wanted
@@ -545,28 +561,28 @@ def test_no_column_is_lost_however_narrow(call: Call, trained: Path, monkeypatch
     assert out.count("hmg_emo") == 2  # two parts, each with the model's name
 
 
-def test_parts_fit_and_each_begins_with_the_first_column() -> None:
+def test_parts_of_a_table_fit_and_begin_with_the_first_column() -> None:
     assert _parts([5, 5, 5], 19) == [[0, 1, 2]]
     assert _parts([5, 5, 5], 18) == [[0, 1], [0, 2]]
     assert _parts([5, 50], 40) == []
 
 
-def test_a_table_moves_no_cursor(call: Call, trained: Path) -> None:
+def test_control_characters_are_escaped_in_tables(call: Call, trained: Path) -> None:
     assert call("sql", "select chr(27) || '[2J' as evil", "--store", trained)[1] == "evil\n\\x1b[2J\n"
 
 
-def test_info(call: Call, trained: Path) -> None:
+def test_info_lists_datasets_types_columns_and_runs(call: Call, trained: Path) -> None:
     code, out, err = call("info", "--store", trained)
     assert (code, err) == (0, "")
     assert "user views image" in out and "edge_user_views_image" in out and "categories" in out
-    found = json.loads(call("info", "--json", "--store", trained)[1])
-    assert [entry["name"] for entry in found["datasets"]] == ["tiny"]
-    assert {entry["type"]: entry["rows"]["tiny"] for entry in found["nodes"]} == {"user": 24, "image": 12}
-    assert found["edges"][0]["columns"][0]["role"] == "label"
-    assert sum(entry["rows"] for entry in found["runs"]) == 3
+    result = json.loads(call("info", "--json", "--store", trained)[1])
+    assert [entry["name"] for entry in result["datasets"]] == ["tiny"]
+    assert {entry["type"]: entry["rows"]["tiny"] for entry in result["nodes"]} == {"user": 24, "image": 12}
+    assert result["edges"][0]["columns"][0]["role"] == "label"
+    assert sum(entry["rows"] for entry in result["runs"]) == 3
 
 
-def test_info_of_a_store_without_data(call: Call, tmp_path: Path) -> None:
+def test_info_of_an_empty_store_says_how_to_load_data(call: Call, tmp_path: Path) -> None:
     """What a killed first ingest leaves."""
     gs.open(tmp_path / "empty.duckdb").close()
     code, out, err = call("info", "--store", "empty.duckdb")
@@ -574,7 +590,7 @@ def test_info_of_a_store_without_data(call: Call, tmp_path: Path) -> None:
     assert err == "'empty.duckdb' holds no data yet. Load some: graphsocial ingest SOURCE PATH\n"
 
 
-def test_list(call: Call) -> None:
+def test_list_shows_names_settings_and_defaults(call: Call) -> None:
     for kind, name in (
         ("sources", "iesn"),
         ("featurizer", "sentence"),
@@ -587,13 +603,15 @@ def test_list(call: Call) -> None:
         assert code == 0 and name in out
     one = call("list", "models", "hmg-emo")[1]
     assert "backbone=gat  (gat | sage | graphconv)" in one and "message-passing layers" in one
-    found = json.loads(call("list", "models", "--json")[1])
-    layers = next(s for m in found if m["name"] == "hmg_emo" for s in m["settings"] if s["name"] == "layers")
+    result = json.loads(call("list", "models", "--json")[1])
+    layers = next(s for m in result if m["name"] == "hmg_emo" for s in m["settings"] if s["name"] == "layers")
     assert layers["default"] == 5 and layers["doc"]
     assert json.loads(call("list", "tasks", "edge-emotion", "--json")[1])["default_model"] == "hmg_emo"
 
 
-def test_list_says_what_encoders_give_and_need(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_shows_dimensions_and_requirements_of_encoders(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from graphsocial.featurizers.base import Requires
     from graphsocial.featurizers.hash_text import HashText
 
@@ -606,14 +624,14 @@ def test_list_says_what_encoders_give_and_need(call: Call, tmp_path: Path, monke
     assert "    not ready: no-such-thing: pip install 'graphsocial[faces]'" in listed
     assert rows["clip"].endswith("  no") and any("'clip-ViT-B-32' is not on this machine" in row for row in listed)
     assert rows["regions"].endswith("  no")  # neither its weights nor, perhaps, torchvision's operators
-    found = {entry["name"]: entry for entry in json.loads(call("list", "featurizers", "--json")[1])}
-    assert (found["vision"]["modalities"], found["vision"]["dimension"]) == (["image"], 1280)
-    assert (found["vision"]["sequences"], found["vision"]["missing"]) == (False, [])
-    assert (found["hash_text"]["missing"], found["hash_text"]["dimension"]) == (["no-such-thing"], 256)
+    entries = {entry["name"]: entry for entry in json.loads(call("list", "featurizers", "--json")[1])}
+    assert (entries["vision"]["modalities"], entries["vision"]["dimension"]) == (["image"], 1280)
+    assert (entries["vision"]["sequences"], entries["vision"]["missing"]) == (False, [])
+    assert (entries["hash_text"]["missing"], entries["hash_text"]["dimension"]) == (["no-such-thing"], 256)
     assert "pip install 'graphsocial[faces]'" in call("list", "featurizers", "hash-text")[1]
 
 
-def test_featurize_by_a_split(call: Call, trained: Path, tmp_path: Path) -> None:
+def test_featurize_fits_encoders_on_the_training_rows_of_a_split(call: Call, trained: Path, tmp_path: Path) -> None:
     store = shutil.copy(trained, tmp_path / "copy.duckdb")
 
     def featurize(*arguments: str) -> tuple[int, str, str]:
@@ -624,13 +642,13 @@ def test_featurize_by_a_split(call: Call, trained: Path, tmp_path: Path) -> None
     split = json.loads(call("sql", "select split_id from splits", "--json", "--store", store)[1])[0]["split_id"]
     code, out, err = featurize("--split", split, "--set", "log_counts=false")
     assert code == 0, err
-    (told,) = json.loads(out)
-    assert (told["column"], told["rows"], told["empty"]) == ("user.*", 24, 0) and told["dimension"] == 2
+    (report,) = json.loads(out)
+    assert (report["column"], report["rows"], report["empty"]) == ("user.*", 24, 0) and report["dimension"] == 2
     info = json.loads(call("info", "--json", "--store", store)[1])
     assert "user.*" in {use["column"] for entry in info["feature_sets"] for use in entry["columns"]}
 
 
-# Talk
+# Messages and progress
 
 
 def test_rates_are_short() -> None:
@@ -644,7 +662,7 @@ def test_rates_are_short() -> None:
     ]
 
 
-def test_bars_are_for_terminals_and_on_stderr(
+def test_progress_bars_are_printed_on_terminals_only_and_on_stderr(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Output().progress() as show:
@@ -660,46 +678,46 @@ def test_bars_are_for_terminals_and_on_stderr(
         assert out == "" and bool(err) is bars
 
 
-def test_train_estimates_and_trains_nothing(call: Call, fresh: Path) -> None:
+def test_train_estimate_trains_nothing(call: Call, fresh: Path) -> None:
     code, out, err = call("train", "edge-emotion", *TINY, "--baselines", "--seeds", "3", "--estimate", "--store", fresh)
     assert code == 0
     assert "In all at most" in err
     line = next(line for line in out.splitlines() if line.startswith("hmg_emo"))
     assert line.split()[1] == "3" and "majority" in out and "train examples" in out
-    found = json.loads(call("train", "edge-emotion", *TINY, "--estimate", "--json", "-q", "--store", fresh)[1])
-    assert [(each["model"], each["trainings"], each["epochs"]) for each in found] == [("hmg_emo", 1, 2)]
+    result = json.loads(call("train", "edge-emotion", *TINY, "--estimate", "--json", "-q", "--store", fresh)[1])
+    assert [(each["model"], each["trainings"], each["epochs"]) for each in result] == [("hmg_emo", 1, 2)]
     with gs.open(fresh, read_only=True) as store:
         assert store.first("select count(*) from runs") == (0,)
 
 
-def test_the_kernel_is_chosen_and_recorded_and_gives_the_same_scores(call: Call, fresh: Path) -> None:
-    found = []
+def test_the_kernel_is_recorded_and_scores_agree_between_kernels(call: Call, fresh: Path) -> None:
+    metrics = []
     for kernel in ("auto", "dgl"):
         out = call("train", "edge-emotion", *TINY, "--kernel", kernel, "--json", "-q", "--store", fresh)[1]
         (run,) = json.loads(out)["runs"]
         assert run["config"]["fitting"]["kernel"] == kernel
-        found.append(run["metrics"]["test"]["emotion"])
-    assert found[0] == pytest.approx(found[1], abs=0.02)
+        metrics.append(run["metrics"]["test"]["emotion"])
+    assert metrics[0] == pytest.approx(metrics[1], abs=0.02)
     code, _, err = call("train", "edge-emotion", "--kernel", "cuda", "--store", fresh)
     assert code == 1 and "kernel" in err and "fused" in err
 
 
-def test_train_says_what_could_not_be_encoded(call: Call, tmp_path: Path) -> None:
+def test_train_reports_content_that_could_not_be_encoded(call: Call, tmp_path: Path) -> None:
     small = [f"--set={given}" for given in ("users=60", "images=30", "contacts=100", "views=400", "groups=5")]
     assert call("-q", "synthesize", "iesn", tmp_path / "iesn", *small)[0] == 0
     pictures = sorted(path for path in (tmp_path / "iesn").rglob("*") if path.suffix in (".png", ".jpg"))
     pictures[0].write_bytes(b"no picture")
     pictures[1].unlink()
     assert call("-q", "ingest", "iesn", tmp_path / "iesn")[0] == 0
-    code, _, told = call(
+    code, _, err = call(
         "train", "edge-emotion", "--model", "features-only", "--epochs", "1", "--features", "image.title=none"
     )
     assert code == 0
-    assert "2 rows of image.file cannot be encoded (table feature_rejects); the first: " in told
+    assert "2 rows of image.file cannot be encoded (table feature_rejects); the first: " in err
 
 
-def test_a_training_that_an_error_ended_is_not_waited_for(call: Call, fresh: Path) -> None:
-    code, _, told = call("train", "edge-emotion", *TINY, "--set", "learning_rate=1e30", "--store", fresh)
-    assert code == 1 and "lower learning rate" in told
-    told = call("runs", "--store", fresh)[2]
-    assert "Ended by an error: hmg_emo-" in told and "Not done" not in told
+def test_a_failed_training_is_listed_as_failed(call: Call, fresh: Path) -> None:
+    code, _, err = call("train", "edge-emotion", *TINY, "--set", "learning_rate=1e30", "--store", fresh)
+    assert code == 1 and "lower learning rate" in err
+    err = call("runs", "--store", fresh)[2]
+    assert "Ended by an error: hmg_emo-" in err and "Not done" not in err

@@ -1,4 +1,4 @@
-"""`graphsocial compare` as people use it: tables, JSON, errors in one line."""
+"""`graphsocial compare`: tables, JSON, errors in one line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_compare_prints_a_table_for_each_question(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_compare_prints_scores_differences_groups_and_calibration(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["--store", str(trained), "compare", "hmg_emo", "--by", "user.age < 40", "--samples", "100"]) == 0
     out, talk = capsys.readouterr()
     titles = [
@@ -34,16 +36,16 @@ def test_compare_prints_a_table_for_each_question(trained: Path, capsys: pytest.
     assert "bootstrap of test rows by" in talk
 
 
-def test_compare_as_json_is_the_library_s_answer(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_compare_as_json_equals_the_library_s_result(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--store", str(trained), "compare", "hmg_emo", "features-only", "--samples", "100", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert {row["model"] for row in found["scores"]} == {"hmg_emo", "features_only"}
-    assert {row["runs"] for row in found["scores"]} == {2}
-    assert found["differences"] == found["lift"]
-    assert 0.04 < found["calibration"][0]["temperature"] < 21
+    comparison = json.loads(capsys.readouterr().out)
+    assert {row["model"] for row in comparison["scores"]} == {"hmg_emo", "features_only"}
+    assert {row["runs"] for row in comparison["scores"]} == {2}
+    assert comparison["differences"] == comparison["lift"]
+    assert 0.04 < comparison["calibration"][0]["temperature"] < 21
 
 
-def test_compare_says_what_is_wrong_in_one_line(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_compare_errors_are_one_line(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--store", str(trained), "compare", "hmg_emu"]) == 1
     assert main(["--store", str(trained), "compare", "hmg_emo", "--by", "user.height"]) == 1
     errors = capsys.readouterr().err.splitlines()

@@ -1,4 +1,4 @@
-"""Dialogues from the command line: in, trained, out as vectors, analysed."""
+"""Dialogues from the command line: ingested, trained on, encoded as vectors, analysed."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def talks(tmp_path: Path) -> Path:
     return folder
 
 
-def test_from_files_to_answers_vectors_and_analyses(call: Call, talks: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_dialogues_from_files_to_predictions_vectors_and_analyses(call: Call, talks: Path, tmp_path: Path) -> None:  # noqa: F811
     store = ("--store", tmp_path / "talks.duckdb")
     code, out, _ = call("ingest", "dialogue", talks, *store)
     assert code == 0 and "segment replies segment" in out
     code, out, err = call("train", "dialogue-emotion", *TINY, *store)
     assert code == 0 and "emotion of the test part" in out and "sentiment of the test part" in out
     assert "dialogue_emotion_predictions" in err
-    (told,) = json.loads(call("featurize", "segment", "--encoder", "tmsam:latest", "--json", *store)[1])
-    assert told["rows"] == told["encoded"] == 80 and told["encoder"].startswith("tmsam:tmsam-")
+    (report,) = json.loads(call("featurize", "segment", "--encoder", "tmsam:latest", "--json", *store)[1])
+    assert report["rows"] == report["encoded"] == 80 and report["encoder"].startswith("tmsam:tmsam-")
     code, out, _ = call("analyze", "emotion", "--set", "permutations=19", *store)
     assert code == 0 and "emotion_transitions" in out and "emotion_contagion" in out
     code, out, _ = call("analyze", "robustness", "--run", "latest", "--set", "shares=0.5", *store)
@@ -61,18 +61,18 @@ def test_from_files_to_answers_vectors_and_analyses(call: Call, talks: Path, tmp
     assert code == 1 and "is a run of tmsam about segment, not one of msa" in err
 
 
-def test_each_feature_is_told_once(tmp_path: Path) -> None:
+def test_each_encoded_column_is_reported_once(tmp_path: Path) -> None:
     """A task about nodes asks about a type that is among the schema's."""
     (tmp_path / "talks").mkdir()
     rows = "\n".join(f"d{n},0,Hello,{('joy', 'anger')[n % 2]}" for n in range(8))
     (tmp_path / "talks" / "segments.csv").write_text(f"dialogue,turn,text,emotion\n{rows}\n")
     with gs.open(tmp_path / "s.duckdb") as store:
         gs.ingest(store, "dialogue", tmp_path / "talks")
-        told = list(encodings(store, design(store, "dialogue-emotion")))
-    assert told == ["Features of segment.text: 8 rows, encoder sentence:packaged:minilm"]
+        lines = list(encodings(store, design(store, "dialogue-emotion")))
+    assert lines == ["Features of segment.text: 8 rows, encoder sentence:packaged:minilm"]
 
 
-def test_baselines_look_ahead_no_more_than_the_model(call: Call, tmp_path: Path) -> None:  # noqa: F811
+def test_baselines_are_causal_where_the_model_is(call: Call, tmp_path: Path) -> None:  # noqa: F811
     """Without it a split by time, which only causal networks can answer, has no baselines."""
     (tmp_path / "talks").mkdir()
     rows = [

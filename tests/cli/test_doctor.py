@@ -1,4 +1,4 @@
-"""The doctor finds this machine well, and says so when something is broken."""
+"""`graphsocial doctor`: passes on this machine, and names what fails."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from graphsocial.cli.main import main
 from graphsocial.diagnostics import doctor
 
 
-def test_all_is_well_here(capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_passes_on_this_machine(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     out, err = capsys.readouterr()
     lines = out.splitlines()
@@ -19,7 +19,7 @@ def test_all_is_well_here(capsys: pytest.CaptureFixture[str]) -> None:
     assert "torch 2." in lines[0]
 
 
-def test_what_is_broken_is_named_and_the_rest_still_checked(
+def test_doctor_names_a_failure_and_runs_the_other_checks(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken() -> str:
@@ -32,11 +32,11 @@ def test_what_is_broken_is_named_and_the_rest_still_checked(
         "ok      safetensors: wrote and read 4 numbers",
     ]
     assert main(["doctor", "--json"]) == 1
-    found = json.loads(capsys.readouterr().out)
-    assert [(check["name"], check["ok"]) for check in found] == [("DGL", False), ("safetensors", True)]
+    checks = json.loads(capsys.readouterr().out)
+    assert [(check["name"], check["ok"]) for check in checks] == [("DGL", False), ("safetensors", True)]
 
 
-def test_a_check_fails_when_its_work_goes_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_fails_when_its_result_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("graphsocial.training.checkpoints.read_tensors", lambda path: ({}, {}))
     monkeypatch.setattr(doctor, "CHECKS", {"safetensors": doctor.checkpoint})
     (check,) = doctor.examine()

@@ -1,4 +1,4 @@
-"""The commands that judge, as people use them: a closed test part, its openings, and audits."""
+"""A closed test part, its openings in the leaderboard, and `graphsocial audit`."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import graphsocial as gs
 IMAGE_PRIOR = ("train", "edge-emotion", "--model", "image-prior")
 
 
-def test_the_test_part_stays_closed_until_it_is_asked_for(call: Call, fresh: Path) -> None:  # noqa: F811
+def test_the_test_part_stays_closed_until_evaluate_opens_it(call: Call, fresh: Path) -> None:  # noqa: F811
     code, out, err = call(*IMAGE_PRIOR, "--no-test", "--store", fresh)
     assert (code, out) == (0, "") and "validation weighted_f1" in err and "evaluate image_prior-" in err
     err = call("runs", "--store", fresh)[2]
     assert "1 with the test part closed: image_prior-" in err and "no runs" not in err
-    told = json.loads(call("evaluate", "latest", "--json", "--store", fresh)[1])
-    assert told["split"] == "test" and told["targets"]["emotion"]["rows"] > 0
+    evaluation = json.loads(call("evaluate", "latest", "--json", "--store", fresh)[1])
+    assert evaluation["split"] == "test" and evaluation["targets"]["emotion"]["rows"] > 0
     out, err = call("runs", "--store", fresh)[1:]
     assert "image_prior" in out and "test_openings" not in out and "closed" not in err
 
 
-def test_a_second_look_is_shown(call: Call, fresh: Path) -> None:  # noqa: F811
+def test_a_second_test_opening_is_shown(call: Call, fresh: Path) -> None:  # noqa: F811
     for strength in ("2", "4"):
         out = call(*IMAGE_PRIOR, "--set", f"strength={strength}", "--store", fresh)[1]
     header, *lines = out.split("\n\n")[0].splitlines()[1:]
@@ -31,7 +31,7 @@ def test_a_second_look_is_shown(call: Call, fresh: Path) -> None:  # noqa: F811
     assert sorted(line.split()[-1] for line in lines) == ["1", "2"]
 
 
-def test_an_audit_is_shown_and_marks_the_leaderboard(call: Call, fresh: Path) -> None:  # noqa: F811
+def test_an_audit_is_printed_and_marks_the_leaderboard(call: Call, fresh: Path) -> None:  # noqa: F811
     """In this data the image's first number decides the emotion: a column that gives the answer away."""
     assert call("train", "edge-emotion", *TINY, "-q", "--store", fresh)[0] == 0
     code, out, err = call("audit", "latest", "--quick", "--store", fresh)
@@ -44,13 +44,13 @@ def test_an_audit_is_shown_and_marks_the_leaderboard(call: Call, fresh: Path) ->
     for each in ((), ("--each",)):
         assert "leak: columns of nodes" in call("runs", *each, "--store", fresh)[1]
     code, out, err = call("audit", "latest", "--json", "--store", fresh)
-    found = json.loads(out)
+    report = json.loads(out)
     assert code == 1 and "about" in err and "--quick skips it" in err
-    assert found["leaks"] == ["columns of nodes"]
-    assert {"forward edges", "changed answers", "shuffled training"} <= {check["name"] for check in found["checks"]}
+    assert report["leaks"] == ["columns of nodes"]
+    assert {"forward edges", "changed answers", "shuffled training"} <= {check["name"] for check in report["checks"]}
 
 
-def test_a_clean_audit_ends_well(call: Call, fresh: Path) -> None:  # noqa: F811
+def test_an_audit_without_leaks_exits_with_zero(call: Call, fresh: Path) -> None:  # noqa: F811
     write_random_labels(fresh)
     assert call(*IMAGE_PRIOR, "-q", "--store", fresh)[0] == 0
     code, out, err = call("audit", "latest", "--store", fresh)

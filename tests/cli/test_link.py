@@ -16,7 +16,7 @@ from graphsocial.types import Column, GraphSchema, NodeType
 NOTE = NodeType("note", (Column("text", "text"), Column("cover", "vector")))
 
 
-def test_link_joins_and_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_link_adds_edges_and_reports_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "s.duckdb"
     vectors = np.random.default_rng(0).normal(size=(30, 3)).tolist()
     with gs.open(path) as store:

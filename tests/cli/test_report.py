@@ -1,4 +1,4 @@
-"""`graphsocial report` as people use it: one file, its path on stdout, errors in one line."""
+"""`graphsocial report`: one file, its path on stdout, errors in one line."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_report_writes_a_page_and_says_where(
+def test_report_writes_a_page_and_prints_its_path(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["--store", str(trained), "report", "latest", "--samples", "100", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
+    printed = json.loads(capsys.readouterr().out)
     (page,) = tmp_path.iterdir()
-    assert told == {"file": page.name, "bytes": page.stat().st_size}
+    assert printed == {"file": page.name, "bytes": page.stat().st_size}
     assert page.name.startswith("hmg_emo-")
     assert "<h1>hmg_emo on tiny</h1>" in page.read_text("utf-8")
     assert main(["--store", str(trained), "report", "latest", "--output", "again.html", "--no-inside"]) == 0
@@ -48,7 +48,7 @@ def test_report_without_a_run_is_about_the_dataset(
     assert capsys.readouterr().err == "Error: No dataset is called 'tin'. Did you mean 'tiny'? Known: tiny.\n"
 
 
-def test_report_says_what_is_wrong_in_one_line(
+def test_report_errors_are_one_line(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""The commands that ask more than one training, or none: tune, reproduce, analyze."""
+"""The commands tune, reproduce and analyze."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with a social graph without texts."""
     from conftest import CONNECTS, write_social
 
-    found = tmp_path_factory.mktemp("studies") / "social.duckdb"
-    with gs.open(found) as store:
+    result = tmp_path_factory.mktemp("studies") / "social.duckdb"
+    with gs.open(result) as store:
         write_social(store)
         store.connection.execute("update node_group set description = null").fetchall()
         store.connection.execute("update edge_user_views_image set comment = null").fetchall()
         assert store.read(CONNECTS).fetchall()
-    return found
+    return result
 
 
 @pytest.fixture
@@ -41,9 +41,9 @@ def call(capsys: pytest.CaptureFixture[str], path: Path) -> Call:
     return run
 
 
-def test_reproduce_prints_the_paper_s_figures_beside_ours(call: Call) -> None:
-    asked = ("reproduce", "hmg_emo", "--table", "4", "--seeds", "1", *TINY)
-    code, out, err = call(*asked)
+def test_reproduce_prints_published_and_reproduced_figures(call: Call) -> None:
+    arguments = ("reproduce", "hmg_emo", "--table", "4", "--seeds", "1", *TINY)
+    code, out, err = call(*arguments)
     assert code == 0, err
     assert "3 trainings for 3 rows" in err
     assert "3 of 3: Table 4, GraphConv, seed 0: hmg_emo-" in err
@@ -52,15 +52,15 @@ def test_reproduce_prints_the_paper_s_figures_beside_ours(call: Call) -> None:
     assert [row.split()[0] for row in rows] == ["GAT", "GraphSAGE", "GraphConv"]
     assert all("0.650 ± " in row or "0.660 ± " in row for row in rows)
     assert "'small' is not the paper's IESN" in out.splitlines()[-1]
-    code, out, err = call("--json", *asked)
-    found = json.loads(out)
-    assert found["papers_data"] is False
-    assert {row["metric"] for row in found["rows"]} >= {"weighted_f1", "macro_f1"}
+    code, out, err = call("--json", *arguments)
+    result = json.loads(out)
+    assert result["papers_data"] is False
+    assert {row["metric"] for row in result["rows"]} >= {"weighted_f1", "macro_f1"}
     code, out, err = call("sql", "select count(*) as n from reproductions")
     assert out.split() == ["n", "12"]
 
 
-def test_papers_and_analyses_are_listed(call: Call) -> None:
+def test_list_shows_papers_and_analyses(call: Call) -> None:
     assert "4 (Ablation study for different graph backbone, 3 rows)" in call("list", "papers", "hmg_emo")[1]
     assert "hmg_emo" in [entry["name"] for entry in json.loads(call("--json", "list", "paper")[1])]
     assert "pivots=0" in call("list", "analysis", "network")[1]
@@ -68,11 +68,11 @@ def test_papers_and_analyses_are_listed(call: Call) -> None:
     assert (code, "Did you mean 'hmg_emo'?" in err) == (1, True)
 
 
-def test_tune_ranks_trials_and_says_how_to_open_the_test_part(call: Call) -> None:
-    asked = ("tune", "edge-emotion", "--model", "features-only", "--trials", "2", "--epochs", "1")
-    asked += ("--features", "group.description=none")
+def test_tune_ranks_trials_and_prints_the_command_that_opens_the_test_part(call: Call) -> None:
+    arguments = ("tune", "edge-emotion", "--model", "features-only", "--trials", "2", "--epochs", "1")
+    arguments += ("--features", "group.description=none")
     space = ("--set-range", "learning_rate=0.001..0.01:log", "--choice", "width=8,16")
-    code, out, err = call(*asked, *space)
+    code, out, err = call(*arguments, *space)
     assert code == 0, err
     assert out.splitlines()[1].split() == ["trial", "weighted_f1", "state", "epochs", "learning_rate", "width", "run"]
     command = err.splitlines()[-1].partition(": graphsocial ")[2].split()
@@ -81,20 +81,20 @@ def test_tune_ranks_trials_and_says_how_to_open_the_test_part(call: Call) -> Non
     code, out, err = call(*command[2:])
     assert code == 0, err
     assert best in out
-    found = json.loads(call("--json", *asked, *space)[1])
-    assert [trial["state"] for trial in found["trials"]] == ["complete", "complete"]
-    assert call(*asked, "--set-range", "width=8")[0] == 1
-    code, _, err = call(*asked, "--set-range", "width=8..9", "--choice", "width=8")
+    study = json.loads(call("--json", *arguments, *space)[1])
+    assert [trial["state"] for trial in study["trials"]] == ["complete", "complete"]
+    assert call(*arguments, "--set-range", "width=8")[0] == 1
+    code, _, err = call(*arguments, "--set-range", "width=8..9", "--choice", "width=8")
     assert (code, "has a range too" in err) == (2, True)
 
 
-def test_analyze_prints_tables_and_exports(call: Call, tmp_path: Path) -> None:
+def test_analyze_prints_tables_and_exports_files(call: Call, tmp_path: Path) -> None:
     code, out, err = call("analyze", "network", "--set", "permutations=19", "--export", tmp_path / "out")
     assert code == 0, err
     assert "network_summary (network of small, edges user connects user)" in out
     assert "the first 10 of" not in out  # 40 nodes are few
     assert f"Written: {tmp_path / 'out' / 'network.graphml'}" in err
-    found = json.loads(call("--json", "analyze", "network", "--edges", "user connects user")[1])
-    assert len(found["tables"]["network_nodes"]) == 40
+    result = json.loads(call("--json", "analyze", "network", "--edges", "user connects user")[1])
+    assert len(result["tables"]["network_nodes"]) == 40
     code, _, err = call("analyze", "network", "--edges", "user connects users")
     assert (code, "Did you mean 'user connects user'?" in err) == (1, True)
