@@ -1,4 +1,4 @@
-"""The graph as a value: tensors, with maps back to the source's ids."""
+"""The graph as a value: tensors, with the source's ids of all nodes."""
 
 from __future__ import annotations
 
@@ -32,13 +32,14 @@ _UNKNOWN = float("nan")
 
 @dataclass(frozen=True)
 class Edges:
-    """The message edges of one relation, in the store's order.
+    """The E message edges of one edge type, in the store's order.
 
     Attributes:
-        src, dst: (E,) int64, local node numbers.
-        example: (E,) int64, the example that the edge belongs to; None where the relation is not supervised.
-        time: (E,) int64, microseconds since 1970 UTC, the largest integer where unknown; None in timeless relations.
-        reverse_of: the relation this one turns around.
+        src: (E,) int64, local node numbers of the sources: positions in `SocialGraph.ids` of the source type.
+        dst: (E,) int64, local node numbers of the destinations.
+        example: (E,) int64, the example (0 to P - 1) of each edge; None where edges of this type have no labels.
+        time: (E,) int64, microseconds since 1970 UTC, `NEVER` where unknown; None for types without times.
+        reverse_of: the edge type that this one is the reverse of, edge for edge; None for a type of the data.
     """
 
     src: Tensor
@@ -53,12 +54,12 @@ class Edges:
 
 @dataclass(frozen=True)
 class NodeRows:
-    """What is known of some nodes of one type, gathered.
+    """The inputs of n nodes of one type.
 
     Attributes:
         nodes: (n,) int64, local node numbers.
-        features: the features of these rows.
-        table: (n, D) the encoded numbers and categories, or None where the type has none.
+        features: their encoded vectors, with one row per node.
+        table: (n, D) float32, their encoded numbers and categories; None where the type has none.
     """
 
     nodes: Tensor
@@ -68,23 +69,27 @@ class NodeRows:
 
 @dataclass(frozen=True)
 class SocialGraph:
-    """A heterogeneous graph in tensors, and the examples whose answers are asked for: nodes, or pairs of nodes.
+    """A heterogeneous graph in tensors, with the P examples to predict: nodes, or pairs of nodes.
+
+    A network reads its inputs from `node_features`, `tables`, `edge_features` and `context_table`; which edges, edge
+    features and labels it may use for a batch is in the batch (`batching.Batch`).
 
     Attributes:
-        ids: node type → (N,) the source's own ids, by local number.
-        edges: canonical edge type → its message edges, reverses included.
-        entity: what is asked about: a node type's name, or the canonical type of the supervised edges, whose reverse
+        ids: node type → (N,) the source's own ids, by local node number.
+        edges: canonical edge type (source type, relation, destination type) → its message edges, reverses included.
+        entity: what the examples are: a node type's name, or the canonical type of the supervised edges, whose reverse
             is `(dst, "rev_…", src)`.
-        ends: (P,) int64, local node numbers of the examples: one tensor for nodes, two for the ends of pairs.
-        targets: what is asked, with classes.
-        answers: target → (P,) int64 codes, -1 where there is none, or float64 numbers, NaN where there is none.
-        example_time: (P,) int64 microseconds, or None.
-        label_time: (P,) when each answer had become known; None where that is `example_time`.
-        node_features, edge_features: what encoders made of the columns.
-        plain: node type → its numbers and categories, not yet encoded (that needs the training rows).
+        ends: (P,) int64, local node numbers of the examples' endpoints: one tensor for nodes, two for pairs.
+        targets: what is predicted, with classes.
+        answers: target → (P,) its labels: int64 class codes, -1 where unknown, or float64 numbers, NaN where unknown.
+        example_time: (P,) int64 microseconds since 1970 UTC; None where the data has no times.
+        label_time: (P,) int64, when each label became known; None where that is `example_time`.
+        node_features: node type → the encoders' vectors of its columns, and its vector columns.
+        edge_features: canonical edge type → the encoders' vectors of its columns, such as comments.
+        plain: node type → its numbers and categories as they are; `fit_tabular` encodes them by the training rows.
         tabular: node type → the fitted encoding of `plain`; `*` → that of `context`.
-        context: what is known of each example when it is asked about, not yet encoded.
-        reference: (P, K) true probabilities of the first target where the data has them (synthetic data), else None.
+        context: columns of the examples themselves, as of their time, as they are.
+        reference: (P, K) true class probabilities of the first target, in synthetic data; else None.
     """
 
     ids: dict[str, NDArray[np.object_]]
@@ -109,7 +114,7 @@ class SocialGraph:
 
     @property
     def end_types(self) -> tuple[str, ...]:
-        """The node type of each end: one for nodes, two for pairs."""
+        """The node type of each endpoint: one for nodes, two for pairs."""
         return (self.entity,) if isinstance(self.entity, str) else (self.entity[0], self.entity[2])
 
     @property
@@ -124,26 +129,26 @@ class SocialGraph:
 
     @property
     def numbers(self) -> tuple[Target, ...]:
-        """The M targets that are numbers."""
+        """The M targets that are numbers, in order."""
         return tuple(target for target in self.targets if target.kind == "regression")
 
     @property
     def codes(self) -> Tensor:
-        """(P,) the answers to the first target."""
+        """(P,) the labels of the first target."""
         return self.answers[self.target.name]
 
     @property
     def num_examples(self) -> int:
-        """P."""
+        """P, the number of examples."""
         return len(self.ends[0])
 
     @cached_property
     def answered(self) -> Tensor:
-        """(P,) bool: an answer to at least one target is known."""
-        return torch.stack([is_known(answers) for answers in self.answers.values()]).any(0)
+        """(P,) bool, whether the label of at least one target is known."""
+        return torch.stack([is_known(labels) for labels in self.answers.values()]).any(0)
 
     def example_ids(self, examples: NDArray[np.int64] | None = None) -> tuple[NDArray[np.object_], ...]:
-        """The source's ids of these examples (all by default): of the nodes, or of both ends of the pairs."""
+        """The source's ids of these examples (all by default): one array for nodes, two for the endpoints of pairs."""
         ends = (end.numpy() for end in self.ends)
         return tuple(
             self.ids[name][end if examples is None else end[examples]]
@@ -151,23 +156,27 @@ class SocialGraph:
         )
 
     def fit_tabular(self, train: NDArray[np.int64]) -> SocialGraph:
-        """The same graph with its numbers and categories encoded by what the training examples' nodes show."""
+        """The same graph with its numbers and categories encoded: means, deviations, vocabularies of the training rows.
+
+        Args:
+            train: (n,) positions of the training examples.
+        """
         fitted = {}
         for name, (entry, frame) in self.plain.items():
             ends = [end[train] for kind, end in zip(self.end_types, self.ends, strict=True) if kind == name]
-            seen = np.unique(torch.cat(ends).numpy()) if ends else np.arange(frame.height)
-            fitted[name] = Tabular.fit(frame, entry.columns, seen)
+            rows = np.unique(torch.cat(ends).numpy()) if ends else np.arange(frame.height)
+            fitted[name] = Tabular.fit(frame, entry.columns, rows)
         if self.context is not None:
             fitted[CONTEXT] = Tabular.fit(self.context.rows, self.context.columns, train)
         return self.with_tabular(fitted)
 
     def with_tabular(self, fitted: dict[str, Tabular]) -> SocialGraph:
-        """The same graph with numbers and categories encoded as a run fitted them."""
+        """The same graph with its numbers and categories encoded as a run fitted the encodings."""
         return replace(self, tabular={name: part for name, part in fitted.items() if part.width})
 
     @cached_property
     def tables(self) -> dict[str, Tensor]:
-        """Node type → (N, D) the encoded numbers and categories."""
+        """Node type → (N, D) float32, the encoded numbers and categories; not for types that have none."""
         return {
             name: torch.from_numpy(part.encode(self.plain[name][1]))
             for name, part in self.tabular.items()
@@ -176,7 +185,7 @@ class SocialGraph:
 
     @cached_property
     def context_numbers(self) -> dict[str, Tensor]:
-        """Name → (P,) float32, NaN where unknown: the context's numbers as they are, of every role."""
+        """Column → (P,) float32, NaN where unknown: the context's numbers as they are, of every role."""
         if self.context is None:
             return {}
         return {
@@ -187,16 +196,18 @@ class SocialGraph:
 
     @cached_property
     def context_table(self) -> Tensor:
-        """(P, D) the encoded context of the examples; D is 0 where there is none."""
+        """(P, D) float32, the encoded context of the examples; D is 0 where there is none."""
         if self.context is None or CONTEXT not in self.tabular:
             return torch.zeros(self.num_examples, 0)
         return torch.from_numpy(self.tabular[CONTEXT].encode(self.context.rows))
 
     def with_pairs(self, src: Tensor, dst: Tensor, code: int = -1) -> SocialGraph:
-        """The same graph with more pairs to classify (negative samples, new questions); they add no edges.
+        """The same graph with M more pairs as examples (negative samples, pairs to predict); they add no edges.
 
         Args:
-            code: the class of all of them.
+            src: (M,) int64, local node numbers of the sources.
+            dst: (M,) int64, of the destinations.
+            code: the class of all of them; -1 for unknown.
         """
         times = [
             time if time is None else torch.cat([time, torch.full((len(src),), NEVER)])
@@ -206,8 +217,8 @@ class SocialGraph:
             self,
             ends=(torch.cat([self.ends[0], src]), torch.cat([self.ends[1], dst])),
             answers={
-                name: torch.cat([told, torch.full((len(src),), _UNKNOWN if told.is_floating_point() else code)])
-                for name, told in self.answers.items()
+                name: torch.cat([labels, torch.full((len(src),), _UNKNOWN if labels.is_floating_point() else code)])
+                for name, labels in self.answers.items()
             },
             example_time=times[0],
             label_time=times[1],
@@ -217,13 +228,13 @@ class SocialGraph:
         )
 
     def rows(self, name: str, nodes: Tensor) -> NodeRows:
-        """What is known of these nodes of one type."""
+        """The inputs of these nodes (n,) of one type."""
         table = self.tables[name][nodes] if name in self.tables else None
         return NodeRows(nodes, tuple(part.take(nodes) for part in self.node_features.get(name, ())), table)
 
     @cached_property
     def heterograph(self) -> DGLGraph:
-        """The same edges as a DGL heterograph, edge for edge."""
+        """The same edges as a DGL heterograph, with the same node numbers and edge order."""
         return import_dgl().heterograph(
             {kind: (edges.src, edges.dst) for kind, edges in self.edges.items()}, num_nodes_dict=self.num_nodes
         )
@@ -281,6 +292,6 @@ class SocialGraph:
         return replace(self, edges=edges, edge_features=edge_features)
 
 
-def is_known(answers: Tensor) -> Tensor:
-    """(P,) bool: which codes or numbers are answers."""
-    return ~torch.isnan(answers) if answers.is_floating_point() else answers >= 0
+def is_known(labels: Tensor) -> Tensor:
+    """(P,) bool, which labels are known: codes of at least 0, numbers that are not NaN."""
+    return ~torch.isnan(labels) if labels.is_floating_point() else labels >= 0

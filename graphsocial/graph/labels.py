@@ -1,4 +1,4 @@
-"""Which known labels a batch shows: those of a node's visible edges, and those of each edge of a layer."""
+"""Known labels as inputs: those of a node's visible edges, and those of each edge of a layer."""
 
 from __future__ import annotations
 
@@ -15,45 +15,54 @@ from graphsocial.graph.visibility import View
 def label_history(
     graph: SocialGraph, view: View, prior: Tensor, numbers: Tensor | None = None, strength: float = 2.0
 ) -> dict[str, Tensor]:
-    """What labels a node's visible edges carry: log share of each class against the prior, the log count, mean numbers.
+    """Statistics of the labels on each node's edges that the view shows: log class shares, log count, mean numbers.
 
-    A share is smoothed towards the prior, and a mean towards 0, by `strength` imaginary edges, so that a node without
-    labels is neutral.
+    The log share of each class is relative to the prior. Shares are smoothed towards the prior, and means towards 0, by
+    `strength` pseudo-counts, so that a node without labels gets zeros.
 
     Args:
+        graph: a graph with two endpoints per example.
+        view: which labels may be used.
         prior: (K,) class shares of the training pairs.
-        numbers: (P, M) standardised answers that are numbers; NaN where unknown.
+        numbers: (P, M) standardised labels of the targets that are numbers; NaN where unknown.
+        strength: pseudo-counts.
 
     Returns:
-        Node type of either end → (N, K + 1 + M) float32.
+        Node type of each endpoint → (N, K + 1 + M) float32.
     """
     seen = torch.nonzero(view.label).squeeze(1)
-    told = numbers[seen] if numbers is not None else torch.zeros(len(seen), 0)
-    known = ~torch.isnan(told)
-    found: dict[str, Tensor] = {}
+    values = numbers[seen] if numbers is not None else torch.zeros(len(seen), 0)
+    known = ~torch.isnan(values)
+    histories: dict[str, Tensor] = {}
     for name, ends in zip(graph.end_types, graph.ends, strict=True):
         size, classes = graph.num_nodes[name], len(graph.classes)
         counts = torch.bincount(ends[seen] * classes + graph.codes[seen], minlength=size * classes).view(size, classes)
         total = counts.sum(1, keepdim=True).float()
         share = (counts + strength * prior) / (total + strength)
-        sums = torch.zeros(2, size, told.shape[1]).index_add_(1, ends[seen], torch.stack([told.nan_to_num(), known]))
+        sums = torch.zeros(2, size, values.shape[1])
+        sums.index_add_(1, ends[seen], torch.stack([values.nan_to_num(), known]))
         history = torch.cat([torch.log(share / prior), torch.log1p(total), sums[0] / (sums[1] + strength)], dim=1)
-        found[name] = found[name] + history if name in found else history  # both ends of one type: user → user
-    return found
+        # both endpoints of one type: user → user
+        histories[name] = histories[name] + history if name in histories else history
+    return histories
 
 
 def known_labels(
     graph: SocialGraph, view: View, layer: Layer, kinds: Sequence[Canonical], answers: Tensor | None = None
 ) -> dict[Canonical, Tensor]:
-    """What each edge of a layer shows of its answers, in the layer's order.
+    """The labels of a layer's edges that the view shows, in the layer's order.
 
     Args:
-        answers: (P, M) numbers; the class codes by default.
+        graph: the graph.
+        view: which labels may be used.
+        layer: the layer.
+        kinds: supervised edge types.
+        answers: (P, M) numbers, NaN where unknown; the first target's class codes by default.
 
     Returns:
-        Edge type → (E,) int64 codes, -1 where an edge shows none; or (E, M) numbers, 0 where it shows none.
+        Edge type → (E,) int64 codes, -1 where hidden or unknown; or (E, M) numbers, 0 there.
     """
-    found = {}
+    labels = {}
     for kind in kinds:
         example = graph.edges[kind].example
         assert example is not None  # only supervised edges have labels
@@ -62,7 +71,7 @@ def known_labels(
         mask = layer.mask[kind]
         shown = view.label[example] if mask is None else view.label[example] & mask
         if answers is None:
-            found[kind] = torch.where(shown, graph.codes[example], -1)
+            labels[kind] = torch.where(shown, graph.codes[example], -1)
         else:
-            found[kind] = torch.where(shown[:, None], answers[example].nan_to_num(), 0.0)
-    return found
+            labels[kind] = torch.where(shown[:, None], answers[example].nan_to_num(), 0.0)
+    return labels

@@ -1,4 +1,4 @@
-"""What a batch may see: never the edge that it asks about, nor anything from after its time."""
+"""Which edges, features and labels a batch may use: never those it predicts, nor anything after its time."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ STATES = ("hidden", "structure", "full")
 
 @dataclass(frozen=True)
 class Visibility:
-    """What a model sees of supervised edges, beside the training edges that are not being asked about.
+    """What a model may use of supervised edges, other than the training edges that are not in the batch.
 
     `hidden`: the edge is not in the message graph. `structure`: it is, without its features (comments, from which
-    labels are often derived). `full`: with its features. The label of an edge that is not a training edge, or that is
-    being asked about, is never shown in any state. States hold for the pair: for every edge between the two ends, in
+    labels are often derived). `full`: with its features. Labels of edges in the batch, and of edges that are not
+    training edges, are hidden in every state. A state applies to the pair: to every edge between its two endpoints, in
     both directions, duplicates included.
 
     Attributes:
-        asked: the pairs whose label is being predicted.
-        validation, test: the pairs of those roles while others are predicted.
+        asked: state of the pairs in the batch, whose labels are predicted.
+        validation: state of the validation pairs while others are predicted.
+        test: state of the test pairs while others are predicted.
     """
 
     asked: State = "hidden"
@@ -42,15 +43,15 @@ class Visibility:
 
 @dataclass(frozen=True)
 class View:
-    """What a batch may use: of each example, and up to which time.
+    """What a batch may use, by example and time.
 
     Attributes:
-        edge: (P,) bool, the edges of the pair are there; True for nodes.
-        features: (P,) bool, these edges show their features.
-        label: (P,) bool, the answers are shown.
-        before: node type → (N,) int64 microseconds: an edge into a node is there only if it is earlier; None where time
-            does not matter. It is the time of the batch's earliest example, and for the nodes that are asked about
-            their own time, which still lets in the edges that came with them.
+        edge: (P,) bool, the edges of the pair may be used; True for nodes.
+        features: (P,) bool, the features of these edges may be used.
+        label: (P,) bool, the labels may be used: `graph.answers[target][view.label]`.
+        before: node type → (N,) int64 microseconds: only edges earlier than their destination's value may be used; None
+            where time does not matter. The value is the time of the batch's earliest example; for nodes that are
+            examples of the batch, just after their own time, so that edges created with them may be used.
     """
 
     edge: Tensor
@@ -59,13 +60,14 @@ class View:
     before: Mapping[str, Tensor] | None = None
 
     @classmethod
-    def of(cls, roles: Tensor, answered: Tensor, visibility: Visibility, asked: Tensor | None = None) -> View:
-        """The view of a batch, whatever the time.
+    def of(cls, roles: Tensor, answered: Tensor, visibility: Visibility, examples: Tensor | None = None) -> View:
+        """The view of a batch, regardless of time.
 
         Args:
-            roles: (P,) 0 train, 1 validation, 2 test, -1 not supervised.
-            answered: (P,) bool, an answer is known.
-            asked: positions of the examples being predicted.
+            roles: (P,) split roles: 0 train, 1 validation, 2 test, -1 none.
+            answered: (P,) bool, a label is known.
+            visibility: what may be used of supervised edges.
+            examples: (B,) positions of the batch's examples.
         """
         edge = torch.ones_like(roles, dtype=torch.bool)
         features = edge.clone()
@@ -73,31 +75,34 @@ class View:
         for which, state in ((roles == 1, visibility.validation), (roles == 2, visibility.test)):
             edge[which] = state != "hidden"
             features[which] = state == "full"
-        if asked is not None:
-            edge[asked] = visibility.asked != "hidden"
-            features[asked] = visibility.asked == "full"
-            label[asked] = False
+        if examples is not None:
+            edge[examples] = visibility.asked != "hidden"
+            features[examples] = visibility.asked == "full"
+            label[examples] = False
         return cls(edge, features, label)
 
-    def until(self, graph: SocialGraph, asked: Tensor) -> View:
-        """Without what came after the earliest of these examples: edges, and answers that were not known before it.
+    def until(self, graph: SocialGraph, examples: Tensor) -> View:
+        """The view without edges after the earliest of these examples, and without labels not known before it.
 
         Raises:
             InputError: the examples have no times.
         """
         if graph.example_time is None:
             raise InputError("The data has no times, so messages cannot be kept to earlier ones.")
-        times = graph.example_time[asked]
+        times = graph.example_time[examples]
         earliest = int(times.min())
-        known = graph.example_time if graph.label_time is None else graph.label_time
+        label_time = graph.example_time if graph.label_time is None else graph.label_time
         before = {name: torch.full((size,), earliest) for name, size in graph.num_nodes.items()}
         if isinstance(graph.entity, str):
-            before[graph.entity][graph.ends[0][asked]] = torch.where(times < NEVER, times + 1, earliest)
-        return replace(self, label=self.label & (known < earliest), before=before)
+            before[graph.entity][graph.ends[0][examples]] = torch.where(times < NEVER, times + 1, earliest)
+        return replace(self, label=self.label & (label_time < earliest), before=before)
 
 
 def edge_mask(graph: SocialGraph, view: View) -> dict[Canonical, Tensor | None]:
-    """Which message edges are there: by example, so both directions and duplicates; and in time, only earlier ones."""
+    """Canonical edge type → (E,) bool, which edges the view lets be used; None where all are.
+
+    It goes by example, so it covers both directions and duplicates; and by time.
+    """
     masks: dict[Canonical, Tensor | None] = {}
     for kind, edges in graph.edges.items():
         mask = view.edge[edges.example] if edges.example is not None else None
