@@ -16,7 +16,7 @@ from _harness import bandwidth, interleave, keep
 from _iesn import CONNECTS, WIDTH, edges
 
 from graphsocial.graph.adjacency import Relation
-from graphsocial.nn.kernels import csr, fused, stock
+from graphsocial.nn.kernels import Columns, Scores, csr, fused, stock
 
 KERNELS = {"fused": fused, "csr": csr, "dgl": stock}
 
@@ -31,21 +31,21 @@ def passes(relation: Relation) -> dict[str, tuple[int, Callable[..., Callable[[]
     row, one = 4 * WIDTH, 4
 
     def softmax(kernel):  # type: ignore[no-untyped-def]
-        return lambda: kernel.softmax([relation], [scores], [scores], [None], [None], None, 0.2)
+        return lambda: kernel.softmax([relation], Scores([scores], [scores], [None]), [None], None, 0.2)
 
     def softmax_back(kernel):  # type: ignore[no-untyped-def]
         return lambda: kernel.softmax_back(
-            [relation], [scores], [scores], [None], 0.2, [weights], [weights], torch.zeros(nodes, 1)
+            [relation], Scores([scores], [scores], [None]), 0.2, [weights], [weights], torch.zeros(nodes, 1)
         )
 
     return {
         "sum of neighbours": (
             count * (row + 2 * one) + nodes * row,
-            lambda kernel: lambda: kernel.add_weighted(relation, weights, x, out, True),
+            lambda kernel: lambda: kernel.add_weighted(relation, weights, x, Columns(out), True),
         ),
         "its gradients": (
             count * (row + 4 * one) + 2 * nodes * row,
-            lambda kernel: lambda: kernel.add_weighted_back(relation, weights, x, grad, d_x, True, True),
+            lambda kernel: lambda: kernel.add_weighted_back(relation, weights, x, Columns(grad), d_x, True, True),
         ),
         "softmax": (count * 7 * one + nodes * 5 * one, softmax),
         "its gradient": (count * 11 * one + nodes * 6 * one, softmax_back),

@@ -21,15 +21,14 @@ from graphsocial.graph.batching import Batch, Layer
 from graphsocial.graph.labels import known_labels, label_history
 from graphsocial.graph.visibility import shown_vectors
 from graphsocial.models.base import ForwardTrace, Model, Network, class_target, of_ends
-from graphsocial.nn.aggregation import GraphConv, SageConv, take_rows
+from graphsocial.nn import LAYERS
+from graphsocial.nn.aggregation import take_rows
 from graphsocial.nn.fusion import AdaptiveCombination, Classifier, Interaction
 from graphsocial.nn.graph_attention import GraphAttention
 from graphsocial.nn.inputs import EdgeInputs, NodeInputs
 from graphsocial.nn.labelled import LabelMessages
 from graphsocial.nn.losses import class_shares, number_scales, standardised_numbers
 from graphsocial.nn.normalisation import BatchNormRelu
-
-BACKBONES: dict[str, type[nn.Module]] = {"gat": GraphAttention, "sage": SageConv, "graphconv": GraphConv}
 
 
 @dataclass(frozen=True)
@@ -80,8 +79,8 @@ class HmgEmo(Model):
     identity: str = "none"
 
     def __post_init__(self) -> None:
-        if self.backbone not in BACKBONES:
-            raise InputError(f"'{self.backbone}' is no backbone; use one of {', '.join(BACKBONES)}.")
+        if self.backbone not in LAYERS:
+            raise InputError(f"'{self.backbone}' is no backbone; use one of {', '.join(LAYERS)}.")
         if self.layers < 1:
             raise InputError(f"{self.layers} layers pass no messages; use at least 1, or the model 'features-only'.")
         if self.interaction < 0:
@@ -130,7 +129,7 @@ class HmgEmoNetwork(Network):
             options["edge_features"] = dict.fromkeys(self.speaking, settings.edge_width)
         self.convolutions = nn.ModuleList(
             [
-                BACKBONES[settings.backbone](types, tuple(graph.edges), before, after, **options)
+                LAYERS[settings.backbone](types, tuple(graph.edges), before, after, **options)
                 for before, after in pairwise(widths)
             ]
         )

@@ -1,4 +1,4 @@
-"""Sums over neighbours: what is under every layer, and the two layers that weigh neighbours alike."""
+"""Weighted sums over neighbors, which every layer is built on, and two layers whose neighbors weigh the same."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 
 from graphsocial.errors import InputError
 from graphsocial.graph.adjacency import CanonicalEtype, Relation, check_edges, check_graph, first_rows
-from graphsocial.nn.kernels import kernel_of
+from graphsocial.nn.kernels import Columns, kernel_of
 from graphsocial.nn.products import linear
 
 
@@ -91,7 +91,7 @@ class _WeightedSum(torch.autograd.Function):
         filled = set() if own is None else {0}
         for relation, slot, weight, column in zip(relations, where, weights, columns, strict=True):
             kernel_of(relation, result).add_weighted(
-                relation, _wide(weight), values[slot], result, column not in filled, column
+                relation, _wide(weight), values[slot], Columns(result, column), column not in filled
             )
             filled.add(column)
         ctx.relations, ctx.where, ctx.own, ctx.columns = relations, where, own, columns
@@ -120,7 +120,13 @@ class _WeightedSum(torch.autograd.Function):
             if needed[1 + slot] and into is None:
                 into = d_values[slot] = torch.empty_like(values[slot])
             found = kernel_of(relation, grad).add_weighted_back(
-                relation, _wide(weight), values[slot], upstream, into, fresh, needed[1 + count + r], ctx.columns[r]
+                relation,
+                _wide(weight),
+                values[slot],
+                Columns(upstream, ctx.columns[r]),
+                into,
+                fresh,
+                needed[1 + count + r],
             )
             d_weights[r] = None if found is None else found.view_as(weight)
         return None, None, None, None, d_self, *d_values, *d_weights
@@ -187,9 +193,14 @@ def edge_weights(relation: Relation, reduce: str, edge_mask: Tensor | None, dtyp
 class NeighbourConv(nn.Module):
     """A node's own features and those of its neighbours, each through a linear map, added up.
 
-    `share="all"` has one pair of maps for all types; `share="relation"` one map for each edge type's messages and
-    one for each node type's own features. Arguments are those of `GraphAttention`, so that a model picks a layer by
-    name; what concerns edge features and attention is accepted and unused.
+    Args:
+        node_types: all node types of the graph.
+        edge_types: all edge types, as (source type, relation, destination type).
+        in_features: D, of every node type.
+        out_features: H.
+        share: `all`: one pair of maps for all types; `relation`: one map for each edge type's messages and one for each
+            node type's own features.
+        self_loops: whether the node's own features are added.
     """
 
     reduce: Literal["mean", "sum"]
@@ -201,10 +212,8 @@ class NeighbourConv(nn.Module):
         in_features: int,
         out_features: int,
         *,
-        edge_features: Mapping[CanonicalEtype, int] | None = None,
         share: Literal["all", "relation"] = "all",
         self_loops: bool = True,
-        negative_slope: float = 0.2,
     ) -> None:
         super().__init__()
         if share not in ("all", "relation"):
@@ -224,21 +233,22 @@ class NeighbourConv(nn.Module):
         for parameter in self.parameters():
             nn.init.xavier_uniform_(parameter) if parameter.dim() == 2 else nn.init.zeros_(parameter)
 
-    def fold_edge_vector(self) -> dict[CanonicalEtype, Tensor]:
-        """Nothing: these layers take no edge features."""
-        return {}
-
     def forward(
         self,
         x: Mapping[str, Tensor],
         relations: Mapping[CanonicalEtype, Relation],
         *,
-        edge_features: Mapping[CanonicalEtype, Tensor] | None = None,
-        edge_scores: Mapping[CanonicalEtype, Tensor] | None = None,
         edge_mask: Mapping[CanonicalEtype, Tensor] | None = None,
         num_dst: Mapping[str, int] | None = None,
     ) -> dict[str, Tensor]:
-        """Compute the layer: {node_type: (N, D)} to {node_type: (num_dst, H)}; see `GraphAttention.forward`."""
+        """Compute the layer: {node_type: (N, D)} to {node_type: (num_dst, H)}; see `GraphAttention.forward`.
+
+        Args:
+            x: {node_type: (N, D)}; the first num_dst rows of a type are its destinations.
+            relations: one for each edge type.
+            edge_mask: {edge_type: bool (E,)}; edges that are False are left out.
+            num_dst: {node_type: count} of destinations; all nodes of types that it does not name.
+        """
         counts = check_graph(x, relations, self.node_types, self.edge_types, self.in_features, num_dst)
         masks = check_edges("edge_mask", edge_mask, relations, dict.fromkeys(self.edge_types, ()))
         one = self.share == "all"

@@ -13,7 +13,7 @@ from torch.nn.functional import leaky_relu
 from graphsocial.errors import InputError
 from graphsocial.graph.adjacency import Relation
 from graphsocial.nn.aggregation import weighted_sum
-from graphsocial.nn.kernels import kernel_of
+from graphsocial.nn.kernels import Scores, kernel_of
 
 
 def attend(
@@ -146,7 +146,7 @@ class _JointSoftmax(torch.autograd.Function):
         )
         if relations:
             kernel = kernel_of(relations[0], destinations[0])
-            weights, self_weight = kernel.softmax(relations, sources, destinations, edges, kept, own, slope)
+            weights, self_weight = kernel.softmax(relations, Scores(sources, destinations, edges), kept, own, slope)
         else:
             weights, self_weight = [], None if own is None else torch.ones_like(own)
         ctx.relations, ctx.slope = relations, slope
@@ -167,7 +167,7 @@ class _JointSoftmax(torch.autograd.Function):
         if relations:
             grads = [grad.contiguous() for grad in d_weights]
             found = kernel_of(relations[0], mean).softmax_back(
-                relations, sources, destinations, edges, slope, weights, grads, mean
+                relations, Scores(sources, destinations, edges), slope, weights, grads, mean
             )
             for r, (d_source, d_destination, d_edge) in enumerate(found):
                 needed = ctx.needs_input_grad[4 + r :: count]

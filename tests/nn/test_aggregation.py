@@ -110,7 +110,7 @@ def test_one_relation_is_dgl(kind, dtype, tolerance):
 @pytest.mark.parametrize("kind", [SageConv, GraphConv])
 def test_relations_are_summed(kind, share):
     ends, relations, x = small_graph()
-    layer = kind(("user", "image"), ETYPES, D, H, share=share, edge_features={VIEWS: 3}).double()
+    layer = kind(("user", "image"), ETYPES, D, H, share=share).double()
     keep = torch.arange(16) % 2 == 0
     got = layer(x, relations, edge_mask={VIEWS: keep})
     for name in NUM:

@@ -1,20 +1,20 @@
-"""What is done with edges, in three ways with the same results; a relation says which (`Relation.kernel`).
+"""The edge-wise operations of message passing, in three implementations with the same results (`Relation.kernel`).
 
 - `fused`: compiled for the CPU, one pass over the edges each; the default there.
 - `csr`: torch's sparse products, on any device; the default on a GPU.
-- `dgl`: DGL's own operators, the reference and the peer.
+- `dgl`: DGL's own operators, the reference.
 
-Each module has these functions. K heads share a relation's edges; weights and scores are (…, K), each head weighs its
-own H / K columns of the values. Per-edge tensors are **sorted** as the relation's edges. Nothing here is
-differentiable: `aggregation.weighted_sum` and `edge_softmax.joint_softmax` are, by what is here.
+Each module has the functions below. K heads share a relation's edges; weights and scores are (…, K), and each head
+weighs its own H / K columns of the values. Per-edge tensors are **sorted** as the relation's edges. Nothing here is
+differentiable; `aggregation.weighted_sum` and `edge_softmax.joint_softmax` are, by means of these.
 
-    add_weighted(relation, weights (E, K), x (num_src, H), out (num_dst, ≥ H), fresh, column)
-        out_i += Σ_j w_ij x_j, in H columns from `column` on; a `fresh` out holds nothing yet: = for +=
-    add_weighted_back(relation, weights, x, grad (num_dst, ≥ H), d_x, fresh, wants_weights, column)
-        d_x_j += Σ_i w_ij g_i, unless d_x is None; d_w_ij = g_i·x_j; with g the H columns from `column` on
-    softmax(relations, sources, destinations, edges, keep, own, slope)
-        w_ij ∝ exp f(d_i + s_j + e_ij) and own ∝ exp own, together 1 for each destination
-    softmax_back(relations, sources, destinations, edges, slope, weights, grads, mean)
+    add_weighted(relation, weights (E, K), x (num_src, H), out, fresh)
+        out_i += Σ_j w_ij x_j, in H columns of `out`; = for += where `fresh`, since they hold nothing yet
+    add_weighted_back(relation, weights, x, grad, d_x, fresh, wants_weights)
+        d_x_j += Σ_i w_ij g_i, unless d_x is None; returns d_w_ij = g_i·x_j where wanted; g are H columns of `grad`
+    softmax(relations, scores, keep, own, slope)
+        w_ij ∝ exp f(d_i + s_j + e_ij) and own ∝ exp own, which sum to 1 for each destination; f is LeakyReLU of `slope`
+    softmax_back(relations, scores, slope, weights, grads, mean)
         for each relation d_s, d_d, d_e; mean is Σ w g over what else is in the softmax
     sum_by_dst(relation, values (E, K))
         (num_dst, K)
@@ -22,8 +22,10 @@ differentiable: `aggregation.weighted_sum` and `edge_softmax.joint_softmax` are,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -34,8 +36,38 @@ MODULES = {"fused": "fused", "csr": "csr", "dgl": "stock"}  # stock.py: a module
 NAMES = ("auto", *MODULES)
 
 
+class Columns(NamedTuple):
+    """Some columns of a wider tensor (num_dst, ≥ H), which one relation's H values are added to, or read from.
+
+    Attributes:
+        tensor: the wider tensor.
+        start: the first of the H columns.
+    """
+
+    tensor: Tensor
+    start: int = 0
+
+    def view(self, width: int) -> Tensor:
+        """These `width` columns, as a view."""
+        return self.tensor[:, self.start : self.start + width]
+
+
+class Scores(NamedTuple):
+    """The parts of the logits d_i + s_j + e_ij of one softmax; in each list one entry per relation.
+
+    Attributes:
+        sources: s, (num_src, K).
+        destinations: d, (num_dst, K).
+        edges: e, (E, K), or None.
+    """
+
+    sources: Sequence[Tensor]
+    destinations: Sequence[Tensor]
+    edges: Sequence[Tensor | None]
+
+
 def kernel_of(relation: Relation, x: Tensor) -> ModuleType:
-    """The module that does a relation's work on values such as `x`; loaded on first use.
+    """The module that computes a relation's operations on values such as `x`; loaded on first use.
 
     Raises:
         InputError: the kernel does not run where `x` is.

@@ -10,15 +10,14 @@ from torch import Tensor
 from torch.nn.functional import leaky_relu
 
 from graphsocial.graph.adjacency import Relation
+from graphsocial.nn.kernels import Scores
 
 ByNode = Callable[[Relation, Tensor], Tensor]
 
 
 def softmax(
     relations: Sequence[Relation],
-    sources: Sequence[Tensor],
-    destinations: Sequence[Tensor],
-    edges: Sequence[Tensor | None],
+    scores: Scores,
     keep: Sequence[Tensor | None],
     own: Tensor | None,
     slope: float,
@@ -28,7 +27,7 @@ def softmax(
 ) -> tuple[list[Tensor], Tensor | None]:
     """The weights of one softmax over all relations' edges and `own`; see `kernels`."""
     logits = []
-    for relation, source, destination, edge, kept in zip(relations, sources, destinations, edges, keep, strict=True):
+    for relation, source, destination, edge, kept in zip(relations, *scores, keep, strict=True):
         logit = leaky_relu(_logits(relation, source, destination, edge), slope)
         logits.append(logit if kept is None else logit.masked_fill(~kept[:, None], float("-inf")))
     tops = [max_by_dst(relation, logit) for relation, logit in zip(relations, logits, strict=True)]
@@ -46,9 +45,7 @@ def softmax(
 
 def softmax_back(
     relations: Sequence[Relation],
-    sources: Sequence[Tensor],
-    destinations: Sequence[Tensor],
-    edges: Sequence[Tensor | None],
+    scores: Scores,
     slope: float,
     weights: Sequence[Tensor],
     grads: Sequence[Tensor],
@@ -61,14 +58,12 @@ def softmax_back(
     products = [weight * grad for weight, grad in zip(weights, grads, strict=True)]
     for relation, product in zip(relations, products, strict=True):
         mean += sum_by_dst(relation, product)
-    found = []
-    for relation, source, destination, edge, weight, product in zip(
-        relations, sources, destinations, edges, weights, products, strict=True
-    ):
+    gradients = []
+    for relation, source, destination, edge, weight, product in zip(relations, *scores, weights, products, strict=True):
         back = product.sub_(weight * mean.index_select(0, relation.dst))
         back = torch.where(_logits(relation, source, destination, edge) > 0, back, back * slope)
-        found.append((sum_by_src(relation, back), sum_by_dst(relation, back), back))
-    return found
+        gradients.append((sum_by_src(relation, back), sum_by_dst(relation, back), back))
+    return gradients
 
 
 def _logits(relation: Relation, source: Tensor, destination: Tensor, edge: Tensor | None) -> Tensor:

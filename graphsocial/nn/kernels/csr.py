@@ -9,47 +9,40 @@ import torch
 from torch import Tensor
 
 from graphsocial.graph.adjacency import Relation
-from graphsocial.nn.kernels import _scatter
+from graphsocial.nn.kernels import Columns, _scatter
 
-with warnings.catch_warnings():  # torch says once a process that CSR is in beta: let it say so here, unheard
+with warnings.catch_warnings():  # torch warns once per process; here it is ignored
     warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta", category=UserWarning)
     torch.sparse_csr_tensor(
         torch.tensor([0, 0]), torch.tensor([]).long(), torch.tensor([]), (1, 1), check_invariants=False
     )
 
 
-def add_weighted(relation: Relation, weights: Tensor, x: Tensor, out: Tensor, fresh: bool, column: int = 0) -> None:
-    """Add each destination's weighted neighbours to `out`; see `kernels`."""
-    out = out[:, column : column + x.shape[1]]
+def add_weighted(relation: Relation, weights: Tensor, x: Tensor, out: Columns, fresh: bool) -> None:
+    """Add each destination's weighted neighbors to columns of `out`; see `kernels`."""
+    columns_of_out = out.view(x.shape[1])
     for head, columns in enumerate(_columns(x, weights)):
         matrix = _matrix(relation, weights[:, head])
-        into = out[:, columns]
-        found = matrix @ x[:, columns].contiguous()
-        into.copy_(found) if fresh else into.add_(found)
+        into = columns_of_out[:, columns]
+        sums = matrix @ x[:, columns].contiguous()
+        into.copy_(sums) if fresh else into.add_(sums)
 
 
 def add_weighted_back(
-    relation: Relation,
-    weights: Tensor,
-    x: Tensor,
-    grad: Tensor,
-    d_x: Tensor | None,
-    fresh: bool,
-    wants_weights: bool,
-    column: int = 0,
+    relation: Relation, weights: Tensor, x: Tensor, grad: Columns, d_x: Tensor | None, fresh: bool, wants_weights: bool
 ) -> Tensor | None:
     """Add to `d_x`, and return the gradient of the weights where it is wanted; see `kernels`."""
-    grad = grad[:, column : column + x.shape[1]]
+    upstream = grad.view(x.shape[1])
     d_weights = torch.empty_like(weights) if wants_weights else None
     for head, columns in enumerate(_columns(x, weights)):
-        left = grad[:, columns].contiguous()
+        left = upstream[:, columns].contiguous()
         if d_weights is not None:
-            pattern = _matrix(relation, weights[:, head])  # its entries count for nothing: beta is 0
+            pattern = _matrix(relation, weights[:, head])  # its values do not matter: beta is 0
             dots = torch.sparse.sampled_addmm(pattern, left, x[:, columns].contiguous().t(), beta=0.0)
             d_weights[:, head] = dots.values()
         if d_x is not None:
-            found = _transposed(relation, weights[:, head]) @ left
-            d_x[:, columns].copy_(found) if fresh else d_x[:, columns].add_(found)
+            sums = _transposed(relation, weights[:, head]) @ left
+            d_x[:, columns].copy_(sums) if fresh else d_x[:, columns].add_(sums)
     return d_weights
 
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from graphsocial._compat.memory import keep_freed
 from graphsocial._compat.numba_threads import compiled, run
 from graphsocial.graph.adjacency import Relation
+from graphsocial.nn.kernels import Columns, Scores
 from graphsocial.nn.kernels._vectors import AHEAD, BLOCK, add_block, add_block_back, prefetch
 
 keep_freed()
@@ -177,8 +178,8 @@ def _sum_edges(lo, hi, indptr, order, values, out):  # type: ignore[no-untyped-d
             out[j, head] = found
 
 
-def add_weighted(relation: Relation, weights: Tensor, x: Tensor, out: Tensor, fresh: bool, column: int = 0) -> None:
-    """Add each destination's weighted neighbours to `out`; see `kernels`."""
+def add_weighted(relation: Relation, weights: Tensor, x: Tensor, out: Columns, fresh: bool) -> None:
+    """Add each destination's weighted neighbors to columns of `out`; see `kernels`."""
     run(
         _add_rows,
         relation.parts,
@@ -187,21 +188,14 @@ def add_weighted(relation: Relation, weights: Tensor, x: Tensor, out: Tensor, fr
         relation.src,
         weights,
         x,
-        out,
+        out.tensor,
         fresh,
-        column,
+        out.start,
     )
 
 
 def add_weighted_back(
-    relation: Relation,
-    weights: Tensor,
-    x: Tensor,
-    grad: Tensor,
-    d_x: Tensor | None,
-    fresh: bool,
-    wants_weights: bool,
-    column: int = 0,
+    relation: Relation, weights: Tensor, x: Tensor, grad: Columns, d_x: Tensor | None, fresh: bool, wants_weights: bool
 ) -> Tensor | None:
     """Add to `d_x`, and return the gradient of the weights where it is wanted; see `kernels`."""
     if d_x is None and not wants_weights:
@@ -211,28 +205,22 @@ def add_weighted_back(
         _add_rows_back,
         relation.t_parts,
         2 * relation.num_edges * x.shape[1],
-        *(*relation.transpose, weights, x, grad),
-        *(x if d_x is None else d_x, d_weights, fresh, d_x is not None, wants_weights, column),
+        *(*relation.transpose, weights, x, grad.tensor),
+        *(x if d_x is None else d_x, d_weights, fresh, d_x is not None, wants_weights, grad.start),
     )
     return d_weights if wants_weights else None
 
 
 def softmax(
-    relations: Sequence[Relation],
-    sources: Sequence[Tensor],
-    destinations: Sequence[Tensor],
-    edges: Sequence[Tensor | None],
-    keep: Sequence[Tensor | None],
-    own: Tensor | None,
-    slope: float,
+    relations: Sequence[Relation], scores: Scores, keep: Sequence[Tensor | None], own: Tensor | None, slope: float
 ) -> tuple[list[Tensor], Tensor | None]:
     """The weights of one softmax over all relations' edges and `own`; see `kernels`."""
-    like = destinations[0] if own is None else own
+    like = scores.destinations[0] if own is None else own
     top = torch.full_like(like, -math.inf) if own is None else own.clone()
     total = torch.zeros_like(like) if own is None else (own > -math.inf).to(own.dtype)
     slope = like.numpy().dtype.type(slope)
-    found, at = [], []
-    for relation, source, destination, edge, kept in zip(relations, sources, destinations, edges, keep, strict=True):
+    results, at = [], []
+    for relation, source, destination, edge, kept in zip(relations, *scores, keep, strict=True):
         weights, reference = source.new_empty(relation.num_edges, source.shape[1]), torch.empty_like(like)
         run(
             _exponentials,
@@ -242,21 +230,19 @@ def softmax(
             *(relation.src.new_empty(0, dtype=torch.bool) if kept is None else kept, slope),
             *(weights, top, total, reference),
         )
-        found.append(weights)
+        results.append(weights)
         at.append(reference)
-    for relation, weights, reference in zip(relations, found, at, strict=True):
+    for relation, weights, reference in zip(relations, results, at, strict=True):
         run(_normalise, relation.parts, weights.numel(), relation.indptr, weights, top, total, reference)
     if own is None:
-        return found, None
+        return results, None
     bounds = torch.finfo(top.dtype)
-    return found, (own - top.clamp_min(bounds.min)).exp_().div_(total.clamp_min(bounds.tiny))
+    return results, (own - top.clamp_min(bounds.min)).exp_().div_(total.clamp_min(bounds.tiny))
 
 
 def softmax_back(
     relations: Sequence[Relation],
-    sources: Sequence[Tensor],
-    destinations: Sequence[Tensor],
-    edges: Sequence[Tensor | None],
+    scores: Scores,
     slope: float,
     weights: Sequence[Tensor],
     grads: Sequence[Tensor],
@@ -265,15 +251,18 @@ def softmax_back(
     """For each relation the gradients of its source, destination and edge scores; see `kernels`.
 
     Args:
-        mean: Σ w g over what else is in the softmax (the self loop); the edges' part is added to it in place.
+        relations: R relations into the same nodes.
+        scores: what `softmax` was given.
+        slope: of the LeakyReLU.
+        weights: (E, K) of each relation, as `softmax` returned them.
+        grads: (E, K) of each relation, the gradients of the weights.
+        mean: (num_dst, K), Σ w g over what else is in the softmax (the self loop); the edges' part is added in place.
     """
     for relation, weight, grad in zip(relations, weights, grads, strict=True):
         run(_add_means, relation.parts, weight.numel(), relation.indptr, weight, grad, mean)
-    found = []
+    gradients = []
     slope = mean.numpy().dtype.type(slope)
-    for relation, source, destination, edge, weight, grad in zip(
-        relations, sources, destinations, edges, weights, grads, strict=True
-    ):
+    for relation, source, destination, edge, weight, grad in zip(relations, *scores, weights, grads, strict=True):
         d_logits, d_destination, d_source = (torch.empty_like(part) for part in (weight, destination, source))
         run(
             _exponentials_back,
@@ -284,8 +273,8 @@ def softmax_back(
         )
         back = relation.transpose
         run(_sum_edges, relation.t_parts, weight.numel(), back.indptr, back.order, d_logits, d_source)
-        found.append((d_source, d_destination, d_logits))
-    return found
+        gradients.append((d_source, d_destination, d_logits))
+    return gradients
 
 
 def sum_by_dst(relation: Relation, values: Tensor) -> Tensor:
