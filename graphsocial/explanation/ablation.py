@@ -10,7 +10,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from graphsocial.graph import CONTEXT, Canonical, Feature, SocialGraph
+from graphsocial.graph import Canonical, Feature, SocialGraph
 from graphsocial.graph.adjacency import Relation
 from graphsocial.graph.batching import Batch, Layer
 
@@ -43,7 +43,6 @@ def modalities(graph: SocialGraph, batch: Batch) -> tuple[Modality, ...]:
     parts += [
         Modality(f"{name}.{part.column}", "column", name, part.column)
         for name, fitted in graph.tabular.items()
-        if name != CONTEXT
         for part in fitted.parts
     ]
     if graph.context is not None:
@@ -51,7 +50,7 @@ def modalities(graph: SocialGraph, batch: Batch) -> tuple[Modality, ...]:
         grouped = {name for names in graph.context.parts.values() for name in names}
         single = {column.name: (column.name,) for column in graph.context.columns if column.name not in grouped}
         parts += [
-            Modality(f"context.{part}", "context", CONTEXT, part)
+            Modality(f"context.{part}", "context", column=part)
             for part, names in {**graph.context.parts, **single}.items()
             if set(names) - label_columns
         ]

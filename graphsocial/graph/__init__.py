@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from dgl import DGLGraph
 
 Canonical = tuple[str, str, str]
-CONTEXT = "*"  # what stands for a node type's name where the encoding is that of the examples' context
+_CONTEXT = "*"  # the key of the context's encoding in `tabular_state`, which no node type can have
 _UNKNOWN = float("nan")
 
 
@@ -87,7 +88,8 @@ class SocialGraph:
         node_features: node type → the encoders' vectors of its columns, and its vector columns.
         edge_features: canonical edge type → the encoders' vectors of its columns, such as comments.
         plain: node type → its numbers and categories as they are; `fit_tabular` encodes them by the training rows.
-        tabular: node type → the fitted encoding of `plain`; `*` → that of `context`.
+        tabular: node type → the fitted encoding of `plain`.
+        context_tabular: the fitted encoding of `context`; None where it is not fitted or has no columns.
         context: columns of the examples themselves, as of their time, as they are.
         reference: (P, K) true class probabilities of the first target, in synthetic data; else None.
     """
@@ -104,6 +106,7 @@ class SocialGraph:
     edge_features: dict[Canonical, tuple[Feature, ...]]
     plain: dict[str, tuple[NodeType, pl.DataFrame]]
     tabular: dict[str, Tabular]
+    context_tabular: Tabular | None = None
     context: Context | None = None
     reference: Tensor | None = None
 
@@ -166,22 +169,31 @@ class SocialGraph:
             ends = [end[train] for kind, end in zip(self.end_types, self.ends, strict=True) if kind == name]
             rows = np.unique(torch.cat(ends).numpy()) if ends else np.arange(frame.height)
             fitted[name] = Tabular.fit(frame, entry.columns, rows)
-        if self.context is not None:
-            fitted[CONTEXT] = Tabular.fit(self.context.rows, self.context.columns, train)
-        return self.with_tabular(fitted)
+        context = None if self.context is None else Tabular.fit(self.context.rows, self.context.columns, train)
+        return self._with_tabular(fitted, context)
 
-    def with_tabular(self, fitted: dict[str, Tabular]) -> SocialGraph:
-        """The same graph with its numbers and categories encoded as a run fitted the encodings."""
-        return replace(self, tabular={name: part for name, part in fitted.items() if part.width})
+    def tabular_state(self) -> dict[str, Any]:
+        """The fitted encodings as JSON, which a run keeps: by node type, and the context's as `*`."""
+        fitted = self.tabular if self.context_tabular is None else {**self.tabular, _CONTEXT: self.context_tabular}
+        return {name: part.state() for name, part in fitted.items()}
+
+    def with_tabular_state(self, state: Mapping[str, Any]) -> SocialGraph:
+        """The same graph with its numbers and categories encoded as a run fitted the encodings; see `tabular_state`."""
+        fitted = {name: Tabular.restore(part) for name, part in state.items()}
+        context = fitted.pop(_CONTEXT, None)
+        return self._with_tabular(fitted, context)
+
+    def _with_tabular(self, fitted: Mapping[str, Tabular], context: Tabular | None) -> SocialGraph:
+        return replace(
+            self,
+            tabular={name: part for name, part in fitted.items() if part.width},
+            context_tabular=context if context is not None and context.width else None,
+        )
 
     @cached_property
     def tables(self) -> dict[str, Tensor]:
         """Node type → (N, D) float32, the encoded numbers and categories; not for types that have none."""
-        return {
-            name: torch.from_numpy(part.encode(self.plain[name][1]))
-            for name, part in self.tabular.items()
-            if name != CONTEXT
-        }
+        return {name: torch.from_numpy(part.encode(self.plain[name][1])) for name, part in self.tabular.items()}
 
     @cached_property
     def context_numbers(self) -> dict[str, Tensor]:
@@ -197,9 +209,9 @@ class SocialGraph:
     @cached_property
     def context_table(self) -> Tensor:
         """(P, D) float32, the encoded context of the examples; D is 0 where there is none."""
-        if self.context is None or CONTEXT not in self.tabular:
+        if self.context is None or self.context_tabular is None:
             return torch.zeros(self.num_examples, 0)
-        return torch.from_numpy(self.tabular[CONTEXT].encode(self.context.rows))
+        return torch.from_numpy(self.context_tabular.encode(self.context.rows))
 
     def with_pairs(self, src: Tensor, dst: Tensor, code: int = -1) -> SocialGraph:
         """The same graph with M more pairs as examples (negative samples, pairs to predict); they add no edges.

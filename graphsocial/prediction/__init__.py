@@ -19,7 +19,6 @@ from graphsocial import runs
 from graphsocial.errors import DataError, InputError, MissingFileError
 from graphsocial.evaluation.metrics import multiclass, regression
 from graphsocial.evaluation.splits import ROLES
-from graphsocial.featurizers._tabular import Tabular
 from graphsocial.graph import SocialGraph
 from graphsocial.models.base import Network
 from graphsocial.nn.losses import Objective
@@ -101,8 +100,7 @@ def rebuild(store: GraphStore, run: Run | str, *, progress: Progress | None = No
                 f"The run '{run.id}' hears along '{name}', of which '{run.dataset}' has no edges now. Edges that "
                 "`link` made go with the data that they were made of: link again, or train again."
             )
-    tabular = {name: Tabular.restore(part) for name, part in state.tabular.items()}
-    data = prepare(store, config, tabular=tabular, split_id=run.split_id, progress=progress)
+    data = prepare(store, config, tabular=state.tabular, split_id=run.split_id, progress=progress)
     network, objectives = restore(run, config, data, state)
     return RestoredRun(config, data, network, objectives)
 

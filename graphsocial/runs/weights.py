@@ -24,7 +24,7 @@ class Weights:
         network: the state of its network, by parameter and buffer.
         objectives: by target: scale of its outputs, decision rule, margin of its prediction interval.
         classes: by target.
-        tabular: by node type, the fitted encoding of its plain columns as JSON.
+        tabular: the fitted encodings of numbers and categories as JSON; see `SocialGraph.tabular_state`.
     """
 
     network: Mapping[str, Tensor]

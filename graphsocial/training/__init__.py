@@ -168,5 +168,5 @@ def _weights(result: TrainingResult, graph: SocialGraph) -> Weights:
         network=result.network.state_dict(),
         objectives={part.target.name: (part.scale, part.naming, part.margin) for part in result.objectives},
         classes={target.name: list(target.classes) for target in graph.targets},
-        tabular={name: part.state() for name, part in graph.tabular.items()},
+        tabular=graph.tabular_state(),
     )

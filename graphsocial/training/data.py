@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,7 +16,7 @@ from graphsocial.evaluation import splits
 from graphsocial.evaluation.splits import ROLES
 from graphsocial.features import DEFAULT_ENCODERS, FeatureRef, FeatureReport, encoder_for, featurize
 from graphsocial.features.vectors import WHOLE_ROW, of_rows
-from graphsocial.featurizers._tabular import KINDS, Tabular
+from graphsocial.featurizers._tabular import KINDS
 from graphsocial.featurizers.base import Featurizer, FineTunable, FittedFeaturizer
 from graphsocial.graph import SocialGraph, building
 from graphsocial.graph.loaders import FullGraphLoader, Loader, NeighborLoader
@@ -55,7 +56,7 @@ def prepare(
     store: GraphStore,
     config: RunConfig,
     *,
-    tabular: Mapping[str, Tabular] | None = None,
+    tabular: Mapping[str, Any] | None = None,
     split_id: str | None = None,
     features: Sequence[FeatureRef] | None = None,
     progress: Progress | None = None,
@@ -65,7 +66,8 @@ def prepare(
     Args:
         features: the vectors to use, which are there; when not given, all that the model reads, which are encoded where
             they are not.
-        tabular: the fitted encodings of a run; fitted on the training pairs when not given.
+        tabular: the fitted encodings of a run (`SocialGraph.tabular_state`); fitted on the training examples when not
+            given.
         split_id: a split that was made before; made now by the configuration's policy when not given.
     """
     entity, labels = read_labels(config.task, store, config.dataset, as_of=config.as_of)
@@ -86,7 +88,7 @@ def prepare(
     if config.fitting.negatives:
         graph, roles = _add_negatives(graph, roles, config)
     train = np.flatnonzero(roles == ROLES.index("train"))
-    graph = graph.fit_tabular(train) if tabular is None else graph.with_tabular(dict(tabular))
+    graph = graph.fit_tabular(train) if tabular is None else graph.with_tabular_state(tabular)
     data_hash = store.data_hash(config.dataset)
     named = [config.identity(), config.seed, data_hash, split_id, sorted(use.set_id for use in uses)]
     notes = [f"visibility {part}={state}" for part, state in asdict(config.visibility).items() if state != "hidden"]

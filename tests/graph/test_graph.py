@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import reception
 import torch
 from conftest import GROUP, IMAGE, SCHEMA, USER, VIEWS, write_social
 from hypothesis import given, settings
@@ -23,6 +25,7 @@ from graphsocial.graph import SocialGraph
 from graphsocial.graph.building import build
 from graphsocial.graph.loaders import FullGraphLoader
 from graphsocial.graph.visibility import Visibility
+from graphsocial.tasks.base import Context
 from graphsocial.tasks.edge_emotion import EdgeEmotion
 from graphsocial.types import Column, GraphSchema
 
@@ -144,6 +147,20 @@ def test_tabular_statistics_come_from_training_users_alone(social: gs.GraphStore
     ages = social.sql("select age from node_user order by idx").pl()["age"].to_numpy()
     seen = ages[np.unique(graph.ends[0].numpy()[train])]
     assert fitted.parts[0].mean == pytest.approx(np.nanmean(seen))  # type: ignore[union-attr]
+
+
+def test_fitted_encodings_are_read_back_from_json_with_that_of_the_context(posts: gs.GraphStore) -> None:
+    labels = reception.Reception().labels(posts, "posts")
+    rows = pl.DataFrame({"hour": np.arange(len(labels)) % 24})
+    labels = replace(labels, context=Context((Column("hour", "number"),), rows))
+    bare = build(posts, "posts", reception.POST, labels)
+    graph = bare.fit_tabular(np.arange(50))
+    state = json.loads(json.dumps(graph.tabular_state()))
+    assert set(state) == {"page", "post", "*"} and set(graph.tables) == {"page", "post"}
+    again = bare.with_tabular_state(state)
+    assert graph.context_table.shape == (len(labels), 2) and torch.equal(again.context_table, graph.context_table)
+    assert all(torch.equal(again.tables[name], graph.tables[name]) for name in graph.tables)
+    assert bare.context_table.shape == (len(labels), 0)
 
 
 @settings(max_examples=5, deadline=None)
