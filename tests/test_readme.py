@@ -1,4 +1,4 @@
-"""What the README shows runs: its commands, its Python, its SQL, its source in one file, on a smaller synthetic set."""
+"""The README's commands, Python, SQL and source run on a smaller synthetic dataset, and its links lead somewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import graphsocial as gs
 from graphsocial.cli.main import app
 from graphsocial.synthesis import SyntheticIesn
 
-README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
 SMALL = SyntheticIesn(users=80, images=30, views=900, contacts=400, groups=8, image_size=48)
 
 
@@ -49,7 +50,7 @@ def test_the_five_commands_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_python_and_the_sql_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(home)
     names: dict[str, object] = {}
-    exec(blocks("python")[0], names)  # the README's own words
+    exec(blocks("python")[0], names)
     assert names["frame"].height > 0  # type: ignore[attr-defined]
     store = names["store"]
     assert isinstance(store, gs.GraphStore)
@@ -59,7 +60,7 @@ def test_the_python_and_the_sql_run(home: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_source_in_one_file_works(tmp_path: Path) -> None:
-    (tmp_path / "forum.py").write_text(blocks("python")[1])
+    (tmp_path / "forum.py").write_text(blocks("python")[2])
     (tmp_path / "votes.csv").write_text("who,picture,felt\nann,p1,awe\nbob,p1,fear\nann,p2,\n,p2,awe\n")
     with gs.open(tmp_path / "forum.duckdb") as store:
         report = gs.ingest(store, str(tmp_path / "forum.py"), tmp_path)
@@ -67,3 +68,17 @@ def test_the_source_in_one_file_works(tmp_path: Path) -> None:
         assert report.rejected == 1
         emotions = store.sql("select emotions from edge_user_views_image order by idx").fetchall()
     assert emotions == [(["awe"],), (["fear"],), ([None],)]
+
+
+def test_the_task_in_one_file_is_the_example() -> None:
+    example = (ROOT / "examples" / "custom_task.py").read_text()
+    assert [line for line in blocks("python")[1].splitlines() if line not in example.splitlines()] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "benchmarks/README.md", "docs/leaderboards.md"])
+def test_links_lead_to_files(page: str) -> None:
+    text = (ROOT / page).read_text()
+    named = re.findall(r"\]\((?!https?://)([^)#]+)[^)]*\)", text) + re.findall(
+        r"`((?:docs|examples|schemas)/[\w/.]+\w)`", text
+    )
+    assert [path for path in named if not ((ROOT / page).parent / path).exists() and not (ROOT / path).exists()] == []
