@@ -98,7 +98,13 @@ class Plain(nn.Module):
 
 
 def plain_epoch(graph: SocialGraph, model: Plain, optimizer: torch.optim.Optimizer) -> None:
-    """One epoch of the peer."""
+    """One epoch of the peer.
+
+    Args:
+        graph: the dialogues.
+        model: plain PyTorch layers.
+        optimizer: of its parameters.
+    """
     edges = graph.edges["segment", "next", "segment"]
     starts = torch.ones(SEGMENTS, dtype=torch.bool)
     starts[edges.dst] = False
@@ -117,18 +123,28 @@ def plain_epoch(graph: SocialGraph, model: Plain, optimizer: torch.optim.Optimiz
 
 
 def our_epoch(graph: SocialGraph, network: Any, loader: FullGraphLoader, optimizer: torch.optim.Optimizer) -> float:
-    """One epoch of a model of graphsocial's; returns the share of padded places."""
-    places, generator = 0, torch.Generator().manual_seed(0)
+    """One epoch of a model of graphsocial's.
+
+    Args:
+        graph: the dialogues.
+        network: the model's network.
+        loader: makes its batches.
+        optimizer: of its parameters.
+
+    Returns:
+        The share of padded positions.
+    """
+    positions, generator = 0, torch.Generator().manual_seed(0)
     together = network.together(graph)
     for batch in loader.batches(torch.arange(SEGMENTS), 320, generator, together):
         outputs = network(graph, batch)
         lengths = torch.unique(together[batch.examples], return_counts=True)[1]
-        places += int(lengths.max()) * len(lengths)
+        positions += int(lengths.max()) * len(lengths)
         loss = torch.stack([cross_entropy(outputs[n], graph.answers[n][batch.examples]) for n in TARGETS]).sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return 1 - SEGMENTS / places
+    return 1 - SEGMENTS / positions
 
 
 def made(graph: SocialGraph, model: Model) -> tuple[Any, FullGraphLoader, torch.optim.Optimizer]:

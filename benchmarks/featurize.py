@@ -180,7 +180,14 @@ def compare_finished() -> None:
 
 
 def finished(what: str, encoder: Featurizer, column: str, values: Sequence[str]) -> None:
-    """Encode all, then time doing it again; the encoder cannot be called then."""
+    """Encode all values, then time a second call, during which the encoder cannot be called.
+
+    Args:
+        what: name of the benchmark.
+        encoder: the featurizer.
+        column: the column of posts.
+        values: its distinct values.
+    """
     with store_of(**{column: values}) as store:
 
         def call() -> object:

@@ -56,7 +56,7 @@ class Layers(nn.Module):
         raise NotImplementedError
 
     def begin(self) -> None:
-        """What is done once a step, before the layers."""
+        """Preparation once per step, before the layers."""
 
     def forward(self, x: dict[str, Tensor], src: Tensor, dst: Tensor) -> Tensor:
         """(views, classes) logits."""
@@ -216,7 +216,13 @@ PEERS = {"pyg": ("PyG `HeteroConv(GATConv)`", 10, 3), "dgl": ("DGL `GATConv`, `E
 def build(
     names: list[str], views: str = "sixteenth", factor: float = 1.0
 ) -> tuple[dict[str, Layers], Callable[[Layers], Step], Edges]:
-    """The sides with equal weights, and what makes a training step of each."""
+    """The sides with equal weights, a function that makes a training step of one, and the graph.
+
+    Args:
+        names: of the sides; the first is `graphsocial`.
+        views: the views in the loss, `sixteenth` or `all`.
+        factor: size of the graph, in multiples of IESN.
+    """
     torch.manual_seed(0)
     graph = edges(factor)
     user, image = graph.ends[VIEWS]
@@ -249,7 +255,13 @@ def build(
 
 
 def side(name: str, peer: str, views: str) -> None:
-    """One side of the comparison with a peer, as a process that makes a step on request."""
+    """One side of the comparison with a peer, as a process that makes a step on request.
+
+    Args:
+        name: of the side.
+        peer: `pyg` or `dgl`; with DGL, edge features are in our messages too.
+        views: the views in the loss, `sixteenth` or `all`.
+    """
     sides, step_of, _ = build(["graphsocial", peer], views)
     step = step_of(sides[name])
     del sides

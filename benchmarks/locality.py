@@ -52,7 +52,13 @@ def _propagate(indptr, src, nodes, label, count, seen):  # type: ignore[no-untyp
 
 
 def in_order(src: Ends, dst: Ends, nodes: int, rng: np.random.Generator) -> tuple[Ends, Ends]:
-    """The same edges, nodes numbered by label."""
+    """The same edges with nodes ordered by the labels of label propagation.
+
+    Args:
+        src, dst: (E,) node indices of the edges.
+        nodes: number of nodes.
+        rng: decides the order of updates.
+    """
     both = np.append(src, dst), np.append(dst, src)
     relation = Relation.from_edges(*(torch.from_numpy(ends) for ends in both), nodes, nodes)
     label, count, seen = np.arange(nodes), np.zeros(nodes, np.int64), np.empty(nodes, np.int64)
@@ -65,7 +71,13 @@ def in_order(src: Ends, dst: Ends, nodes: int, rng: np.random.Generator) -> tupl
 
 
 def planted(src: Ends, dst: Ends, nodes: int, rng: np.random.Generator) -> tuple[Ends, Ends]:
-    """Other sources: four in five from the destination's own community; all numbered at random."""
+    """The edges with other sources, four in five from the destination's own community, and nodes in random order.
+
+    Args:
+        src, dst: (E,) node indices of the edges.
+        nodes: number of nodes.
+        rng: decides communities, sources and the order.
+    """
     sizes = np.minimum(5000, 100 * (1 + rng.pareto(1.2, nodes // 100))).astype(np.int64)
     ends = np.minimum(np.cumsum(sizes), nodes)
     home = np.searchsorted(ends, dst, side="right")

@@ -75,7 +75,16 @@ class Sampled:
         return FullGraphLoader(social, torch.zeros(len(user), dtype=torch.int64), Visibility(), len(FANOUTS))
 
     def step(self, side: Layers, logits: Tensor, codes: Tensor) -> float:
-        """Loss, gradients, weights."""
+        """One training step: loss, gradients, weights.
+
+        Args:
+            side: whose weights are updated.
+            logits: (B, K).
+            codes: (B,) classes.
+
+        Returns:
+            The loss.
+        """
         loss = cross_entropy(logits, codes)
         self.optimizers[side].zero_grad()
         loss.backward()

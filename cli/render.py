@@ -51,7 +51,13 @@ class Output:
         _print(_dumps(plain(value), indent=2), sys.stdout)
 
     def table(self, columns: Sequence[str], rows: Iterable[Row], *, title: str = "") -> None:
-        """Print rows as an aligned table; nothing without rows."""
+        """Print rows as an aligned table; nothing without rows.
+
+        Args:
+            columns: names of the columns.
+            rows: cells in the order of the columns.
+            title: a line above the table.
+        """
         rows = list(rows)
         if rows:
             if self.tables:
@@ -60,7 +66,13 @@ class Output:
             self.tables += 1
 
     def stream(self, columns: Sequence[str], batches: Iterable[Sequence[Row]], *, title: str = "") -> None:
-        """Print a table batch by batch; the first batch decides the columns' widths."""
+        """Print a table batch by batch, so that it may be longer than memory.
+
+        Args:
+            columns: names of the columns.
+            batches: lists of rows; the first decides the columns' widths.
+            title: a line above the table.
+        """
         layout: Layout | None = None
         for batch in batches:
             first, layout = layout is None, layout or Layout.of(columns, batch)
@@ -167,7 +179,13 @@ class Layout:
         return cls(columns, widths, right, parts if few else (), console)
 
     def show(self, rows: Sequence[Row], *, title: str = "", header: bool = True) -> None:
-        """Print rows; values are never cut."""
+        """Print rows; values are never cut.
+
+        Args:
+            rows: cells in the order of the columns.
+            title: a line above the table.
+            header: print the names of the columns.
+        """
         from rich.text import Text
 
         if title:

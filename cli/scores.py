@@ -28,7 +28,12 @@ def task_name(given: str | None) -> str | None:
 
 
 def board(store: GraphStore, *, task: str | None, dataset: str | None, split: str | None = None) -> pl.DataFrame:
-    """The leaderboard, with means over seeds."""
+    """The leaderboard, with means over seeds.
+
+    Args:
+        store: where the runs are.
+        task, dataset, split: of the runs; None for all.
+    """
     import polars as pl
 
     from graphsocial.runs import leaderboard
@@ -38,7 +43,12 @@ def board(store: GraphStore, *, task: str | None, dataset: str | None, split: st
 
 
 def each(store: GraphStore, task: str | None, dataset: str | None) -> pl.DataFrame:
-    """The leaderboard, run by run."""
+    """The leaderboard, run by run.
+
+    Args:
+        store: where the runs are.
+        task, dataset: of the runs; None for all.
+    """
     return _only(store.connection.table("leaderboard").pl(), task=task, dataset=dataset)
 
 
@@ -57,13 +67,24 @@ def finished(store: GraphStore) -> set[str]:
 
 
 def of_status(store: GraphStore, status: str, task: str | None, dataset: str | None) -> list[str]:
-    """The ids of runs that are `failed`, or `running`: in training, or interrupted."""
+    """The ids of runs in a status.
+
+    Args:
+        store: where the runs are.
+        status: `failed`, or `running`: in training, or interrupted.
+        task, dataset: of the runs; None for all.
+    """
     runs = _only(store.connection.table("runs").pl(), task=task, dataset=dataset)
     return sorted(runs.filter(runs["status"] == status)["run_id"].to_list())
 
 
 def closed(store: GraphStore, task: str | None, dataset: str | None) -> list[str]:
-    """The ids of finished runs that were never scored on the test part."""
+    """The ids of finished runs that were never scored on the test part.
+
+    Args:
+        store: where the runs are.
+        task, dataset: of the runs; None for all.
+    """
     runs = _only(store.connection.table("runs").pl(), task=task, dataset=dataset)
     done = set(runs.filter(runs["status"] == "done")["run_id"].to_list())
     return sorted(done - set(store.connection.table("leaderboard").pl()["run_id"].to_list()))
@@ -110,7 +131,13 @@ def _examples(split_ids: list[str]) -> str:
 
 
 def show_runs(out: Output, runs: pl.DataFrame, *, grouped: bool = False) -> None:
-    """The runs, one line each; a table per target, with task, dataset and split as its title if `grouped`."""
+    """Print the runs, one line each, in one table per target.
+
+    Args:
+        out: where they are printed.
+        runs: lines of the leaderboard.
+        grouped: one table per task, dataset and split, too, which its title names.
+    """
     groups = _groups(runs)
     for title, rows in groups:
         metrics = _metrics(rows)

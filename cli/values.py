@@ -35,7 +35,13 @@ class Figure(str):
 
 
 def number(value: float | None, spread: float | None = None, *, places: int = 3) -> Figure:
-    """`0.412`, or `0.412 ± 0.010` with a spread."""
+    """`0.412`, or `0.412 ± 0.010` with a spread.
+
+    Args:
+        value: a number; None is printed as a dash.
+        spread: its standard deviation.
+        places: number of decimals.
+    """
     if value is None:
         return Figure("–")
     return Figure(f"{value:.{places}f}" + (f" ± {spread:.{places}f}" if spread is not None else ""))

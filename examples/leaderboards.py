@@ -73,7 +73,13 @@ def main(dataset: str, store: str | None = None, *, extra: Sequence[str] = ("--s
 
 
 def trained(file: str, split: str, model: str) -> list[str]:
-    """Ids of a model's finished runs on a split, by seed."""
+    """Ids of a model's finished runs on a split, by seed.
+
+    Args:
+        file: the store.
+        split: name of the split's folder.
+        model: name of the model.
+    """
     with gs.open(file, read_only=True) as store:
         return [run_id for (run_id,) in store.sql(RUNS, [f"file:{split}", model]).fetchall()]
 

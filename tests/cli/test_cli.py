@@ -432,8 +432,8 @@ def test_predict_takes_ids_from_csv_and_evaluate_scores_the_predictions(
         entry["class"] for entry in result["targets"]["emotion"]["classes"]
     }
     (tmp_path / "pairs.csv").write_text("user,image\nu0,i0\nu1,i1\n")
-    answer = json.loads(call("predict", "latest", "--ids", "pairs.csv", "--json", "--store", fresh)[1])
-    assert answer["predictions"] == 2 and answer["run"].startswith("hmg_emo-")
+    predicted = json.loads(call("predict", "latest", "--ids", "pairs.csv", "--json", "--store", fresh)[1])
+    assert predicted["predictions"] == 2 and predicted["run"].startswith("hmg_emo-")
     for text, words in (
         ("u0,i0\nu1,i1\n", "The first line of 'bad.csv' is ids (u0, i0); put a line with names above it."),
         ("user,image\nu0,i0\nnobody,i1\n", "No user has the id 'nobody' in this data."),

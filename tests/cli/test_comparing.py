@@ -26,14 +26,14 @@ def test_compare_prints_scores_differences_groups_and_calibration(
     trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["--store", str(trained), "compare", "hmg_emo", "--by", "user.age < 40", "--samples", "100"]) == 0
-    out, talk = capsys.readouterr()
+    out, err = capsys.readouterr()
     titles = [
         line for line in out.splitlines() if line.startswith(("emotion of", "graph lift", "weighted_f1 by", "F1"))
     ]
     assert titles[0] == "emotion of edge-emotion on tiny, split random: 27 test rows"
     assert "weighted_f1 by user.age < 40" in titles
     assert "hmg_emo − features_only" in out
-    assert "bootstrap of test rows by" in talk
+    assert "bootstrap of test rows by" in err
 
 
 def test_compare_as_json_equals_the_library_s_result(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
