@@ -34,6 +34,7 @@ class CustomDglModel(Model):
     dropout: float = 0.2
 
     layers: ClassVar[int] = 2  # message-passing layers: each batch brings as many graphs
+    reads: ClassVar[tuple[str, ...]] = ("nodes",)  # encoded columns of nodes; those of edges are not encoded
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
