@@ -57,7 +57,7 @@ class Incoming:
 
     @contextmanager
     def checked(self, first_idx: int) -> Iterator[Checked]:
-        """Which rows can be written and which are refused; the temporary table behind the answer is dropped at the end.
+        """Which rows can be written and which are refused; their temporary table is dropped at the end.
 
         Only the keys are kept at first: the other columns, which may be wide, are read again for the insert, unless
         rows have to be left out.
