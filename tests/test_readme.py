@@ -75,10 +75,13 @@ def test_the_task_in_one_file_is_the_example() -> None:
     assert [line for line in blocks("python")[1].splitlines() if line not in example.splitlines()] == []
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "benchmarks/README.md", "docs/leaderboards.md"])
-def test_links_lead_to_files(page: str) -> None:
-    text = (ROOT / page).read_text()
-    named = re.findall(r"\]\((?!https?://)([^)#]+)[^)]*\)", text) + re.findall(
-        r"`((?:docs|examples|schemas)/[\w/.]+\w)`", text
-    )
-    assert [path for path in named if not ((ROOT / page).parent / path).exists() and not (ROOT / path).exists()] == []
+PAGES = [path for pattern in ("*.md", "docs/*.md", "benchmarks/*.md") for path in sorted(ROOT.glob(pattern))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    links = re.findall(r"\]\((?!https?://)([^)#]+)[^)]*\)", text)
+    paths = re.findall(r"`((?:docs|examples|schemas)/[\w/.]+\w)`", text)
+    assert [link for link in links if not (page.parent / link).exists()] == []
+    assert [path for path in paths if not (ROOT / path).exists()] == []
