@@ -1,4 +1,4 @@
-"""What the models of dialogues share: reading segments in their order, standardised, and a head for each target."""
+"""What models of dialogues share: segments in their order with standardised inputs, and a head for each target."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from graphsocial.nn.dialogues import Dialogues, Sequences
 from graphsocial.nn.tuned import TunedEncoder
 from graphsocial.nn.words import WordEncoder
 
-LENGTH = 2.0  # of vectors that go in; chosen among 1, 2 and 4 on MELD's validation part
+LENGTH = 2.0  # norm of input vectors; chosen among 1, 2 and 4 on MELD's validation part
 TRAINING: Mapping[str, Any] = {  # what suits these models better than the general defaults
     "epochs": 20,
     "batch_size": 320,  # segments, in whole dialogues: about 32 dialogues
@@ -31,11 +31,11 @@ TRAINING: Mapping[str, Any] = {  # what suits these models better than the gener
 
 @dataclass
 class Seen:
-    """What an `embed` notes down for `look`.
+    """What `embed` records for `trace`.
 
     Attributes:
-        attention: name → (C, T, T), how much each place attends to each other place of its dialogue.
-        gates: name → (B,).
+        attention: name → (C, T, T) attention weights from each position of a dialogue to each other.
+        gates: name → (B,) weights of the parts of each prediction.
     """
 
     attention: dict[str, Tensor] = field(default_factory=dict)
@@ -43,17 +43,17 @@ class Seen:
 
 
 class DialogueNetwork(Network):
-    """A network over whole dialogues; `embed` is what its kinds differ in.
+    """Base class of networks over whole dialogues; subclasses define `embed`.
 
     Args:
         graph: what it will run on.
-        order: the relation between segments that says which one comes next.
-        modalities: which of them; all by default.
-        dropout: on inputs and on what the heads read.
-        words: H of what reads sequences of words or frames inside a segment, where features have them.
+        order: the edge type between segments that gives their order.
+        modalities: the modalities to use; all by default.
+        dropout: dropout rate of the inputs and of what the heads read.
+        causal: a segment is predicted from itself and the past of its dialogue.
+        words: hidden size of the encoders of words or frames inside a segment, where features are sequences.
         trees: text sequences are dependency trees.
-        context: encoders that are tuned see so many segments around each.
-        causal: a segment is answered from itself and the past of its dialogue.
+        context: number of segments around each that tuned encoders read.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class DialogueNetwork(Network):
                 for name, kinds in self.dialogues.words.items()
             }
         )
-        self.widths = {  # modality → D of what `read` gives
+        self.widths = {  # modality → D of its inputs
             name: sum(sizes) + sum(part.out_features for part in self._readers(name)) + self.dialogues.known
             for name, sizes in self.dialogues.features.items()
         }
@@ -101,13 +101,13 @@ class DialogueNetwork(Network):
         return self.dialogues.of(graph)
 
     def read(self, graph: SocialGraph, batch: Batch) -> Sequences:
-        """The batch's dialogues: each vector standardised by the training segments, with what is known beside it.
+        """The batch's dialogues: vectors standardised by the training segments, then numbers, categories and means.
 
         Raises:
-            InputError: the split is by time, and the network would look ahead.
+            InputError: the split is by time, and the network uses later segments.
         """
         if batch.view.before is not None and not self.causal:
-            raise InputError("A split by time asks about the past alone; add --set causal=true.")
+            raise InputError("A split by time lets only the past be used; add --set causal=true.")
         given = self.dialogues.read(graph, batch.examples)
         inputs = {}
         for name, x in given.inputs.items():
@@ -115,7 +115,7 @@ class DialogueNetwork(Network):
             read = [
                 encoder.side_by_side(feature, index)
                 if isinstance(encoder, TunedEncoder)
-                else _deal_out(encoder(feature), index)
+                else _gathered(encoder(feature), index)
                 for encoder, (feature, index) in zip(self._readers(name), given.words[name], strict=True)
             ]
             inputs[name] = torch.cat([self.drop(torch.cat([rows, given.known], dim=2)), *read], dim=2)
@@ -125,21 +125,23 @@ class DialogueNetwork(Network):
         return [*self.words[name]]  # type: ignore[misc]  # a ModuleList
 
     def embed(self, graph: SocialGraph, batch: Batch, seen: Seen | None = None) -> Tensor:
-        """The vectors that the heads read: (B, H).
+        """The representations that the heads read: (B, H).
 
         Args:
-            seen: filled with the weights of gates and attention, where the network has some.
+            graph: the graph.
+            batch: the batch with its B examples.
+            seen: filled with attention weights and gates, where the network has some.
         """
-        raise TypeError(f"{type(self).__name__} does not say how it reads.")
+        raise TypeError(f"{type(self).__name__} has no embed(graph, batch, seen); define one.")
 
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
         """(B, K) logits of each target with classes, (B,) numbers of the others."""
         x = self.drop(self.embed(graph, batch))
-        said = {target: self.heads[target.name](x) for target in graph.targets}
-        return {target.name: out if target.classes else out.squeeze(1) for target, out in said.items()}
+        outputs = {target: self.heads[target.name](x) for target in graph.targets}
+        return {target.name: out if target.classes else out.squeeze(1) for target, out in outputs.items()}
 
     def trace(self, graph: SocialGraph, batch: Batch) -> ForwardTrace:
-        """The segments as they are read and as the heads read them, and how they attend to those of their dialogue."""
+        """The segments' inputs and representations, and their attention weights over the dialogue."""
         given, seen = self.read(graph, batch), Seen()
         after = self.embed(graph, batch, seen)
         dialogue = torch.div(given.rows, given.mask.shape[1], rounding_mode="floor")
@@ -157,10 +159,11 @@ class DialogueNetwork(Network):
 
 
 class LevelVectors(nn.Module):
-    """Vectors of several encoders, one beside the other: standardised by the training segments, then of one length.
+    """Concatenated vectors of several encoders, standardised by the training segments and scaled to one norm.
 
-    Each encoder's are about `LENGTH` long, however many numbers they have. With a variance of 1 in every number, long
-    ones would drown short ones, and a network on a few thousand segments would learn them by heart in a few epochs.
+    Each encoder's vectors have a norm of about `LENGTH`, whatever their dimension. With a variance of 1 in every
+    dimension, long vectors would dominate short ones, and a network on a few thousand segments would overfit in a few
+    epochs.
 
     Args:
         sizes: D of each encoder's vectors.
@@ -183,6 +186,6 @@ class LevelVectors(nn.Module):
         return rows
 
 
-def _deal_out(vectors: Tensor, index: Tensor) -> Tensor:
+def _gathered(vectors: Tensor, index: Tensor) -> Tensor:
     """(S, H) to (C, T, H); zeros where `index` is -1."""
     return torch.cat([vectors, vectors.new_zeros(1, vectors.shape[1])])[index]

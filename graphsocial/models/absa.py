@@ -1,7 +1,7 @@
-"""Attention over the words of a dialogue by aspect, where the aspect is the segment that is asked about.
+"""Aspect-based attention over a dialogue, where the aspect is the segment to predict.
 
 Wang, Huang, Zhao and Zhu 2016, "Attention-based LSTM for Aspect-level Sentiment Classification" (ATAE-LSTM), eqs. 7-12:
-the text-only rival of TMSAM, which names an aspect-based model without saying more of it.
+the text-only baseline of TMSAM, whose paper names an aspect-based model without further detail.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from graphsocial.nn.temporal import RecurrentContext
 
 @dataclass(frozen=True)
 class Absa(Model):
-    """A segment's own text is the aspect; it weighs what the dialogue's other segments say, and both are read.
+    """The segment's own text is the aspect, which attends to the dialogue's other segments; both are classified.
 
     Attributes:
-        modality: the one that is read.
-        hidden: of each direction of the recurrent unit.
-        heads: of the attention.
-        dropout: on inputs and hidden states.
-        causal: only the past of the dialogue.
-        order: the relation between segments that says which one comes next.
+        modality: the modality that is used.
+        hidden: hidden size of each direction of the recurrent unit.
+        heads: number of attention heads.
+        dropout: dropout rate of inputs and hidden states.
+        causal: use only the past of the dialogue.
+        order: the edge type between segments that gives their order.
     """
 
     modality: str = "text"
@@ -47,7 +47,7 @@ class Absa(Model):
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """The one that is read."""
+        """The modality that is used."""
         return (self.modality,)
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
@@ -77,7 +77,7 @@ class AbsaNetwork(DialogueNetwork):
         visible = given.mask[:, None, :].expand(-1, x.shape[1], -1)
         if self.causal:
             visible = visible & torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril()
-        told = self.to_aspect(aspect, h, visible)
+        attended = self.to_aspect(aspect, h, visible)
         if seen is not None:
             seen.attention["aspect → dialogue"] = self.to_aspect.weights(aspect, h, visible).mean(1)
-        return given.pick(torch.tanh(self.read_out(told) + self.own(h)))
+        return given.pick(torch.tanh(self.read_out(attended) + self.own(h)))

@@ -1,4 +1,4 @@
-"""The true probabilities of synthetic data: the score that no model can beat but by luck."""
+"""The true class probabilities of synthetic data: an upper bound that a model exceeds only by chance."""
 
 from __future__ import annotations
 
@@ -16,22 +16,26 @@ from graphsocial.models.base import Model, Network
 
 @dataclass(frozen=True)
 class BayesOptimal(Model):
-    """Reads the `optimal` column of the labelled edges; only synthetic data has it."""
+    """Predicts the `optimal` column of the labelled edges, which only synthetic data has."""
 
     reads: ClassVar[tuple[str, ...]] = ()
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
-        """Nothing to learn."""
+        """Nothing is trained.
+
+        Raises:
+            DataError: the data has no true probabilities.
+        """
         if graph.reference is None:
-            raise DataError("This data does not say its true probabilities; only `synthesize` writes them.")
+            raise DataError("This data has no true probabilities; only `synthesize` writes them.")
         return BayesOptimalNetwork()
 
 
 class BayesOptimalNetwork(Network):
-    """A look-up of the reference."""
+    """Looks up the reference."""
 
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
         """(B, K) log true probabilities."""
         if graph.reference is None:
-            raise DataError("This data does not say its true probabilities; only `synthesize` writes them.")
+            raise DataError("This data has no true probabilities; only `synthesize` writes them.")
         return {graph.target.name: torch.log(graph.reference[batch.examples].clamp_min(1e-9))}

@@ -1,4 +1,4 @@
-"""What people said is all: the comments of the asked edges and nothing else, through HMG-Emo's classifier."""
+"""Only the comments of the edges to predict, classified by HMG-Emo's classifier."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from graphsocial.nn.inputs import Projection
 class CommentsOnly(Model):
     """HMG-Emo's Table III: edge features, projected, averaged over a pair's edges, and classified.
 
-    It reads the very edges that it is asked about, which `visibility.asked=full` has to show; while they are hidden,
-    as they are by default, it knows nothing but that something was said.
+    It uses the features of the edges to predict, which needs `visibility.asked=full`; by default these are hidden, and
+    it only learns that there is a comment.
 
     Attributes:
-        width: of the classifier.
-        edge_width: of the projected features.
-        dropout: as in HMG-Emo.
+        width: hidden size of the classifier.
+        edge_width: size of the projected comment vectors.
+        dropout: dropout rate of the classifier.
     """
 
     width: int = 64
@@ -54,7 +54,7 @@ class CommentsOnlyNetwork(Network):
         assert not isinstance(graph.entity, str)
         features = graph.edge_features.get(graph.entity, ())
         if not features:
-            raise DataError("The edges that are asked about have no text to read; use another model.")
+            raise DataError("The edges to predict have no text; use another model.")
         self.width = width = settings.edge_width
         self.features = nn.ModuleList([Projection(f.vectors.shape[1], width) for f in features])
         self.classifier = Classifier(width, settings.width, len(self.target.classes), dropout=settings.dropout)
@@ -64,16 +64,16 @@ class CommentsOnlyNetwork(Network):
         assert not isinstance(graph.entity, str)
         example = graph.edges[graph.entity].example
         assert example is not None
-        place = torch.full((graph.num_examples,), -1)
-        place[batch.examples] = torch.arange(len(batch.examples))
-        edges = torch.nonzero(place[example] >= 0).squeeze(1)
-        said = shown_vectors(graph, graph.entity, batch.view.features, edges)
+        position = torch.full((graph.num_examples,), -1)
+        position[batch.examples] = torch.arange(len(batch.examples))
+        edges = torch.nonzero(position[example] >= 0).squeeze(1)
+        shown = shown_vectors(graph, graph.entity, batch.view.features, edges)
         hidden = torch.zeros(len(batch.examples), self.width)
         project: Any  # a Projection
-        for project, feature, index in zip(self.features, graph.edge_features[graph.entity], said, strict=True):
-            there = index >= 0
-            rows = place[example[edges[there]]]
-            vectors = project.linear(feature.standard)[index[there]]
+        for project, feature, index in zip(self.features, graph.edge_features[graph.entity], shown, strict=True):
+            present = index >= 0
+            rows = position[example[edges[present]]]
+            vectors = project.linear(feature.standard)[index[present]]
             counts = torch.bincount(rows, minlength=len(hidden))[:, None]
             mean = torch.zeros_like(hidden).index_add(0, rows, vectors) / counts.clamp_min(1)
             hidden = hidden + torch.where(counts > 0, mean, project.missing)

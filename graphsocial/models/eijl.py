@@ -1,4 +1,4 @@
-"""EIJL: how often a post is shared, from its text and image, how both feel, and the class and the count learnt jointly.
+"""EIJL: how often a post is shared, from its text and image and their emotions; class and count are learnt jointly.
 
 Leng & Yan, "EIJL: Popularity Prediction of Social Media Advertisements Based on Multimodal Emotional Interaction and
 Joint Learning", Data Intelligence, 2025.
@@ -26,24 +26,26 @@ from graphsocial.nn.tuned import TunedEncoder
 
 @dataclass(frozen=True)
 class Eijl(Model):
-    """The paper's network, with message passing, context and projections beside it.
+    """The paper's network, with message passing, context and linear projections in addition.
 
-    The paper's own form is in `examples/settings/eijl_paper.yaml`. Encoders of the posts' own columns may leave their
-    last layers to the network, which trains them (`sentence,tune=2`, `clip,tune=2,tower=image`): experiment 1.
+    The paper's own settings are in `examples/settings/eijl_paper.yaml`. The last layers of the encoders of the posts'
+    columns can be trained with the network (`sentence,tune=2`, `clip,tune=2,tower=image`): experiment 1.
 
     Attributes:
-        branches: a CNN for each vector of a post (`separate`) or one over all of them in a row (`joint`); `none` leaves
-            the CNNs out.
-        channels, tokens: of a CNN: filters, and places that are kept of each vector by pooling.
-        attention: the fused places attend to each other.
-        emotion: the emotional interaction layer (eq. 2), with what is known of text emotion, image emotion and likes.
-        joint: the loss of the classes teaches the whole network; else only their own head.
-        graph: messages along edges (author, brand, page, site, similar posts), where there are some; beyond the paper.
+        branches: `separate`: one CNN per vector of a post; `joint`: one CNN over all of them concatenated; `none`: no
+            CNN.
+        channels: number of filters of a CNN.
+        tokens: positions that pooling keeps of each vector.
+        attention: multi-head self-attention over the fused positions.
+        emotion: the emotional interaction layer (eq. 2), with the known text emotion, image emotion and likes.
+        joint: the loss of the classes trains the whole network; otherwise only the classes' own head.
+        graph: message passing along edges (author, brand, page, site, similar posts), where there are some; beyond the
+            paper.
         projection: the vectors and the node's own columns also enter by a linear map; beyond the paper's CNNs.
-        context: the context of each post enters, where the task gives one; beyond the paper.
-        identity: learned vectors for the nodes of types without any features (pages, authors, brands).
-        width: of the hidden layers.
-        dropout: share of hidden values dropped in training.
+        context: use the context columns of each post, where the task has some; beyond the paper.
+        identity: learned embeddings for nodes of types without any features (pages, authors, brands).
+        width: hidden size.
+        dropout: dropout rate of hidden layers.
     """
 
     branches: Literal["separate", "joint", "none"] = "separate"
@@ -77,17 +79,17 @@ class Eijl(Model):
 
     @property
     def layers(self) -> int:
-        """One message-passing layer where the graph is used: posts hear from their neighbours."""
+        """1 where the graph is used, from the posts' neighbors; otherwise 0."""
         return int(self.graph)
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
         """The untrained network.
 
         Raises:
-            InputError: the task asks about pairs.
+            InputError: the task is about pairs.
         """
         if not isinstance(graph.entity, str):
-            raise InputError("'eijl' answers questions about nodes; this task asks about pairs.")
+            raise InputError("'eijl' predicts nodes; this task is about pairs.")
         return EijlNetwork(self, graph, train)
 
 
@@ -106,7 +108,7 @@ class EijlNetwork(Network):
         self.inputs = NodeInputs(graph, width, ids=ids)
         features = graph.node_features.get(self.entity, ())
         tuned = {at: TunedEncoder(f.tuned, dropout=settings.dropout) for at, f in enumerate(features) if f.tuned}
-        self.tuned = nn.ModuleDict({str(at): encoder for at, encoder in tuned.items()})  # by the feature's place
+        self.tuned = nn.ModuleDict({str(at): encoder for at, encoder in tuned.items()})  # by the feature's position
         self.projected = nn.ModuleDict()
         if settings.projection:
             self.projected.update({str(at): Projection(one.out_features, width) for at, one in tuned.items()})
@@ -121,7 +123,7 @@ class EijlNetwork(Network):
                 tokens=settings.tokens,
                 attention=settings.attention,
             )
-        self.peers = any(kind[0] == kind[2] == self.entity for kind in graph.edges)  # posts hear from posts
+        self.peers = any(kind[0] == kind[2] == self.entity for kind in graph.edges)  # posts are neighbors of posts
         self.messages = None
         if settings.graph and graph.edges:
             self.messages = GraphAttention(
@@ -155,15 +157,15 @@ class EijlNetwork(Network):
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
         """(B, K) logits of classes, (B,) standardised counts."""
         phi = self._represent(graph, batch)
-        said = {}
+        outputs = {}
         for target in graph.targets:
-            heard = phi if self.settings.joint or not target.classes or len(graph.targets) == 1 else phi.detach()
-            out = self.heads[target.name](heard)
-            said[target.name] = out if target.classes else out.squeeze(1)
-        return said
+            x = phi if self.settings.joint or not target.classes or len(graph.targets) == 1 else phi.detach()
+            out = self.heads[target.name](x)
+            outputs[target.name] = out if target.classes else out.squeeze(1)
+        return outputs
 
     def trace(self, graph: SocialGraph, batch: Batch) -> ForwardTrace:
-        """The post as it goes in and as the heads read it, its neighbours' weights, where its fusion attends."""
+        """The posts' inputs and representations, the attention weights of their neighbors and of the fusion."""
         edges: list[dict[Canonical, Tensor]] = []
         after = self._represent(graph, batch, edges)
         nodes = graph.ends[0][batch.examples]
@@ -179,10 +181,12 @@ class EijlNetwork(Network):
     def _represent(
         self, graph: SocialGraph, batch: Batch, edges: list[dict[Canonical, Tensor]] | None = None
     ) -> Tensor:
-        """(B, H) what the heads read.
+        """(B, H) the representations that the heads read.
 
         Args:
-            edges: filled with the weights of the neighbours' messages.
+            graph: the graph.
+            batch: the batch.
+            edges: filled with the attention weights of the edges.
         """
         phi = self._content(graph, batch, edges)[batch.ends[0]]  # (B, H)
         if self.context is not None:
@@ -190,34 +194,34 @@ class EijlNetwork(Network):
         if self.emotion is not None:
             phi = phi + self.emotion(graph, batch.examples)
         phi = self.dropout(torch.relu(self.norm(phi)))
-        found: Tensor = phi + self.hidden(phi)
-        return found
+        represented: Tensor = phi + self.hidden(phi)
+        return represented
 
     def _own(self, graph: SocialGraph, batch: Batch) -> NodeRows:
-        """What is known of the posts that the batch reads."""
-        return _everything(graph, self.entity) if batch.rows is None else batch.rows[self.entity]
+        """The inputs of the posts that the batch reads."""
+        return _all_nodes(graph, self.entity) if batch.rows is None else batch.rows[self.entity]
 
     def _inputs(self, graph: SocialGraph, batch: Batch) -> tuple[dict[str, Tensor], list[Feature]]:
-        """What the batch reads before any convolution or message: node type → (N, H), and the posts' vectors."""
+        """The inputs before any convolution or message passing: node type → (N, H), and the posts' vectors."""
         features = self._read(self._own(graph, batch).features)
         x: dict[str, Tensor] = self.inputs(graph, batch.rows)
         if not self.settings.projection:
             x[self.entity] = self.inputs.bias[self.entity].expand(len(x[self.entity]), -1)
             return x, features
-        for place, project in self.projected.items():
-            x[self.entity] = x[self.entity] + project(features[int(place)])
+        for position, project in self.projected.items():
+            x[self.entity] = x[self.entity] + project(features[int(position)])
         return x, features
 
     def _read(self, features: Sequence[Feature]) -> list[Feature]:
-        """The same as vectors, which tuned encoders make of their sequences as they are now."""
-        found = list(features)
-        for place, encoder in self.tuned.items():
-            part = features[int(place)]
-            found[int(place)] = Feature(part.name, encoder(part), part.index)
-        return found
+        """The same features, with the vectors that tuned encoders compute from their sequences."""
+        vectors = list(features)
+        for position, encoder in self.tuned.items():
+            part = features[int(position)]
+            vectors[int(position)] = Feature(part.name, encoder(part), part.index)
+        return vectors
 
     def _content(self, graph: SocialGraph, batch: Batch, edges: list[dict[Canonical, Tensor]] | None = None) -> Tensor:
-        """(n, H) what the posts of the batch say by themselves and hear from their neighbours."""
+        """(n, H) the batch's posts after convolutions and message passing."""
         x, features = self._inputs(graph, batch)
         if self.messages is None or not batch.layers:
             return self._with_convolutions(x[self.entity], features)
@@ -226,32 +230,31 @@ class EijlNetwork(Network):
             x = {name: take_rows(part, layer.take[name]) for name, part in x.items()}
             features = [part.take(layer.take[self.entity]) for part in features]
         count = len(x[self.entity]) if layer.num_dst is None else layer.num_dst[self.entity]
-        asked = self._with_convolutions(x[self.entity][:count], [part.first(count) for part in features])
-        if not self.peers:  # else posts speak by their projections: there may be many, and convolutions cost most
-            x[self.entity] = asked
+        posts = self._with_convolutions(x[self.entity][:count], [part.first(count) for part in features])
+        if not self.peers:  # else the messages of posts are their projections: convolutions of many posts cost most
+            x[self.entity] = posts
         mask = {kind: part for kind, part in layer.mask.items() if part is not None}
         if edges is not None:
             edges.append(self.messages.attention(x, layer.relations, edge_mask=mask, num_dst=layer.num_dst)[0])
-        heard: Tensor = self.messages(x, layer.relations, edge_mask=mask, num_dst=layer.num_dst)[self.entity]
-        return asked + heard
+        messages: Tensor = self.messages(x, layer.relations, edge_mask=mask, num_dst=layer.num_dst)[self.entity]
+        return posts + messages
 
     def _with_convolutions(self, x: Tensor, features: Sequence[Feature]) -> Tensor:
         return x if self.convolutions is None else x + self.convolutions(features)
 
 
 class EmotionalInteraction(nn.Module):
-    """EIJL, eq. 2: φ_emo = φ + ω1 text emotion + ω2 image emotion + ω3 likability; this is what is added to φ.
+    """The second term of EIJL's eq. 2: φ_emo = φ + (ω1 text emotion + ω2 image emotion + ω3 likability).
 
-    Text emotion, 1 to 5, goes in as -1 to 1, image emotion as 0 to 1, likability (the third of the training examples
-    that the likes fall into) as -1, 0 or 1; what is not known adds nothing. The head after it, which is not linear, is
-    where they interact.
+    Text emotion, 1 to 5, is scaled to -1 to 1; image emotion is 0 to 1; likability is -1, 0 or 1, by the tercile of the
+    training examples' likes. Unknown values add nothing. They interact in the nonlinear head that follows.
     """
 
     cuts: Tensor
 
     def __init__(self, graph: SocialGraph, train: Tensor, width: int) -> None:
         super().__init__()
-        self.names = tuple(name for name in ("text_emotion", "image_emotion", "likes") if _may_see(graph, name))
+        self.names = tuple(name for name in ("text_emotion", "image_emotion", "likes") if _is_input(graph, name))
         seen = graph.context_numbers["likes"][train] if "likes" in self.names else torch.zeros(0)
         seen = seen[~torch.isnan(seen)]
         cuts = torch.quantile(seen.double(), torch.tensor([1 / 3, 2 / 3]).double()) if len(seen) else torch.zeros(2)
@@ -271,10 +274,10 @@ class EmotionalInteraction(nn.Module):
         return added
 
 
-def _may_see(graph: SocialGraph, name: str) -> bool:
-    """Whether the context has a number of that name that is no answer."""
+def _is_input(graph: SocialGraph, name: str) -> bool:
+    """Whether the context has a column of that name that is no label."""
     return graph.context is not None and any(c.name == name and c.role != "label" for c in graph.context.columns)
 
 
-def _everything(graph: SocialGraph, name: str) -> NodeRows:
+def _all_nodes(graph: SocialGraph, name: str) -> NodeRows:
     return NodeRows(torch.arange(graph.num_nodes[name]), graph.node_features.get(name, ()), graph.tables.get(name))

@@ -1,4 +1,4 @@
-"""The same features without edges: what the graph has to add to."""
+"""The same features without edges: the baseline that shows what the graph adds."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from graphsocial.nn.inputs import NodeInputs
 
 @dataclass(frozen=True)
 class FeaturesOnly(Model):
-    """HMG-Emo's inputs and classifier with nothing between: the own features of the node, or of the pair's ends, and
-    the context of the example.
+    """HMG-Emo's inputs and classifier without message passing: the features of the node, or of both endpoints, and the
+    context of the example.
 
     Attributes:
-        width: of the classifier.
-        node_width: of the projected features.
-        dropout: as in HMG-Emo.
+        width: hidden size of the classifier.
+        node_width: size of the projected node features.
+        dropout: dropout rate of inputs and classifier.
     """
 
     width: int = 64
@@ -54,18 +54,18 @@ class FeaturesOnlyNetwork(Network):
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
         """(B, K) logits, (B,) numbers."""
         joined = self._join(graph, batch, self.inputs(graph, batch.rows))
-        said = {target: self.heads[target.name](joined) for target in graph.targets}
-        return {target.name: out if target.classes else out.squeeze(1) for target, out in said.items()}
+        outputs = {target: self.heads[target.name](joined) for target in graph.targets}
+        return {target.name: out if target.classes else out.squeeze(1) for target, out in outputs.items()}
 
     def trace(self, graph: SocialGraph, batch: Batch) -> ForwardTrace:
-        """The ends as they go in, and the last hidden layers of all classifiers."""
+        """The inputs of the endpoints, and the last hidden layers of all classifiers."""
         x = self.inputs(graph, batch.rows)
         joined = self._join(graph, batch, x)
         last: list[Tensor] = [self.heads[target.name].hidden(joined) for target in graph.targets]  # type: ignore[operator]  # a Classifier
         return ForwardTrace(before=of_ends(x, graph, batch), after=torch.cat(last, dim=1))
 
     def _join(self, graph: SocialGraph, batch: Batch, x: Mapping[str, Tensor]) -> Tensor:
-        """(B, D) the ends and the context, side by side."""
+        """(B, D) the endpoints and the context, concatenated."""
         parts = [x[name][rows] for name, rows in zip(graph.end_types, batch.ends, strict=True)]
         if self.context is not None:
             parts.append(self.context(graph.context_table[batch.examples]))

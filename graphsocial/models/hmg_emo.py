@@ -33,32 +33,34 @@ from graphsocial.nn.normalisation import BatchNormRelu
 
 @dataclass(frozen=True)
 class HmgEmo(Model):
-    """The paper's network, with what goes beyond it switched on where validation says so.
+    """The paper's network, with extensions that are on by default where validation favors them.
 
-    The paper's own form is in `examples/settings/hmg_emo_paper.yaml`.
+    The paper's own settings are in `examples/settings/hmg_emo_paper.yaml`.
 
     Attributes:
-        backbone: `gat` (eqs. 2-3, edge features in the attention logits), `sage`, `graphconv` (no edge features).
-        layers: message-passing layers, each followed by batch normalisation and ReLU.
-        width: of the layers (64).
-        heads: of the attention, each with its own softmax and its share of the width.
-        node_width, edge_width: of the projected node features (128) and comment features (256).
-        share: one weight matrix and one softmax for each `relation`, summed (as in PyG's HeteroConv, which the authors
-            used), or for `all` node and edge types together (eqs. 2-3 to the letter).
-        combine: the adaptive combination (eqs. 5-6): `gated` (a sigmoid), `paper` (as printed, unbounded), `none`.
-        mechanism: how the two ends are joined: `concat`, `sum`, `dot`.
-        comments: comment features on the edges are used.
-        dropout: in the classifier and on the input features.
-        history: the labels of a node's other visible edges are an input feature (beyond the paper).
-        residual: each layer adds its input, and the classifier sees the first layer's input too (beyond the paper).
-        label_messages: the first layer adds what neighbours are, seen through the label of the visible edge to them
-            (`nn.labelled`; beyond the paper).
-        interaction: rank of a product of the two ends that is added to the logits; 0 for none (beyond the paper).
-        identity: learned vectors for each node of `none`, `context` (types without any features that nothing is asked
-            about, such as categories and cities), `bare` (all types without any features), `all` types, or one type by
-            its name, such as `image` where a few images are seen by many. For types that are asked about, beside
-            `history`, they let a network that trains long infer a hidden label from what is missing: watch the log
-            loss.
+        backbone: message-passing layer: `gat` (eqs. 2-3, edge features in the attention logits), `sage` or `graphconv`
+            (no edge features).
+        layers: number of message-passing layers, each followed by batch normalisation and ReLU.
+        width: hidden size of the layers.
+        heads: number of attention heads, which share the width.
+        node_width: size of the projected node features.
+        edge_width: size of the projected comment features.
+        share: `relation`: weights and a softmax for each edge type, summed (as in PyG's HeteroConv, which the authors
+            used); `all`: shared by all node and edge types (eqs. 2-3 to the letter).
+        combine: the adaptive combination of the endpoints (eqs. 5-6): `gated` (a sigmoid), `paper` (as printed,
+            unbounded) or `none`.
+        mechanism: how the two endpoints are joined: `concat`, `sum` or `dot`.
+        comments: use comments as edge features.
+        dropout: dropout rate of the classifier and the inputs.
+        history: the labels of a node's other visible edges are an input (beyond the paper).
+        residual: each layer adds its input, and the classifier also gets the first layer's input (beyond the paper).
+        label_messages: the first layer adds messages that depend on the labels of visible edges (`nn.labelled`; beyond
+            the paper).
+        interaction: rank of a bilinear term of the two endpoints in the logits; 0 for none (beyond the paper).
+        identity: learned embeddings for the nodes of: `none`; `context`, the types without any features that are no
+            endpoint, such as categories and cities; `bare`, all types without any features; `all` types; or one type by
+            name, such as `image` where few images are seen by many. For endpoints, beside `history`, they let a network
+            that trains long infer a hidden label from what is missing: watch the log loss.
     """
 
     backbone: Literal["gat", "sage", "graphconv"] = "gat"
@@ -93,10 +95,10 @@ class HmgEmo(Model):
 
 
 class HmgEmoNetwork(Network):
-    """Node inputs → message passing → adaptive combination of the pair's ends → classifier.
+    """Node inputs → message passing → adaptive combination of the pair's endpoints → classifier.
 
-    Numbers that are asked about beside the class are further outputs of the classifier; known ones go wherever known
-    classes go.
+    Targets that are numbers are further outputs of the classifier; their known labels are used wherever those of the
+    classes are.
     """
 
     prior: Tensor
@@ -155,7 +157,9 @@ class HmgEmoNetwork(Network):
         """The node representations of the batch's last layer: node type → (N, width), or twice that with residuals.
 
         Args:
-            attention: filled with the weights of each layer's edges, where the layers attend.
+            graph: the graph.
+            batch: the batch.
+            attention: filled with the attention weights of each layer's edges, where the layers attend.
         """
         numbers = standardised_numbers(graph, self.scales)
         x = self._first(graph, batch, numbers)
@@ -176,13 +180,13 @@ class HmgEmoNetwork(Network):
             mask = {kind: part for kind, part in layer.mask.items() if part is not None}
             options: dict[str, Any] = {"edge_scores": edges} if edges else {}
             if attention is not None and isinstance(convolution, GraphAttention):
-                found, _ = convolution.attention(x, layer.relations, edge_mask=mask, num_dst=layer.num_dst, **options)
-                attention.append(found)
+                weights, _ = convolution.attention(x, layer.relations, edge_mask=mask, num_dst=layer.num_dst, **options)
+                attention.append(weights)
             out = convolution(x, layer.relations, edge_mask=mask, num_dst=layer.num_dst, **options)
             if self.labelled is not None and depth == 0:
                 known = [known_labels(graph, batch.view, layer, self.labelled.edge_types, of) for of in (None, numbers)]
-                told = self.labelled(x, layer.relations, *known)
-                out |= {name: out[name] + part for name, part in told.items()}
+                messages = self.labelled(x, layer.relations, *known)
+                out |= {name: out[name] + part for name, part in messages.items()}
             before: dict[str, Tensor] = {}
             if first is not None:
                 first = {name: first_rows(part, len(out[name])) for name, part in first.items()}
@@ -196,7 +200,7 @@ class HmgEmoNetwork(Network):
     def _shown(
         self, graph: SocialGraph, batch: Batch, layer: Layer, before: dict[Canonical, list[Tensor]]
     ) -> dict[Canonical, list[Tensor]]:
-        """Which vectors the edges of a layer show; for whole relations what was found for the layer before."""
+        """Edge type → the vector of each feature that the layer's edges show; a whole relation reuses `before`."""
         if before and layer.edge_ids is None:
             return before
         ids = layer.edge_ids or dict.fromkeys(self.speaking)
@@ -214,22 +218,22 @@ class HmgEmoNetwork(Network):
         tables = self.edge_inputs.scores(graph, torch.cat(list(folded.values())))
         heads = self.settings.heads
         parts = [table.view(-1, heads, table.shape[1]) for table in tables]
-        return {key: [part[place] for part in parts] for place, key in enumerate(folded)}
+        return {key: [part[position] for part in parts] for position, key in enumerate(folded)}
 
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
         """(B, K) logits of the batch's pairs, and (B,) of each number."""
         user, image = self._ends(graph, batch)
         joined, _ = self.combination(user, image)
-        said = self.classifier(joined)
+        outputs = self.classifier(joined)
         if self.interaction is not None:
-            said = said + self.interaction(user, image)
+            outputs = outputs + self.interaction(user, image)
         numbers = dict(
-            zip((target.name for target in graph.numbers), said[:, len(self.prior) :].unbind(1), strict=True)
+            zip((target.name for target in graph.numbers), outputs[:, len(self.prior) :].unbind(1), strict=True)
         )
-        return {graph.target.name: said[:, : len(self.prior)], **numbers}
+        return {graph.target.name: outputs[:, : len(self.prior)], **numbers}
 
     def trace(self, graph: SocialGraph, batch: Batch) -> ForwardTrace:
-        """The pair's ends; α of the edges, from layers that attend; β and 1 - β of eqs. 5-6, where ends are weighed."""
+        """The endpoints; α of the edges in attention layers; β and 1 - β of eqs. 5-6, where endpoints are weighted."""
         edges: list[dict[Canonical, Tensor]] = []
         ends = self._ends(graph, batch, edges)
         _, beta = self.combination(*ends)
@@ -242,15 +246,15 @@ class HmgEmoNetwork(Network):
         )
 
     def _first(self, graph: SocialGraph, batch: Batch, numbers: Tensor) -> dict[str, Tensor]:
-        """The first hidden state of the nodes that the batch reads; known numbers are (P, M), standardised."""
+        """The first hidden state of the nodes that the batch reads; `numbers` are (P, M), standardised."""
         history = label_history(graph, batch.view, self.prior, numbers) if self.settings.history else None
-        found: dict[str, Tensor] = self.inputs(graph, batch.rows, history)
-        return found
+        hidden: dict[str, Tensor] = self.inputs(graph, batch.rows, history)
+        return hidden
 
     def _ends(
         self, graph: SocialGraph, batch: Batch, attention: list[dict[Canonical, Tensor]] | None = None
     ) -> tuple[Tensor, Tensor]:
-        """(B, H) of either end."""
+        """(B, H) of each endpoint."""
         x = self.embed(graph, batch, attention)
         user, image = (take_rows(x[name], rows) for name, rows in zip(graph.end_types, batch.ends, strict=True))
         return user, image

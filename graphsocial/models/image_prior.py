@@ -1,4 +1,4 @@
-"""What others felt at the same image: the class shares and mean numbers of the image's training pairs, smoothed."""
+"""The class shares and mean numbers of the same image's training pairs, smoothed: what other users felt."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from graphsocial.nn.losses import class_shares, number_scales, standardised_numb
 
 @dataclass(frozen=True)
 class ImagePrior(Model):
-    """Per destination (image, business): its visible labels' shares and means, shrunk towards those of all pairs.
+    """Class shares and means of each destination's visible labels, shrunk towards those of all pairs.
 
     Attributes:
-        strength: how many imaginary pairs with the overall shares and means are added to each image.
+        strength: number of pseudo-counts with the overall shares and means per destination.
     """
 
     strength: float = 2.0
@@ -27,13 +27,13 @@ class ImagePrior(Model):
     reads: ClassVar[tuple[str, ...]] = ()
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
-        """Nothing is learnt but what all pairs say; an image's labels are looked up when it is asked about."""
+        """Only overall shares and means are stored; a destination's labels are looked up in each batch."""
         class_target(graph, "image_prior")
         return ImagePriorNetwork(class_shares(graph, train), number_scales(graph, train), self.strength)
 
 
 class ImagePriorNetwork(Network):
-    """A look-up in the labels that the batch may see."""
+    """Looks labels up among those that the batch shows."""
 
     shares: Tensor
     scales: Tensor
@@ -52,12 +52,12 @@ class ImagePriorNetwork(Network):
         flat = torch.bincount(graph.ends[1][seen] * classes + graph.codes[seen], minlength=size * classes)
         counts = flat.view(size, classes)[images]
         shares = (counts + self.strength * self.shares) / (counts.sum(1, keepdim=True) + self.strength)
-        said = {graph.target.name: torch.log(shares)}
+        outputs = {graph.target.name: torch.log(shares)}
         for target, numbers in zip(
             graph.numbers, standardised_numbers(graph, self.scales)[seen].unbind(1), strict=True
         ):
             known = torch.nonzero(~torch.isnan(numbers)).squeeze(1)
-            at = graph.ends[1][seen[known]]
-            sums = torch.zeros(size).index_add_(0, at, numbers[known])[images]
-            said[target.name] = sums / (torch.bincount(at, minlength=size)[images] + self.strength)
-        return said
+            destination = graph.ends[1][seen[known]]
+            sums = torch.zeros(size).index_add_(0, destination, numbers[known])[images]
+            outputs[target.name] = sums / (torch.bincount(destination, minlength=size)[images] + self.strength)
+        return outputs

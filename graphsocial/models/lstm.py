@@ -1,7 +1,7 @@
-"""A long short-term memory over a dialogue's segments, all modalities one beside the other: TMSAM's first rival.
+"""A long short-term memory over a dialogue's segments, all modalities concatenated: TMSAM's first baseline.
 
-Jiang, Jiao and Wang, "Construction and Analysis of Emotion Computing Model Based on LSTM" (2021), is the one that
-TMSAM's authors compare with; what is kept of it here is what its name says.
+Jiang, Jiao and Wang, "Construction and Analysis of Emotion Computing Model Based on LSTM" (2021), is the model
+that TMSAM's authors compare with; this one keeps its architecture only, an LSTM.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class Lstm(Model):
     """Early fusion: concatenate the modalities, read the dialogue from its past, classify.
 
     Attributes:
-        modalities: which of them; all by default.
-        hidden: of the LSTM.
-        dropout: on inputs and hidden states.
-        order: the relation between segments that says which one comes next.
+        modalities: the modalities to use; all by default.
+        hidden: hidden size of the LSTM.
+        dropout: dropout rate of inputs and hidden states.
+        order: the edge type between segments that gives their order.
     """
 
     modalities: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""The class shares of the training examples, for everyone, and the median of numbers: the floor of any leaderboard."""
+"""The most frequent class and the median number of the training examples, for all: the baseline of a leaderboard."""
 
 from __future__ import annotations
 
@@ -17,32 +17,34 @@ from graphsocial.nn.losses import class_shares, objectives
 
 @dataclass(frozen=True)
 class Majority(Model):
-    """Predicts the commonest class, with the class shares as probabilities, and the median number."""
+    """Predicts the most frequent class, with the class shares as probabilities, and the median number."""
 
     reads: ClassVar[tuple[str, ...]] = ()
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
-        """Count the classes, sort the numbers."""
-        said = {}
+        """Compute class shares and medians."""
+        outputs = {}
         for part in objectives(graph, train):
             if part.target.kind == "multiclass":
-                said[part.target.name] = torch.log(class_shares(graph, train, part.target))
+                outputs[part.target.name] = torch.log(class_shares(graph, train, part.target))
             else:
-                said[part.target.name] = part.standardised(graph.answers[part.target.name][train]).nanmedian().float()
-        return MajorityNetwork(said)
+                outputs[part.target.name] = (
+                    part.standardised(graph.answers[part.target.name][train]).nanmedian().float()
+                )
+        return MajorityNetwork(outputs)
 
 
 class MajorityNetwork(Network):
-    """One answer, whatever is asked."""
+    """The same prediction for every example."""
 
-    def __init__(self, said: Mapping[str, Tensor]) -> None:
+    def __init__(self, outputs: Mapping[str, Tensor]) -> None:
         super().__init__()
-        self.names = tuple(said)
-        for name, value in said.items():
+        self.names = tuple(outputs)
+        for name, value in outputs.items():
             self.register_buffer(f"said_{name}", value)
 
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
         """(B, K) log shares; (B,) medians."""
         count = len(batch.examples)
-        said = {name: self.get_buffer(f"said_{name}") for name in self.names}
-        return {name: value.expand(count, *value.shape) for name, value in said.items()}
+        outputs = {name: self.get_buffer(f"said_{name}") for name in self.names}
+        return {name: value.expand(count, *value.shape) for name, value in outputs.items()}

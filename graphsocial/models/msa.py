@@ -1,4 +1,4 @@
-"""Attention over several scales of time in each modality, and a vote of the modalities: late fusion.
+"""Attention over several time scales in each modality, averaged over modalities: late fusion.
 
 After Lyu, Schiopu and Munteanu 2020, "Multi-modal neural networks with multi-scale RGB-T fusion", which is what TMSAM's
 authors point to for multi-scale attention; theirs reads images, this reads sequences.
@@ -26,12 +26,12 @@ class Msa(Model):
     """Convolutions of several windows over each modality, weighted by attention; modalities are averaged.
 
     Attributes:
-        modalities: which of them; all by default.
-        windows: the scales, in segments.
-        hidden: of each convolution.
-        dropout: on inputs and hidden states.
-        causal: only the past of the dialogue.
-        order: the relation between segments that says which one comes next.
+        modalities: the modalities to use; all by default.
+        windows: kernel sizes of the convolutions, in segments.
+        hidden: number of filters of each convolution.
+        dropout: dropout rate of inputs and hidden states.
+        causal: use only the past of the dialogue.
+        order: the edge type between segments that gives their order.
     """
 
     modalities: tuple[str, ...] = ()
@@ -55,7 +55,7 @@ class Msa(Model):
 
 
 class MsaNetwork(DialogueNetwork):
-    """Each modality: convolutions → attention over scales. Then the mean of the modalities that are there."""
+    """Each modality: convolutions → attention over scales. Then the mean of the modalities that are present."""
 
     def __init__(self, settings: Msa, graph: SocialGraph) -> None:
         super().__init__(graph, settings.order, settings.modalities, dropout=settings.dropout, causal=settings.causal)
@@ -78,13 +78,13 @@ class MsaNetwork(DialogueNetwork):
         total, count = torch.zeros(()), torch.zeros(())
         weights: dict[str, Tensor] = {}
         for name in self.widths:
-            found = [torch.relu(scale(given.inputs[name], given.mask)[0]) for scale in self.scales[name]]  # type: ignore[attr-defined]  # a ModuleList
-            x = torch.stack([given.pick(part) for part in found], dim=1)  # (B, S, hidden)
+            scaled = [torch.relu(scale(given.inputs[name], given.mask)[0]) for scale in self.scales[name]]  # type: ignore[attr-defined]  # a ModuleList
+            x = torch.stack([given.pick(part) for part in scaled], dim=1)  # (B, S, hidden)
             pooled, scales = self.pooling[name](x, torch.ones(x.shape[:2], dtype=torch.bool))
-            there = given.pick(given.present[name][:, :, None].float())  # (B, 1)
-            total, count = total + pooled * there, count + there
+            present = given.pick(given.present[name][:, :, None].float())  # (B, 1)
+            total, count = total + pooled * present, count + present
             for window, weight in zip(self.windows, scales.unbind(1), strict=True):
-                weights[f"{name}, window {window}"] = weight * there[:, 0]
+                weights[f"{name}, window {window}"] = weight * present[:, 0]
         if seen is not None:
             seen.gates |= {name: weight / count[:, 0].clamp_min(1) for name, weight in weights.items()}
         return total / count.clamp_min(1)

@@ -1,4 +1,4 @@
-"""The median of what a page's, author's or brand's other nodes came to: the floor for questions about posts."""
+"""The median of the other nodes of the same page, author or brand: the baseline of tasks on posts."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from graphsocial.nn.losses import class_shares, objectives
 
 @dataclass(frozen=True)
 class NeighbourMedian(Model):
-    """Of numbers the median, of classes the shares, among the training nodes that share the neighbour.
+    """The median number, or the class shares, of the training nodes with the same neighbor.
 
     Attributes:
-        edge: the edge type to the neighbour, such as `page publishes post`; by default that whose neighbours have the
-            most training nodes each (pages rather than links).
-        strength: how many imaginary nodes with the overall shares are added to each neighbour's classes.
+        edge: the edge type to the neighbor, such as `page publishes post`; by default the one with most training nodes
+            per neighbor (pages rather than links).
+        strength: number of pseudo-counts with the overall class shares per neighbor.
     """
 
     edge: str | None = None
@@ -33,54 +33,54 @@ class NeighbourMedian(Model):
     reads: ClassVar[tuple[str, ...]] = ()
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
-        """Take the medians.
+        """Compute medians and class shares.
 
         Raises:
-            InputError: the task asks about pairs, or no edges join its nodes with others.
+            InputError: the task is about pairs, or no edges join its nodes with others.
         """
         neighbour = _neighbour(graph, train, self.edge)
         groups = int(neighbour.max()) + 2  # the last one is for nodes without a neighbour
-        mine = neighbour[graph.ends[0]]
-        mine = torch.where(mine < 0, groups - 1, mine)
-        said: dict[str, Tensor] = {}
+        group_of = neighbour[graph.ends[0]]
+        group_of = torch.where(group_of < 0, groups - 1, group_of)
+        outputs: dict[str, Tensor] = {}
         for part in objectives(graph, train):
-            told = graph.answers[part.target.name][train]
-            known = is_known(told)
-            group, told = mine[train][known], told[known]
+            labels = graph.answers[part.target.name][train]
+            known = is_known(labels)
+            group, labels = group_of[train][known], labels[known]
             if part.target.kind == "multiclass":
                 classes = len(part.target.classes)
-                counts = torch.bincount(group * classes + told, minlength=groups * classes).view(groups, classes)
+                counts = torch.bincount(group * classes + labels, minlength=groups * classes).view(groups, classes)
                 prior = class_shares(graph, train, part.target)
-                said[part.target.name] = torch.log(
+                outputs[part.target.name] = torch.log(
                     (counts + self.strength * prior) / (counts.sum(1)[:, None] + self.strength)
                 )
             else:
-                said[part.target.name] = _medians(part.standardised(told), group, groups).float()
-        return NeighbourMedianNetwork(said, neighbour)
+                outputs[part.target.name] = _medians(part.standardised(labels), group, groups).float()
+        return NeighbourMedianNetwork(outputs, neighbour)
 
 
 class NeighbourMedianNetwork(Network):
-    """A look-up by neighbour."""
+    """Looks predictions up by neighbor."""
 
     neighbour: Tensor
 
-    def __init__(self, said: Mapping[str, Tensor], neighbour: Tensor) -> None:
+    def __init__(self, outputs: Mapping[str, Tensor], neighbour: Tensor) -> None:
         super().__init__()
-        self.names = tuple(said)
+        self.names = tuple(outputs)
         self.register_buffer("neighbour", neighbour)
-        for name, table in said.items():
+        for name, table in outputs.items():
             self.register_buffer(f"said_{name}", table)
 
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
         """(B, K) log shares; (B,) medians."""
-        mine = self.neighbour[graph.ends[0][batch.examples]]  # -1 is the last row: the overall answer
-        return {name: self.get_buffer(f"said_{name}")[mine] for name in self.names}
+        group = self.neighbour[graph.ends[0][batch.examples]]  # -1 is the last row: that of all nodes
+        return {name: self.get_buffer(f"said_{name}")[group] for name in self.names}
 
 
 def _neighbour(graph: SocialGraph, train: Tensor, edge: str | None) -> Tensor:
-    """(N,) each node's first neighbour along the edge type, -1 where it has none."""
+    """(N,) each node's first neighbor along the edge type, -1 where it has none."""
     if not isinstance(graph.entity, str):
-        raise InputError("'neighbour_median' answers questions about nodes; this task asks about pairs.")
+        raise InputError("'neighbour_median' predicts nodes; this task is about pairs.")
     kinds = {
         " ".join(edges.reverse_of or kind): kind
         for kind, edges in graph.edges.items()
@@ -91,19 +91,19 @@ def _neighbour(graph: SocialGraph, train: Tensor, edge: str | None) -> Tensor:
         raise InputError(
             f"'neighbour_median' needs an edge type that joins '{graph.entity}' with others; known: {known}."
         )
-    found = {name: _first(graph, kind) for name, kind in kinds.items()}
+    neighbors = {name: _first(graph, kind) for name, kind in kinds.items()}
     if edge is not None:
-        return found[edge]
+        return neighbors[edge]
     nodes = graph.ends[0][train]
-    return max(found.values(), key=lambda of: float((of[nodes] >= 0).sum()) / max(1, len(torch.unique(of[nodes]))))
+    return max(neighbors.values(), key=lambda of: float((of[nodes] >= 0).sum()) / max(1, len(torch.unique(of[nodes]))))
 
 
 def _first(graph: SocialGraph, kind: tuple[str, str, str]) -> Tensor:
     edges = graph.edges[kind]
-    found = torch.full((graph.num_nodes[kind[2]],), -1)
-    nodes, place = np.unique(edges.dst.numpy(), return_index=True)
-    found[torch.from_numpy(nodes)] = edges.src[torch.from_numpy(place)]
-    return found
+    neighbor = torch.full((graph.num_nodes[kind[2]],), -1)
+    nodes, first_edge = np.unique(edges.dst.numpy(), return_index=True)
+    neighbor[torch.from_numpy(nodes)] = edges.src[torch.from_numpy(first_edge)]
+    return neighbor
 
 
 def _medians(values: Tensor, group: Tensor, groups: int) -> Tensor:

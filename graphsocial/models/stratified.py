@@ -1,4 +1,4 @@
-"""A class drawn at random by the class shares of the training examples: what guessing scores."""
+"""A class drawn at random by the class shares of the training examples: the baseline of guessing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from graphsocial.nn.losses import class_shares, objectives
 
 @dataclass(frozen=True)
 class Stratified(Model):
-    """Guesses by the class shares, sure of each guess as scikit-learn's stratified dummy is; numbers of training."""
+    """Draws classes by their training shares, as scikit-learn's stratified dummy does, and numbers from training."""
 
     reads: ClassVar[tuple[str, ...]] = ()
 
@@ -48,10 +48,10 @@ class StratifiedNetwork(Network):
             self.register_buffer(f"guesses_{name}", value)
 
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
-        """(B, K) logits that leave no doubt; (B,) numbers."""
-        said = {}
+        """(B, K) logits of probabilities near 1; (B,) numbers."""
+        outputs = {}
         for target in graph.targets:
             guesses = self.get_buffer(f"guesses_{target.name}")
-            guess = guesses[batch.examples % len(guesses)]  # examples that came after training get somebody's
-            said[target.name] = one_hot(guess, len(target.classes)).float() * 20 if target.classes else guess
-        return said
+            guess = guesses[batch.examples % len(guesses)]  # examples added after training reuse one
+            outputs[target.name] = one_hot(guess, len(target.classes)).float() * 20 if target.classes else guess
+        return outputs

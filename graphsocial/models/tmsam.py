@@ -30,24 +30,26 @@ class Tmsam(Model):
     Table III's parameters are the defaults, but for the first level's 6 heads, which do not divide 400: ours are 8.
 
     Attributes:
-        modalities: which of them, such as `text audio`; all that the segments have by default.
-        window: places of the convolution over the dialogue (eq. 2), padded so that each segment keeps its place.
-        hidden: of each direction of the GRU (eqs. 3-5).
-        width, heads: of the cross-modal attention (eqs. 6-7).
-        first_heads, second_heads: of the two levels of self-attention (eq. 8).
-        residual: each self-attention adds its input, and the heads see what goes into the GRUs and what comes out of
-            them beside the fused vector (beyond the paper).
-        dropout: on inputs and hidden states.
-        modality_dropout: share of each modality's segments that go missing in training; never all of a segment.
-        causal: a segment sees itself and the past of its dialogue only.
-        words: width of what reads words or frames, where a modality's features are sequences of them.
-        trees: the text's words are dependency trees (featurizer `dependencies`), which a graph convolution runs over.
-        context: where the text's encoder is trained too (`tune`), its layers see the words of so many segments before
-            each and after it, with `causal` before it alone (beyond the paper).
-        order: the relation between segments that says which one comes next.
-        layers: of message passing over `next`, `speaks`, `replies` and their reverses, whose outcome the heads see too
-            (beyond the paper); 0 for none. With `causal`, over the relations that lead from earlier to later alone.
-        l2: of eq. 10: this times the sum of the squared parameters, but those of tuned encoders, is added to the loss.
+        modalities: the modalities to use, such as `text audio`; all that the segments have by default.
+        window: kernel size of the convolution over the dialogue (eq. 2), in segments, padded to keep the length.
+        hidden: hidden size of each direction of the GRU (eqs. 3-5).
+        width: size of the cross-modal attention (eqs. 6-7).
+        heads: number of heads of the cross-modal attention.
+        first_heads: number of heads of the first level of self-attention (eq. 8).
+        second_heads: number of heads of the second level.
+        residual: each self-attention adds its input, and the heads also read the inputs and outputs of the GRUs
+            (beyond the paper).
+        dropout: dropout rate of inputs and hidden states.
+        modality_dropout: share of each modality's segments that are dropped in training; a segment keeps at least one.
+        causal: use only the past of the dialogue.
+        words: hidden size of the encoder of words or frames, where a modality's features are sequences.
+        trees: the text's words are dependency trees (featurizer `dependencies`), with a graph convolution over them.
+        context: where the text's encoder is trained too (`tune`), the number of segments before and after each whose
+            words it reads; with `causal`, before it alone (beyond the paper).
+        order: the edge type between segments that gives their order.
+        layers: number of message-passing layers over `next`, `speaks`, `replies` and their reverses, whose output the
+            heads read too (beyond the paper); 0 for none. With `causal`, only over edge types from earlier to later.
+        l2: weight of the squared norm of all parameters (eq. 10), without those of tuned encoders, in the loss.
     """
 
     modalities: tuple[str, ...] = ()
@@ -117,27 +119,27 @@ class TmsamNetwork(DialogueNetwork):
         self.add_heads(graph, self.fusion.out_features + beside)
 
     def embed(self, graph: SocialGraph, batch: Batch, seen: Seen | None = None) -> Tensor:
-        """The fused vectors Z_I of the batch's segments (eq. 8), and what `residual` puts beside them: (B, H)."""
+        """The fused vectors Z_I of the batch's segments (eq. 8), and what `residual` adds: (B, H)."""
         given = self.read(graph, batch)
         present = given.present
         if self.training and self.settings.modality_dropout:
             present = drop_modalities(present, self.settings.modality_dropout)
-        found, beside = {}, []
+        contexts, beside = {}, []
         for name in self.widths:
             x, mask = self.convolutions[name](given.inputs[name] * present[name][:, :, None], given.mask)
             x = self.drop(torch.relu(x))  # eq. 2: (C, T, hidden)
-            found[name] = self.drop(self.contexts[name](x, mask))  # eq. 5: (C, T, 2 * hidden)
-            beside += [x, found[name]]
+            contexts[name] = self.drop(self.contexts[name](x, mask))  # eq. 5: (C, T, 2 * hidden)
+            beside += [x, contexts[name]]
         noted = None if seen is None else Noted()
-        fused: Tensor = self.fusion(found, present, given.mask, causal=self.settings.causal, noted=noted)
+        fused: Tensor = self.fusion(contexts, present, given.mask, causal=self.settings.causal, noted=noted)
         if seen is not None and noted is not None:
             seen.attention |= noted.weights
             total = torch.stack(list(noted.norms.values())).sum(0).clamp_min(torch.finfo(fused.dtype).tiny)
             seen.gates |= {name: given.pick(norm / total) for name, norm in noted.norms.items() if len(noted.norms) > 1}
-        said = [given.pick(part) for part in ([fused, *beside] if self.settings.residual else [fused])]
+        parts = [given.pick(part) for part in ([fused, *beside] if self.settings.residual else [fused])]
         if self.graph_context is not None:
-            said.append(self.graph_context(graph, batch))
-        return torch.cat(said, dim=1)
+            parts.append(self.graph_context(graph, batch))
+        return torch.cat(parts, dim=1)
 
     def penalty(self) -> Tensor:
         """The second term of eq. 10."""

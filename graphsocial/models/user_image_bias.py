@@ -1,4 +1,4 @@
-"""How each user and each image leans: multinomial logistic regression on who and what, with a Gaussian prior."""
+"""A bias per user and per image: multinomial logistic regression on their identities, with a Gaussian prior."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class UserImageBias(Model):
     """logits = log shares + b_user + b_image, numbers likewise; unseen users and images have b = 0.
 
     Attributes:
-        prior: precision of the Gaussian prior on each b, in units of one observation's log loss.
+        prior: precision of the Gaussian prior on each b, relative to the log loss of one example.
     """
 
     prior: float = 1.0
@@ -40,7 +40,7 @@ class UserImageBias(Model):
 
 
 class UserImageBiasNetwork(Network):
-    """One bias vector a node."""
+    """One bias vector per node."""
 
     transductive = True
     shares: Tensor
@@ -56,8 +56,8 @@ class UserImageBiasNetwork(Network):
 
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
         """(B, K), and (B,) of each number."""
-        leaning = self.user[graph.ends[0][batch.examples]] + self.image[graph.ends[1][batch.examples]]
-        of_class, of_number = leaning[:, : len(self.shares)], leaning[:, len(self.shares) :].unbind(1)
+        bias = self.user[graph.ends[0][batch.examples]] + self.image[graph.ends[1][batch.examples]]
+        of_class, of_number = bias[:, : len(self.shares)], bias[:, len(self.shares) :].unbind(1)
         numbers = dict(zip((target.name for target in graph.numbers), of_number, strict=True))
         return {graph.target.name: torch.log(self.shares) + of_class, **numbers}
 
