@@ -294,6 +294,25 @@ def test_what_cannot_be_represented_says_so() -> None:
         PropertyGraph.from_networkx(named)
 
 
+def test_tensors_that_are_no_longer_those_of_a_column_are_refused(social: gs.GraphStore) -> None:
+    graph = social.graph()
+    for kind, name, values, sentence in (
+        ("image", "vector", torch.ones(30), r"'image.vector' is a tensor of shape \(30,\) .* kind vector is 2-dim"),
+        ("user", "city", torch.full((40,), 2), "'user.city' has the code 2 for 2 distinct values"),
+        ("user", "city", torch.ones(40), "kind category is 1-dimensional, no floats"),
+        (
+            ("user", "views", "image"),
+            "emotions",
+            torch.ones(478, 9, dtype=torch.bool),
+            "has 9 columns for 4 categories",
+        ),
+    ):
+        data = graph.to_pyg()
+        data[kind][name] = values
+        with pytest.raises(InputError, match=sentence):
+            PropertyGraph.from_pyg(data, like=graph)
+
+
 def test_pyg_is_imported_without_warnings() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -195,7 +195,10 @@ def _decoded(
         if not isinstance(values, Tensor) or len(values) != count:
             raise InputError(f"'{entry}.{name}' is no tensor of {count} rows; delete it, or make it one.")
         column = declared.get(name) or Column(name, _kind(entry, name, values))
-        series = _series(column, values, None if frame is None or name not in declared else frame[name])
+        before = frame[name] if frame is not None and name in declared else None
+        if name in declared:
+            _check(entry, column, values, before)
+        series = _series(column, values, before)
         present = data.get(PRESENT + name)
         if present is not None:
             mask = pl.Series(_numpy(present))
@@ -214,6 +217,24 @@ def _kind(entry: NodeType | EdgeType, name: str, values: Tensor) -> Any:
         f"'{entry}.{name}' is a tensor of shape {tuple(values.shape)} and type {values.dtype}, which no column holds: "
         "(N,) numbers, integers or booleans, or (N, D) floats."
     )
+
+
+def _check(entry: NodeType | EdgeType, column: Column, values: Tensor, before: pl.Series | None) -> None:
+    """Raise `InputError` unless a tensor is what `encode` makes of a column, perhaps with other values."""
+    distinct = 0
+    if before is not None and (column.kind == "categories" or column.kind not in _FILL):
+        distinct = len(_distinct(before.explode() if column.kind == "categories" else before))
+    dimensions = 2 if column.kind in ("vector", "categories") else 1
+    floats = column.kind in ("vector", "number")
+    if values.dim() != dimensions or values.is_floating_point() != floats:
+        raise InputError(
+            f"'{entry}.{column.name}' is a tensor of shape {tuple(values.shape)} and type {values.dtype}; a column of "
+            f"kind {column.kind} is {dimensions}-dimensional, {'floats' if floats else 'no floats'}. Rename it."
+        )
+    if column.kind == "categories" and values.shape[1] != distinct:
+        raise InputError(f"'{entry}.{column.name}' has {values.shape[1]} columns for {distinct} categories.")
+    if column.kind not in _FILL and len(values) and int(values.max()) >= distinct:
+        raise InputError(f"'{entry}.{column.name}' has the code {int(values.max())} for {distinct} distinct values.")
 
 
 def _series(column: Column, values: Tensor, before: pl.Series | None) -> pl.Series:
