@@ -124,7 +124,7 @@ def featurize(
         str | None,
         typer.Option(
             metavar="NAME[:MODEL]",
-            help="Name of the encoder, see 'graphsocial list featurizers', or tmsam:RUN for a trained model.",
+            help="Encoder, see 'graphsocial list featurizers'; a Python file; or tmsam:RUN, a trained model.",
             show_default="the encoder of the column's kind",
         ),
     ] = None,

@@ -66,7 +66,7 @@ ModelOption = Annotated[
     str | None,
     typer.Option(
         metavar="MODEL",
-        help="Name of the model; see 'graphsocial list models'.",
+        help="Name of the model, or a Python file; see 'graphsocial list models'.",
         show_default="the task's model",
     ),
 ]
@@ -89,7 +89,9 @@ GroupsOption = Annotated[
 ]
 SamplesOption = Annotated[int, typer.Option(metavar="N", help="Number of bootstrap samples.")]
 
-TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="Name of the task; see 'graphsocial list tasks'.")]
+TaskArgument = Annotated[
+    str, typer.Argument(metavar="TASK", help="Name of the task, or a Python file; see 'graphsocial list tasks'.")
+]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run, a unique prefix of it, or latest.")]
 
 
