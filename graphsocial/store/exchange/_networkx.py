@@ -18,7 +18,13 @@ Parts = tuple[GraphSchema, dict[str, pl.DataFrame], dict[Canonical, pl.DataFrame
 
 
 def write(schema: GraphSchema, nodes: Mapping[str, pl.DataFrame], edges: Mapping[Canonical, pl.DataFrame]) -> Any:
-    """The graph with nodes `(type, id)` and edge keys `(relation, row number)`; missing values are absent."""
+    """The graph with nodes `(type, id)` and edge keys `(relation, row number)`; missing values are absent.
+
+    Args:
+        schema: is kept as the graph's attribute `schema`, by which `read` knows the graph again.
+        nodes: node type → one row per node.
+        edges: canonical edge type → one row per edge, whose `src` and `dst` are row numbers of nodes.
+    """
     import networkx
 
     graph = networkx.MultiDiGraph(schema=schema)

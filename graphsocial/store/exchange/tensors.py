@@ -54,6 +54,11 @@ def encode(schema: GraphSchema, nodes: Mapping[str, pl.DataFrame], edges: Mappin
 
     `present:<column>` (N,) bool is there only for columns in which a value is missing.
 
+    Args:
+        schema: declares the columns.
+        nodes: node type → one row per node.
+        edges: canonical edge type → one row per edge, whose `src` and `dst` are row numbers of nodes.
+
     Raises:
         InputError: a column's vectors have several lengths.
     """
