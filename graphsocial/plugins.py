@@ -56,34 +56,38 @@ def resolve(kind: str, name: str) -> type[Any]:
     `edge-emotion` and `edge_emotion` are one name; the class is called `EdgeEmotion`.
 
     Raises:
-        UnknownNameError: nobody has registered this name.
+        UnknownNameError: no module or entry point has this name.
         MissingFileError: the name is a path, and there is no such file.
         InputError: the file or plugin cannot be imported, has no class of the name's spelling, or the class is no
             dataclass or lacks what its kind has.
     """
-    found, called, where = _find(kind, name)
-    cls = found if inspect.isclass(found) else _class(found, called, where)
+    module_or_class, spelling, where = _find(kind, name)
+    cls = module_or_class if inspect.isclass(module_or_class) else _class(module_or_class, spelling, where)
     _check_class(kind, cls, where)
     return cls
 
 
 def constant(kind: str, name: str, called: str) -> Any:
-    """The value `called` of the module behind a name, such as the `PAPER` of a paper.
+    """A value of the module behind a name, such as the `PAPER` of a paper.
+
+    Args:
+        kind, name: as of `resolve`.
+        called: the value's name in the module.
 
     Raises:
         UnknownNameError, MissingFileError, InputError: as `resolve`.
     """
-    found, _, where = _find(kind, name)
-    if not hasattr(found, called):
-        raise InputError(f"'{where}' has no {called}, which is what a {kind} is.")
-    return getattr(found, called)
+    module, _, where = _find(kind, name)
+    if not hasattr(module, called):
+        raise InputError(f"'{where}' has no {called}, which every {kind} has.")
+    return getattr(module, called)
 
 
 @contextmanager
 def authored(cls: type[Any], doing: str) -> Iterator[None]:
     """Turn what other people's code raises into an error that names their class, its file and the line.
 
-    Errors of graphsocial's own classes pass as they are, and so do those that say already what is wrong.
+    A `GraphSocialError` passes as it is, and so does what graphsocial's own classes raise.
 
     Args:
         cls: whose code runs.
@@ -190,8 +194,8 @@ def _outside(kind: str, name: str) -> str:
 def _modules(kind: str) -> list[str]:
     spec = importlib.util.find_spec(_package(kind))
     folders = spec.submodule_search_locations if spec else None
-    found = pkgutil.iter_modules(folders) if folders else ()
-    return [module.name for module in found if module.name != "base" and not module.name.startswith("_")]
+    modules = pkgutil.iter_modules(folders) if folders else ()
+    return [module.name for module in modules if module.name != "base" and not module.name.startswith("_")]
 
 
 def _entry_points(kind: str) -> dict[str, EntryPoint]:
@@ -229,15 +233,17 @@ def _load_file(kind: str, path: Path) -> types.ModuleType:
 
 def _class(module: types.ModuleType, name: str, where: str) -> type[Any]:
     wanted = "".join(part.capitalize() for part in name.replace("-", "_").split("_"))
-    found = getattr(module, wanted, None)
-    if inspect.isclass(found) and found.__module__ == module.__name__:
-        return found
-    own = [
+    cls = getattr(module, wanted, None)
+    if inspect.isclass(cls) and cls.__module__ == module.__name__:
+        return cls
+    defined = [
         key
         for key, value in vars(module).items()
         if inspect.isclass(value) and value.__module__ == module.__name__ and not key.startswith("_")
     ]
-    raise InputError(f"'{where}' has no class '{wanted}', as its name asks for; it has: {', '.join(own) or 'none'}.")
+    raise InputError(
+        f"'{where}' has no class '{wanted}', as its name asks for; it has: {', '.join(defined) or 'none'}."
+    )
 
 
 def _check_class(kind: str, cls: type[Any], where: str) -> None:

@@ -1,4 +1,4 @@
-"""What is known of posts when they are published: how they look and feel, and what their neighbours did before."""
+"""The context of posts: the form and emotion of their content, and their neighbors' earlier posts and shares."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from graphsocial.types import Column, GraphSchema, NodeType, Role
 SPANS = ("7 days", "30 days", "1000 days")
 MARKS = {"exclamations": "!", "questions": "?", "hashtags": "#", "mentions": "@", "links": "http"}
 SHARPNESS = 20
-"""A post that is like this one counts e^(20 (cosine - 1)) times: a third at 0.95, almost nothing at 0.7."""
+"""The weight of a similar post is e^(20 (cosine - 1)): a third at 0.95, almost nothing at 0.7."""
 EMOTIONS = ("text_emotion", "image_emotion")
 """The emotion of the text, 1 to 5, and of the image, 0 to 1."""
 _ENCODERS = dict(zip(EMOTIONS, (("sentiment", 2), ("faces", 12)), strict=True))  # which number of which encoder, from 1
@@ -22,16 +22,21 @@ _ENCODERS = dict(zip(EMOTIONS, (("sentiment", 2), ("faces", 12)), strict=True)) 
 def counted_node(schema: GraphSchema, node: str | None, column: str) -> NodeType:
     """The node type that `node` names, or the only one that has the column of counts.
 
+    Args:
+        schema: of the store.
+        node: a node type's name, or None.
+        column: the column of counts.
+
     Raises:
         DataError: no node type has the column, or several have and none was named.
         InputError: the named one has not.
     """
     if node is not None:
-        found = schema.node(node)
-        if all(c.name != column for c in found.columns):
-            names = [c.name for c in found.columns]
-            raise InputError(f"'{found}' has no column '{column}'; it has {names}. Name another: --set shares=COLUMN.")
-        return found
+        named = schema.node(node)
+        if all(c.name != column for c in named.columns):
+            names = [c.name for c in named.columns]
+            raise InputError(f"'{named}' has no column '{column}'; it has {names}. Name another: --set shares=COLUMN.")
+        return named
     having = [entry for entry in schema.nodes if any(c.name == column and c.kind == "integer" for c in entry.columns)]
     if not having:
         raise DataError(f"No node type has a whole-number column '{column}'. Name it: --set shares=COLUMN.")
@@ -43,11 +48,11 @@ def counted_node(schema: GraphSchema, node: str | None, column: str) -> NodeType
 
 @dataclass(frozen=True)
 class ContextPart:
-    """Something that is known of posts: SQL of `idx` and these columns, over a relation of posts.
+    """A part of the context of posts: SQL of `idx` and some columns, over a relation of posts.
 
     Attributes:
-        name: what it tells of.
-        columns: those that the SQL selects.
+        name: of the part; explanations ablate a part as one.
+        columns: what the SQL selects beside `idx`.
         sql: `$posts` stands for the posts, a table or a select in brackets.
         note: where it comes from, in words.
     """
@@ -63,13 +68,13 @@ class ContextPart:
 
 
 def emotions(store: GraphStore, node: NodeType, dataset: str) -> ContextPart:
-    """`text_emotion` and `image_emotion`, as far as they are known: the columns of these names where the data has them,
-    else what the featurizers `sentiment` (the mean grade over the text columns) and `faces` (the greatest intensity)
-    made of its columns, where they were run.
+    """`text_emotion` and `image_emotion` where there are any: the columns of these names where the data has them, else
+    the newest vectors of the featurizers `sentiment` (the mean grade over the text columns) and `faces` (the greatest
+    intensity).
     """
-    chosen, joins, notes, found = ["n.idx"], [], [], []
+    chosen, joins, notes, columns = ["n.idx"], [], [], []
     given = {column.name for column in node.columns}
-    for name, (encoder, place) in _ENCODERS.items():
+    for name, (encoder, position) in _ENCODERS.items():
         everyone = store.visible(node, dataset=dataset)
         if name in given and store.first(f"select 1 from ({everyone}) where {quote(name)} is not null limit 1"):
             chosen.append(f"n.{quote(name)}::double as {name}")
@@ -84,21 +89,21 @@ def emotions(store: GraphStore, node: NodeType, dataset: str) -> ContextPart:
                 continue
             summary = "avg" if name == "text_emotion" else "max"
             joins.append(
-                f"left join (select r.idx, {summary}(v.vector[{place}])::double as {name} from feature_rows as r "
+                f"left join (select r.idx, {summary}(v.vector[{position}])::double as {name} from feature_rows as r "
                 f"join vectors_{int(newest[1])} as v using (set_id, content) where r.set_id = {literal(newest[0])} "
                 f"and r.dataset = {literal(dataset)} and r.table_name = {literal(node.table)} group by r.idx) "
                 f"as of_{name} on of_{name}.idx = n.idx"
             )
             chosen.append(f"of_{name}.{name}")
             notes.append(f"The {name.replace('_', ' ')} is what the encoder '{encoder}' said.")
-        found.append(Column(name, "number", "reference"))
+        columns.append(Column(name, "number", "reference"))
     return ContextPart(
-        "emotion", tuple(found), f"select {', '.join(chosen)} from $posts as n {' '.join(joins)}", " ".join(notes)
+        "emotion", tuple(columns), f"select {', '.join(chosen)} from $posts as n {' '.join(joins)}", " ".join(notes)
     )
 
 
 def content(node: NodeType) -> ContextPart:
-    """What a text looks like from outside (length, words, marks), and the hour and weekday of the post's time."""
+    """The form of each text (length, words, marks), and the hour and weekday of the post's time."""
     chosen: dict[Column, str] = {}
     for column in node.columns:
         if column.kind == "text" and column.role == "feature":
@@ -123,10 +128,15 @@ def content(node: NodeType) -> ContextPart:
 
 
 def liked(node: NodeType, likes: str, *, known: bool) -> ContextPart:
-    """`likes`: a reference that models may ask for where likes are `known`, else an answer like the shares.
+    """`likes`: a reference that models may use by name where likes are `known`, else a label like the shares.
+
+    Args:
+        node: the node type of the posts.
+        likes: its column of likes.
+        known: the likes of a post are part of its context.
 
     Raises:
-        InputError: likes are to be known, and the node type has no such column.
+        InputError: likes are known, and the node type has no such column.
     """
     if not known and likes not in {column.name for column in node.columns}:
         return ContextPart()
@@ -142,17 +152,25 @@ def liked(node: NodeType, likes: str, *, known: bool) -> ContextPart:
 def history(
     store: GraphStore, node: NodeType, dataset: str, *, label: str, hours: int, as_of: datetime | None = None
 ) -> list[ContextPart]:
-    """What each post's page, author or other neighbour had published before, and how it was shared: as of `hours`
-    before the post, by when the shares of those posts are taken to be known.
+    """Earlier posts of each post's page, author or other neighbor and their shares, which are taken to be known `hours`
+    after a post.
 
-    For each type of neighbour and each of `SPANS`: mean and deviation of log(1 + shares) and the log of the number of
-    posts; mean and number once more among the neighbour's posts of the same category; how many posts the neighbour
-    had in the last day (seen without their shares), and how long ago the last one was. Nothing where posts lack times.
+    For each type of neighbor and each of `SPANS`: mean and deviation of log(1 + shares) and the log of the number of
+    posts; mean and number once more among the neighbor's posts of the same category; the number of the neighbor's
+    posts in the last day (without their shares), and the time since the last one. Empty where posts lack times.
+
+    Args:
+        store: the open store.
+        node: the node type of the posts.
+        dataset: its name.
+        label: the column of shares.
+        hours: how many hours after a post its shares are known.
+        as_of: only what had happened by then.
     """
     if node.time is None:
         return []
     categories = [c.name for c in node.columns if c.kind == "category" and c.role == "feature"]
-    found, names = [], set[str]()
+    parts, names = [], set[str]()
     for edge in store.schema.edges:
         if node.name not in (edge.src, edge.dst) or edge.src == edge.dst or not len(store.span(edge, dataset)):
             continue
@@ -188,23 +206,31 @@ def history(
             f"avg({quote(name)}) as {quote(name)}" for name in chosen
         )  # over several neighbours of a post
         sql = f"select idx, {means} from (select idx, {fields} from ({posts}) window {named}) group by idx"
-        found.append(ContextPart(prefix, tuple(Column(name, "number") for name in chosen), sql))
-    return found
+        parts.append(ContextPart(prefix, tuple(Column(name, "number") for name in chosen), sql))
+    return parts
 
 
 def alike(
     store: GraphStore, node: NodeType, dataset: str, *, label: str, hours: int, as_of: datetime | None = None
 ) -> list[ContextPart]:
-    """How the earlier posts that a post is joined with (`graphsocial link`, or replies, quotes) were shared, as of
-    `hours` before it.
+    """Shares of the earlier posts that a post is joined with (`graphsocial link`, or replies, quotes), which are known
+    `hours` after them.
 
-    For each type of edge between posts: the mean of log(1 + shares) and the log of the number of those posts, weighed
+    For each edge type between posts: the mean of log(1 + shares) and the log of the number of those posts, weighted
     by their similarity where the edges have it, and the greatest similarity; mean and number once more among those
-    that share a neighbour, such as the page. Nothing where posts lack times.
+    that share a neighbor, such as the page. Empty where posts lack times.
+
+    Args:
+        store: the open store.
+        node: the node type of the posts.
+        dataset: its name.
+        label: the column of shares.
+        hours: how many hours after a post its shares are known.
+        as_of: only what had happened by then.
     """
     if node.time is None:
         return []
-    time, found = quote(node.time), []
+    time, parts = quote(node.time), list[ContextPart]()
     others = [edge for edge in store.schema.edges if len(store.span(edge, dataset))]
     for edge in others:
         if not edge.src == edge.dst == node.name:
@@ -241,8 +267,8 @@ def alike(
         sql = (
             f"with pairs as ({pairs}) select idx, {fields} from (select pairs.*{flags} from pairs{joins}) group by idx"
         )
-        found.append(ContextPart(edge.relation, tuple(Column(name, "number") for name in named), sql))
-    return found
+        parts.append(ContextPart(edge.relation, tuple(Column(name, "number") for name in named), sql))
+    return parts
 
 
 def _frame(start: str, end: str) -> str:

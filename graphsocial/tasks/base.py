@@ -260,7 +260,7 @@ def _only(entries: Sequence[Any], task: Task, word: str) -> Any:
     if len(having) == 1:
         return having[0]
     known = ", ".join(f"'{entry}'" for entry in having or entries) or "none"
-    why = "Several have" if having else "No one has"
+    why = "Several have" if having else "None has"
     raise DataError(
         f"{type(task).__name__} does not say which {word} type it is about. {why} the columns "
         f"{', '.join(sorted(names)) or 'of its targets'}: {known}. Name it: {word} = '…'."
@@ -298,13 +298,13 @@ def label_rows(
         raise InputError(f"{who}: {error}; write $$ for a dollar sign.") from None
     keys = ("idx",) if isinstance(entity, NodeType) else ("src", "dst")
     try:
-        found = store.sql(f"select * from (\n{select.strip().rstrip(';')}\n)")
+        selected = store.sql(f"select * from (\n{select.strip().rstrip(';')}\n)")
     except InputError as error:
         raise InputError(f"{who} does not run on '{entity}': {str(error).partition(': ')[2]}") from error
     for key in keys:
-        if key not in found.columns:
-            raise InputError(f"{who} selects no column '{key}'; it selects {', '.join(found.columns)}.")
-    return found.order(", ".join(keys)).to_arrow_table()
+        if key not in selected.columns:
+            raise InputError(f"{who} selects no column '{key}'; it selects {', '.join(selected.columns)}.")
+    return selected.order(", ".join(keys)).to_arrow_table()
 
 
 def label_sql(task: Task, entity: NodeType | EdgeType) -> str:
@@ -362,7 +362,7 @@ def read_target(target: Target, column: pa.ChunkedArray, whose: str) -> tuple[Ta
 
     Raises:
         DataError: there is no label, or the same one everywhere.
-        InputError: a number is asked for, and the column holds words.
+        InputError: the target is a number, and the column holds words.
         UnknownNameError: a word is none of the target's classes.
     """
     if target.kind == "regression":

@@ -119,7 +119,13 @@ class Popularity(NodeTask):
 
 
 def joined(store: GraphStore, posts: str, parts: list[ContextPart]) -> Context:
-    """The columns of all parts beside each other, one row for each of `posts` by ascending `idx`."""
+    """The columns of all parts side by side, one row for each of `posts` by ascending `idx`.
+
+    Args:
+        store: the open store.
+        posts: a select of them in brackets.
+        parts: of the context.
+    """
     columns = tuple(column for part in parts for column in part.columns)
     frame = store.sql(f"select idx from {posts} order by idx").pl()
     for part in parts:

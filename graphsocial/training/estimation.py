@@ -15,6 +15,7 @@ from graphsocial.evaluation.splits import ROLES
 from graphsocial.features.timing import estimate_encoding
 from graphsocial.graph import SocialGraph
 from graphsocial.graph.features import Feature
+from graphsocial.models.base import build_network
 from graphsocial.nn.losses import objectives
 from graphsocial.runs.provenance import peak_memory_mib
 from graphsocial.store import GraphStore
@@ -81,7 +82,7 @@ def estimate(store: GraphStore, config: RunConfig, *, steps: int = 3) -> Estimat
     data = replace(data, graph=graph)
     rows = {role: data.examples(role) for role in ROLES}
     torch.manual_seed(config.seed)
-    network = config.model.build(graph, rows["train"], seed=config.seed)
+    network = build_network(config.model, graph, rows["train"], seed=config.seed)
     loader, size = make_loader(config, data), config.fitting.step_size(len(rows["train"]))
     count = -(-len(rows["train"]) // size)
     parts = objectives(graph, rows["train"])
