@@ -111,8 +111,11 @@ def featurize(
     Each batch is committed on its own: a killed call loses at most one batch, and the next one goes on from there.
 
     Args:
+        store: what holds the columns, and what the vectors are written to.
         what: `image`, `group.description`, `user views image.comment`, …
-        encoder, settings: see `encoder_for`; the kind's default by default.
+        encoder: see `encoder_for`; the kind's default by default.
+        settings: of the encoder; see `encoder_for`.
+        dataset: the dataset's name; not needed where there is one.
         split: the id of a split in the store, for encoders that learn: they see its training rows and no others.
         progress: called with a word, contents done and contents to do.
 

@@ -130,7 +130,7 @@ def _in_context(
     src, dst = (torch.from_numpy(ends[name].to_numpy() - nodes.first) for name in ("src", "dst"))
     chains = Chains.of(src, dst, len(nodes), what=str(chosen[0]))
     positions = pa.table(
-        {"idx": np.arange(nodes.first, nodes.last), "chain": chains.chain.numpy(), "position": chains.place.numpy()}
+        {"idx": np.arange(nodes.first, nodes.last), "chain": chains.chain.numpy(), "position": chains.position.numpy()}
     )
     with registered(store.connection, positions) as name:
         # the texts of one block of positions begin with the same one, so that they are read together
@@ -154,8 +154,8 @@ def _of_files(
 ) -> ContentIndex:
     """The paths of files below the dataset's root, and the hashes of their bytes."""
     rows = f"(select idx, {quote(column.name)} as name {_rows(store, entry, dataset)})"
-    found = store.first("select root from datasets where name = ?", [dataset])
-    root = found[0] if found and found[0] else ""
+    row = store.first("select root from datasets where name = ?", [dataset])
+    root = row[0] if row and row[0] else ""
     names = [name for (name,) in store.sql(f"select distinct name from {rows} where name <> ''").fetchall()]
     paths = [os.path.join(root, name) for name in names]  # noqa: PTH118 - pathlib takes ten times as long
     hashes = hash_files(store, paths, f"{entry}.{column.name}", progress)

@@ -40,7 +40,14 @@ class FeatureRef:
 
     @classmethod
     def made_by(cls, encoder: Featurizer, set_id: str, entry: NodeType | EdgeType, column: str) -> FeatureRef:
-        """What this encoder makes of a column."""
+        """What this encoder makes of a column.
+
+        Args:
+            encoder: what makes the vectors.
+            set_id: the key of the feature set.
+            entry: the node or edge type.
+            column: the column's name; `WHOLE_ROW` for whole rows.
+        """
         tuned = encoder if isinstance(encoder, FineTunable) and encoder.tune else None
         return cls(entry, column, set_id, encoder.dimension, encoder.sequences, tuned)
 
@@ -68,43 +75,53 @@ def of_rows(store: GraphStore, node: NodeType, dataset: str, encoder: str) -> Fe
     """The newest vectors in the store that an encoder made of a type's whole rows.
 
     Args:
+        store: what holds the vectors.
+        node: the node type.
+        dataset: the dataset's name.
         encoder: as `feature_sets` names it, or the start of it: `metadata`, `tmsam:tmsam-1a2b`.
 
     Raises:
         InputError: there are none, or those of several encoders begin so.
     """
-    found = store.sql(
+    rows = store.sql(
         "select encoder, set_id, dimension, sequences from feature_sets where set_id in "
         "(select set_id from feature_rows where dataset = ? and table_name = ? and column_name = ?) "
         "order by created_at desc",
         [dataset, node.table, WHOLE_ROW],
     ).fetchall()
-    meant = [row for row in found if row[0] == encoder] or [row for row in found if row[0].startswith(encoder)]
-    if len({row[0] for row in meant}) != 1:
-        known = ", ".join(sorted({row[0] for row in meant or found})) or "none"
+    matching = [row for row in rows if row[0] == encoder] or [row for row in rows if row[0].startswith(encoder)]
+    if len({row[0] for row in matching}) != 1:
+        encoders = ", ".join(sorted({row[0] for row in matching or rows})) or "none"
         raise InputError(
-            f"The store has no vectors that '{encoder}' alone made of the rows of '{node}'; there: {known}. "
+            f"The store has no vectors that '{encoder}' alone made of the rows of '{node}'; there: {encoders}. "
             f"Make them first: graphsocial featurize {node} --encoder {encoder}"
         )
-    _, set_id, dimension, sequences = meant[0]
+    _, set_id, dimension, sequences = matching[0]
     return FeatureRef(node, WHOLE_ROW, set_id, dimension, sequences)
 
 
 def write(store: GraphStore, use: FeatureRef, contents: Sequence[str], encoded: Encoded) -> None:
-    """Add one batch: the vectors of what could be encoded (and captions), the reasons for the rest; one transaction."""
-    good = np.array([place for place in range(len(contents)) if place not in encoded.rejects], dtype=np.int64)
+    """Write one batch in a transaction: the vectors of what could be encoded (and captions), the reasons for the rest.
+
+    Args:
+        store: what the vectors are written to.
+        use: the feature set, whose table exists.
+        contents: the N hashes of the items.
+        encoded: what the encoder made of them.
+    """
+    good = np.array([index for index in range(len(contents)) if index not in encoded.rejects], dtype=np.int64)
     chosen = encoded.sequences.take(good)
     values = pa.FixedSizeListArray.from_arrays(pa.array(chosen.values.reshape(-1), pa.float32()), use.dimension)
     if use.sequences:
         values = pa.LargeListArray.from_arrays(pa.array(chosen.offsets, pa.int64()), values)
-    keys = pa.array([contents[place] for place in good], pa.string())
-    refused = pa.array([contents[place] for place in encoded.rejects], pa.string())
+    keys = pa.array([contents[index] for index in good], pa.string())
+    refused = pa.array([contents[index] for index in encoded.rejects], pa.string())
     tables = {
         use.table: (keys, values),
         "unreadable_contents": (refused, pa.array(list(encoded.rejects.values()), pa.string())),
     }
     if encoded.captions is not None:
-        tables["captions"] = (keys, pa.array([encoded.captions[place] for place in good], pa.string()))
+        tables["captions"] = (keys, pa.array([encoded.captions[index] for index in good], pa.string()))
     with store.transaction():
         for name, columns in tables.items():
             if len(columns[0]):

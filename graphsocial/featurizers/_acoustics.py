@@ -95,8 +95,8 @@ def _pitch(frames: Numbers) -> tuple[Numbers, Numbers]:
     inside = dips[:, first:-1]
     lowest = (inside < _DIP) & (inside <= dips[:, first - 1 : -2]) & (inside <= dips[:, first + 1 :])
     voiced = lowest.any(1)
-    place = np.where(voiced, lowest.argmax(1), inside.argmin(1)) + first
-    before, here, after = (np.take_along_axis(dips, place[:, None] + shift, 1)[:, 0] for shift in (-1, 0, 1))
+    lag = np.where(voiced, lowest.argmax(1), inside.argmin(1)) + first
+    before, here, after = (np.take_along_axis(dips, lag[:, None] + shift, 1)[:, 0] for shift in (-1, 0, 1))
     bend = before - 2 * here + after
     shift = np.divide(before - after, 2 * bend, out=np.zeros_like(bend), where=bend > 0)
-    return np.where(voiced, RATE / (place + shift.clip(-1, 1)), 0.0), (1 - here).clip(0, 1)
+    return np.where(voiced, RATE / (lag + shift.clip(-1, 1)), 0.0), (1 - here).clip(0, 1)

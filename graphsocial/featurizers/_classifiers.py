@@ -61,8 +61,8 @@ def map_width(model: str) -> int:
 
     network, device = _empty(model)
     side = entry_of(model, None).transforms().crop_size[0]
-    found = feature_map(model, network.eval())(torch.zeros(1, 3, side, side, device=device))
-    return int(found.shape[2 if found.dim() == 3 else 1])
+    features = feature_map(model, network.eval())(torch.zeros(1, 3, side, side, device=device))
+    return int(features.shape[2 if features.dim() == 3 else 1])
 
 
 def build(model: str, entry: Any) -> nn.Module:
@@ -148,8 +148,8 @@ def weights_file(model: str, name: str | None) -> Path:
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        found = re.search(r"-([a-f0-9]+)\.", path.name)  # torchvision writes the hash into the name
-        torch.hub.download_url_to_file(entry.url, str(path), found and found[1], progress=False)
+        in_name = re.search(r"-([a-f0-9]+)\.", path.name)  # torchvision writes the hash into the name
+        torch.hub.download_url_to_file(entry.url, str(path), in_name and in_name[1], progress=False)
     except (OSError, RuntimeError) as error:
         raise FeatureError(
             f"{entry.url} cannot be downloaded ({error}). Fetch it elsewhere and give it with --set weights=FILE, or "

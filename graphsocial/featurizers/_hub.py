@@ -24,6 +24,7 @@ def model_folder(model: str, *, fetch: bool = True, instead: str = "") -> Path:
     """Where the files of a model lie: a local folder, or the hub's cache, into which it is fetched once.
 
     Args:
+        model: a folder, or a name on the hub.
         fetch: False looks for it on this machine only.
         instead: what else one could do, for the error's text.
 
@@ -117,8 +118,11 @@ def load_pretrained(folder: Path, auto: Any, what: str, parts: str, *, images: b
     """A model of texts with its tokenizer and, if it reads `images`, its image processor, all from one folder.
 
     Args:
+        folder: where the files lie.
         auto: the transformers class that reads the model.
-        what, parts: what it is and what was to be saved, for the errors' text.
+        what: what the model is, for the errors' text.
+        parts: what should have been saved, for the errors' text.
+        images: whether there is an image processor.
 
     Raises:
         FeatureError: something cannot be read, or weights are missing.
@@ -166,15 +170,15 @@ def _snapshot(repositories: tuple[str, ...], fetch: bool, instead: str) -> Path:
             for weights in _WEIGHTS:
                 wanted = ["*.json", "*.txt", "*.model", f"*{weights}"]
                 try:
-                    found = snapshot_download(
+                    snapshot = snapshot_download(
                         repository, local_files_only=local, allow_patterns=wanted, ignore_patterns=_ELSEWHERE
                     )
                 except Exception as error:  # of the hub, the network, the disk
                     if not local:
                         reason = first_line(error)
                     continue
-                if any(Path(found).rglob(f"*{weights}")):
-                    return Path(found)
+                if any(Path(snapshot).rglob(f"*{weights}")):
+                    return Path(snapshot)
     if not fetch:
         raise FeatureError(
             f"The model '{repositories[-1]}' is not on this machine: it is downloaded when it is first used. Or give "

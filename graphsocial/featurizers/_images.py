@@ -26,6 +26,8 @@ def read_images(
     pixels than `PIL.Image.MAX_IMAGE_PIXELS` (89 million) are refused undecoded.
 
     Args:
+        items: the files.
+        prepare: an RGB image → what the network takes.
         side: what `prepare` makes of the shorter side, in px. A JPEG is then decoded at a half, a quarter or an eighth
             of its size, which takes a fraction of the time, where that leaves at least twice as many.
     """
@@ -45,20 +47,27 @@ def map_images(
     """The same, and what `run` makes of `size` prepared images at a time, in the thread that has read them.
 
     Args:
+        items: the files.
+        prepare: an RGB image → what the network takes.
+        side: as in `read_images`.
+        size: number of images that `run` takes at a time.
+        threads: number of threads.
         run: prepared images → one result each; it never sees those that cannot be read.
         start: called once in each thread.
     """
 
     def part(first: int) -> list[R | str]:
         read = [_read(item, side) for item in items[first : first + size]]
-        found = iter(run(ready) if (ready := [prepare(image) for image in read if not isinstance(image, str)]) else ())
-        return [image if isinstance(image, str) else next(found) for image in read]
+        results = iter(
+            run(ready) if (ready := [prepare(image) for image in read if not isinstance(image, str)]) else ()
+        )
+        return [image if isinstance(image, str) else next(results) for image in read]
 
     Image.init()  # else which formats are known depends on what was opened before
     with warnings.catch_warnings(), ThreadPoolExecutor(threads, initializer=start) as pool:
         warnings.simplefilter("ignore")  # odd but readable: broken EXIF, bytes as palette transparency
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        return [found for parts in pool.map(part, range(0, len(items), size)) for found in parts]
+        return [result for parts in pool.map(part, range(0, len(items), size)) for result in parts]
 
 
 def _read(path: Path, side: int | None) -> Image.Image | str:

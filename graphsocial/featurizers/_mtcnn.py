@@ -57,7 +57,7 @@ class Detector:
     def _propose(self, image: Tensor) -> Boxes:
         """Squares that may hold a face, from a pyramid of ever smaller images: (n, 4)."""
         height, width = image.shape[2:]
-        found: list[tuple[Boxes, NDArray[np.float32], NDArray[np.float32]]] = []
+        proposals: list[tuple[Boxes, NDArray[np.float32], NDArray[np.float32]]] = []
         scale = _CELL / self.min_face
         while min(height, width) * scale >= _CELL:
             size = (int(height * scale + 1), int(width * scale + 1))
@@ -67,11 +67,11 @@ class Detector:
             boxes = np.floor(np.concatenate([corners, corners + _CELL - 1], 1) / scale).astype(np.float32)
             kept = suppress(boxes, scores[rows, columns], 0.5)
             rows, columns = rows[kept], columns[kept]
-            found.append((boxes[kept], offsets[:, rows, columns].T, scores[rows, columns]))
+            proposals.append((boxes[kept], offsets[:, rows, columns].T, scores[rows, columns]))
             scale *= _SHRINK
-        if not found:
+        if not proposals:
             return np.zeros((0, 4), np.float32)
-        boxes, offsets, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        boxes, offsets, scores = (np.concatenate(parts) for parts in zip(*proposals, strict=True))
         kept = suppress(boxes, scores, 0.7)
         return _square(_moved(boxes[kept], offsets[kept], 0))
 
@@ -90,6 +90,9 @@ def suppress(boxes: Boxes, scores: NDArray[np.float32], limit: float, overlap: s
     """Non-maximum suppression: the boxes that no better one covers by more than `limit`, the best first.
 
     Args:
+        boxes: (N, 4) float: left, top, right and bottom edges in px.
+        scores: (N,).
+        limit: the largest share of the area that may be covered.
         overlap: the shared area in relation to the `union` of two boxes or to the `smaller` of them.
     """
     areas = np.prod(boxes[:, 2:] - boxes[:, :2] + 1, axis=1)

@@ -56,12 +56,12 @@ class Packed:
         _, length = self._take("<iI")
         self._raw(length)
         (count,) = self._take("<i")
-        self.arrays: dict[str, tuple[int, int]] = {}  # name → entries, place
+        self.arrays: dict[str, tuple[int, int]] = {}  # name → entries, offset
         for _ in range(count):
             (length,) = self._take("<H")
             name = self._raw(length).decode()
-            _, entries, place, _ = self._take("<BIQQ")
-            self.arrays[name] = entries, place
+            _, entries, offset, _ = self._take("<BIQQ")
+            self.arrays[name] = entries, offset
 
     def _raw(self, length: int) -> bytes:
         self.at += length
@@ -74,17 +74,23 @@ class Packed:
         """A float32 array."""
         import torch
 
-        entries, place = self.arrays[name]
-        return torch.from_numpy(self.bytes[place : place + 4 * entries].view("<f4").reshape(shape).copy())
+        entries, offset = self.arrays[name]
+        return torch.from_numpy(self.bytes[offset : offset + 4 * entries].view("<f4").reshape(shape).copy())
 
     def packed(self, name: str, rows: int, columns: int) -> Tensor:
-        """A matrix of 4-bit weights, as float32: scale × (weight − 8), the low halves of a block's bytes first."""
+        """A matrix of 4-bit weights, as float32: scale × (weight − 8), the low halves of a block's bytes first.
+
+        Args:
+            name: the array's name in the file.
+            rows: of the matrix.
+            columns: of the matrix.
+        """
         import torch
 
-        place, blocks = self.arrays[name][1], rows * columns // _BLOCK
-        found: NDArray[np.uint8] = self.bytes[place : place + 18 * blocks].reshape(blocks, 18)
-        scales = found[:, :2].copy().view("<f2").astype(np.float32)
-        halves = np.concatenate([found[:, 2:] & 15, found[:, 2:] >> 4], axis=1).astype(np.float32) - 8
+        offset, blocks = self.arrays[name][1], rows * columns // _BLOCK
+        packed: NDArray[np.uint8] = self.bytes[offset : offset + 18 * blocks].reshape(blocks, 18)
+        scales = packed[:, :2].copy().view("<f2").astype(np.float32)
+        halves = np.concatenate([packed[:, 2:] & 15, packed[:, 2:] >> 4], axis=1).astype(np.float32) - 8
         return torch.from_numpy((halves * scales).reshape(rows, columns))
 
     def weights(self) -> dict[str, Tensor]:

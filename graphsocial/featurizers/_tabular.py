@@ -45,21 +45,21 @@ class Scale:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """One category: a place for each of the training rows' commonest values, one for any other, one for missing."""
+    """One category: a column for each of the training rows' commonest values, one for any other, one for missing."""
 
     column: str
     values: tuple[str, ...]
 
     @property
     def width(self) -> int:
-        """The number of places."""
+        """The number of columns."""
         return len(self.values) + 2
 
     def encode(self, values: pl.Series) -> NDArray[np.float32]:
         """(N,) → (N, width), one-hot."""
-        place = {value: index for index, value in enumerate(self.values)}
+        index_of = {value: index for index, value in enumerate(self.values)}
         other, missing = len(self.values), len(self.values) + 1
-        index = [missing if value is None else place.get(value, other) for value in values.cast(pl.String).to_list()]
+        index = [missing if value is None else index_of.get(value, other) for value in values.cast(pl.String).to_list()]
         return np.eye(self.width, dtype=np.float32)[np.asarray(index, dtype=np.int64)]
 
 
@@ -115,9 +115,12 @@ class Tabular:
         """Learn means, deviations and vocabularies from `rows` of `frame` alone.
 
         Args:
+            frame: the rows.
+            columns: of the frame; others than features of numbers, categories and times are left out.
+            rows: (N,) the indices of the rows to learn from.
             log_counts: integers that are never negative in these rows are taken as counts; see `Scale.log`.
             periods: of `PERIODS`, for the times; none leaves the times out.
-            most_values: how many values of a category have a place of their own.
+            most_values: number of values of a category that have a column of their own.
         """
         parts: list[Part] = []
         shown = frame[rows]

@@ -48,8 +48,8 @@ class UpperLayers(nn.Module):
             before = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril()
             bias = torch.where(before, bias, torch.finfo(x.dtype).min)
         for layer in self.layers:
-            found = layer(x, bias)
-            x = found[0] if isinstance(found, tuple) else found
+            output = layer(x, bias)
+            x = output[0] if isinstance(output, tuple) else output
         return x
 
 
@@ -85,26 +85,37 @@ class Projected(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """(S, H) of the states x (S, T, D) where mask (S, T) is True."""
-        places = mask * torch.arange(1, mask.shape[1] + 1)  # from 1, 0 where there is nothing
-        place = places.argmax(1) if self.last else torch.where(mask, places, mask.shape[1] + 1).argmin(1)
-        vectors: Tensor = self.projection(self.norm(x[torch.arange(len(x)), place]))
+        positions = mask * torch.arange(1, mask.shape[1] + 1)  # from 1, 0 where there is nothing
+        position = positions.argmax(1) if self.last else torch.where(mask, positions, mask.shape[1] + 1).argmin(1)
+        vectors: Tensor = self.projection(self.norm(x[torch.arange(len(x)), position]))
         return vectors
 
 
 def check_depth(tune: int, count: int, what: str) -> None:
-    """Raise `InputError` where more layers are to be trained than there are."""
+    """Raise `InputError` where more layers are to be trained than there are.
+
+    Args:
+        tune: number of layers to train.
+        count: number of layers of the model.
+        what: the model's name in the error.
+    """
     if tune > count:
         raise InputError(f"tune = {tune}, but {what} has {count} layers; use 1 to {count}.")
 
 
-def states_under(found: Sequence[Tensor], tune: int, what: str) -> Tensor:
-    """What goes into the last `tune` layers, of a transformer's hidden states: those of its embedding and each layer.
+def states_under(hidden_states: Sequence[Tensor], tune: int, what: str) -> Tensor:
+    """The input of a transformer's last `tune` layers.
+
+    Args:
+        hidden_states: (S, T, D) each: the output of the embedding and of each layer.
+        tune: number of layers.
+        what: the model's name in the error.
 
     Raises:
         InputError: the model has fewer layers.
     """
-    check_depth(tune, len(found) - 1, what)
-    return found[len(found) - 1 - tune]
+    check_depth(tune, len(hidden_states) - 1, what)
+    return hidden_states[len(hidden_states) - 1 - tune]
 
 
 def layers_of(model: Any, tune: int) -> nn.ModuleList:
@@ -127,20 +138,25 @@ def check_same(upper: UpperLayers, states: Tensor, mask: Tensor, expected: Tenso
     """Make sure that the layers do by themselves what the whole model does.
 
     Args:
-        states, mask: (S, T, D) and (S, T) of some items.
-        expected: (S, H) the whole model's vectors of them.
+        upper: the layers.
+        states: (S, T, D) their input for some items.
+        mask: (S, T) bool, which states are there.
+        expected: (S, H) the whole model's vectors of these items.
+        what: the model's name in the error.
 
     Raises:
         FeatureError: they do not.
     """
     upper.eval()
     try:
-        found = upper(states, mask)
+        vectors = upper(states, mask)
     except (TypeError, RuntimeError, AttributeError, ValueError) as error:  # a layer that takes something else
         raise FeatureError(_cannot(what)) from error
     finally:
         upper.train()
-    if found.shape != expected.shape or not torch.allclose(found, expected, atol=_SURE * float(expected.abs().max())):
+    if vectors.shape != expected.shape or not torch.allclose(
+        vectors, expected, atol=_SURE * float(expected.abs().max())
+    ):
         raise FeatureError(_cannot(what))
 
 

@@ -33,11 +33,11 @@ class WordVectors:
     """A vector per word.
 
     Attributes:
-        places: word → row of `table`.
+        rows: word → row of `table`.
         table: (V, D) float32.
     """
 
-    places: dict[str, int]
+    rows: dict[str, int]
     table: NDArray[np.float32]
 
     @property
@@ -45,16 +45,16 @@ class WordVectors:
         """D."""
         return int(self.table.shape[1])
 
-    def place(self, word: str) -> int | None:
+    def row(self, word: str) -> int | None:
         """The row of a word as it is written, else in lower case; None for an unknown one."""
         word = word.replace("’", "'")
-        found = self.places.get(word)
-        return self.places.get(word.lower()) if found is None else found
+        row = self.rows.get(word)
+        return self.rows.get(word.lower()) if row is None else row
 
     def known(self, text: str) -> list[int]:
         """The rows of a text's known words, in order; Chinese is cut into the longest words that are known."""
-        places = (self.place(word) for word in self._words(text))
-        return [place for place in places if place is not None]
+        rows = (self.row(word) for word in self._words(text))
+        return [row for row in rows if row is not None]
 
     def _words(self, text: str) -> Iterator[str]:
         for word in _WORD.findall(text):
@@ -64,7 +64,7 @@ class WordVectors:
             start = 0
             while start < len(word):
                 lengths = range(min(_LONGEST, len(word) - start), 1, -1)
-                length = next((n for n in lengths if word[start : start + n] in self.places), 1)
+                length = next((n for n in lengths if word[start : start + n] in self.rows), 1)
                 yield word[start : start + length]
                 start += length
 
@@ -125,7 +125,7 @@ def _read_glove() -> WordVectors:
 
     index = packaged_file(_PACKAGE, "data", "glove_6B_index.parquet", sha256=_INDEX)
     words = pyarrow.parquet.read_table(index)["index"].to_pylist()
-    return WordVectors({word: place for place, word in enumerate(words)}, _glove_table())
+    return WordVectors({word: row for row, word in enumerate(words)}, _glove_table())
 
 
 def _glove_table() -> NDArray[np.float32]:
@@ -145,7 +145,7 @@ def _read_file(path: Path, changed: int) -> WordVectors:
         raise FeatureError(f"'{path}' is not in GloVe's or word2vec's format ({error}).") from error
     if not len(words) or not np.isfinite(table).all():
         raise FeatureError(f"'{path}' holds no word vectors, or some that are not finite.")
-    return WordVectors({word: place for place, word in reversed(list(enumerate(words)))}, table)
+    return WordVectors({word: row for row, word in reversed(list(enumerate(words)))}, table)
 
 
 def _read_binary(path: Path) -> tuple[list[str], NDArray[np.float32]]:

@@ -90,8 +90,8 @@ class Audio:
             signal = _read(path, self.longest)
             if isinstance(signal, str):
                 rejects[row] = signal
-            found = np.zeros((0 if self.sequences else 1, self.dimension), np.float32)
-            parts.append(found if isinstance(signal, str) else self._describe(signal))
+            nothing = np.zeros((0 if self.sequences else 1, self.dimension), np.float32)
+            parts.append(nothing if isinstance(signal, str) else self._describe(signal))
         encoded = Encoded.of_sequences(parts, self.dimension, rejects)
         return encoded if self.sequences else Encoded(encoded.vectors, encoded.rejects)
 

@@ -71,8 +71,8 @@ class Sequences:
         """These items alone, in this order."""
         lengths = self.lengths[rows]
         offsets = np.concatenate([[0], np.cumsum(lengths)])
-        places = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], lengths)
-        return Sequences(self.values[places], offsets)
+        positions = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], lengths)
+        return Sequences(self.values[positions], offsets)
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,13 @@ class Encoded:
         rejects: dict[int, str] | None = None,
         offsets: NDArray[np.int64] | None = None,
     ) -> Encoded:
-        """Build the answer and reject, besides those given, each item with a number that is not finite."""
+        """Reject, besides the given items, each item with a number that is not finite.
+
+        Args:
+            vectors: (N, D) float32; of sequences (ΣT, D), item after item. Set to 0 where they are not finite.
+            rejects: index of the item → why it has no vector.
+            offsets: of sequences, (N + 1,) int64.
+        """
         rejects = dict(rejects or {})
         rows = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
         items = rows if offsets is None else np.searchsorted(offsets, rows, side="right") - 1
@@ -113,7 +119,13 @@ class Encoded:
     def of_sequences(
         cls, parts: Sequence[NDArray[np.float32]], dimension: int, rejects: dict[int, str] | None = None
     ) -> Encoded:
-        """The same from one (T, D) array per item; a rejected item's is empty."""
+        """Join sequences, and reject items as `of` does.
+
+        Args:
+            parts: (T, D) float32 for each item; empty for a rejected one.
+            dimension: D.
+            rejects: index of the item → why it has no vector.
+        """
         offsets = np.cumsum([0, *map(len, parts)], dtype=np.int64)
         return cls.of(np.concatenate([np.zeros((0, dimension), np.float32), *parts]), rejects, offsets)
 
@@ -267,12 +279,13 @@ def set_id(featurizer: Featurizer | FittedFeaturizer) -> str:
     Raises:
         FeatureError: the fingerprint is not 32 lower-case hex characters.
     """
-    found = featurizer.fingerprint()
-    if len(found) != 32 or set(found) - set("0123456789abcdef"):
+    fingerprint = featurizer.fingerprint()
+    if len(fingerprint) != 32 or set(fingerprint) - set("0123456789abcdef"):
         raise FeatureError(
-            f"{type(featurizer).__name__}.fingerprint() gave {found!r}, not 32 hex characters; build it with digest()."
+            f"{type(featurizer).__name__}.fingerprint() gave {fingerprint!r}, not 32 hex characters; "
+            "build it with digest()."
         )
-    return found
+    return fingerprint
 
 
 def digest(

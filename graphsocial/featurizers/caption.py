@@ -100,7 +100,7 @@ class Caption:
         )
 
     def captions(self, items: Sequence[Path]) -> tuple[list[str], dict[int, str]]:
-        """A caption per image file, empty for one that cannot be read; and why it cannot, by its place.
+        """A caption per image file, empty for one that cannot be read; and why it cannot, by its index.
 
         Raises:
             FeatureError: the model is not here and cannot be fetched, or its files cannot be read.
@@ -109,8 +109,8 @@ class Caption:
         rejects: dict[int, str] = {}
         for start in range(0, len(items), self.batch_size):
             batch = items[start : start + self.batch_size]
-            found, refused = self._describe(batch) if self.templated else self._generate(batch)
-            texts += found
+            captions, refused = self._describe(batch) if self.templated else self._generate(batch)
+            texts += captions
             rejects |= {start + row: reason for row, reason in refused.items()}
         return texts, rejects
 
@@ -128,7 +128,7 @@ class Caption:
         seen = Vision(device=self.device).encode(items)
         weight, bias, names = _last_layer()
         order = np.argsort(-(seen.vectors @ weight.T + bias), axis=1, kind="stable")[:, :_CLASSES]
-        texts = ["an image that may show " + " or ".join(names[place] for place in row) for row in order]
+        texts = ["an image that may show " + " or ".join(names[index] for index in row) for row in order]
         if self.faces:
             texts = [text + _faces(vector) for text, vector in zip(texts, Faces().encode(items).vectors, strict=True)]
         return ["" if row in seen.rejects else MARK + text for row, text in enumerate(texts)], seen.rejects

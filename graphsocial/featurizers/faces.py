@@ -89,7 +89,7 @@ class Faces:
         detector, reader = _load(self.min_face)
         threads = torch.get_num_threads()
         try:  # each core takes its own images: none is large enough for two
-            found = map_images(
+            answers = map_images(
                 items,
                 _shrink,
                 lambda images: [_describe(image, detector, reader) for image in images],
@@ -98,8 +98,8 @@ class Faces:
             )
         finally:
             torch.set_num_threads(threads)  # part of it holds for the whole process
-        rejects = {row: answer for row, answer in enumerate(found) if isinstance(answer, str)}
-        for row, answer in enumerate(found):
+        rejects = {row: answer for row, answer in enumerate(answers) if isinstance(answer, str)}
+        for row, answer in enumerate(answers):
             if not isinstance(answer, str):
                 vectors[row] = answer
         return Encoded.of(vectors, rejects)
@@ -150,5 +150,5 @@ def _read(image: Image.Image, boxes: NDArray[np.float32], reader: MiniXception) 
     ]
     faces = torch.from_numpy(np.stack([np.asarray(crop, np.float32) for crop in crops]))[:, None] / 127.5 - 1
     with torch.inference_mode():
-        found: NDArray[np.float32] = reader(faces).numpy()
-    return found
+        scores: NDArray[np.float32] = reader(faces).numpy()
+    return scores

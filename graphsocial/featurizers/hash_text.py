@@ -63,9 +63,9 @@ class HashText:
         rows: list[int] = []
         hashes: list[int] = []
         for row, text in enumerate(items):
-            found = [_hash(gram) for gram in self._grams(text)]
-            hashes += found
-            rows += [row] * len(found)
+            hashed = [_hash(gram) for gram in self._grams(text)]
+            hashes += hashed
+            rows += [row] * len(hashed)
         codes = np.asarray(hashes, dtype=np.uint64)
         buckets = ((codes >> np.uint64(1)) % np.uint64(self.dimension)).astype(np.int64)
         signs = 1.0 - 2.0 * (codes & np.uint64(1)).astype(np.float64)

@@ -125,12 +125,12 @@ class FittedHashtags:
 
     def encode(self, items: Sequence[str]) -> Encoded:
         """Encode texts; returns (N, D) float32, nothing is ever rejected."""
-        places = {tag: place for place, tag in enumerate(self.tags)}
+        indices = {tag: index for index, tag in enumerate(self.tags)}
         vectors = np.zeros((len(items), self.dimension), np.float32)
         for row, text in enumerate(items):
-            known = [places[tag] for tag in sorted(set(_tags(text, self.bare))) if tag in places]
-            if known:
-                vectors[row] = self.table[known].mean(axis=0, dtype=np.float64)
+            rows = [indices[tag] for tag in sorted(set(_tags(text, self.bare))) if tag in indices]
+            if rows:
+                vectors[row] = self.table[rows].mean(axis=0, dtype=np.float64)
         return Encoded.of(vectors)
 
 

@@ -138,7 +138,7 @@ class _Reader:
         start = tokenizer.bos_token_id
         self.start = () if start is None else (start,)
         self.dash = self._read("-")
-        self.places = int(getattr(model.config, "max_position_embeddings", None) or 1 << 30) - len(self.start)
+        self.max_tokens = int(getattr(model.config, "max_position_embeddings", None) or 1 << 30) - len(self.start)
 
     def _read(self, text: str) -> tuple[int, ...]:
         return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
@@ -146,12 +146,12 @@ class _Reader:
     def tokens(self, text: str, longest: int) -> tuple[int, ...]:
         """A text's own tokens, with the end of its line."""
         line = f" {text.encode('utf-8', 'replace').decode()}\n"  # no lone surrogates
-        return self._read(line)[: min(longest, self.places - len(self.dash))]
+        return self._read(line)[: min(longest, self.max_tokens - len(self.dash))]
 
     def fit(self, lines: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-        """The tokens of some lines, without the first ones where there are more than the model has places for."""
+        """The tokens of some lines, without the first ones where there are more than the model can read."""
         sizes = accumulate(len(self.dash) + len(line) for line in reversed(lines))
-        kept = sum(size <= self.places for size in sizes)
+        kept = sum(size <= self.max_tokens for size in sizes)
         return sum((self.dash + line for line in lines[len(lines) - kept :]), self.start)
 
     def states(self, passes: Sequence[tuple[int, ...]]) -> Iterator[Tensor]:
@@ -165,11 +165,11 @@ class _Reader:
             ids[row, : len(tokens)], mask[row, : len(tokens)] = torch.tensor(tokens), 1
         device = self.model.device
         with torch.inference_mode():
-            found = self.model(
+            hidden = self.model(
                 input_ids=ids.to(device), attention_mask=mask.to(device), output_hidden_states=True, use_cache=False
             ).hidden_states[self.layer]
-            found = rms_norm(found, found.shape[2:], eps=1e-6)
-        for states, tokens in zip(found, passes, strict=True):
+            hidden = rms_norm(hidden, hidden.shape[2:], eps=1e-6)
+        for states, tokens in zip(hidden, passes, strict=True):
             yield states[: len(tokens)]
 
 

@@ -30,13 +30,13 @@ class Metadata:
     """One vector per row of a type: its numbers, categories, booleans and times; learns from a split's training rows.
 
     A number is standardised and has a flag where it is missing; a count (an integer that is never negative) is
-    log(1 + x) first. A category has a place for each common value, one for any other and one for none. A time is
-    the sine and cosine of its place in the day, the week and the year (UTC), and a flag.
+    log(1 + x) first. A category has a column for each common value, one for any other and one for none. A time is
+    the sine and cosine of its position in the day, the week and the year (UTC), and a flag.
 
     Attributes:
         log_counts: False treats counts as other numbers.
         periods: which clocks times are read from, of `day`, `week`, `year`; none leaves times out.
-        most_values: how many values of a category have a place of their own.
+        most_values: number of values of a category that have a column of their own.
         batch_size: rows at a time.
     """
 
@@ -109,7 +109,7 @@ class FittedMetadata:
         return digest(self, weights="tabular, 1")
 
     def encode(self, items: Sequence[Mapping[str, Any]]) -> Encoded:
-        """Encode rows; returns (N, D) float32, nothing is ever rejected: what is missing or new has its own place."""
+        """Encode rows; returns (N, D) float32. Nothing is rejected: missing and new values have columns."""
         return Encoded.of(self.tabular.encode(_frame(items, dict(self.kinds))))
 
 

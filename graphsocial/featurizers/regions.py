@@ -114,8 +114,8 @@ class Regions:
             proposals, _ = detector.rpn(images, maps)
             heads = detector.roi_heads
             heads.score_thresh, heads.detections_per_img = self.least_score, self.most
-            (found,), _ = heads(maps, proposals, images.image_sizes)
-            pooled = heads.box_roi_pool(maps, [found["boxes"]], images.image_sizes)
+            (detections,), _ = heads(maps, proposals, images.image_sizes)
+            pooled = heads.box_roi_pool(maps, [detections["boxes"]], images.image_sizes)
             vectors: NDArray[np.float32] = heads.box_head(pooled).float().cpu().numpy()
         return vectors
 

@@ -117,8 +117,8 @@ def _score(text: str, norms: Norms) -> list[float]:
     grade = 1 + min(int((polarity + 1) * 2.5), 4)
     rated = [norms[word] for word in words if word in norms]
     affect = (np.mean(rated, axis=0) - 5) / 4 if rated else np.zeros(len(NORMS))
-    found = [_keywords().get(word) for word in words]
-    shares = [found.count(emotion) / total for emotion in EMOTIONS]
+    emotions = [_keywords().get(word) for word in words]
+    shares = [emotions.count(emotion) / total for emotion in EMOTIONS]
     return [polarity, grade, *affect, len(rated) / total, *shares, *(counts / total)]
 
 

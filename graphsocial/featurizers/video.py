@@ -129,15 +129,15 @@ def _sample(path: Path, rate: float, most: int) -> list[Any] | str:
         fps = stated if 1 <= stated <= 240 else _FALLBACK
         step = max(round(fps / rate), 1) if rate else 1
         frames: list[Any] = []
-        place = 0
+        index = 0
         while capture.grab():
-            if place % step == 0:
+            if index % step == 0:
                 decoded, frame = capture.retrieve()
                 if decoded:
                     frames.append(frame)
                 if len(frames) > most:
                     frames, step = frames[::2], 2 * step
-            place += 1
+            index += 1
     finally:
         capture.release()
     return frames or "the file is not a clip of a format that is read, or has no frame"

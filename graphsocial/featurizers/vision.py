@@ -46,7 +46,7 @@ _AT_ONCE = 2  # images a core: best of 1 to 16 for EfficientNet-Lite0
 
 @dataclass(frozen=True)
 class Vision:
-    """One vector per image, what the classifier's last linear layer would read; or one per place in the image.
+    """One vector per image, what the classifier's last linear layer would read; or one per position in the image.
 
     Attributes:
         model: `packaged:efficientnet-lite0` (1280-d, nothing to download) or a classifier of torchvision:
@@ -115,14 +115,14 @@ class Vision:
             FeatureError: the weights are not here and cannot be fetched, or do not fit the model.
         """
         nothing = np.zeros((0 if self.sequences else 1, self.dimension), np.float32)
-        found: list[NDArray[np.float32] | str] = []
+        encodings: list[NDArray[np.float32] | str] = []
         if len(items):
             path = weights_file(self.model, self.weights)
             loaded = _load(self.model, self.weights, self.output, path, path.stat().st_mtime_ns, self.device)
         for start in range(0, len(items), self.batch_size):
-            found += loaded.encode(items[start : start + self.batch_size])
-        parts = [nothing if isinstance(part, str) else part for part in found]  # N x (T, D)
-        rejects = {row: part for row, part in enumerate(found) if isinstance(part, str)}
+            encodings += loaded.encode(items[start : start + self.batch_size])
+        parts = [nothing if isinstance(part, str) else part for part in encodings]  # N x (T, D)
+        rejects = {row: part for row, part in enumerate(encodings) if isinstance(part, str)}
         encoded = Encoded.of_sequences(parts, self.dimension, rejects)
         return encoded if self.sequences else Encoded(encoded.vectors, encoded.rejects)
 
@@ -180,8 +180,8 @@ class _Loaded:
             out = self.forward(batch).float()
         if out.dim() == 4:
             out = out.flatten(2).transpose(1, 2)
-        found: NDArray[np.float32] = (out if out.dim() == 3 else out[:, None]).cpu().numpy()
-        return found
+        output: NDArray[np.float32] = (out if out.dim() == 3 else out[:, None]).cpu().numpy()
+        return output
 
 
 @lru_cache(maxsize=2)

@@ -110,7 +110,7 @@ class Dialogues:
             there = [feature.present[nodes] for feature in plain] + [index >= 0 for _, index in words[name]]
             present[name] = mask & torch.stack(there).any(0)
         known = torch.cat([nothing, *beside], dim=2)
-        return Sequences(inputs, words, known, present, mask, nodes, row * mask.shape[1] + chains.place[node])
+        return Sequences(inputs, words, known, present, mask, nodes, row * mask.shape[1] + chains.position[node])
 
     def chains(self, graph: SocialGraph) -> Chains:
         """The dialogues of all segments; found once for a graph's edges."""

@@ -69,6 +69,6 @@ def forward_in_time(graph: SocialGraph, chains: Chains) -> tuple[Canonical, ...]
     for kind, edges in graph.edges.items():
         if kind[0] == kind[2] == graph.entity and len(edges):
             same = chains.chain[edges.src] == chains.chain[edges.dst]
-            if bool(torch.all(same & (chains.place[edges.src] < chains.place[edges.dst]))):
+            if bool(torch.all(same & (chains.position[edges.src] < chains.position[edges.dst]))):
                 found.append(kind)
     return tuple(found)

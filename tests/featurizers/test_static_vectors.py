@@ -67,7 +67,7 @@ def test_glove_knows_what_words_have_to_do_with_each_other() -> None:
     unit = found / np.linalg.norm(found, axis=1, keepdims=True)
     assert unit[0] @ unit[1] > 0.7 > 0.3 > unit[0] @ unit[2]
     vectors = read_vectors(glove.model)
-    words = {place: word for word, place in vectors.places.items()}
+    words = {row: word for word, row in vectors.rows.items()}
     assert [words[place] for place in vectors.known("Don't you think she’s 20 😍?")] == [
         *("do", "n't", "you", "think", "she", "'s", "20")
     ]
