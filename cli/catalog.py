@@ -38,7 +38,7 @@ def catalog(kind: str, name: str | None = None) -> list[dict[str, Any]]:
         name = None if name in POLICIES else name
     elif plural == "training":
         from graphsocial.graph.visibility import Visibility
-        from graphsocial.training.loop import TrainingConfig
+        from graphsocial.training.settings import TrainingConfig
 
         entries = [_described("fitting", TrainingConfig), _described("visibility", Visibility)]
     else:
@@ -72,7 +72,9 @@ def _paper(name: str) -> dict[str, Any]:
 
 def _described(name: str, cls: type[Any]) -> dict[str, Any]:
     doc = inspect.getdoc(cls) or ""
-    documented = attributes(doc)
+    documented: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        documented |= attributes(inspect.cleandoc(base.__doc__ or ""))
     text = doc.split("\n\nAttributes:")[0]
     entry = {
         "name": name,

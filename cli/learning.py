@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import typer
 
 from . import scores
 from .options import DataOptions, ModelOptions, PartOption, RunArgument, Session, TaskArgument, resumable, settings
 from .values import number
-
-if TYPE_CHECKING:
-    from graphsocial.training.config import TrainOptions
 
 
 @dataclass(frozen=True)
@@ -107,18 +104,20 @@ def train(
     The same command names the same run: a finished one is not trained again,
     an interrupted one resumes from its last epoch.
     """
+    from graphsocial.training.config import TrainOptions
+
     from .data import encoders
     from .training import estimates, plan, train_all
 
-    options: TrainOptions = {
-        "model": training.model,
-        "dataset": data.dataset,
-        "split": data.policy,
-        "seed": training.seed,
-        "features": encoders(data.features),
-        "as_of": data.as_of,
-        "settings": training.settings(data.folds),
-    }
+    options = TrainOptions(
+        model=training.model,
+        dataset=data.dataset,
+        split=data.policy,
+        seed=training.seed,
+        features=encoders(data.features),
+        as_of=data.as_of,
+        settings=training.settings(data.folds),
+    )
     with session.write() as opened:
         configs = plan(opened, task, options, seeds=training.seeds, baselines=training.baselines)
         if evaluation.estimate:

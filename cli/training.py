@@ -57,19 +57,15 @@ def plan(store: GraphStore, task: str, options: TrainOptions, *, seeds: int, bas
         baselines: whether the task's baselines are trained too. They share the settings of task, split and visibility;
             where the model is causal, so are they.
     """
-    first = design(store, task, **options)
-    configs, settings = [first], options.get("settings") or {}
+    first = design(store, task, options)
+    configs, settings = [first], options.settings or {}
     if baselines:
         general = {name: value for name, value in settings.items() if _is_general(name, type(first.task))}
         causal = {name: value for name, value in settings.items() if name in ("causal", "model.causal")}
         for name in _baselines(store, first):
             has_causal = any(field.name == "causal" for field in fields(resolve("model", name)))
-            baseline: TrainOptions = {
-                **options,
-                "model": name,
-                "settings": {**general, **(causal if has_causal else {})},
-            }
-            configs.append(design(store, task, **baseline))
+            baseline = replace(options, model=name, settings={**general, **(causal if has_causal else {})})
+            configs.append(design(store, task, baseline))
     folds = (first.split,) if {"fold", "split.fold"} & settings.keys() else first.split.each_fold()
     every_seed = range(first.seed, first.seed + seeds)
     return [replace(config, seed=seed, split=fold) for config in configs for fold in folds for seed in every_seed]

@@ -14,7 +14,6 @@ from .options import DataOptions, ModelOptions, Session, TaskArgument, pairs, re
 from .values import number, text
 
 if TYPE_CHECKING:
-    from graphsocial.training.config import TrainOptions
     from graphsocial.tuning import Step
     from graphsocial.tuning.trials import Study
 
@@ -61,7 +60,7 @@ def tune(
 
     from .data import encoders
 
-    options: TrainOptions = {
+    options: dict[str, Any] = {
         "model": training.model,
         "dataset": data.dataset,
         "split": data.split,
@@ -100,7 +99,7 @@ def _space(range_: list[str] | None, choice: list[str] | None) -> dict[str, Any]
     return space | {name.replace("-", "_"): tuple(map(str.strip, value.split(","))) for name, value in choices.items()}
 
 
-def _options(options: TrainOptions, features: list[str], best: Mapping[str, Any]) -> list[str]:
+def _options(options: Mapping[str, Any], features: list[str], best: Mapping[str, Any]) -> list[str]:
     """The command-line options of `train` for the same training with the best settings."""
     words = []
     for name in ("model", "dataset", "split", "seed"):

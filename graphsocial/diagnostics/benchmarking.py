@@ -18,7 +18,7 @@ from graphsocial.evaluation.splits import SplitPolicy
 from graphsocial.nn.losses import objectives
 from graphsocial.plugins import resolve
 from graphsocial.store import GraphStore
-from graphsocial.training.config import RunConfig, design
+from graphsocial.training.config import RunConfig, TrainOptions, design
 from graphsocial.training.data import make_loader, prepare
 from graphsocial.training.loop import begin, one_epoch
 from graphsocial.types import Progress
@@ -101,16 +101,10 @@ def benchmark(
     names = tuple(models) or (kind.default_model, *kind.baselines)
 
     def designed(model: str, settings: Mapping[str, object] | None = None) -> RunConfig:
-        return design(
-            store,
-            task,
-            model=model,
-            dataset=dataset,
-            split=split,
-            features=features,
-            as_of=as_of,
-            settings=settings,
+        options = TrainOptions(
+            model=model, dataset=dataset, split=split, features=features, as_of=as_of, settings=settings
         )
+        return design(store, task, options)
 
     found = []
     for model, own in _dealt_out({name: designed(name) for name in names}, settings or {}).items():

@@ -54,15 +54,15 @@ def trainings(
                 continue
             own = {name: value for name, value in given.items() if _takes(store, paper, row, name, value, dataset)}
             used |= own.keys()
-            asked: TrainOptions = {
-                "model": row.model,
-                "dataset": dataset,
-                "split": split or paper.split,
-                "features": row.features,
-                "edge_types": row.edge_types,
-                "settings": {**row.settings, **own},
-            }
-            config = design(store, paper.task, **asked)
+            options = TrainOptions(
+                model=row.model,
+                dataset=dataset,
+                split=split or paper.split,
+                features=row.features,
+                edge_types=row.edge_types,
+                settings={**row.settings, **own},
+            )
+            config = design(store, paper.task, options)
             for seed in range(paper.seeds) if seeds is None else seeds:
                 deals = _deals(config.split, seed, {*row.settings, *own})
                 found += [Training(chosen, row, replace(config, seed=seed, split=dealt)) for dealt in deals]
@@ -74,7 +74,7 @@ def trainings(
 def _takes(store: GraphStore, paper: Paper, row: Row, name: str, value: object, dataset: str | None) -> bool:
     """Whether a row's model, or the split or training of any row, has this setting; a bad value is an error."""
     try:
-        design(store, paper.task, model=row.model, dataset=dataset, settings={name: value})
+        design(store, paper.task, TrainOptions(model=row.model, dataset=dataset, settings={name: value}))
     except UnknownNameError:
         return False
     return True

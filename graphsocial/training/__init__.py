@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 
@@ -28,9 +28,6 @@ from graphsocial.training.inference import open_test, predict_examples, restore
 from graphsocial.training.loop import Epoch, TrainingResult, fit
 from graphsocial.types import Progress
 
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
 Report = Callable[[Epoch], None]
 
 
@@ -42,7 +39,7 @@ def train(
     test: bool = True,
     report: Report | None = None,
     progress: Progress | None = None,
-    **asked: Unpack[TrainOptions],
+    **options: Any,
 ) -> Run:
     """Train a model for a task and write its predictions, metrics and provenance to the store.
 
@@ -50,20 +47,21 @@ def train(
     goes on from its last epoch.
 
     Args:
+        store: open for writing.
         task: a registered name such as `edge-emotion`, or a configured task.
-        again: train anew even if the run is done.
+        again: train anew even if the run is done; what the run had stays until the new training is written.
         test: predict and score the test part. Without, it stays closed, and `evaluate`, or the same call with it,
             opens it later; so that many settings can be tried by validation alone.
         report: called after each epoch.
         progress: called while content is encoded.
-        asked: `model`, `dataset`, `split`, `seed`, `epochs`, `features`, `settings` and more: see
+        options: `model`, `dataset`, `split`, `seed`, `epochs`, `features`, `settings` and the other fields of
             `config.TrainOptions`.
 
     Raises:
         DataError: the data has no usable labels, or a part of the split is empty.
         InputError, UnknownNameError: a setting or name that does not exist.
     """
-    config = design(store, task, **asked)
+    config = design(store, task, TrainOptions.of(options))
     return carry_out(store, config, again=again, test=test, report=report, progress=progress)
 
 

@@ -39,7 +39,7 @@ class TrainingState:
         groups: its parameters with their learning rates, as optimizers take them.
         steps: of the whole training.
         share: of the learning rates that is used when so much of the training is done, 0 to 1.
-        weight_decay, clip: see `loop.TrainingConfig`.
+        weight_decay, clip: see `settings.Optimiser`.
     """
 
     def __init__(

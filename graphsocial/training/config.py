@@ -1,12 +1,12 @@
-"""What a run is asked to do, complete with defaults."""
+"""What a training is given, and the configuration of a run, complete with defaults."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any
 
 from graphsocial import plugins
 from graphsocial.errors import InputError, UnknownNameError
@@ -19,58 +19,76 @@ from graphsocial.store import GraphStore
 from graphsocial.store.sql import utc
 from graphsocial.tasks import task_class
 from graphsocial.tasks.base import Task
-from graphsocial.training.loop import TrainingConfig
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
+from graphsocial.training.settings import TrainingConfig
 
 log = logging.getLogger(__name__)
 RENAMED = {"fitting": {"cold": "cold_start_share"}}
 """By part of a configuration: a setting's first name → its name now."""
 
 
-class TrainOptions(TypedDict, total=False):
-    """What can be asked of a training beside its task; what is not asked for has a default.
+@dataclass(frozen=True)
+class TrainOptions:
+    """What a training may be given beside its task; the rest has defaults.
 
     Attributes:
-        model: a registered name; the task's default otherwise.
+        model: a registered name or a file; the task's default otherwise.
         dataset: needed where the store holds several.
         split: a policy's name, `file:DIR`, or a `SplitPolicy`; `random` by default.
-        epochs: at most so many.
+        seed: for weights, batches and dropout.
+        epochs: maximum number of epochs; the model's default otherwise.
+        features, edge_types, both_ways, visibility, as_of: see `RunConfig`.
         settings: further settings by name, of the task, the model, the split, the visibility or the fitting, whichever
             has it.
-        features, edge_types, both_ways, visibility, as_of, seed: see `RunConfig`; both ways and 0 by default.
     """
 
-    model: str | None
-    dataset: str | None
-    split: str | SplitPolicy | None
-    seed: int
-    epochs: int | None
-    features: Mapping[str, str | None] | None
-    edge_types: tuple[str, ...]
-    both_ways: bool
-    visibility: Visibility | None
-    as_of: datetime | str | None
-    settings: Mapping[str, object] | None
+    model: str | None = None
+    dataset: str | None = None
+    split: str | SplitPolicy | None = None
+    seed: int = 0
+    epochs: int | None = None
+    features: Mapping[str, str | None] | None = None
+    edge_types: tuple[str, ...] = ()
+    both_ways: bool = True
+    visibility: Visibility | None = None
+    as_of: datetime | str | None = None
+    settings: Mapping[str, object] | None = None
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> TrainOptions:
+        """Options by name, as keyword arguments give them.
+
+        Raises:
+            UnknownNameError: there is no option of that name.
+        """
+        known = [field.name for field in fields(cls)]
+        for name in options:
+            if name not in known:
+                raise UnknownNameError.of("argument of a training", name, known)
+        return cls(**options)
+
+    def with_settings(self, settings: Mapping[str, object]) -> TrainOptions:
+        """The same options with further settings."""
+        return replace(self, settings={**(self.settings or {}), **settings})
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Everything that decides a run but the data: what `train` was asked for, complete with defaults.
+    """Everything that decides a run but the data: what `train` was given, complete with defaults.
 
     Attributes:
         task, model: configured.
         task_name, model_name: how each is found again: a registered name, or a file.
         dataset: the dataset's name.
-        split, fitting, visibility: how pairs are dealt out, how it is trained, what it may see.
+        split: assigns examples to train, validation and test.
+        fitting: optimiser, batching and decision.
+        visibility: what messages may show of examples.
         features: `type.column` → encoder, or several joined by `+`, or None to leave the column out; others get their
             kind's default. A node type's name → what made vectors of its rows, such as a run: `tmsam:RUN`.
         edge_types: message edge types; by default all that the dataset had when the run was designed, by name, so that
             edges which come later (`link`) leave the run as it is.
         both_ways: see `graph.building.build`.
-        as_of: only what had happened by then.
-        seed: of weights, batches and dropout.
+        as_of: time of the data: later rows are ignored.
+        seed: for weights, batches and dropout.
     """
 
     task: Task
@@ -165,72 +183,77 @@ def _recorded(run: Run, part: str, kind: Any, recorded: Mapping[str, Any]) -> An
         ) from error
 
 
-def design(store: GraphStore, task: str | Task, **asked: Unpack[TrainOptions]) -> RunConfig:
-    """Complete what was asked for with defaults; each setting goes to the one part that has it.
+def design(store: GraphStore, task: str | Task, options: TrainOptions | None = None) -> RunConfig:
+    """Complete a task and options with defaults; each setting goes to the one part that has it.
+
+    Args:
+        store: with the data.
+        task: a registered name, a file, or a configured task.
+        options: what the training was given.
 
     Raises:
-        UnknownNameError: nothing of that name can be asked for, or no part has a setting of that name.
-        InputError: several have, or the part was given whole.
+        UnknownNameError: no part has a setting of that name, or a name is not registered.
+        InputError: several parts have it, or the part was given whole.
     """
-    for argument in asked.keys() - TrainOptions.__annotations__.keys():
-        raise UnknownNameError.of("argument of a training", argument, TrainOptions.__annotations__)
-    kind: Any = task_class(task)
-    name = asked.get("model") or kind.default_model
-    if not name.endswith(".py"):
-        name = name.replace("-", "_")
-    split, visibility = asked.get("split") or "random", asked.get("visibility")
-    kinds: dict[str, Any] = {
-        "task": kind,
-        "model": model_class(name),
+    options = options or TrainOptions()
+    kinds = _kinds(task, options)
+    settings = _settings_by_part(task, options, kinds)
+    configured: Task = configure(kinds["task"], settings["task"]) if isinstance(task, str) else task
+    split = options.split or "random"
+    epochs = {} if options.epochs is None else {"epochs": options.epochs}
+    dataset = store.dataset(options.dataset)
+    present = tuple(str(edge) for edge in store.schema.edges if store.span(edge, dataset))
+    return RunConfig(
+        task=configured,
+        task_name=task if isinstance(task, str) and task.endswith(".py") else configured.name,
+        model=configure(kinds["model"], settings["model"]),
+        model_name=_model_name(task, options),
+        dataset=dataset,
+        split=configure(SplitPolicy, {"policy": split, **settings["split"]}) if isinstance(split, str) else split,
+        fitting=configure(TrainingConfig, {**kinds["model"].training, **epochs, **settings["fitting"]}),
+        visibility=options.visibility or configure(Visibility, settings["visibility"]),
+        features=dict(options.features or {}),
+        edge_types=tuple(options.edge_types) or present,
+        both_ways=options.both_ways,
+        as_of=None if options.as_of is None else utc(options.as_of),
+        seed=options.seed,
+    )
+
+
+def _model_name(task: str | Task, options: TrainOptions) -> str:
+    name: str = options.model or task_class(task).default_model
+    return name if name.endswith(".py") else name.replace("-", "_")
+
+
+def _kinds(task: str | Task, options: TrainOptions) -> dict[str, Any]:
+    """Part of a configuration → the dataclass whose fields its settings are."""
+    return {
+        "task": task_class(task),
+        "model": model_class(_model_name(task, options)),
         "split": SplitPolicy,
         "fitting": TrainingConfig,
         "visibility": Visibility,
     }
-    whole = {"task": not isinstance(task, str), "split": isinstance(split, SplitPolicy), "visibility": bool(visibility)}
-    own = _deal_out(asked.get("settings") or {}, kinds, {part for part in whole if whole[part]}, name)
-    epochs = asked.get("epochs")
-    by_default = {**kinds["model"].training, **({} if epochs is None else {"epochs": epochs})}
-    chosen: Task = configure(kind, own["task"]) if isinstance(task, str) else task
-    dataset, as_of = store.dataset(asked.get("dataset")), asked.get("as_of")
-    present = tuple(str(edge) for edge in store.schema.edges if store.span(edge, dataset))
-    return RunConfig(
-        task=chosen,
-        task_name=task if isinstance(task, str) and task.endswith(".py") else chosen.name,
-        model=configure(kinds["model"], own["model"]),
-        model_name=name,
-        dataset=dataset,
-        split=configure(SplitPolicy, {"policy": split, **own["split"]}) if isinstance(split, str) else split,
-        fitting=configure(TrainingConfig, {**by_default, **own["fitting"]}),
-        visibility=visibility or configure(Visibility, own["visibility"]),
-        features=dict(asked.get("features") or {}),
-        edge_types=tuple(asked.get("edge_types", ())) or present,
-        both_ways=asked.get("both_ways", True),
-        as_of=None if as_of is None else utc(as_of),
-        seed=asked.get("seed", 0),
-    )
 
 
-def _deal_out(
-    settings: Mapping[str, object], kinds: Mapping[str, Any], whole: set[str], model: str
+def _settings_by_part(
+    task: str | Task, options: TrainOptions, kinds: Mapping[str, Any]
 ) -> dict[str, dict[str, object]]:
-    """Part → its settings, such as `layers`, or `model.layers` where several parts have some.
-
-    Args:
-        kinds: part → the dataclass whose fields its settings are.
-        whole: the parts that were given whole, which take none.
-    """
-    known = {part: {field.name for field in plugins.settings(kind)} for part, kind in kinds.items()}
-    own: dict[str, dict[str, object]] = {part: {} for part in kinds}
-    for key, value in settings.items():
-        part, _, setting = key.rpartition(".")
-        having = [p for p, names in known.items() if setting in names and part in ("", p)]
+    """Part → its settings, such as `layers`, or `model.layers` where several parts have some."""
+    whole = {"task": not isinstance(task, str), "split": isinstance(options.split, SplitPolicy)}
+    whole["visibility"] = options.visibility is not None
+    names = {part: {field.name for field in plugins.settings(kind)} for part, kind in kinds.items()}
+    by_part: dict[str, dict[str, object]] = {part: {} for part in kinds}
+    for key, value in (options.settings or {}).items():
+        prefix, _, setting = key.rpartition(".")
+        having = [part for part in names if setting in names[part] and prefix in ("", part)]
         if not having:
-            raise UnknownNameError.of(
-                "setting", key, set().union(*known.values()), listing=f"graphsocial list models {model}"
-            )
+            listing = f"graphsocial list models {_model_name(task, options)}"
+            raise UnknownNameError.of("setting", key, set().union(*names.values()), listing=listing)
         if len(having) > 1:
             raise InputError(f"'{key}' is a setting of {' and '.join(having)}; write {having[0]}.{setting}.")
-        if having[0] in whole:
-            raise InputError(f"'{key}' cannot be set beside a {having[0]} that is given whole; set it there.")
-        own[having[0]][setting] = value
-    return own
+        (part,) = having
+        if whole.get(part):
+            raise InputError(f"'{key}' cannot be set beside a {part} that is given whole; set it there.")
+        by_part[part][setting] = value
+    return by_part

@@ -8,109 +8,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from graphsocial.errors import InputError, TrainingError, UnknownNameError
-from graphsocial.evaluation.metrics import LOWER_IS_BETTER, METRICS
+from graphsocial.errors import TrainingError
+from graphsocial.evaluation.metrics import LOWER_IS_BETTER
 from graphsocial.graph import SocialGraph, is_known
 from graphsocial.graph.batching import Batch, NodeGroups
 from graphsocial.graph.loaders import Loader
 from graphsocial.models.base import Network, predict_batch
-from graphsocial.nn.kernels import NAMES as KERNELS
 from graphsocial.nn.losses import Objective, class_shares, objectives, total_loss
 from graphsocial.nn.tuned import tuned_encoders
 from graphsocial.training.checkpoints import Epoch as Epoch  # it is what training reports
 from graphsocial.training.checkpoints import TrainingState
+from graphsocial.training.settings import TrainingConfig
 
 AT_ONCE = 4096  # examples in a batch of whole groups, whose answers do not depend on what else is in it
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How a network is trained.
-
-    Attributes:
-        epochs: at most so many. The paper's 20 are 6,000 steps at IESN's size; ours have 16 steps each at most.
-        batch_size: examples a step; 0 for 512 (HMG-Emo's), or a sixteenth of the training examples where that is more.
-        learning_rate: Adam's, annealed to 0 along a cosine over all steps.
-        encoder_rate: the same for the top layer of encoders that are trained too (`tune`).
-        layer_decay: each layer of such an encoder has this times the rate of the one above it.
-        warm_up: the share of the steps over which all rates rise from 0 at first.
-        weight_decay: decoupled (AdamW); each step shrinks the weights by this share of the learning rate.
-        class_weights: `balanced` weighs each class by the inverse of its training share, `sqrt` by the root of that,
-            which unbalances the gradients less. Either is taken out of the predicted probabilities again, so that
-            these stay honest. `none` is the setting of HMG-Emo's authors.
-        naming: which class is named: the `likeliest`, or by argmax p / share^τ with the τ that is best on validation
-            (`validated`), which may name rare classes more often, or the likeliest one by the class weights of the loss
-            (`weighted`), which does so without a choice. Probabilities are the same.
-        select: the metric that chooses the epoch on validation; by default the task's. The log loss chooses with less
-            noise than metrics of named classes, and leaves the naming to `naming`.
-        patience: stop after so many epochs without a better validation score.
-        loader: `full` passes messages over the whole graph, `sampled` over sampled neighbourhoods.
-        fanouts: for `sampled`, neighbours per relation, the layer nearest to the examples first; the last number is
-            used for further layers.
-        kernel: what passes messages along edges: `fused` (the CPU's, compiled), `csr` (torch's sparse products), `dgl`
-            (DGL's operators, the reference), or `auto`, the fastest of the first two for where the tensors are.
-        cold_start_share: the share of users who are cold starts in a training epoch: all examples of such a user come
-            in one batch, which shows none of that user's labels (`batching.NodeGroups`); for edges. By default 1 where
-            the split keeps users (or images, who are then the ones) out of training, else 0: training meets users as
-            the test does.
-        negatives: pairs without an edge per training pair, as one more class `no-edge` (the paper's Table V).
-        clip: the largest norm of a step's gradient.
-    """
-
-    epochs: int = 40
-    batch_size: int = 0
-    learning_rate: float = 0.005
-    encoder_rate: float = 5e-5
-    layer_decay: float = 0.9
-    warm_up: float = 0.0
-    weight_decay: float = 1.0
-    class_weights: Literal["sqrt", "balanced", "none"] = "sqrt"
-    naming: Literal["validated", "likeliest", "weighted"] = "validated"
-    select: str | None = None
-    patience: int = 15
-    loader: Literal["full", "sampled"] = "full"
-    fanouts: tuple[int, ...] = (10, 10, 5, 5, 5)
-    kernel: Literal["auto", "fused", "csr", "dgl"] = "auto"
-    cold_start_share: float | None = None
-    negatives: float = 0.0
-    clip: float = 5.0
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1 or self.patience < 1 or self.batch_size < 0 or self.learning_rate <= 0:
-            raise InputError("epochs and patience are at least 1, learning_rate is above 0, batch_size is 0 or more.")
-        if self.encoder_rate <= 0 or not 0 < self.layer_decay <= 1 or not 0 <= self.warm_up < 1:
-            raise InputError("encoder_rate is above 0, layer_decay above 0 and at most 1, warm_up a share below 1.")
-        if self.class_weights not in ("sqrt", "balanced", "none"):
-            raise InputError(f"class_weights is 'sqrt', 'balanced' or 'none', not '{self.class_weights}'.")
-        if self.naming not in ("validated", "likeliest", "weighted"):
-            raise InputError(f"naming is 'validated', 'likeliest' or 'weighted', not '{self.naming}'.")
-        if self.select not in (None, *METRICS):
-            raise UnknownNameError.of("metric", str(self.select), METRICS)
-        if self.loader not in ("full", "sampled"):
-            raise InputError(f"loader is 'full' or 'sampled', not '{self.loader}'.")
-        if self.kernel not in KERNELS:
-            raise InputError(f"kernel is one of {', '.join(KERNELS)}, not '{self.kernel}'.")
-        if self.cold_start_share is not None and not 0 <= self.cold_start_share <= 1:
-            raise InputError(f"cold_start_share is a share of users, 0 to 1, not {self.cold_start_share}.")
-        if self.negatives < 0:
-            raise InputError("negatives is 0 or more.")
-
-    def share(self, done: float) -> float:
-        """The share of each learning rate when this share of the steps is done: up to 1, then down to 0."""
-        if done < self.warm_up:
-            return done / self.warm_up
-        return (1 + math.cos(math.pi * min(1.0, (done - self.warm_up) / (1 - self.warm_up)))) / 2
-
-    def step_size(self, examples: int) -> int:
-        """Examples a step."""
-        return self.batch_size or max(512, math.ceil(examples / 16))
 
 
 @dataclass(frozen=True)

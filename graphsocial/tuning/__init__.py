@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -21,13 +21,10 @@ from graphsocial.runs.records import stop
 from graphsocial.specs import Range
 from graphsocial.store import GraphStore
 from graphsocial.tasks.base import Task
-from graphsocial.training import train
+from graphsocial.training import carry_out
 from graphsocial.training.config import RunConfig, TrainOptions, design
 from graphsocial.training.loop import Epoch
 from graphsocial.tuning.trials import Space, Study, Trial, ranked, remember, remembered
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 STARTUP = 5  # trials before pruning begins
 _STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
@@ -61,20 +58,22 @@ def tune(
     trials: int = 20,
     prune: bool = True,
     report: Callable[[Step], None] | None = None,
-    **asked: Unpack[TrainOptions],
+    **options: Any,
 ) -> Study:
     """Search settings that do best on validation; the test part stays closed.
 
-    Optuna's tree-structured Parzen estimator with a fixed seed proposes, `train(…, test=False)` answers, and the
-    store's table `trials` keeps what came out. The same call asks the same questions again and takes the answers that
-    are there, so that an interrupted search goes on, and a longer one begins where a shorter one ended.
+    Optuna's tree-structured Parzen estimator with a fixed seed proposes settings, a training without the test part
+    scores them, and the table `trials` keeps the scores. The same call proposes the same settings again and takes the
+    scores that are there, so that an interrupted search goes on, and a longer one begins where a shorter one ended.
 
     Args:
-        space: what to search.
-        trials: how many, those of earlier calls included.
-        prune: give a trial up when it is worse than the median of others at the same epoch.
+        store: open for writing.
+        task: as in `train`.
+        space: setting → its range, or its choices.
+        trials: number of trials, those of earlier calls included.
+        prune: stop a trial that is worse than the median of others at the same epoch.
         report: called after each epoch and at the end of each trial.
-        task, asked: as in `train`; the settings are fixed ones, the seed is that of the search too.
+        options: as in `train`; the settings are fixed ones, the seed is that of the search too.
 
     Raises:
         InputError, UnknownNameError: an empty space, or settings that do not exist or cannot have such values.
@@ -86,7 +85,8 @@ def tune(
             "There is nothing to search: name at least one setting with its range or choices, such as --set-range "
             "learning_rate=0.001..0.01:log or --choice width=32,64, and at least one trial."
         )
-    base = _check(store, task, space, asked)
+    given = TrainOptions.of(options)
+    base = _check(store, task, space, given)
     metric = base.fitting.select or base.task.selection_metric
     told = {name: str(part) if isinstance(part, Range) else list(part) for name, part in space.items()}
     data = store.data_hash(base.dataset)
@@ -106,7 +106,7 @@ def tune(
             tell = partial(_tell, report, Step(number + 1, trials, proposed.params))
             trial = known.get(number)
             if trial is None or trial.settings != proposed.params:
-                trial = _try(store, task, proposed, _with(asked, proposed.params), tell)
+                trial = _try(store, task, proposed, given.with_settings(proposed.params), tell)
                 remember(store, result, trial)
             else:
                 for step, value in enumerate(trial.epochs, 1):
@@ -121,19 +121,14 @@ def tune(
     return result
 
 
-def _with(asked: TrainOptions, settings: Mapping[str, Any]) -> TrainOptions:
-    """The same with further settings."""
-    return {**asked, "settings": {**(asked.get("settings") or {}), **settings}}
-
-
-def _check(store: GraphStore, task: str | Task, space: Space, asked: TrainOptions) -> RunConfig:
+def _check(store: GraphStore, task: str | Task, space: Space, options: TrainOptions) -> RunConfig:
     """The configuration without what is searched; every end and choice of the space is tried on it."""
     for name, part in space.items():
-        if name in (asked.get("settings") or {}):
+        if name in (options.settings or {}):
             raise InputError(f"'{name}' is fixed by a setting and searched as well; choose one.")
         for value in _ends(part):
-            design(store, task, **_with(asked, {name: value}))
-    return design(store, task, **asked)
+            design(store, task, options.with_settings({name: value}))
+    return design(store, task, options)
 
 
 def _ends(part: Range | tuple[Any, ...]) -> tuple[Any, ...]:
@@ -156,7 +151,7 @@ def _tell(report: Callable[[Step], None] | None, step: Step, **more: Any) -> Non
 
 
 def _try(
-    store: GraphStore, task: str | Task, proposed: optuna.Trial, asked: TrainOptions, tell: Callable[..., None]
+    store: GraphStore, task: str | Task, proposed: optuna.Trial, options: TrainOptions, tell: Callable[..., None]
 ) -> Trial:
     """Train once; what makes this one combination impossible fails the trial, not the search."""
     seen: dict[int, float] = {}
@@ -171,7 +166,7 @@ def _try(
     ended = partial(Trial, proposed.number, settings=dict(proposed.params))
     lower = proposed.study.direction == StudyDirection.MINIMIZE
     try:
-        run = train(store, task, test=False, report=watch, **asked)
+        run = carry_out(store, design(store, task, options), test=False, report=watch)
     except _Pruned:
         epochs = tuple(seen.get(number) for number in range(1, max(seen) + 1))
         return ended(_give_up(store), state="pruned", value=_best(epochs, lower), epochs=epochs)

@@ -20,7 +20,8 @@ from graphsocial.graph.visibility import Visibility
 from graphsocial.models.hmg_emo import HmgEmo
 from graphsocial.nn.kernels import NAMES
 from graphsocial.tasks.edge_emotion import EdgeEmotion
-from graphsocial.training.loop import TrainingConfig, training_batches
+from graphsocial.training.loop import training_batches
+from graphsocial.training.settings import TrainingConfig
 
 
 @pytest.fixture

@@ -22,7 +22,8 @@ from graphsocial.graph.visibility import Visibility
 from graphsocial.models.base import Model, Network, check_outputs, model_class
 from graphsocial.plugins import names, resolve, settings
 from graphsocial.tasks.edge_emotion import EdgeEmotion
-from graphsocial.training.loop import TrainingConfig, fit, score
+from graphsocial.training.loop import fit, score
+from graphsocial.training.settings import TrainingConfig
 
 
 class Constant(Network):

@@ -13,7 +13,8 @@ from graphsocial.featurizers._upper_layers import UpperLayers
 from graphsocial.graph.features import Feature
 from graphsocial.models.base import Network
 from graphsocial.nn.tuned import TunedEncoder, tuned_encoders
-from graphsocial.training.loop import TrainingConfig, parameter_groups
+from graphsocial.training.loop import parameter_groups
+from graphsocial.training.settings import TrainingConfig
 
 LENGTHS = [4, 1, 6, 2, 6, 3, 2, 5, 1, 4]
 

@@ -11,7 +11,7 @@ import graphsocial as gs
 from graphsocial.reproduction import reproduce
 from graphsocial.reproduction.eijl import FORM, GIVEN, PAPER
 from graphsocial.synthesis import SyntheticNotes, synthesize
-from graphsocial.training.config import design
+from graphsocial.training.config import TrainOptions, design
 
 PRINTED = [234, 233, 223, 226, 222, 219, 199, 187]
 SETTINGS = Path(__file__).resolve().parents[2] / "examples" / "settings" / "eijl_paper.yaml"
@@ -52,7 +52,7 @@ def test_notes_with_vectors_answer_a_table(tmp_path: Path) -> None:
         gs.ingest(store, "xiaohongshu", tmp_path / "notes")
         for row in PAPER.table("2-vectors").rows:
             assert row.model is not None
-            design(store, PAPER.task, model=row.model, features=row.features, settings=row.settings)
+            design(store, PAPER.task, TrainOptions(model=row.model, features=row.features, settings=row.settings))
         small = {"epochs": 1, "width": 8, "channels": 2, "tokens": 2}
         found = reproduce(store, "eijl", table="2-vectors", seeds=[0], settings=small)
         assert not found.papers_data

@@ -25,7 +25,7 @@ from graphsocial.models.tmsam import Tmsam
 from graphsocial.prediction.embedding import embed, run_named
 from graphsocial.reproduction import compare_data
 from graphsocial.reproduction.base import Data
-from graphsocial.training.config import design
+from graphsocial.training.config import TrainOptions, design
 from graphsocial.training.data import make_loader, prepare
 
 DIALOGUES = 60
@@ -76,13 +76,13 @@ def train(store: gs.GraphStore, model: str, **settings: object) -> gs.Run:
 
 
 def prepared_graph(store: gs.GraphStore) -> tuple[SocialGraph, torch.Tensor]:
-    ready = prepare(store, design(store, "dialogue-emotion", split="column:split"))
+    ready = prepare(store, design(store, "dialogue-emotion", TrainOptions(split="column:split")))
     return ready.graph, torch.nonzero(ready.roles == 0).squeeze(1)
 
 
 def said(network: Network, store: gs.GraphStore, graph: SocialGraph, examples: torch.Tensor) -> torch.Tensor:
     layers = len(network.graph_context.convolutions) if getattr(network, "graph_context", None) else 0
-    config = design(store, "dialogue-emotion", split="column:split", settings={"layers": layers})
+    config = design(store, "dialogue-emotion", TrainOptions(split="column:split", settings={"layers": layers}))
     ready = replace(prepare(store, config), graph=graph)
     network.eval()
     with torch.no_grad():
@@ -194,7 +194,7 @@ def test_what_a_segment_sees_of_its_dialogue(store: gs.GraphStore, model: Tmsam,
 
 
 def test_a_dialogue_is_dealt_out_whole_and_little_is_padded(store: gs.GraphStore) -> None:
-    config = design(store, "dialogue-emotion", split="column:split")
+    config = design(store, "dialogue-emotion", TrainOptions(split="column:split"))
     ready = prepare(store, config)
     rows = torch.nonzero(ready.roles == ROLES.index("train")).squeeze(1)
     network = MODELS[0].build(ready.graph, rows, seed=0)
@@ -233,11 +233,12 @@ def test_a_modality_that_is_missing_has_no_influence(store: gs.GraphStore) -> No
     assert torch.equal(said(network, store, without, asked), said(network, store, other, asked))
     assert not torch.equal(said(network, store, without, asked), said(network, store, graph, asked))
     silent = prepare(
-        store, design(store, "dialogue-emotion", split="column:split", features={"segment.audio_vector": None})
+        store,
+        design(store, "dialogue-emotion", TrainOptions(split="column:split", features={"segment.audio_vector": None})),
     )
     assert [feature.name for feature in silent.graph.node_features["segment"]] == ["segment.text_vector"]
     with pytest.raises(InputError, match=r"'segment.audio_vector' is a vector; it takes no encoder"):
-        prepare(store, design(store, "dialogue-emotion", features={"segment.audio_vector": "audio"}))
+        prepare(store, design(store, "dialogue-emotion", TrainOptions(features={"segment.audio_vector": "audio"})))
     only = replace(MODELS[0], modalities=("audio",)).build(graph, rows, seed=0)
     assert only.dialogues.names == ("audio",)
 
@@ -264,7 +265,9 @@ def test_what_is_not_read_is_neither_encoded_nor_loaded(
     with gs.open(tmp_path / "s.duckdb") as store:
         gs.ingest(store, "dialogue", tmp_path / "talks")
         asked = design(
-            store, "dialogue-emotion", model=model, settings=settings, features={"segment.text": "hash_text"}
+            store,
+            "dialogue-emotion",
+            TrainOptions(model=model, settings=settings, features={"segment.text": "hash_text"}),
         )
         ready = prepare(store, asked)
         assert [feature.name for feature in ready.graph.node_features["segment"]] == read
@@ -273,7 +276,9 @@ def test_what_is_not_read_is_neither_encoded_nor_loaded(
             f"Features of {name}: 60 rows, encoder hash_text" for name in read if name == "segment.text"
         ]
         with pytest.raises(UnknownNameError, match=r"modality is called 'video'.* Known: audio, text"):
-            prepare(store, design(store, "dialogue-emotion", model="lstm", settings={"modalities": "video"}))
+            prepare(
+                store, design(store, "dialogue-emotion", TrainOptions(model="lstm", settings={"modalities": "video"}))
+            )
         assert store.first("select count(*) from feature_sets") == ("segment.text" in read,)
 
 

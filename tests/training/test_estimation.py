@@ -8,7 +8,7 @@ from graphsocial.features.timing import estimate_encoding
 from graphsocial.featurizers.hash_text import HashText
 from graphsocial.graph.building import build
 from graphsocial.tasks.edge_emotion import EdgeEmotion
-from graphsocial.training.config import design
+from graphsocial.training.config import TrainOptions, design
 from graphsocial.training.estimation import estimate
 
 SMALL = {"layers": 2, "width": 8, "node_width": 8, "batch_size": 64}
@@ -17,7 +17,7 @@ SMALL = {"layers": 2, "width": 8, "node_width": 8, "batch_size": 64}
 def question(store: gs.GraphStore, model: str = "hmg_emo", **settings: object):
     columns = {"group.description": "hash-text", "user views image.comment": "hash-text"}
     chosen = SMALL if model == "hmg_emo" else {}
-    return design(store, "edge-emotion", model=model, features=columns, settings=chosen | settings)
+    return design(store, "edge-emotion", TrainOptions(model=model, features=columns, settings=chosen | settings))
 
 
 def test_an_estimate_counts_what_the_training_will_have(social: gs.GraphStore) -> None:

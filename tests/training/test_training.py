@@ -22,9 +22,10 @@ from graphsocial.errors import DataError, InputError, TrainingError, UnknownName
 from graphsocial.plugins import names
 from graphsocial.runs import weights
 from graphsocial.tasks.edge_emotion import EdgeEmotion
-from graphsocial.training.config import RunConfig, design
+from graphsocial.training.config import RunConfig, TrainOptions, design
 from graphsocial.training.data import prepare
-from graphsocial.training.loop import TrainingConfig, fit
+from graphsocial.training.loop import fit
+from graphsocial.training.settings import TrainingConfig
 from graphsocial.types import GraphSchema
 
 SMALL = {"layers": 2, "width": 16, "node_width": 16, "edge_width": 16, "epochs": 4, "batch_size": 64}
@@ -401,7 +402,7 @@ def test_columns_of_nodes_can_be_left_out(social: gs.GraphStore) -> None:
     rows = social.first("select count(*) from predictions where run_id = ?", [without.id])
     assert gs.predict(social, without) == rows[0]
     assert probabilities(social, without) != probabilities(social, train(social))
-    graph = prepare(social, design(social, "edge-emotion", features={**HASHED, "user.age": None})).graph
+    graph = prepare(social, design(social, "edge-emotion", TrainOptions(features={**HASHED, "user.age": None}))).graph
     assert [column.name for column in graph.plain["user"][0].columns] == ["city"]
     for name, spec, told in (
         ("user.age", "hash_text", "it takes no encoder"),
@@ -475,10 +476,10 @@ def test_labels_that_teach_nothing_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_explodes_is_an_error(social: gs.GraphStore, tmp_path: Path) -> None:
-    from graphsocial.training.config import design
+    from graphsocial.training.config import TrainOptions, design
     from graphsocial.training.data import make_loader, prepare
 
-    config = design(social, "edge-emotion", settings=SMALL, features=HASHED)
+    config = design(social, "edge-emotion", TrainOptions(settings=SMALL, features=HASHED))
     data = prepare(social, config)
     rows = torch.nonzero(data.roles == 0).squeeze(1)
     network = config.model.build(data.graph, rows, seed=0)
