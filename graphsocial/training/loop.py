@@ -25,9 +25,9 @@ from graphsocial.nn.losses import Objective, class_shares, objectives, total_los
 from graphsocial.nn.tuned import tuned_encoders
 from graphsocial.training.checkpoints import Epoch as Epoch  # it is what training reports
 from graphsocial.training.checkpoints import TrainingState
-from graphsocial.training.settings import TrainingConfig
+from graphsocial.training.settings import Batching, Decision, Optimiser, TrainingConfig
 
-AT_ONCE = 4096  # examples in a batch of whole groups, whose answers do not depend on what else is in it
+AT_ONCE = 4096  # examples in a batch of whole groups, whose predictions do not depend on the rest of the batch
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,14 @@ def fit(
     it and ends with the same numbers as a call that was never interrupted.
 
     Args:
-        train, validation: positions of examples.
-        metric: for the choice of the epoch, unless the settings name another: its mean over the targets that have it;
-            and for the naming of classes.
+        network: with its initial weights.
+        loader: of batches.
+        train, validation: (N,) positions of examples.
+        settings: optimiser, batching, decision.
+        metric: chooses the epoch, unless the settings name another, by its mean over the targets that have it; and the
+            decision rule.
         seed: of the order of batches and of dropout.
+        checkpoint: the file; see `checkpoints.path`.
         report: called after each epoch.
 
     Raises:
@@ -74,7 +78,7 @@ def fit(
         parts = tuple(replace(part, naming=part.scale) if part.target.classes else part for part in parts)
     if not trained:
         return TrainingResult(
-            network.eval(), _chosen(network, loader, train, validation, parts, settings, metric), (), 0
+            network.eval(), _decided(network, loader, train, validation, parts, settings, metric), (), 0
         )
     state = begin(network, settings, len(train))
     with _deterministic():
@@ -87,8 +91,8 @@ def fit(
         while len(state.history) < settings.epochs and state.since_best < settings.patience:
             started = perf_counter()
             losses = list(one_epoch(state, loader, train, parts, settings))
-            said = score(network, loader.exact, validation, parts)
-            value = selection_score(parts, said, graph, validation, select)
+            predictions = score(network, loader.exact, validation, parts)
+            value = selection_score(parts, predictions, graph, validation, select)
             epoch = Epoch(
                 len(state.history) + 1,
                 float(np.mean(losses)),
@@ -102,12 +106,18 @@ def fit(
             if report:
                 report(epoch)
         state.restore_best()
-        parts = _chosen(network, loader, train, validation, parts, settings, metric)
+        parts = _decided(network, loader, train, validation, parts, settings, metric)
     return TrainingResult(network.eval(), parts, tuple(state.history), state.best_epoch)
 
 
 def begin(network: Network, settings: TrainingConfig, examples: int) -> TrainingState:
-    """The state of a training on so many examples before its first step."""
+    """The state of a training before its first step.
+
+    Args:
+        network: with its initial weights.
+        settings: of the training.
+        examples: number of training examples.
+    """
     return TrainingState(
         network,
         parameter_groups(network, settings),
@@ -119,12 +129,20 @@ def begin(network: Network, settings: TrainingConfig, examples: int) -> Training
 
 
 def one_epoch(
-    state: TrainingState, loader: Loader, train: Tensor, parts: tuple[Objective, ...], settings: TrainingConfig
+    state: TrainingState, loader: Loader, train: Tensor, parts: tuple[Objective, ...], batching: Batching
 ) -> Iterator[float]:
-    """Learn from each batch of the training examples; the loss of each step, as it is done."""
+    """One step for each batch of the training examples; the loss of each step, as it is done.
+
+    Args:
+        state: changed by each step.
+        loader: of batches.
+        train: (N,) positions of examples.
+        parts: the targets' objectives, whose losses are added.
+        batching: of the training's settings.
+    """
     network, graph = state.network, loader.graph
     network.train()
-    for batch in training_batches(network, loader, train, settings, state.generator):
+    for batch in training_batches(network, loader, train, batching, state.generator):
         outputs = predict_batch(network, graph, batch)
         loss = total_loss(parts, outputs, graph, batch.examples) + network.penalty()
         if not torch.isfinite(loss):
@@ -136,92 +154,113 @@ def one_epoch(
 
 
 def training_batches(
-    network: Network, loader: Loader, train: Tensor, settings: TrainingConfig, generator: torch.Generator | None = None
+    network: Network, loader: Loader, train: Tensor, batching: Batching, generator: torch.Generator | None = None
 ) -> Iterator[Batch]:
-    """One epoch's batches of the training examples."""
+    """One epoch's batches of the training examples.
+
+    Args:
+        network: may say which examples come in one batch.
+        loader: of batches.
+        train: (N,) positions of examples.
+        batching: of the training's settings.
+        generator: shuffles them; in their order when not given.
+    """
     graph, groups = loader.graph, None
     if len(graph.ends) == 2 and loader.exact.depth:
         end = loader.exact.kept_apart
-        share = float(end is not None) if settings.cold_start_share is None else settings.cold_start_share
+        share = float(end is not None) if batching.cold_start_share is None else batching.cold_start_share
         groups = NodeGroups(graph.ends[end or 0], share) if share else None
-    return loader.batches(train, settings.step_size(len(train)), generator, network.together(graph), groups)
+    return loader.batches(train, batching.step_size(len(train)), generator, network.together(graph), groups)
 
 
-def _chosen(
+def _decided(
     network: Network,
     loader: Loader,
     train: Tensor,
     validation: Tensor,
     parts: tuple[Objective, ...],
-    settings: TrainingConfig,
+    decision: Decision,
     metric: str,
 ) -> tuple[Objective, ...]:
-    """The objectives with what validation chooses: how classes are named, and how wide intervals are."""
-    if settings.naming != "validated" and all(part.target.classes for part in parts):
+    """The objectives with what validation chooses: decision rules, and the widths of prediction intervals."""
+    if decision.naming != "validated" and all(part.target.classes for part in parts):
         return parts
-    said, found = score(network, loader.exact, validation, parts), []
+    predictions = score(network, loader.exact, validation, parts)
+    decided = []
     for part in parts:
-        answers = loader.graph.answers[part.target.name][validation]
-        known = is_known(answers).numpy()
+        name = part.target.name
+        labels = loader.graph.answers[name][validation]
+        labelled = is_known(labels).numpy()
         if part.target.kind == "regression":
-            part = part.calibrated(said[part.target.name], answers)
-        elif settings.naming == "validated":
+            part = part.calibrated(predictions[name], labels)
+        elif decision.naming == "validated":
             shares = class_shares(loader.graph, train, part.target)
-            part = part.named_best(said[part.target.name][known], answers.numpy()[known], shares, metric)
-        found.append(part)
-    return tuple(found)
+            part = part.named_best(predictions[name][labelled], labels.numpy()[labelled], shares, metric)
+        decided.append(part)
+    return tuple(decided)
 
 
 @torch.no_grad()
 def score(
     network: Network, loader: Loader, examples: Tensor, parts: tuple[Objective, ...], *, size: int | None = None
 ) -> dict[str, NDArray[np.float64]]:
-    """What the network says of these examples, in their order: target → (N, K) probabilities, or (N,) numbers.
+    """Predictions of these examples, in their order: target → (N, K) probabilities, or (N,) numbers.
 
     Args:
-        parts: what the outputs mean.
-        size: examples a batch; a batch sees no answer of its own examples. All at once by default, or `AT_ONCE` where
-            the network says which belong together.
+        network: trained, or in training.
+        loader: of batches; `loader.exact` for predictions that do not depend on chance.
+        examples: (N,) positions.
+        parts: the targets' objectives, which say what outputs mean.
+        size: examples a batch; a batch sees no label of its own examples. All at once by default, or `AT_ONCE` where
+            the network says which examples come in one batch.
 
     Raises:
-        TrainingError: an answer is not finite, after steps that were too large.
+        TrainingError: a prediction is not finite, after steps that were too large.
     """
     network.eval()
-    found: dict[str, Tensor] = {}
-    place = torch.empty(loader.graph.num_examples, dtype=torch.int64)
-    place[examples] = torch.arange(len(examples))
+    tables: dict[str, Tensor] = {}
+    positions = torch.empty(loader.graph.num_examples, dtype=torch.int64)
+    positions[examples] = torch.arange(len(examples))
     together = network.together(loader.graph)
     size = size or max(1, len(examples) if together is None else AT_ONCE)
     for batch in loader.batches(examples, size, together=together):
         outputs = predict_batch(network, loader.graph, batch)
         for part in parts:
-            said = part.read(outputs[part.target.name])
-            table = found.setdefault(part.target.name, said.new_zeros(len(examples), *said.shape[1:]))
-            table[place[batch.examples]] = said
-    for name, table in found.items():
+            predictions = part.read(outputs[part.target.name])
+            shape = len(examples), *predictions.shape[1:]
+            table = tables.setdefault(part.target.name, predictions.new_zeros(shape))
+            table[positions[batch.examples]] = predictions
+    for name, table in tables.items():
         if not torch.isfinite(table).all():
-            raise TrainingError(f"The network's answers of '{name}' are not finite; try a lower learning rate.")
-    return {name: table.numpy() for name, table in found.items()}
+            raise TrainingError(f"The network's predictions of '{name}' are not finite; try a lower learning rate.")
+    return {name: table.numpy() for name, table in tables.items()}
 
 
 def selection_score(
     parts: tuple[Objective, ...],
-    said: Mapping[str, NDArray[np.float64]],
+    predictions: Mapping[str, NDArray[np.float64]],
     graph: SocialGraph,
     examples: Tensor,
     metric: str,
 ) -> float:
     """The metric's mean over the targets that have it; NaN where it is not defined, as correlations of constants.
 
+    Args:
+        parts: the targets' objectives.
+        predictions: from `score`.
+        graph: with the labels.
+        examples: (N,) positions, those of the predictions.
+        metric: its name.
+
     Raises:
-        TrainingError: no target has it, or none has an answer among these examples.
+        TrainingError: no target has it, or none has a label among these examples.
     """
     values = []
     for part in parts:
-        answers = graph.answers[part.target.name][examples]
-        known = is_known(answers).numpy()
-        if known.any():
-            scores = part.metrics(said[part.target.name][known], answers.numpy()[known])
+        labels = graph.answers[part.target.name][examples]
+        labelled = is_known(labels).numpy()
+        if labelled.any():
+            scores = part.metrics(predictions[part.target.name][labelled], labels.numpy()[labelled])
             values += [scores[metric]] if metric in scores else []
     if not values:
         raise TrainingError(f"No target has the metric '{metric}' on the {len(examples):,} validation examples.")
@@ -238,12 +277,12 @@ def _deterministic() -> Iterator[None]:
         torch.use_deterministic_algorithms(before)
 
 
-def parameter_groups(network: Network, settings: TrainingConfig) -> list[dict[str, Any]]:
+def parameter_groups(network: Network, optimiser: Optimiser) -> list[dict[str, Any]]:
     """The parameters with their learning rates: the network's own, then those of tuned encoders, layer by layer."""
     groups: list[dict[str, Any]] = []
     for encoder in tuned_encoders(network):
         for depth, layer in enumerate(encoder.by_depth()):
-            groups.append({"params": layer, "lr": settings.encoder_rate * settings.layer_decay**depth})
+            groups.append({"params": layer, "lr": optimiser.encoder_rate * optimiser.layer_decay**depth})
     tuned = {id(part) for group in groups for part in group["params"]}
-    own = [part for part in network.parameters() if id(part) not in tuned]
-    return [{"params": own, "lr": settings.learning_rate}, *groups]
+    others = [part for part in network.parameters() if id(part) not in tuned]
+    return [{"params": others, "lr": optimiser.learning_rate}, *groups]
