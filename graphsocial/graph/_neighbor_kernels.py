@@ -1,4 +1,4 @@
-"""Sampling of neighbours and relabelling of what was sampled, compiled for the CPU.
+"""Sampling of edges and relabelling of their sources, compiled for the CPU.
 
 Random numbers come from the seed and the node (splitmix64), so a sample does not depend on the number of threads.
 """
@@ -32,24 +32,24 @@ def _below(state, count):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _may(k, node, example, visible, time, before):  # type: ignore[no-untyped-def]
+def _visible(k, node, example, visible, time, before):  # type: ignore[no-untyped-def]
     return (not len(example) or visible[example[k]]) and (not len(time) or time[k] < before[node])
 
 
 @compiled
 def _pick(lo, hi, indptr, nodes, fanout, example, visible, time, before, seed, starts, picked, counts):  # type: ignore[no-untyped-def]
-    """For each node up to `fanout` different edges that may be seen, all being equally likely; -1 for all."""
+    """For each node up to `fanout` different visible edges, all equally likely; -1 for all."""
     for row in range(lo, hi):
         node = nodes[row]
         first, end, start = indptr[node], indptr[node + 1], starts[row]
         state, got = _mixed(seed ^ (np.uint64(node) * _STEP)), 0
-        if fanout >= 0 and end - first > 4 * fanout:  # many: draw, and throw away what is not seen or there already
+        if fanout >= 0 and end - first > 4 * fanout:  # many: draw, and reject hidden or repeated edges
             for _ in range(8 * fanout + 32):
                 if got == fanout:
                     break
                 state += _STEP
                 k = first + _below(state, end - first)
-                fresh = _may(k, node, example, visible, time, before)
+                fresh = _visible(k, node, example, visible, time, before)
                 for earlier in range(start, start + got):
                     fresh = fresh and picked[earlier] != k
                 if fresh:
@@ -60,17 +60,17 @@ def _pick(lo, hi, indptr, nodes, fanout, example, visible, time, before, seed, s
                 continue
             got = 0
         passed = 0
-        for k in range(first, end):  # few, or few that may be seen: look at each (reservoir sampling)
-            if not _may(k, node, example, visible, time, before):
+        for k in range(first, end):  # few, or few that are visible: go through all (reservoir sampling)
+            if not _visible(k, node, example, visible, time, before):
                 continue
             if fanout < 0 or got < fanout:
                 picked[start + got] = k
                 got += 1
             elif fanout > 0:
                 state += _STEP
-                place = _below(state, passed + 1)
-                if place < fanout:
-                    picked[start + place] = k
+                slot = _below(state, passed + 1)
+                if slot < fanout:
+                    picked[start + slot] = k
             passed += 1
         counts[row] = got
 
@@ -85,15 +85,15 @@ def _gather(lo, hi, starts, counts, picked, indptr, edges):  # type: ignore[no-u
 
 
 @compiled
-def _relabel(src, edges, local, nodes, count, found):  # type: ignore[no-untyped-def]
-    """Number the sources from `count` on as they appear; returns how many nodes there are then."""
+def _relabel(src, edges, local, nodes, count, rows):  # type: ignore[no-untyped-def]
+    """Number new sources from `count` on in the order that they appear in; return the number of rows."""
     for k in range(len(edges)):
         node = src[edges[k]]
         if local[node] < 0:
             local[node] = count
             nodes[count] = node
             count += 1
-        found[k] = local[node]
+        rows[k] = local[node]
     return count
 
 
@@ -104,12 +104,12 @@ def _turn(indptr, src, starts, dst, order):  # type: ignore[no-untyped-def]
         starts[src[k] + 1] += 1
     for j in range(1, len(starts)):
         starts[j] += starts[j - 1]
-    place = starts.copy()
+    following = starts.copy()
     for i in range(len(indptr) - 1):
         for k in range(indptr[i], indptr[i + 1]):
-            at = place[src[k]]
+            at = following[src[k]]
             dst[at], order[at] = i, k
-            place[src[k]] += 1
+            following[src[k]] += 1
 
 
 def pick(
@@ -123,16 +123,20 @@ def pick(
     time: Tensor | None = None,
     before: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Sample edges into each of the nodes, without replacement, from those that may be seen.
+    """Sample visible edges into each of the nodes, without replacement.
 
     Args:
+        relation: the adjacency.
         nodes: (n,) int64 destinations.
-        fanout: at most so many a node; -1 for all.
-        example: (E,) sorted, the example that an edge belongs to; it is seen where `visible` (P,) bool says so.
-        time: (E,) sorted; only edges from before their destination's `before` (N,) are seen.
+        fanout: maximum number of edges per node; -1 for all.
+        seed: random seed.
+        example: (E,) int64, the example of each sorted edge.
+        visible: (P,) bool, whether the edges of each example are visible.
+        time: (E,) int64, the time of each sorted edge.
+        before: (N,) int64; only edges earlier than their destination's value are visible.
 
     Returns:
-        indptr (n + 1,) and the positions (m,) of the edges among the relation's sorted ones; int32 where they fit.
+        indptr (n + 1,), and the positions (m,) of the sampled edges among the sorted ones; int32 where they fit.
     """
     degree = (relation.indptr[nodes + 1] - relation.indptr[nodes]).long()
     room = degree if fanout < 0 else degree.clamp_max(fanout)
@@ -162,23 +166,31 @@ def pick(
 def relabel(
     relation: Relation, edges: Tensor, local: NDArray[np.int32], nodes: NDArray[np.int64], count: int
 ) -> tuple[Tensor, int]:
-    """Number the sources of these sorted edges; those without a number get the next.
+    """Give the sources of these edges consecutive row numbers; nodes that have one keep it.
 
     Args:
-        local: (N,) the number of each node, -1 for none yet; changed in place.
-        nodes: (N,) the nodes by number; changed in place.
-        count: how many have a number.
+        relation: the adjacency.
+        edges: (m,) positions among the sorted edges.
+        local: (N,) int32, the row of each node, -1 for none; changed in place.
+        nodes: (N,) int64, the node of each row; changed in place.
+        count: number of rows so far.
 
     Returns:
-        The numbers (m,), and how many nodes have one now.
+        The rows (m,) of the edges' sources, and the number of rows now.
     """
-    found = torch.empty(len(edges), dtype=relation.src.dtype)
-    count = _relabel(relation.src.numpy(), edges.numpy(), local, nodes, count, found.numpy())
-    return found, int(count)
+    rows = torch.empty(len(edges), dtype=relation.src.dtype)
+    count = _relabel(relation.src.numpy(), edges.numpy(), local, nodes, count, rows.numpy())
+    return rows, int(count)
 
 
 def transpose(indptr: Tensor, src: Tensor, num_src: int) -> Transpose:
-    """The edges of a relation sorted by source."""
+    """The edges of a relation sorted by source.
+
+    Args:
+        indptr: (num_dst + 1,) first edge of each destination.
+        src: (E,) source of each edge.
+        num_src: number of sources.
+    """
     starts = torch.zeros(num_src + 1, dtype=indptr.dtype)
     dst, order = torch.empty_like(src), torch.empty_like(src)
     _turn(indptr.numpy(), src.numpy(), starts.numpy(), dst.numpy(), order.numpy())

@@ -1,4 +1,4 @@
-"""One edge type as a sparse matrix: edges sorted by destination, kept with their transpose for the way back.
+"""One edge type as a sparse matrix: edges sorted by destination, with the transpose for the gradient.
 
 What a layer does with edges is then a pass over a sparse matrix, which adds in a fixed order: the same numbers give
 the same bits on every run.
@@ -18,7 +18,7 @@ from torch import Tensor
 from graphsocial.errors import InputError
 
 CanonicalEtype: TypeAlias = tuple[str, str, str]
-PARTS = 16  # ranges of rows that threads share: enough to even out, few enough to cost nothing
+PARTS = 16  # ranges of rows that threads share: enough for an even load, few enough to have no overhead
 
 
 class Transpose(NamedTuple):
@@ -27,7 +27,7 @@ class Transpose(NamedTuple):
     Attributes:
         indptr: first edge of each source; (num_src + 1,).
         dst: destination of each edge; (E,).
-        order: its position among the edges sorted by destination; (E,).
+        order: position of each edge among the edges sorted by destination; (E,).
     """
 
     indptr: Tensor
@@ -39,16 +39,16 @@ class Transpose(NamedTuple):
 class Relation:
     """The edges of one type, as message passing needs them. Build it once a graph, with `from_edges`.
 
-    Callers number edges as they gave them. Inside, edges are sorted by destination; `sort` and `unsort` lead from the
-    caller's order to that and back. Indices are int32 where they fit.
+    Per-edge values outside are in the caller's order; inside, edges are sorted by destination. `sort` and `unsort`
+    convert from the caller's order and back. Indices are int32 where they fit.
 
     Attributes:
         num_src: number of source nodes.
         num_dst: number of destination nodes.
         indptr: first sorted edge of each destination; (num_dst + 1,).
         src: source of each sorted edge; (E,).
-        order: the caller's number of each sorted edge; (E,). None where the caller's order is the sorted one.
-        kernel: how it is worked on: one of `kernels.NAMES`.
+        order: position of each sorted edge in the caller's order; (E,). None where the two orders are the same.
+        kernel: implementation of the edge-wise operations: one of `kernels.NAMES`.
         back: the transpose, where it is known already.
     """
 
@@ -72,7 +72,7 @@ class Relation:
             kernel: one of `kernels.NAMES`.
 
         Raises:
-            InputError: lengths differ, or an end is not a node.
+            InputError: lengths differ, or an endpoint is not a node.
         """
         if src.dim() != 1 or src.shape != dst.shape:
             raise InputError(f"src {tuple(src.shape)} and dst {tuple(dst.shape)} must both have the shape (E,).")
@@ -111,10 +111,10 @@ class Relation:
         return Transpose(_starts(self.src, self.num_src).to(index), self.dst[order], order.to(index))
 
     def reversed(self) -> Relation:
-        """The same edges from destination to source, with the caller's numbers; nothing is sorted again."""
+        """The same edges from destination to source, in the same caller's order; nothing is sorted again."""
         back = self.transpose
-        place = torch.empty_like(back.order)
-        place[back.order.long()] = torch.arange(self.num_edges, dtype=place.dtype, device=place.device)
+        position = torch.empty_like(back.order)
+        position[back.order.long()] = torch.arange(self.num_edges, dtype=position.dtype, device=position.device)
         return replace(
             self,
             num_src=self.num_dst,
@@ -122,7 +122,7 @@ class Relation:
             indptr=back.indptr,
             src=back.dst,
             order=back.order if self.order is None else self.order.index_select(0, back.order),
-            back=Transpose(self.indptr, self.src, place),
+            back=Transpose(self.indptr, self.src, position),
         )
 
     @cached_property
@@ -179,7 +179,7 @@ def _parts(indptr: Tensor) -> list[tuple[int, int]]:
 
 
 def first_rows(x: Tensor, count: int) -> Tensor:
-    """The destinations among the nodes of a block; `x` itself where all are, which spares autograd a copy."""
+    """The first `count` rows, which are a block's destinations; `x` itself where all are, to spare autograd a copy."""
     return x if len(x) == count else x[:count]
 
 
@@ -191,7 +191,19 @@ def check_graph(
     in_features: int,
     num_dst: Mapping[str, int] | None,
 ) -> dict[str, int]:
-    """Check that inputs fit a layer, by name; return the number of destination nodes of each type."""
+    """Check that inputs fit a layer; return the number of destination nodes of each type.
+
+    Args:
+        x: {node_type: (N, D)}.
+        relations: one for each edge type.
+        node_types: the node types that the layer was built for.
+        edge_types: the edge types that the layer was built for.
+        in_features: D.
+        num_dst: {node_type: count} of destinations; all nodes of types that it does not name.
+
+    Raises:
+        InputError: types, widths or counts that do not fit.
+    """
     if set(x) != set(node_types):
         raise InputError(f"x has the node types {sorted(x)}; this layer was built for {sorted(node_types)}.")
     if set(relations) != set(edge_types):
@@ -222,10 +234,20 @@ def check_edges(
     relations: Mapping[CanonicalEtype, Relation],
     allowed: Mapping[CanonicalEtype, tuple[int, ...]],
 ) -> dict[CanonicalEtype, Tensor]:
-    """Check values on edges, each (E, *allowed[etype]), by name; return them as a dict."""
+    """Check values on edges; return them as a dict.
+
+    Args:
+        name: the argument's name, for errors.
+        given: {edge_type: (E, …)}.
+        relations: one for each edge type.
+        allowed: {edge_type: shape after E} of the types that may have values.
+
+    Raises:
+        InputError: a type without values, or a shape that does not fit.
+    """
     for etype, value in (given or {}).items():
         if etype not in allowed:
-            raise InputError(f"{name} has the edge type {etype}, which would go unused; known: {sorted(allowed)}.")
+            raise InputError(f"{name} has the edge type {etype}, which is not used; known: {sorted(allowed)}.")
         wanted = (relations[etype].num_edges, *allowed[etype])
         if value.shape != wanted:
             raise InputError(f"{name}[{etype}] has the shape {tuple(value.shape)}; the relation's edges take {wanted}.")

@@ -1,4 +1,4 @@
-"""Edges between nodes that are alike: each is joined to the k others, all of them earlier, with the nearest vectors."""
+"""Similarity edges: each node gets edges from its k nearest neighbors, by the cosine of their vectors."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from graphsocial.types import Column, EdgeType, GraphSchema, NodeType, Progress
 
 @dataclass(frozen=True)
 class Linking:
-    """What decides the edges of one relation.
+    """The settings that determine the edges of one relation.
 
     Attributes:
-        node: the type whose nodes are joined.
-        by: column → encoder, or None for the default one and for columns of vectors; several are put beside each other.
-        k: at most so many edges into a node.
-        minimum: the least cosine of an edge, -1 to 1.
-        relation: the edges are `<node> <relation> <node>`.
-        exact: all pairs are compared; by default for up to 100,000 nodes.
-        recall: beyond, the share of the true neighbours that has to be found.
-        seed: of the search that is not exact.
+        node: the node type.
+        by: column → encoder, or None for the default one and for vector columns; several are concatenated.
+        k: maximum number of edges into a node.
+        minimum: minimum cosine of an edge, -1 to 1.
+        relation: name of the relation; the edge type is `<node> <relation> <node>`.
+        exact: compare all pairs; by default for up to 100,000 nodes.
+        recall: for approximate search, the share of the true nearest neighbors to reach, above 0 to 1.
+        seed: random seed of approximate search.
     """
 
     node: str
@@ -62,13 +62,13 @@ class LinkReport:
     Attributes:
         edge: the edge type.
         dataset: the dataset.
-        changed: False where the same edges were there already.
-        edges: in the store now.
-        linked: nodes with an edge into them.
-        bare: nodes without a vector, or without a time where the type has one, which are joined to nothing.
-        nodes: all nodes.
-        recall: the share of true neighbours that the edges hold: 1 where the search was exact, else as measured.
-        probed: how many of how many lists each node looked into, where the search was not exact.
+        changed: False where the store already had the same edges.
+        edges: number of edges in the store now.
+        linked: number of nodes with an edge into them.
+        bare: number of nodes without a vector, or without a time where the type has times; they get no edges.
+        nodes: number of nodes.
+        recall: share of the true nearest neighbors among the edges: 1 for exact search, else measured on a sample.
+        probed: number of lists that were searched per node, and of all lists; None for exact search.
         seconds: wall time.
     """
 
@@ -84,7 +84,7 @@ class LinkReport:
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON."""
+        """The report as JSON."""
         return asdict(self)
 
 
@@ -102,50 +102,57 @@ def link(
     dataset: str | None = None,
     progress: Progress | None = None,
 ) -> LinkReport:
-    """Join each node to the k others that are most alike, by the cosine of their vectors; columns are encoded first.
+    """Give each node edges from its k nearest neighbors, by the cosine of their vectors; columns are encoded first.
 
-    An edge runs from the neighbour to the node, with the column `similarity`. Where nodes have times, neighbours are
-    strictly earlier, and the edge has the node's time: it came into being with it. The same nodes, vectors and settings
-    again change nothing; other ones replace the edges, in one transaction.
+    An edge leads from the neighbor to the node and has the column `similarity`. Where nodes have times, neighbors are
+    strictly earlier, and the edge has the node's time. Calling it again with the same nodes, vectors and settings
+    changes nothing; otherwise the edges are replaced, in one transaction.
 
     Args:
+        store: open for writing.
         node: a node type.
         by: a column of text, image, audio, video or vectors, or several with their encoders; see `Linking`.
-        dataset: needed where the store holds several.
-        progress: called with a word, steps done and steps to do.
+        k: maximum number of edges into a node.
+        minimum: minimum cosine of an edge, -1 to 1.
+        relation: name of the relation.
+        exact: compare all pairs; by default for up to 100,000 nodes.
+        recall: for approximate search, the share of the true nearest neighbors to reach.
+        seed: random seed of approximate search.
+        dataset: needed where the store has several.
+        progress: called with a description, steps done and all steps.
 
     Raises:
-        InputError: a column or setting that cannot be used, or a relation that came with the data.
+        InputError: a column or setting that cannot be used, or a relation of the data itself.
         DataError: fewer than two nodes have a vector.
     """
     if store.read_only:
         raise StoreError(f"'{store.path}' is open for reading only.")
     begin, dataset = perf_counter(), store.dataset(dataset)
-    asked = Linking(node, {by: None} if isinstance(by, str) else dict(by), k, minimum, relation, exact, recall, seed)
+    settings = Linking(node, {by: None} if isinstance(by, str) else dict(by), k, minimum, relation, exact, recall, seed)
     entry = store.schema.node(node)
     time = () if entry.time is None else (Column(entry.time, "timestamp"),)
     edge = EdgeType(node, relation, node, (Column("similarity", "number"), *time), entry.time)
-    made = store.first("select key from links where dataset = ? and table_name = ?", [dataset, edge.table])
-    if made is None and len(store.span(edge, dataset)):
-        raise InputError(f"'{edge}' came with '{dataset}'; give these edges another name, such as --relation alike.")
-    vectors = _vectors(store, entry, asked.by, dataset, progress)
+    linked = store.first("select key from links where dataset = ? and table_name = ?", [dataset, edge.table])
+    if linked is None and len(store.span(edge, dataset)):
+        raise InputError(f"'{edge}' is an edge type of '{dataset}' itself; choose another, such as --relation alike.")
+    vectors = _vectors(store, entry, settings.by, dataset, progress)
     rows = visible_rows(store, entry, dataset, ["id"] if entry.time is None else ["id", entry.time])
-    there, times = vectors.any(1), None
+    comparable, times = vectors.any(1), None
     if entry.time is not None:
-        there &= torch.from_numpy(rows[entry.time].is_valid().to_numpy())
+        comparable &= torch.from_numpy(rows[entry.time].is_valid().to_numpy())
         times = micros(rows[entry.time])
-    here = torch.nonzero(there).squeeze(1)
-    key = _key(asked, vectors, there, times)
-    if made != (key,):
-        found = _nearest(asked, vectors, here, times, progress)
+    nodes = torch.nonzero(comparable).squeeze(1)
+    key = _key(settings, vectors, comparable, times)
+    if linked != (key,):
+        pairs = _nearest(settings, vectors, nodes, times, progress)
         edges = {
-            "src": rows["id"].take(pa.array(here[found.found].numpy())),
-            "dst": rows["id"].take(pa.array(here[found.of].numpy())),
-            "similarity": pa.array(found.similarity.double().numpy()),
+            "src": rows["id"].take(pa.array(nodes[pairs.neighbor].numpy())),
+            "dst": rows["id"].take(pa.array(nodes[pairs.of].numpy())),
+            "similarity": pa.array(pairs.similarity.double().numpy()),
         }
         if entry.time is not None:
-            edges[entry.time] = rows[entry.time].take(pa.array(here[found.of].numpy()))
-        probed, lists = found.probed or (None, None)
+            edges[entry.time] = rows[entry.time].take(pa.array(nodes[pairs.of].numpy()))
+        probed, lists = pairs.probed or (None, None)
         with store.transaction():
             store.declare(GraphSchema((entry,), (edge,)))
             store.clear(edge, dataset)
@@ -153,35 +160,35 @@ def link(
             store.connection.execute(
                 "insert or replace into links (dataset, table_name, key, settings, recall, probed, lists) "
                 "values (?, ?, ?, ?, ?, ?, ?)",
-                [dataset, edge.table, key, json.dumps(asdict(asked)), found.recall, probed, lists],
+                [dataset, edge.table, key, json.dumps(asdict(settings)), pairs.recall, probed, lists],
             )
-    return _report(store, edge, dataset, made != (key,), len(there), len(here), perf_counter() - begin)
+    return _report(store, edge, dataset, linked != (key,), len(comparable), len(nodes), perf_counter() - begin)
 
 
 def _nearest(
-    asked: Linking, vectors: Tensor, here: Tensor, times: Tensor | None, progress: Progress | None
+    settings: Linking, vectors: Tensor, nodes: Tensor, times: Tensor | None, progress: Progress | None
 ) -> NearestPairs:
-    """Who is joined to whom, among the nodes that can be compared."""
-    if len(here) < 2:
+    """The nearest neighbors among the nodes (n,) that can be compared."""
+    if len(nodes) < 2:
         raise DataError(
-            f"{len(here)} of {len(vectors):,} '{asked.node}' nodes have what is compared; it takes two or more."
+            f"{len(nodes)} of {len(vectors):,} '{settings.node}' nodes have a vector to compare; it takes two or more."
         )
     return nearest(
-        vectors[here],
-        asked.k,
-        times=None if times is None else times[here],
-        minimum=asked.minimum,
-        exact=asked.exact,
-        recall=asked.recall,
-        seed=asked.seed,
-        progress=progress and (lambda what, done, of: progress(f"{what} {asked.node}", done, of)),
+        vectors[nodes],
+        settings.k,
+        times=None if times is None else times[nodes],
+        minimum=settings.minimum,
+        exact=settings.exact,
+        recall=settings.recall,
+        seed=settings.seed,
+        progress=progress and (lambda what, done, of: progress(f"{what} {settings.node}", done, of)),
     )
 
 
 def _vectors(
     store: GraphStore, entry: NodeType, by: Mapping[str, str | None], dataset: str, progress: Progress | None
 ) -> Tensor:
-    """(N, D) of length 1: the columns' vectors, each of length 1, beside each other; 0 for nodes without any."""
+    """(N, D) of norm 1: the columns' vectors, each of norm 1, concatenated; 0 for nodes without any."""
     columns = {column.name: column for column in entry.columns if column.kind in (*ENCODABLE, "vector")}
     features: list[Feature] = []
     for name, encoder in by.items():
@@ -208,10 +215,10 @@ def _vectors(
     return normalize(torch.cat(parts, dim=1), dim=1)
 
 
-def _key(asked: Linking, vectors: Tensor, there: Tensor, times: Tensor | None) -> str:
-    """A hash of all that the edges follow from."""
-    digest = blake2b(json.dumps([asdict(asked), list(vectors.shape)], sort_keys=True).encode(), digest_size=16)
-    for part in (vectors, there, *(() if times is None else (times,))):
+def _key(settings: Linking, vectors: Tensor, comparable: Tensor, times: Tensor | None) -> str:
+    """A hash of all that the edges depend on."""
+    digest = blake2b(json.dumps([asdict(settings), list(vectors.shape)], sort_keys=True).encode(), digest_size=16)
+    for part in (vectors, comparable, *(() if times is None else (times,))):
         digest.update(part.contiguous().numpy().data)
     return digest.hexdigest()
 
@@ -219,7 +226,7 @@ def _key(asked: Linking, vectors: Tensor, there: Tensor, times: Tensor | None) -
 def _report(
     store: GraphStore, edge: EdgeType, dataset: str, changed: bool, nodes: int, compared: int, seconds: float
 ) -> LinkReport:
-    """What the store holds of these edges now."""
+    """The report on the edges that are in the store now."""
     recall, probed, lists = store.first(
         "select recall, probed, lists from links where dataset = ? and table_name = ?", [dataset, edge.table]
     ) or (0.0, None, None)

@@ -1,9 +1,9 @@
 """The k nearest vectors of each by cosine, among all or only among earlier ones; exact, or by a coarse quantiser.
 
 Exact search multiplies blocks of vectors, N² D operations (half of that in time). Beyond `EXACT` vectors they are put
-into √N lists, each around a centre of k-means, and a vector looks only into the lists of the nearest centres (an
-inverted file: Sivic and Zisserman 2003; Jégou et al. 2011). How many lists are enough is measured on a sample of the
-vectors, whose true neighbours are found by exact search.
+into √N lists, each around a centre of k-means, and only the lists of the nearest centres are searched (an inverted
+file: Sivic and Zisserman 2003; Jégou et al. 2011). The number of lists that reaches a recall is measured on a sample,
+whose true neighbors come from exact search.
 """
 
 from __future__ import annotations
@@ -19,24 +19,25 @@ from graphsocial.types import Progress
 
 EXACT = 100_000  # vectors up to which the search is exact by default
 ROWS, COLUMNS = 1024, 16_384  # of a block of similarities: 64 MiB
-SAMPLE = 1000  # vectors whose true neighbours say what the lists find
-AT_ONCE = 32_768  # vectors that look into their lists together
-LEARN = 64  # vectors a list that its centre is learnt from
+SAMPLE = 1000  # vectors on which the recall is measured
+AT_ONCE = 32_768  # vectors per batch of the search in lists
+LEARN = 64  # vectors per list that k-means is fitted on
 
 
 @dataclass(frozen=True)
 class NearestPairs:
-    """Pairs of vectors that are near each other.
+    """E pairs of a vector and one of its nearest neighbors, sorted by vector, then by descending similarity.
 
     Attributes:
-        of, found: (E,) int64; `found` is among the k nearest of `of`; sorted by `of`, then the nearest first.
+        of: (E,) int64, the vector.
+        neighbor: (E,) int64, one of its k nearest neighbors.
         similarity: (E,) float32, their cosine.
-        recall: the share of the true neighbours that were found, 1 where the search is exact; else measured.
-        probed: the lists that each vector looked into, and how many there are; None where the search is exact.
+        recall: share of the true nearest neighbors among the pairs: 1 for exact search, else measured on a sample.
+        probed: number of lists that were searched per vector, and of all lists; None for exact search.
     """
 
     of: Tensor
-    found: Tensor
+    neighbor: Tensor
     similarity: Tensor
     recall: float = 1.0
     probed: tuple[int, int] | None = None
@@ -53,44 +54,44 @@ def nearest(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> NearestPairs:
-    """The k vectors nearest to each, itself left out.
+    """The k nearest neighbors of each vector, itself excluded.
 
     Args:
-        vectors: (N, D) float32 of length 1.
-        k: at most so many for each.
-        times: (N,) int64; a vector's neighbours are then strictly earlier. Any may be near any by default.
-        minimum: cosines below this are no neighbours.
-        exact: whether all are compared; by default up to `EXACT` vectors.
-        recall: how many of the true neighbours the lists have to find in a sample.
-        seed: of sample and centres.
-        progress: called with a word, vectors done and vectors to do.
+        vectors: (N, D) float32 of norm 1.
+        k: maximum number of neighbors.
+        times: (N,) int64; neighbors are strictly earlier. Without times, all other vectors are candidates.
+        minimum: minimum cosine of a neighbor.
+        exact: compare all pairs; by default up to `EXACT` vectors.
+        recall: share of the true neighbors, measured on a sample, that approximate search has to reach.
+        seed: random seed of sample and centres.
+        progress: called with a description, vectors done and all vectors.
     """
     order = torch.arange(len(vectors)) if times is None else torch.argsort(times, stable=True)
     vectors = vectors[order]  # by time, so that what is earlier comes first
     before = None
     if times is not None:
-        before = torch.searchsorted(times[order], times[order])  # (N,) how many are strictly earlier
-    found, probed = 1.0, None
+        before = torch.searchsorted(times[order], times[order])  # (N,) number of strictly earlier vectors
+    measured, probed = 1.0, None
     if len(vectors) <= EXACT if exact is None else exact:
-        values, places = _compare(vectors, torch.arange(len(vectors)), k, before, progress)
+        values, positions = _compare(vectors, torch.arange(len(vectors)), k, before, progress)
     else:
         lists = _Lists.learn(vectors, before, seed)
         sample = torch.randperm(len(vectors), generator=torch.Generator().manual_seed(seed))[:SAMPLE].sort().values
-        probes, found = lists.enough(sample, _compare(vectors, sample, k, before), recall)
+        probes, measured = lists.enough(sample, _compare(vectors, sample, k, before), recall)
         probed = probes, len(lists.centres)
-        values, places = lists.search(torch.arange(len(vectors)), k, probes, progress)
+        values, positions = lists.search(torch.arange(len(vectors)), k, probes, progress)
     row, column = torch.nonzero(values >= minimum, as_tuple=True)
-    of, to, similarity = order[row], order[places[row, column]], values[row, column]
+    of, to, similarity = order[row], order[positions[row, column]], values[row, column]
     back = torch.argsort(of, stable=True)
-    return NearestPairs(of[back], to[back], similarity[back].clamp_max(1.0), found, probed)
+    return NearestPairs(of[back], to[back], similarity[back].clamp_max(1.0), measured, probed)
 
 
 def _compare(
-    vectors: Tensor, asked: Tensor, k: int, before: Tensor | None, progress: Progress | None = None
+    vectors: Tensor, queries: Tensor, k: int, before: Tensor | None, progress: Progress | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The k nearest of these vectors among all: cosines (n, k), -inf where there are fewer, and places (n, k)."""
+    """The k nearest neighbors of these vectors among all: cosines (n, k), -inf where there are fewer, and positions."""
     best = []
-    for rows in torch.split(asked, ROWS):
+    for rows in torch.split(queries, ROWS):
         end = len(vectors) if before is None else int(before[rows].max())
         tiles = [
             _best(vectors, rows, torch.arange(left, min(left + COLUMNS, end)), k, before)
@@ -98,12 +99,12 @@ def _compare(
         ]
         best.append(_merged(tiles, len(rows), k))
         if progress:
-            progress("comparing", min(len(best) * ROWS, len(asked)), len(asked))
-    return torch.cat([values for values, _ in best]), torch.cat([places for _, places in best])
+            progress("comparing", min(len(best) * ROWS, len(queries)), len(queries))
+    return torch.cat([values for values, _ in best]), torch.cat([positions for _, positions in best])
 
 
 def _best(vectors: Tensor, rows: Tensor, columns: Tensor, k: int, before: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The k nearest to each of `rows` among `columns`, both places in `vectors`: at most (n, k) cosines and places."""
+    """The k nearest neighbors of `rows` among `columns`: at most (n, k) cosines and positions in `vectors`."""
     near = vectors[rows] @ vectors[columns].T  # (n, m)
     allowed = columns != rows[:, None] if before is None else columns < before[rows][:, None]
     top = near.masked_fill_(~allowed, -math.inf).topk(min(k, len(columns)), dim=1)
@@ -111,23 +112,23 @@ def _best(vectors: Tensor, rows: Tensor, columns: Tensor, k: int, before: Tensor
 
 
 def _merged(parts: Sequence[tuple[Tensor, Tensor]], rows: int, k: int) -> tuple[Tensor, Tensor]:
-    """The k nearest of several such searches."""
+    """The k nearest neighbors over several such searches."""
     values = torch.cat([torch.full((rows, k), -math.inf), *(part for part, _ in parts)], dim=1)
-    places = torch.cat([torch.zeros(rows, k, dtype=torch.int64), *(part for _, part in parts)], dim=1)
+    positions = torch.cat([torch.zeros(rows, k, dtype=torch.int64), *(part for _, part in parts)], dim=1)
     top = values.topk(k, dim=1)
-    return top.values, places.gather(1, top.indices)
+    return top.values, positions.gather(1, top.indices)
 
 
 @dataclass(frozen=True)
 class _Lists:
-    """Vectors by the centre that each is nearest to.
+    """Vectors in lists by their nearest centre.
 
     Attributes:
         vectors: (N, D), by time where there is time.
-        before: (N,) how many are earlier, or None.
+        before: (N,) number of earlier vectors; None without times.
         centres: (L, D).
-        members: (N,) places in `vectors`, by list and, in it, by time.
-        sizes: how many are in each list.
+        members: (N,) positions in `vectors`, by list and, within it, by time.
+        sizes: number of vectors in each list.
     """
 
     vectors: Tensor
@@ -138,7 +139,13 @@ class _Lists:
 
     @classmethod
     def learn(cls, vectors: Tensor, before: Tensor | None, seed: int) -> _Lists:
-        """√N lists, learnt from a sample."""
+        """√N lists, with centres fitted on a sample.
+
+        Args:
+            vectors: (N, D).
+            before: (N,) number of earlier vectors, or None.
+            seed: random seed.
+        """
         from sklearn.cluster import MiniBatchKMeans
 
         count = max(1, round(math.sqrt(len(vectors))))
@@ -150,40 +157,53 @@ class _Lists:
         return cls(vectors, before, centres, torch.argsort(lists, stable=True), sizes)
 
     def enough(self, sample: Tensor, truth: tuple[Tensor, Tensor], recall: float) -> tuple[int, float]:
-        """How many lists find this share of the sample's true neighbours, and the share that they do find."""
-        values, _ = truth
-        probes, found = 4, 0.0
-        while found < recall and probes < len(self.centres):
-            probes = min(2 * probes, len(self.centres))
-            got, _ = self.search(sample, values.shape[1], probes)
-            # by how near they are, so that one of several equal vectors is as good as another
-            hits = ((got > -math.inf) & (got >= values - 1e-6)).sum()
-            found = float(hits / max(1, int((values > -math.inf).sum())))
-        return probes, found
+        """The number of lists to search for this recall on the sample, and the recall that it reaches.
 
-    def search(self, asked: Tensor, k: int, probes: int, progress: Progress | None = None) -> tuple[Tensor, Tensor]:
-        """As `_compare`, in the lists of the nearest `probes` centres."""
+        Args:
+            sample: (n,) positions.
+            truth: cosines and positions of their true neighbors.
+            recall: the share to reach.
+        """
+        values, _ = truth
+        probes, reached = 4, 0.0
+        while reached < recall and probes < len(self.centres):
+            probes = min(2 * probes, len(self.centres))
+            values_found, _ = self.search(sample, values.shape[1], probes)
+            # by cosine, so that one of several equal vectors is as good as another
+            hits = ((values_found > -math.inf) & (values_found >= values - 1e-6)).sum()
+            reached = float(hits / max(1, int((values > -math.inf).sum())))
+        return probes, reached
+
+    def search(self, queries: Tensor, k: int, probes: int, progress: Progress | None = None) -> tuple[Tensor, Tensor]:
+        """As `_compare`, in the lists of the nearest `probes` centres.
+
+        Args:
+            queries: (n,) positions of vectors.
+            k: maximum number of neighbors.
+            probes: number of lists to search.
+            progress: called with a description, vectors done and all vectors.
+        """
         best = []
-        for rows in torch.split(asked, AT_ONCE):
+        for rows in torch.split(queries, AT_ONCE):
             best.append(self._search(rows, k, probes))
             if progress:
-                progress("comparing", min(len(best) * AT_ONCE, len(asked)), len(asked))
-        return torch.cat([values for values, _ in best]), torch.cat([places for _, places in best])
+                progress("comparing", min(len(best) * AT_ONCE, len(queries)), len(queries))
+        return torch.cat([values for values, _ in best]), torch.cat([positions for _, positions in best])
 
-    def _search(self, asked: Tensor, k: int, probes: int) -> tuple[Tensor, Tensor]:
+    def _search(self, queries: Tensor, k: int, probes: int) -> tuple[Tensor, Tensor]:
         chosen = torch.cat(
-            [(self.vectors[part] @ self.centres.T).topk(probes, dim=1).indices for part in torch.split(asked, ROWS)]
+            [(self.vectors[part] @ self.centres.T).topk(probes, dim=1).indices for part in torch.split(queries, ROWS)]
         )  # (n, probes)
-        values = torch.full((len(asked) * probes, k), -math.inf)  # of each row, the nearest in each of its lists
-        places = torch.zeros(len(asked) * probes, k, dtype=torch.int64)
+        values = torch.full((len(queries) * probes, k), -math.inf)  # for each query, the nearest in each of its lists
+        positions = torch.zeros(len(queries) * probes, k, dtype=torch.int64)
         lists, order = torch.sort(chosen.flatten(), stable=True)
         counts = torch.bincount(lists, minlength=len(self.centres)).tolist()
         for members, at in zip(torch.split(self.members, self.sizes), torch.split(order, counts), strict=True):
-            for part in torch.split(at, ROWS) if len(at) else ():  # a list that nobody looks into
-                rows = asked[part // probes]
+            for part in torch.split(at, ROWS) if len(at) else ():  # a list that no query searches
+                rows = queries[part // probes]
                 earlier = members if self.before is None else members[members < self.before[rows].max()]
                 if len(earlier):
-                    near, found = _best(self.vectors, rows, earlier, k, self.before)
-                    values[part, : near.shape[1]], places[part, : near.shape[1]] = near, found
-        top = values.view(len(asked), -1).topk(k, dim=1)
-        return top.values, places.view(len(asked), -1).gather(1, top.indices)
+                    near, neighbors = _best(self.vectors, rows, earlier, k, self.before)
+                    values[part, : near.shape[1]], positions[part, : near.shape[1]] = near, neighbors
+        top = values.view(len(queries), -1).topk(k, dim=1)
+        return top.values, positions.view(len(queries), -1).gather(1, top.indices)

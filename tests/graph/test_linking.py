@@ -145,7 +145,7 @@ def test_what_cannot_be_linked_is_an_error(store: gs.GraphStore, tmp_path: Path)
     given = EdgeType("post", "quotes", "post")
     store.declare(GraphSchema((POST,), (given,)))
     store.write(given, pl.DataFrame({"src": ["p0"], "dst": ["p1"]}), dataset="posts")
-    with pytest.raises(InputError, match="'post quotes post' came with 'posts'"):
+    with pytest.raises(InputError, match="'post quotes post' is an edge type of 'posts' itself"):
         gs.link(store, "post", "message", relation="quotes")
     store.connection.execute("checkpoint")
     store.close()

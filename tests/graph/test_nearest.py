@@ -35,10 +35,10 @@ def test_exact_search_is_the_dense_matrix(timed: bool, monkeypatch: pytest.Monke
     times = torch.randint(0, 300, (700,)) if timed else None  # some at one moment
     found = nearest(vectors, 6, times=times)
     of, to, cosine = dense(vectors, 6, times)
-    assert torch.equal(found.of, of) and torch.equal(found.found, to)
+    assert torch.equal(found.of, of) and torch.equal(found.neighbor, to)
     assert torch.allclose(found.similarity, cosine, atol=1e-5)
     assert (found.recall, found.probed) == (1.0, None)
-    assert times is None or bool((times[found.found] < times[found.of]).all())
+    assert times is None or bool((times[found.neighbor] < times[found.of]).all())
 
 
 @pytest.mark.parametrize("timed", [False, True])
@@ -49,17 +49,17 @@ def test_lists_find_what_they_say(timed: bool, monkeypatch: pytest.MonkeyPatch) 
     found = nearest(vectors, 5, times=times, exact=False, recall=0.9)
     of, to, _ = dense(vectors, 5, times)
     true = set(zip(of.tolist(), to.tolist(), strict=True))
-    got = set(zip(found.of.tolist(), found.found.tolist(), strict=True))
+    got = set(zip(found.of.tolist(), found.neighbor.tolist(), strict=True))
     assert found.probed is not None and found.probed[0] < found.probed[1] == 30
     assert found.recall >= 0.9 and len(true & got) / len(true) == pytest.approx(found.recall, abs=0.03)
-    assert times is None or bool((times[found.found] < times[found.of]).all())
+    assert times is None or bool((times[found.neighbor] < times[found.of]).all())
     again = nearest(vectors, 5, times=times, exact=False, recall=0.9)
-    assert torch.equal(again.found, found.found)
+    assert torch.equal(again.neighbor, found.neighbor)
 
 
 def test_few_vectors_and_a_least_cosine() -> None:
     vectors = normalize(torch.tensor([[1.0, 0.0], [1.0, 0.1], [-1.0, 0.0]]), dim=1)
     found = nearest(vectors, 10, minimum=0.5)
-    assert found.of.tolist() == [0, 1] and found.found.tolist() == [1, 0]
+    assert found.of.tolist() == [0, 1] and found.neighbor.tolist() == [1, 0]
     assert len(nearest(vectors, 10, times=torch.tensor([5, 5, 5]), minimum=-1).of) == 0
-    assert nearest(vectors, 1, times=torch.tensor([3, 1, 2]), minimum=-1).found.tolist() == [1, 1]
+    assert nearest(vectors, 1, times=torch.tensor([3, 1, 2]), minimum=-1).neighbor.tolist() == [1, 1]
