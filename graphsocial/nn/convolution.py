@@ -1,4 +1,4 @@
-"""Convolutions over the numbers of vectors, pooled, fused and made to attend to each other."""
+"""Convolutions over the dimensions of vectors, with pooling, fusion and self-attention."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from graphsocial.graph.features import Feature
 
 
 class FusedConvolutions(nn.Module):
-    """EIJL's content network: CNN → pooling → concatenation → attention over the fused places.
+    """EIJL's content network: CNN → pooling → concatenation → self-attention over the fused positions.
 
-    A vector of D numbers is read as a sequence: `channels` filters of width 5, ReLU, and the maximum of each of
-    `tokens` equal stretches. With `joint` there is one CNN over all vectors in a row; else one for each, whose places
-    are put beside each other. A vector that is missing is masked: its places are zero and nobody attends to them.
+    A vector of D numbers is a sequence of length D: `channels` filters of width 5, ReLU, and max pooling to `tokens`
+    positions. With `joint` there is one CNN over the concatenation of all vectors; else one for each, whose positions
+    are concatenated. The positions of a missing vector are zero and masked.
 
     Args:
         sizes: D of each feature.
         out_features: H.
-        joint: one CNN for all.
-        channels, tokens: see above.
-        attention: multi-head self-attention (Vaswani et al. 2017) over the places, added to them.
+        joint: one CNN for all features.
+        channels: number of filters.
+        tokens: number of positions after pooling.
+        attention: self-attention (Vaswani et al. 2017) over the positions, with a residual connection.
     """
 
     def __init__(
@@ -44,40 +45,40 @@ class FusedConvolutions(nn.Module):
         self.out = nn.Linear(branches * tokens * channels, out_features)
 
     def forward(self, features: Sequence[Feature]) -> Tensor:
-        """(N, H) of N rows' vectors."""
-        x, there = self._places(features)
+        """Features with N rows each to (N, H)."""
+        x, present = self._pooled(features)
         if self.attention is not None:
-            x = self.attention(x, there)
-        fused: Tensor = self.out((x * there[..., None]).flatten(1))
+            x = self.attention(x, present)
+        fused: Tensor = self.out((x * present[..., None]).flatten(1))
         return fused
 
     def shares(self, features: Sequence[Feature]) -> Tensor:
-        """(N, 1 + branches) how much the places of each row attend to the learned place and to each branch's, in the
-        mean over the places that are there; (N, 0) without attention."""
-        x, there = self._places(features)
+        """(N, 1 + branches) attention weights on the learned position and on each branch, averaged over the positions
+        that are present; (N, 0) without attention."""
+        x, present = self._pooled(features)
         if self.attention is None:
             return x.new_zeros(len(x), 0)
-        weights = self.attention.weights(x, there)  # (N, T, 1 + T)
+        weights = self.attention.weights(x, present)  # (N, T, 1 + T)
         branch = weights[..., 1:].reshape(*weights.shape[:2], -1, self.tokens).sum(3)
-        told = torch.cat([weights[..., :1], branch], dim=2) * there[..., None]
-        return told.sum(1) / there.sum(1, keepdim=True).clamp_min(1)
+        shares = torch.cat([weights[..., :1], branch], dim=2) * present[..., None]
+        return shares.sum(1) / present.sum(1, keepdim=True).clamp_min(1)
 
-    def _places(self, features: Sequence[Feature]) -> tuple[Tensor, Tensor]:
-        """(N, T, C) the pooled places of all branches, and (N, T) bool, which are there."""
+    def _pooled(self, features: Sequence[Feature]) -> tuple[Tensor, Tensor]:
+        """(N, T, C) the pooled positions of all branches, and (N, T) bool, which are present."""
         present = torch.stack([feature.present for feature in features], dim=1)  # (N, F)
         given = [_rows(feature) for feature in features]
         if self.joint:
             given, present = [torch.cat(given, dim=1)], present.any(1, keepdim=True)
-        places = [
+        pooled = [
             self.pool(torch.relu(convolve(vectors[:, None]))).transpose(1, 2)
             for convolve, vectors in zip(self.filters, given, strict=True)
         ]
-        x = torch.cat(places, dim=1)  # (N, places, C)
+        x = torch.cat(pooled, dim=1)  # (N, T, C)
         return x, present.repeat_interleave(self.tokens, dim=1)
 
 
 class MaskedAttention(nn.Module):
-    """Self-attention over the places that are there and one learned place that always is; added to what was there."""
+    """Self-attention over the present positions and one learned position, with a residual connection and LayerNorm."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -85,22 +86,22 @@ class MaskedAttention(nn.Module):
         self.attention = nn.MultiheadAttention(channels, 1, batch_first=True)
         self.norm = nn.LayerNorm(channels)
 
-    def forward(self, x: Tensor, there: Tensor) -> Tensor:
+    def forward(self, x: Tensor, present: Tensor) -> Tensor:
         """(N, T, C) and (N, T) bool → (N, T, C)."""
-        shown, masked = self._shown(x, there)
-        heard, _ = self.attention(x, shown, shown, key_padding_mask=masked, need_weights=False)
-        normed: Tensor = self.norm(x + heard)
+        shown, masked = self._shown(x, present)
+        attended, _ = self.attention(x, shown, shown, key_padding_mask=masked, need_weights=False)
+        normed: Tensor = self.norm(x + attended)
         return normed
 
-    def weights(self, x: Tensor, there: Tensor) -> Tensor:
-        """(N, T, 1 + T) how much each place attends to the learned one and to each other."""
-        shown, masked = self._shown(x, there)
-        found: Tensor = self.attention(x, shown, shown, key_padding_mask=masked, need_weights=True)[1]
-        return found
+    def weights(self, x: Tensor, present: Tensor) -> Tensor:
+        """(N, T, 1 + T) attention weights from each position to the learned one and to each position."""
+        shown, masked = self._shown(x, present)
+        weights: Tensor = self.attention(x, shown, shown, key_padding_mask=masked, need_weights=True)[1]
+        return weights
 
-    def _shown(self, x: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
+    def _shown(self, x: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         shown = torch.cat([self.anyone.expand(len(x), -1, -1), x], dim=1)
-        return shown, torch.cat([there.new_zeros(len(x), 1), ~there], dim=1)
+        return shown, torch.cat([present.new_zeros(len(x), 1), ~present], dim=1)
 
 
 def _rows(feature: Feature) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a node's neighbours say of it: a few layers of message passing beside a network that reads sequences."""
+"""Message passing beside a network over sequences: a few layers of GraphSAGE whose output the heads read too."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from graphsocial.nn.normalisation import BatchNormRelu
 
 
 class GraphContext(nn.Module):
-    """Node inputs → layers of GraphSAGE over all relations, each with weights of its own → the batch's nodes.
+    """Node inputs → layers of GraphSAGE over all edge types, each with its own weights → the batch's nodes.
 
     As DialogueGCN does (Ghosal et al. 2019), who speaks and what follows what are relations; here replies are too.
 
     Args:
         graph: what it will run on.
         width: H of the layers.
-        layers: how many; the batches have as many.
-        past: only these relations; all of the graph's by default. See `forward_in_time`.
-        dropout: on the node inputs.
+        layers: number of layers, as in the batches.
+        past: the edge types to use; None for all of the graph's. See `forward_in_time`.
+        dropout: dropout rate of the node inputs.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class GraphContext(nn.Module):
         )
 
     def forward(self, graph: SocialGraph, batch: Batch) -> Tensor:
-        """The nodes that the batch asks about: (B, H)."""
+        """The representations of the batch's nodes: (B, H)."""
         x: dict[str, Tensor] = self.inputs(graph, batch.rows)
         for layer, convolution, norms in zip(batch.layers, self.convolutions, self.norms, strict=True):
             if layer.take is not None:
@@ -60,15 +60,16 @@ class GraphContext(nn.Module):
 
 
 def forward_in_time(graph: SocialGraph, chains: Chains) -> tuple[Canonical, ...]:
-    """The relations between the nodes that are asked about along which messages run to later places alone.
+    """The edge types between the predicted nodes whose edges all lead from earlier to later positions of a sequence.
 
     Args:
-        chains: the sequences of those nodes.
+        graph: the graph.
+        chains: the sequences of the predicted nodes.
     """
-    found = []
+    forward = []
     for kind, edges in graph.edges.items():
         if kind[0] == kind[2] == graph.entity and len(edges):
             same = chains.chain[edges.src] == chains.chain[edges.dst]
             if bool(torch.all(same & (chains.position[edges.src] < chains.position[edges.dst]))):
-                found.append(kind)
-    return tuple(found)
+                forward.append(kind)
+    return tuple(forward)

@@ -1,4 +1,4 @@
-"""Where vectors of several kinds become the first hidden state of nodes and the attributes of edges."""
+"""Projections of features of several sizes to the first hidden state of nodes and to edge attributes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ from graphsocial.nn.products import Linear, linear
 
 
 class Projection(nn.Module):
-    """One feature, D → H; rows without a vector get one shared learned vector (HMG-Emo's uniform tensor).
+    """A linear map of one feature, D → H; rows without a vector share one learned vector (HMG-Emo's uniform tensor).
 
-    Vectors go in standardised, each on its own, so that encoders of any scale fit.
+    Each vector is standardised first, since encoders differ in scale.
+
+    Args:
+        in_features: D.
+        out_features: H.
     """
 
     def __init__(self, in_features: int, out_features: int) -> None:
@@ -29,9 +33,9 @@ class Projection(nn.Module):
         return table[feature.index]  # -1 is the last row: the missing vector
 
     def folded(self, feature: Feature, vectors: Tensor) -> Tensor:
-        """The products of each distinct vector, and at the end the missing one, with L `vectors` (L, H): (L, M + 1).
+        """The products of `vectors` (L, H) with each projected distinct vector and, last, the missing one: (L, M + 1).
 
-        The projection folds into them, so that no (M, H) is ever built.
+        The projection is folded into `vectors`, so that no (M, H) tensor is built.
         """
         weight, bias = vectors @ self.linear.weight, vectors @ self.linear.bias  # (L, D), (L,)
         products = linear(feature.standard, weight, bias)  # (M, L)
@@ -39,17 +43,17 @@ class Projection(nn.Module):
 
 
 class NodeInputs(nn.Module):
-    """The first hidden state of every node: the sum of what is known of it, projected to one width.
+    """The first hidden state of every node: the sum of its inputs, each projected to one width.
 
     x = Σ_f Θ_f f + Θ_t table + Θ_h history + id embedding, each where it exists; then dropout. Features that are
-    sequences are left to networks that read them.
+    sequences are not used here.
 
     Args:
         graph: node types, their features and sizes.
         width: H.
-        history: the labels that a node's visible edges carry are an input (see `labels.label_history`).
-        ids: node types that get a learned vector per node (transductive).
-        dropout: on the sum.
+        history: whether the labels of a node's visible edges are an input (see `labels.label_history`).
+        ids: node types that get a learned embedding per node (transductive).
+        dropout: dropout rate of the sum.
     """
 
     def __init__(
@@ -68,8 +72,8 @@ class NodeInputs(nn.Module):
         )
         self.tables = nn.ModuleDict({name: Linear(table.shape[1], width) for name, table in graph.tables.items()})
         ends = sorted(set(graph.end_types)) if history else []
-        told = len(graph.classes) + 1 + len(graph.numbers)
-        self.history = nn.ModuleDict({name: Linear(told, width) for name in ends})
+        history_width = len(graph.classes) + 1 + len(graph.numbers)
+        self.history = nn.ModuleDict({name: Linear(history_width, width) for name in ends})
         self.ids = nn.ParameterDict(
             {name: nn.Parameter(torch.randn(graph.num_nodes[name], width) * 0.1) for name in ids}
         )
@@ -82,15 +86,21 @@ class NodeInputs(nn.Module):
         rows: Mapping[str, NodeRows] | None = None,
         history: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
-        """Node type → (N, H) for all nodes, or (n, H) for `rows`; `history` is for all nodes."""
+        """Compute node type → (N, H) for all nodes, or (n, H) for `rows`.
+
+        Args:
+            graph: the graph.
+            rows: a batch's rows; None for all nodes.
+            history: node type → (N, K + 1 + M) for all nodes, of `labels.label_history`.
+        """
         hidden = {}
         for name in self.types if rows is None else rows:
             nodes = None if rows is None else rows[name].nodes
             features = graph.node_features.get(name, ()) if rows is None else rows[name].features
             table = graph.tables.get(name) if rows is None else rows[name].table
             x = self.bias[name].expand(graph.num_nodes[name] if nodes is None else len(nodes), -1)
-            for place, feature in enumerate(_single(features)):
-                x = x + self.features[name][place](feature)  # type: ignore[index]  # a ModuleList
+            for position, feature in enumerate(_single(features)):
+                x = x + self.features[name][position](feature)  # type: ignore[index]  # a ModuleList
             if table is not None:
                 x = x + self.tables[name](table)
             if name in self.history and history is not None:
@@ -104,15 +114,19 @@ class NodeInputs(nn.Module):
 class EdgeInputs(nn.Module):
     """Edge attributes e (comments), D → H_e, and their part in the attention logits of all layers at once.
 
-    a_eᵀ Θ_e e is one number an edge, layer and head; it is computed once for each distinct comment, for all layers in
-    one matrix product, and then dealt out to the edges.
+    a_eᵀ Θ_e e is one number per edge, layer and head; it is computed once for each distinct comment, for all layers in
+    one matrix product, and then gathered by the edges.
+
+    Args:
+        graph: the graph, whose supervised edges have the features.
+        width: H_e.
     """
 
     def __init__(self, graph: SocialGraph, width: int) -> None:
         super().__init__()
         self.width = width
-        supervised = spoken(graph)
-        self.features = nn.ModuleList([Projection(f.vectors.shape[1], width) for f in supervised])
+        features = supervised_features(graph)
+        self.features = nn.ModuleList([Projection(f.vectors.shape[1], width) for f in features])
 
     def scores(self, graph: SocialGraph, folded: Tensor) -> list[Tensor]:
         """For each edge feature (L, M + 1): the logit part of each distinct vector, the missing one last.
@@ -120,17 +134,17 @@ class EdgeInputs(nn.Module):
         Args:
             folded: (L, H_e), the vectors Θ_eᵀ a_e of the L layers, directions and heads.
         """
-        features = spoken(graph)
+        features = supervised_features(graph)
         return [part.folded(feature, folded) for part, feature in zip(self.features, features, strict=True)]  # type: ignore[operator]
 
 
-def spoken(graph: SocialGraph) -> tuple[Feature, ...]:
-    """The features of the supervised edges (comments); none where nodes are asked about."""
+def supervised_features(graph: SocialGraph) -> tuple[Feature, ...]:
+    """The features of the supervised edges (comments); none where the examples are nodes."""
     return () if isinstance(graph.entity, str) else graph.edge_features.get(graph.entity, ())
 
 
 def _single(features: tuple[Feature, ...]) -> list[Feature]:
-    """Those that are one vector a row, not a sequence of them."""
+    """The features of single vectors, without those of sequences."""
     return [feature for feature in features if feature.offsets is None]
 
 

@@ -1,4 +1,4 @@
-"""Messages along labelled edges: what a neighbour is, seen through how the edge to it was labelled and rated."""
+"""Messages along labelled edges: the neighbor, transformed by the label and the numbers of the edge."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class LabelMessages(nn.Module):
     .. math:: y_i = \sum_r \frac{1}{\sqrt{1 + n_i^r}} \sum_{j \in N_r(i)}
         \Big(\Theta^r_{c(ij)} + \sum_m z^m_{ij} \Psi^{rm}\Big) x_j
 
-    where c(ij) is the edge's class, z its numbers and n the number of labelled edges into i. It tells *what* a user
-    felt at *which* image, which counts of classes do not. The root keeps both what is usual for a node and how much is
-    known of it.
+    where c(ij) is the edge's class, z its numbers and n the number of labelled edges into i. It carries *which* label
+    an edge to *which* neighbor has, which counts of classes do not. The root keeps both the mean and the amount of
+    evidence.
 
     Args:
-        edge_types: the relations with labelled edges.
+        edge_types: the edge types with labels.
         in_features: D.
         out_features: H.
-        classes: K.
-        numbers: M.
+        classes: K, number of classes.
+        numbers: M, number of further targets that are numbers.
     """
 
     def __init__(
@@ -61,13 +61,13 @@ class LabelMessages(nn.Module):
         Args:
             x: {node_type: (N, D)}
             relations: as for the other layers; those of `edge_types` are used.
-            labels: {edge_type: int64 (E,)} the class of each edge, in the caller's order; -1 where none may be seen.
-            numbers: {edge_type: (E, M)} standardised, 0 where unknown or not to be seen.
+            labels: {edge_type: int64 (E,)} class of each edge, in the caller's order; -1 where hidden or unknown.
+            numbers: {edge_type: (E, M)} standardised, 0 where hidden or unknown.
 
         Returns:
             {node_type: (num_dst, H)} for the types that have such edges.
         """
-        found: dict[str, Tensor] = {}
+        messages: dict[str, Tensor] = {}
         for kind in self.edge_types:
             relation, label = relations[kind], labels[kind]
             theta = self.weight["-".join(kind)]
@@ -77,15 +77,15 @@ class LabelMessages(nn.Module):
             count = torch.zeros(relation.num_dst).index_add_(0, relation.dst.long(), weights[0])
             if numbers is not None:
                 values += [x[kind[0]] @ psi.t() for psi in theta[self.classes :]]  # (N, H) each
-                weights += [one.contiguous() for one in relation.sort(numbers[kind]).unbind(1)]
+                weights += [column.contiguous() for column in relation.sort(numbers[kind]).unbind(1)]
             relations_of = [coded, *[relation] * (len(values) - 1)]
             message = weighted_sum(relations_of, weights, values) * (1 + count).rsqrt()[:, None]
-            found[kind[2]] = found[kind[2]] + message if kind[2] in found else message
-        return found
+            messages[kind[2]] = messages[kind[2]] + message if kind[2] in messages else message
+        return messages
 
 
 def _by_label(relation: Relation, label: Tensor, classes: int) -> Relation:
-    """The same edges from one of K sources for each node: row j K + c stands for node j seen through class c."""
+    """The same edges from one of K sources for each node: row j K + c is node j transformed for class c."""
     src = relation.src.long() * classes + relation.sort(label).clamp_min(0)
     count = relation.num_src * classes
     return replace(relation, num_src=count, src=src.to(relation.src.dtype if count < 2**31 else torch.int64), back=None)

@@ -1,4 +1,4 @@
-"""Sequences inside a segment, words or frames, as one vector each: convolution, recurrent unit, tree, attention."""
+"""Encodes sequences of words or frames as one vector each: convolution, recurrent unit, tree convolution, attention."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from graphsocial.graph import Feature
 from graphsocial.nn.temporal import AttentivePooling, MaskedConv1d, RecurrentContext
 from graphsocial.nn.tree import TreeConv
 
-TREE = 4  # the numbers before a word's vector where words are those of a dependency tree; the first is its head
-BUCKETS = 4  # sequences of about one length are padded together
+TREE = 4  # leading columns of a dependency tree's words; the first is the index of the word's head
+BUCKETS = 4  # batches of sequences of similar length, which keeps padding small
 
 
 class WordEncoder(nn.Module):
-    """Words as TMSAM reads them: Conv1d (eq. 2), BiGRU (eqs. 3-5), with `trees` a tree convolution, attention.
+    """TMSAM's encoder of words: Conv1d (eq. 2), BiGRU (eqs. 3-5), a tree convolution with `trees`, attentive pooling.
 
-    Vectors go in standardised, each on its own. The convolution has no padding, as the paper's, but where trees need
-    every word in its place.
+    Each vector is standardised first. The convolution has no padding, as in the paper, except with trees, which need
+    the output of every word.
 
     Args:
-        in_features: D of the words, with the tree's four numbers where `trees`.
+        in_features: D of the words, including the tree's leading columns with `trees`.
         out_features: H, even.
-        window: places of the convolution.
-        recurrent: False leaves the recurrent unit out, for vectors that know their context already.
+        window: kernel size of the convolution.
+        recurrent: whether there is a recurrent unit; contextual vectors need none.
         trees: words are rows of the featurizer `dependencies`.
-        dropout: on inputs and hidden states.
+        dropout: dropout rate of inputs and hidden states.
     """
 
     def __init__(
@@ -53,9 +53,9 @@ class WordEncoder(nn.Module):
         self.pooling = AttentivePooling(out_features)
 
     def forward(self, feature: Feature) -> Tensor:
-        """Read the sequences of a feature: (S, H); an empty one is zeros."""
+        """Encode the sequences of a feature: (S, H); zeros for an empty one."""
         if feature.offsets is None:
-            raise InputError(f"'{feature.name}' has one vector a row, not a sequence of them.")
+            raise InputError(f"'{feature.name}' has one vector per row, not sequences of vectors.")
         order = torch.argsort(feature.offsets.diff())
         parts = [self._read(feature, part) for part in order.chunk(BUCKETS)]
         return torch.cat(parts)[torch.argsort(order)] if parts else feature.vectors.new_zeros(0, self.out_features)

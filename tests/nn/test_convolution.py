@@ -73,7 +73,7 @@ def test_shares_are_those_that_the_attention_weighs_by() -> None:
     assert net.attention is not None
     with torch.no_grad():
         shares = net.shares([text, image])  # of the learned place, the text, the image
-        x, there = net._places([text, image])
+        x, there = net._pooled([text, image])
         weights = net.attention.weights(x, there)
         shown = torch.cat([net.attention.anyone.expand(3, -1, -1), x], dim=1)
         told = net.attention.attention.out_proj(

@@ -427,7 +427,7 @@ def test_layer_names_what_does_not_fit():
     keep = torch.ones(16, dtype=torch.bool)
     for kwargs, words in [
         ({"edge_features": {VIEWS: e[VIEWS], VIEWED: e[VIEWED][:3]}}, r"edge_features\[.*viewed_by.*\(3, 3\)"),
-        ({"edge_features": e | {CONNECTS: torch.zeros(25, 3)}}, "connects.*unused"),
+        ({"edge_features": e | {CONNECTS: torch.zeros(25, 3)}}, "connects.*not used"),
         ({"edge_features": e, "edge_mask": {VIEWS: keep[:5]}}, r"edge_mask\[.*views"),
         ({"edge_features": e, "num_dst": {"user": 10}}, r"num_dst\['user'\] = 10"),
         ({"edge_features": e, "num_dst": {"user": 8}}, "connects.*joins"),

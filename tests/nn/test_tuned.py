@@ -61,7 +61,7 @@ def test_each_text_is_read_as_if_alone(feature):
         assert alone.tuned is feature.tuned
         torch.testing.assert_close(encoder(alone)[0], together[place])
     assert encoder(feature.take(torch.zeros(0, dtype=torch.int64))).shape == (0, 6)
-    with pytest.raises(InputError, match="one vector a row"):
+    with pytest.raises(InputError, match="one vector per row"):
         encoder(replace(feature, offsets=None))
 
 

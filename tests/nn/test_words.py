@@ -66,5 +66,5 @@ def test_what_does_not_fit_is_named():
         WordEncoder(9, 7)
     with pytest.raises(InputError, match="have no vectors"):
         WordEncoder(4, 6, trees=True)
-    with pytest.raises(InputError, match=r"'segment\.text' has one vector a row"):
+    with pytest.raises(InputError, match=r"'segment\.text' has one vector per row"):
         WordEncoder(9, 6)(replace(words(), offsets=None))

@@ -371,7 +371,7 @@ def test_what_does_not_fit_is_named(store: gs.GraphStore) -> None:
         asked(sentiment="mood")
     with pytest.raises(DataError, match="neither 'video' nor 'reply_to' says two different"):
         asked(emotion="video", sentiment="reply_to")
-    with pytest.raises(DataError, match=r"no 'segment after segment' edges .*there: segment next segment"):
+    with pytest.raises(DataError, match=r"no 'segment after segment' edges .*there are: segment next segment"):
         asked(order="after")
     with pytest.raises(UnknownNameError, match=r"modality is called 'sound'.*audio"):
         asked(modalities=("sound",))
