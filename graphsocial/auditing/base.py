@@ -1,4 +1,4 @@
-"""What an audit looks into, and what it found there."""
+"""The result of one check of an audit."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from torch import Tensor
 from graphsocial.graph import SocialGraph
 
 Verdict = Literal["pass", "leak", "declared", "not applicable"]
-FEW = 5  # examples that are named
+MAX_NAMED = 5  # examples that a check names
 
 
 @dataclass(frozen=True)
 class Check:
-    """One question to a run, and the answer.
+    """The result of one check.
 
     Attributes:
-        name: of the question.
-        verdict: `pass`; `leak`; `declared` where the run's visibility says that it shows this; `not applicable`.
-        examined, found: how many examples, edges or columns were looked at, and how many of them are against the rule.
-        detail: the finding in one sentence.
-        examples: some of those that were found, by the source's ids.
+        name: name of the check.
+        verdict: `pass`; `leak`; `declared` where the run's visibility settings show it on purpose; `not applicable`.
+        examined: number of examples, edges or columns that were checked.
+        found: how many of them break the rule.
+        detail: the result in one sentence.
+        examples: ids of some of those that break it.
     """
 
     name: str
@@ -35,11 +36,11 @@ class Check:
 
 
 def not_applicable(name: str, why: str) -> Check:
-    """A question that does not arise."""
+    """The result of a check that does not apply to a run."""
     return Check(name, "not applicable", 0, 0, why)
 
 
-def names(graph: SocialGraph, found: Tensor) -> tuple[str, ...]:
-    """The ids of the first few examples of a mask (P,), the ends of a pair side by side."""
-    ids = graph.example_ids(torch.nonzero(found).squeeze(1)[:FEW].numpy())
+def names(graph: SocialGraph, mask: Tensor) -> tuple[str, ...]:
+    """The ids of the first few examples of a mask (P,); those of a pair's endpoints joined by a space."""
+    ids = graph.example_ids(torch.nonzero(mask).squeeze(1)[:MAX_NAMED].numpy())
     return tuple(" ".join(map(str, ends)) for ends in zip(*ids, strict=True))

@@ -1,4 +1,4 @@
-"""Two controls that must come out at the level of the class prior: a look-up and a training on shuffled answers."""
+"""Two controls that must score no better than the class prior: a look-up and a training on shuffled labels."""
 
 from __future__ import annotations
 
@@ -23,30 +23,41 @@ from graphsocial.training.loop import Epoch, fit, score
 from graphsocial.types import Target
 
 MOST_EPOCHS = 5
-RESAMPLES = 1_000
-CERTAIN = 0.995  # of the resamples must be better than the prior, for chance to be ruled out
-MATTERS = 0.01  # of the prior's own loss, by which a control must at least be better
-CHANCE = 4.0  # over √n: what noise learnt from n examples gains by luck, where features or ends decide much
-STRENGTH = 2.0  # imaginary answers at the prior, as in `image_prior`
+BOOTSTRAP_SAMPLES = 1_000
+CONFIDENCE = 0.995  # share of the bootstrap samples that must be better than the prior
+MIN_GAIN = 0.01  # smallest gain that is a leak, as a share of the prior's loss
+CHANCE = 4.0  # over √n: the gain by chance of a model fitted to the noise of n labels
+STRENGTH = 2.0  # pseudo-counts at the prior, as in `image_prior`
 
 
 def shuffled(graph: SocialGraph, train: Tensor, *, seed: int) -> SocialGraph:
-    """The graph with the known training answers dealt out anew among the training examples."""
+    """The graph with the labels of the training examples permuted.
+
+    Args:
+        graph: the run's graph.
+        train: row numbers of the training examples; those without a label stay so.
+        seed: random seed of the permutation.
+    """
     order = torch.Generator()
     order.manual_seed(seed)
     answers = {}
-    for name, told in graph.answers.items():
-        known = train[is_known(told[train])]
-        answers[name] = told.clone()
-        answers[name][known] = told[known[torch.randperm(len(known), generator=order)]]
+    for name, labels in graph.answers.items():
+        labelled = train[is_known(labels[train])]
+        answers[name] = labels.clone()
+        answers[name][labelled] = labels[labelled[torch.randperm(len(labelled), generator=order)]]
     return replace(graph, answers=answers)
 
 
 def check_look_up(config: RunConfig, data: RunData, network: Network) -> Check:
-    """Answer training and validation examples by the answers that are shown at their own ends.
+    """Predict training and validation examples from the visible labels at their own endpoints.
 
-    Training answers are shuffled before, so that nothing can be learnt from neighbours: only an answer that is shown
-    although it is asked for makes the look-up better than the prior.
+    The training labels are shuffled before, so that neighbours hold no information: only a visible label of the example
+    itself makes the look-up better than the prior.
+
+    Args:
+        config: the run's configuration.
+        data: the run's data.
+        network: the trained network, which groups examples into batches.
     """
     name = "one-hop look-up"
     train = data.examples("train")
@@ -54,27 +65,32 @@ def check_look_up(config: RunConfig, data: RunData, network: Network) -> Check:
     loader = make_loader(config, replace(data, graph=graph))
     target = next((target for target in graph.targets if target.classes), None)
     if target is None:
-        return not_applicable(name, "Numbers are not looked up; the training on shuffled answers is the control.")
+        return not_applicable(name, "Numbers are not looked up; the training on shuffled labels is the control.")
     codes, gains = graph.answers[target.name], []
-    prior = _shares(codes[train], len(target.classes))
-    for part in ("train", "validation"):
-        said, asked = [], []
-        for batch in used_batches(config, loader, data.roles, network, parts=(part,)):
-            said.append(_shown_shares(graph, codes, batch, prior))
-            asked.append(batch.examples)
-        gains.append(_gain(target, torch.cat(said), codes[torch.cat(asked)]))
+    prior = _prior(codes[train], len(target.classes))
+    for role in ("train", "validation"):
+        predictions, examples = [], []
+        for batch in used_batches(config, loader, data.roles, network, parts=(role,)):
+            predictions.append(_visible_label_frequencies(graph, codes, batch, prior))
+            examples.append(batch.examples)
+        gains.append(_gain(target, torch.cat(predictions), codes[torch.cat(examples)]))
     return _judge(
-        name, np.concatenate(gains), len(train), "A look-up of the answers that are shown at the ends of an example"
+        name, np.concatenate(gains), len(train), "A look-up of the visible labels at the endpoints of an example"
     )
 
 
 def check_shuffled_training(
     config: RunConfig, data: RunData, *, report: Callable[[Epoch], None] | None = None
 ) -> Check:
-    """Train the same configuration, for a few epochs, on shuffled training answers, and answer the validation part.
+    """Train the same configuration for a few epochs on shuffled training labels and score the validation set.
 
-    Validation answers are the true ones: a model that is handed them learns to repeat what it is handed, whatever the
-    training answers are, and would be better than the prior here.
+    The validation labels are the true ones: a model that receives them as input learns to repeat its input, whatever
+    the training labels are, and would be better than the prior here.
+
+    Args:
+        config: the run's configuration.
+        data: the run's data.
+        report: called after each epoch.
     """
     train, validation = (data.examples(role) for role in ("train", "validation"))
     graph = shuffled(data.graph, train, seed=config.seed)
@@ -93,64 +109,66 @@ def check_shuffled_training(
             checkpoint=Path(folder) / "control.safetensors",
             report=report,
         )
-    said = score(fitted.network, loader.exact, validation, fitted.objectives)
+    predictions = score(fitted.network, loader.exact, validation, fitted.objectives)
     gains = [
-        _gain(target, torch.from_numpy(said[target.name]), graph.answers[target.name][validation])
+        _gain(target, torch.from_numpy(predictions[target.name]), graph.answers[target.name][validation])
         for target in graph.targets
     ]
-    worst = max(gains, key=lambda gain: float(gain.mean()) if len(gain) else -np.inf)
-    words = f"The same training on shuffled answers ({len(fitted.history)} epochs)"
-    return _judge("shuffled training", worst, len(train), words)
+    largest = max(gains, key=lambda gain: float(gain.mean()) if len(gain) else -np.inf)
+    control = f"The same training on shuffled labels ({len(fitted.history)} epochs)"
+    return _judge("shuffled training", largest, len(train), control)
 
 
-def _shares(codes: Tensor, classes: int) -> Tensor:
+def _prior(codes: Tensor, classes: int) -> Tensor:
     counts = torch.bincount(codes[codes >= 0], minlength=classes).double().clamp_min(0.5)
     return counts / counts.sum()
 
 
-def _shown_shares(graph: SocialGraph, codes: Tensor, batch: Batch, prior: Tensor) -> Tensor:
-    """(B, K) the prior, times how much commoner each class is among the answers shown at each end."""
-    seen = torch.nonzero(batch.view.label & (codes >= 0)).squeeze(1)
-    said = torch.log(prior).expand(len(batch.examples), -1)
+def _visible_label_frequencies(graph: SocialGraph, codes: Tensor, batch: Batch, prior: Tensor) -> Tensor:
+    """(B, K) the prior times the smoothed lift of each class among the visible labels at each endpoint."""
+    visible = torch.nonzero(batch.view.label & (codes >= 0)).squeeze(1)
+    logits = torch.log(prior).expand(len(batch.examples), -1)
     classes = len(prior)
     for name, end in zip(graph.end_types, graph.ends, strict=True):
         size = graph.num_nodes[name]
-        counts = torch.bincount(end[seen] * classes + codes[seen], minlength=size * classes).view(size, classes)
-        own = counts[end[batch.examples]].double()
-        said = said + torch.log((own + STRENGTH * prior) / (own.sum(1, keepdim=True) + STRENGTH) / prior)
-    return torch.softmax(said, dim=1)
+        counts = torch.bincount(end[visible] * classes + codes[visible], minlength=size * classes).view(size, classes)
+        at_endpoint = counts[end[batch.examples]].double()
+        frequencies = (at_endpoint + STRENGTH * prior) / (at_endpoint.sum(1, keepdim=True) + STRENGTH)
+        logits = logits + torch.log(frequencies / prior)
+    return torch.softmax(logits, dim=1)
 
 
-def _gain(target: Target, said: Tensor, answers: Tensor) -> NDArray[np.float64]:
-    """(n,) by how much each known answer is better said than by the prior, as a share of the prior's mean loss.
+def _gain(target: Target, predictions: Tensor, labels: Tensor) -> NDArray[np.float64]:
+    """(n,) by how much each labelled example's loss is below the prior's, as a share of the prior's mean loss.
 
     Losses are the log loss of classes and the squared error of numbers. The prior is that of these very examples, the
-    best constant there is, so that no shift between the parts of the split looks like knowledge.
+    best constant prediction, so that no shift between the roles of the split counts as a gain.
     """
-    known = is_known(answers)
-    said, answers = said[known], answers[known]
+    known = is_known(labels)
+    predictions, labels = predictions[known], labels[known]
     if target.kind == "multiclass":
-        prior = torch.bincount(answers, minlength=len(target.classes)).double() / max(1, len(answers))
-        here, base = -torch.log(said.gather(1, answers[:, None])[:, 0].clamp_min(1e-7)), -torch.log(prior[answers])
+        prior = torch.bincount(labels, minlength=len(target.classes)).double() / max(1, len(labels))
+        loss = -torch.log(predictions.gather(1, labels[:, None])[:, 0].clamp_min(1e-7))
+        prior_loss = -torch.log(prior[labels])
     else:
-        here, base = torch.square(said - answers), torch.square(answers.mean() - answers)
-    gain: NDArray[np.float64] = ((base - here) / base.mean().clamp_min(1e-12)).numpy()
+        loss, prior_loss = torch.square(predictions - labels), torch.square(labels.mean() - labels)
+    gain: NDArray[np.float64] = ((prior_loss - loss) / prior_loss.mean().clamp_min(1e-12)).numpy()
     return gain
 
 
-def _judge(name: str, gain: NDArray[np.float64], learnt: int, what: str) -> Check:
-    """A leak where the gain is above chance by the bootstrap, and more than noise learnt from so many examples gains.
+def _judge(name: str, gain: NDArray[np.float64], num_train: int, control: str) -> Check:
+    """A leak where the gain is above 0 by the bootstrap, and above what fitting the noise of the labels can gain.
 
-    A model that fits noise is a random function of the features; where these decide the answer it is right or wrong
-    on all examples alike, which the bootstrap over examples does not know.
+    A model that fits noise is a random function of the features; where these determine the label it is right or wrong
+    on all examples alike, a variance that the bootstrap over examples does not see.
     """
     if not len(gain):
-        return not_applicable(name, "No validation example has an answer.")
+        return not_applicable(name, "No validation example has a label.")
     random = np.random.default_rng(0)
-    means = np.asarray([gain[random.integers(0, len(gain), len(gain))].mean() for _ in range(RESAMPLES)])
-    certain = float(np.quantile(means, 1 - CERTAIN))
-    better = certain > 0 and float(gain.mean()) > max(MATTERS, CHANCE / np.sqrt(learnt))
+    means = np.asarray([gain[random.integers(0, len(gain), len(gain))].mean() for _ in range(BOOTSTRAP_SAMPLES)])
+    lower = float(np.quantile(means, 1 - CONFIDENCE))
+    better = lower > 0 and float(gain.mean()) > max(MIN_GAIN, CHANCE / np.sqrt(num_train))
     verdict: Verdict = "leak" if better else "pass"
-    where = "is better than the class prior" if better else "is no better than the class prior"
-    detail = f"{what} {where}: its loss differs from the prior's by {-gain.mean():+.1%}."
+    comparison = "is better than the class prior" if better else "is no better than the class prior"
+    detail = f"{control} {comparison}: its loss differs from the prior's by {-gain.mean():+.1%}."
     return Check(name, verdict, len(gain), int(better) * len(gain), detail)

@@ -1,1 +1,1 @@
-"""Whether graphsocial works here, and how fast."""
+"""Checks of the installation, and benchmarks of training."""

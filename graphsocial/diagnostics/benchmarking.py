@@ -1,4 +1,4 @@
-"""How long an epoch takes, model by model, on one thread and on all: TMSAM's acceleration (Fig. 10, eq. 14)."""
+"""Time of a training epoch of each model on one thread and on all: TMSAM's acceleration (Fig. 10, eq. 14)."""
 
 from __future__ import annotations
 
@@ -30,16 +30,17 @@ PUBLISHED = {"msa": 0.73, "absa": 0.94, "lstm": 1.17, "tmsam": 1.61}
 
 @dataclass(frozen=True)
 class Acceleration:
-    """What threads do for the training epochs of one model.
+    """Acceleration of one model's training epochs by threads.
 
     Attributes:
-        model: its name.
-        examples: trained on in an epoch.
-        parameters: of the network.
-        threads: all that were used.
-        serial_seconds, parallel_seconds: of an epoch on one thread and on all, the median.
-        ratio: S of eq. 14, the first of these over the second; above 1, threads pay.
-        examples_per_second: on all threads.
+        model: name of the model.
+        examples: number of training examples.
+        parameters: number of parameters of the network.
+        threads: number of threads of the parallel epochs.
+        serial_seconds: median seconds of an epoch on one thread.
+        parallel_seconds: median seconds of an epoch on all threads.
+        ratio: S of eq. 14: serial_seconds / parallel_seconds.
+        examples_per_second: throughput on all threads.
         published: the paper's S of this model, of a GPU over a CPU.
     """
 
@@ -54,7 +55,7 @@ class Acceleration:
     published: float | None
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON."""
+        """The fields as values that JSON can hold."""
         return asdict(self)
 
 
@@ -73,24 +74,30 @@ def benchmark(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> list[Acceleration]:
-    r"""Time training epochs of several models on the same data; nothing is kept but features and the split.
+    r"""Time training epochs of several models on the same data; only features and the split are written.
 
     .. math:: S = T_{serial} / T_{parallel}
 
-    The paper's S is the time of an epoch on a CPU over that on a GPU; networks of graphsocial run on a CPU, so ours is
-    that of one thread over all. Both are measured in turn, so that a machine that slows down slows both; one epoch of
-    each goes ahead, untimed.
+    The paper's S is the time of an epoch on a CPU over that on a GPU; ours is that of one thread over all. Both are
+    measured alternately, so that a slower machine slows both, after one untimed epoch each.
 
     Args:
-        what: `acceleration`.
-        models: their names; the task's default and its trained baselines by default.
-        rounds: timed epochs of each kind, whose median counts.
-        threads: all; as many as the machine has by default.
-        settings: of those models that have them.
+        store: the store of the data.
+        what: name of the benchmark: `acceleration`.
+        task: name of the task.
+        models: names of models; the task's default and its trained baselines by default.
+        dataset: name of the dataset; required where the store holds several.
+        split: split policy; the task's by default.
+        features: `type.column` → encoder, as `train` takes them.
+        as_of: rows and edges until this time only.
+        settings: settings for the models that have them.
+        rounds: number of timed epochs on one and on all threads, whose medians are compared; at least 1.
+        threads: number of threads of the parallel epochs, at least 2; all cores by default.
+        progress: called with the name of the step, rounds done and rounds in all.
 
     Raises:
         UnknownNameError: there is no such benchmark.
-        InputError: fewer than two threads, or no round, or no model that is trained.
+        InputError: fewer than two threads, no round, or a given model that is not trained.
     """
     if what not in BENCHMARKS:
         raise UnknownNameError.of("benchmark", what, BENCHMARKS)
@@ -100,41 +107,43 @@ def benchmark(
     kind: Any = resolve("task", task)
     names = tuple(models) or (kind.default_model, *kind.baselines)
 
-    def designed(model: str, settings: Mapping[str, object] | None = None) -> RunConfig:
+    def config_of(model: str, settings: Mapping[str, object] | None = None) -> RunConfig:
         options = TrainOptions(
             model=model, dataset=dataset, split=split, features=features, as_of=as_of, settings=settings
         )
         return design(store, task, options)
 
-    found = []
-    for model, own in _dealt_out({name: designed(name) for name in names}, settings or {}).items():
-        config = designed(model, own)
+    results = []
+    for model, model_settings in _settings_by_model({name: config_of(name) for name in names}, settings or {}).items():
+        config = config_of(model, model_settings)
         epoch, examples, parameters = _epoch(store, config, progress)
         if parameters:
-            found.append(_compare(config.model_name, epoch, examples, parameters, rounds, threads, progress))
+            results.append(_compare(config.model_name, epoch, examples, parameters, rounds, threads, progress))
         elif models:
             raise InputError(f"'{model}' is not trained; name models that are.")
-    return found
+    return results
 
 
-def _dealt_out(configs: Mapping[str, RunConfig], settings: Mapping[str, object]) -> dict[str, dict[str, object]]:
-    """Model → the settings that it, or its training, has.
+def _settings_by_model(
+    configs: Mapping[str, RunConfig], settings: Mapping[str, object]
+) -> dict[str, dict[str, object]]:
+    """Model → the settings that it, its task, split or training has.
 
     Raises:
         UnknownNameError: a setting that none of them has.
     """
-    known = {model: _settings(config) for model, config in configs.items()}
+    setting_names = {model: _setting_names(config) for model, config in configs.items()}
     for name in settings:
-        if not any(name.rpartition(".")[2] in names for names in known.values()):
-            raise UnknownNameError.of("setting", name, set().union(*known.values()))
+        if not any(name.rpartition(".")[2] in names for names in setting_names.values()):
+            raise UnknownNameError.of("setting", name, set().union(*setting_names.values()))
     return {
         model: {name: value for name, value in settings.items() if name.rpartition(".")[2] in names}
-        for model, names in known.items()
+        for model, names in setting_names.items()
     }
 
 
-def _settings(config: RunConfig) -> set[str]:
-    """The names of what can be set."""
+def _setting_names(config: RunConfig) -> set[str]:
+    """The names of all settings of a run configuration."""
     parts: tuple[Any, ...] = (
         config.task,
         config.model,
@@ -146,7 +155,7 @@ def _settings(config: RunConfig) -> set[str]:
 
 
 def _epoch(store: GraphStore, config: RunConfig, progress: Progress | None) -> tuple[Callable[[], None], int, int]:
-    """One epoch of training, how many examples it has and how many parameters the network."""
+    """A function that trains one epoch, the number of its examples, and the number of the network's parameters."""
     data = prepare(store, config, progress=progress)
     graph, train = data.graph, data.examples("train")
     torch.manual_seed(config.seed)

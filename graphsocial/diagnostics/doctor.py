@@ -1,4 +1,4 @@
-"""Whether graphsocial and what it builds on work on this machine: small real pieces of work, one after another."""
+"""Checks that graphsocial and its dependencies work on this machine, each by a small real piece of work."""
 
 from __future__ import annotations
 
@@ -29,7 +29,14 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class Check:
-    """One piece of work: what it was, whether it went well, what it came to or why not."""
+    """The result of one check.
+
+    Attributes:
+        name: name of the check.
+        ok: whether it passed.
+        detail: its result, or the error.
+        seconds: wall time.
+    """
 
     name: str
     ok: bool
@@ -37,12 +44,12 @@ class Check:
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON."""
+        """The fields as values that JSON can hold."""
         return asdict(self)
 
 
 def examine() -> Iterator[Check]:
-    """Do all checks; one that fails keeps none of the others from being done."""
+    """Run all checks, also after one that fails."""
     for name, work in CHECKS.items():
         begin = perf_counter()
         ok, detail = _attempt(work)
@@ -57,13 +64,13 @@ def _attempt(work: Callable[[], str]) -> tuple[bool, str]:
 
 
 def versions() -> str:
-    """Of Python and of the packages that numbers depend on."""
-    found = [f"{package} {version(package)}" for package in PACKAGES]
-    return ", ".join([f"Python {platform.python_version()} ({platform.system()} {platform.machine()})", *found])
+    """The versions of Python and of the packages that results depend on."""
+    packages = [f"{package} {version(package)}" for package in PACKAGES]
+    return ", ".join([f"Python {platform.python_version()} ({platform.system()} {platform.machine()})", *packages])
 
 
 def store() -> str:
-    """A store is made, written, closed, and read."""
+    """Create, write, close and read a store."""
     from graphsocial.store import open
     from graphsocial.types import Column, EdgeType, GraphSchema, NodeType
 
@@ -81,8 +88,8 @@ def store() -> str:
 
 
 def dgl() -> str:
-    """DGL can be imported beside this torch, and builds a heterograph."""
-    os.environ.setdefault("DGLBACKEND", "pytorch")  # or DGL asks, and writes into the home folder
+    """Import DGL beside this torch, and build a heterograph."""
+    os.environ.setdefault("DGLBACKEND", "pytorch")  # else DGL writes a config file into the home folder
     import torch
 
     graph = _graph().heterograph
@@ -92,7 +99,7 @@ def dgl() -> str:
 
 
 def torchvision() -> str:
-    """Torchvision can be imported beside this torch."""
+    """Import torchvision beside this torch."""
     from graphsocial._compat.torchvision import ensure_torchvision
 
     ensure_torchvision()
@@ -121,7 +128,7 @@ def attention() -> str:
 
 
 def sampler() -> str:
-    """One mini-batch with sampled neighbours, which must not see the edges it asks about."""
+    """One mini-batch with sampled neighbours, which must exclude the edges of its seed examples."""
     import torch
 
     from graphsocial.graph.loaders import FullGraphLoader, NeighborLoader
@@ -130,13 +137,13 @@ def sampler() -> str:
     graph = _graph()
     whole = FullGraphLoader(graph, torch.zeros(4, dtype=torch.int64), Visibility(), depth=1)
     batch = next(iter(NeighborLoader(whole, (2,)).batches(torch.tensor([0, 1]), 2)))
-    seen = [graph.edges[kind].example[ids] for kind, ids in (batch.layers[0].edge_ids or {}).items()]
-    _expect(any(bool((pairs < 2).any()) for pairs in seen), False)
-    return f"{len(batch.examples)} pairs, {sum(map(len, seen))} sampled edges"
+    examples = [graph.edges[edge_type].example[ids] for edge_type, ids in (batch.layers[0].edge_ids or {}).items()]
+    _expect(any(bool((pairs < 2).any()) for pairs in examples), False)
+    return f"{len(batch.examples)} pairs, {sum(map(len, examples))} sampled edges"
 
 
 def checkpoint() -> str:
-    """A safetensors file is written and read."""
+    """Write and read a safetensors file."""
     import torch
 
     from graphsocial.training.checkpoints import read_tensors, write_tensors
@@ -150,7 +157,7 @@ def checkpoint() -> str:
 
 
 def text_weights() -> str:
-    """The default text encoder's weights are here, and are the right ones."""
+    """Find and verify the weights of the default text encoder."""
     from graphsocial.featurizers.sentence import Sentence
 
     encoder = Sentence()
@@ -158,7 +165,7 @@ def text_weights() -> str:
 
 
 def image_weights() -> str:
-    """The default image encoder's weights are here, and are the right ones."""
+    """Find and verify the weights of the default image encoder."""
     from graphsocial.featurizers.vision import Vision
 
     encoder = Vision()
@@ -178,9 +185,9 @@ CHECKS: dict[str, Callable[[], str]] = {
 }
 
 
-def _expect(found: object, wanted: object) -> None:
-    if found != wanted:
-        raise ValueError(f"got {found}, not {wanted}")
+def _expect(actual: object, expected: object) -> None:
+    if actual != expected:
+        raise ValueError(f"got {actual}, not {expected}")
 
 
 def _graph() -> Any:

@@ -1,4 +1,4 @@
-"""The papers' tables on the store's data: every row trained, and set beside the paper's own figures."""
+"""Reproduce the tables of papers: train every row on the store's data and compare with the published figures."""
 
 from __future__ import annotations
 
@@ -22,11 +22,14 @@ from graphsocial.training.loop import Epoch
 
 @dataclass(frozen=True)
 class Step:
-    """What is reported: after each epoch with it, after each training with its run.
+    """Progress of a reproduction, reported after each epoch and after each training.
 
     Attributes:
-        training: the one that goes on.
-        number, of: which training it is, from 1, of how many.
+        training: the current training.
+        number: its number, from 1.
+        of: number of trainings.
+        epoch: the epoch, after each epoch.
+        run: the run, after each training.
     """
 
     training: Training
@@ -38,15 +41,17 @@ class Step:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A paper's figures beside ours.
+    """A paper's figures and ours.
 
     Attributes:
-        paper, dataset: names.
-        papers_data: whether the data has the paper's counts and is not known to be synthetic.
+        paper: name of the paper.
+        dataset: name of the dataset.
+        papers_data: whether the dataset has the paper's row counts and is not synthetic.
         data: the same in a sentence.
-        titles: table number → its title, and what holds for the whole table.
-        rows: a line for each table, row and metric: `table_number`, `place`, `row_name`, `model`, `metric`,
-            `published`, `published_sd`, `mean`, `sd` (sample standard deviation, null for one run), `run_ids`, `note`.
+        titles: table number → its title and note.
+        rows: a line for each table, row and metric: `table_number`, `place` (position of the row), `row_name`, `model`,
+            `metric`, `published`, `published_sd`, `mean`, `sd` (sample standard deviation, null for one run),
+            `run_ids`, `note`.
     """
 
     paper: str
@@ -57,7 +62,7 @@ class Reproduction:
     rows: pl.DataFrame
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON."""
+        """The fields as values that JSON can hold."""
         return {**self.__dict__, "rows": self.rows.to_dicts()}
 
 
@@ -77,16 +82,16 @@ SCHEMA: dict[str, Any] = {
 
 
 def paper_of(name: str) -> Paper:
-    """The paper behind a name: `reproduction/<name>.py`, an entry point, or a file.
+    """The paper of a name: `reproduction/<name>.py`, an entry point, or a file.
 
     Raises:
-        UnknownNameError: no paper is called so.
-        InputError: the module's `PAPER` is none.
+        UnknownNameError: no paper has that name.
+        InputError: the module's `PAPER` is not a `Paper`.
     """
-    found = plugins.constant("paper", name, "PAPER")
-    if not isinstance(found, Paper):
-        raise InputError(f"The PAPER of '{name}' is a {type(found).__name__}, not a Paper.")
-    return found
+    paper = plugins.constant("paper", name, "PAPER")
+    if not isinstance(paper, Paper):
+        raise InputError(f"The PAPER of '{name}' is a {type(paper).__name__}, not a Paper.")
+    return paper
 
 
 def reproduce(
@@ -100,25 +105,27 @@ def reproduce(
     settings: Mapping[str, object] | None = None,
     report: Callable[[Step], None] | None = None,
 ) -> Reproduction:
-    """Train the rows of a paper's tables on the store's data and set our figures beside the paper's.
+    """Train the rows of a paper's tables on the store's data and compare our figures with the published ones.
 
-    Every row is trained by `train`, so that a training that is done is not done again and an interrupted reproduction
-    goes on where it stopped. A row that this data cannot answer is kept, with the reason in its note. The lines replace
-    those of the same paper, table and dataset in the store's table `reproductions`.
+    Every row is trained as by `train`: finished trainings are reused, and an interrupted reproduction resumes. A row
+    that this data cannot train is kept with the reason in its note. The lines replace those of the same paper, table
+    and dataset in the store's table `reproductions`.
 
     Args:
+        store: the store to read and write.
         paper: a registered name such as `hmg_emo`.
-        table: its number; all tables by default.
-        seeds: of the trainings; as many as the paper's, from 0, by default. A random split is dealt out by the same
-            seed, so that deviations are over data and training, like those of a cross-validation.
-        dataset: needed where the store holds several.
+        table: number of the table; all tables by default.
+        seeds: random seeds; by default as many as the paper's, from 0. A random split has the same seed, so that
+            deviations are over data and training, like those of a cross-validation.
+        dataset: name of the dataset; required where the store holds several.
         split: another split policy than the paper's, such as `kfold` (every fold is trained) or `file:DIR`.
-        settings: in place of the paper's, for the rows that have them.
+        settings: settings in place of the paper's, for the rows that have them.
         report: called after each epoch and after each training.
 
     Raises:
-        UnknownNameError, InputError: a paper, table or setting that does not exist.
-        GraphSocialError: no row at all can be trained on this data.
+        UnknownNameError: a paper, table or setting that does not exist.
+        InputError: a value out of range, or a setting that no row has.
+        GraphSocialError: no row can be trained on this data.
     """
     declared = paper_of(paper)
     dataset = store.dataset(dataset)
@@ -143,50 +150,57 @@ def reproduce(
     if first and not runs:
         raise first
     tables = declared.tables if table is None else (declared.table(table),)
-    same, told = compare_data(store, declared.data, dataset)
-    rows = [
+    papers_data, sentence = compare_data(store, declared.data, dataset)
+    lines = [
         line
-        for chosen in tables
-        for place, row in enumerate(chosen.rows)
-        for line in _lines(store, chosen, place, row, runs.get((chosen.number, row.name), []), failed)
+        for entry in tables
+        for position, row in enumerate(entry.rows)
+        for line in _lines(store, entry, position, row, runs.get((entry.number, row.name), []), failed)
     ]
-    titles = {chosen.number: " ".join(filter(None, (f"{chosen.title}.", chosen.note))) for chosen in tables}
-    result = Reproduction(plugins.plain(paper), dataset, same, told, titles, pl.DataFrame(rows, SCHEMA, orient="row"))
+    titles = {entry.number: " ".join(filter(None, (f"{entry.title}.", entry.note))) for entry in tables}
+    frame = pl.DataFrame(lines, SCHEMA, orient="row")
+    result = Reproduction(plugins.plain(paper), dataset, papers_data, sentence, titles, frame)
     _save(store, result)
     return result
 
 
 def compare_data(store: GraphStore, data: Data, dataset: str) -> tuple[bool, str]:
-    """Whether a dataset may be the paper's, as far as counts can tell; and a sentence that says so."""
+    """Whether a dataset has the paper's row counts and is not synthetic; and the same in a sentence.
+
+    Args:
+        store: the store of the dataset.
+        data: the paper's data.
+        dataset: name of the dataset.
+    """
     entries = {str(entry): entry for entry in store.schema.types}
-    here = {name: len(store.span(entries[name], dataset)) if name in entries else 0 for name in data.rows}
+    counts = {name: len(store.span(entries[name], dataset)) if name in entries else 0 for name in data.rows}
     synthetic = any(
         (column.name, column.role) == ("optimal", "reference") and len(store.span(entry, dataset))
         for entry in store.schema.types
         for column in entry.columns
     )
-    counted = ", ".join(f"{here[name]:,} {name} ({count:,})" for name, count in data.rows.items())
+    listed = ", ".join(f"{counts[name]:,} {name} ({papers_count:,})" for name, papers_count in data.rows.items())
     if synthetic:
-        return False, f"'{dataset}' is synthetic, not the paper's {data.name}; rows here (in the paper): {counted}."
-    if here == dict(data.rows):
-        return True, f"'{dataset}' has the counts of the paper's {data.name}: {counted}."
-    return False, f"'{dataset}' is not the paper's {data.name}; rows here (in the paper): {counted}."
+        return False, f"'{dataset}' is synthetic, not the paper's {data.name}; rows here (in the paper): {listed}."
+    if counts == dict(data.rows):
+        return True, f"'{dataset}' has the counts of the paper's {data.name}: {listed}."
+    return False, f"'{dataset}' is not the paper's {data.name}; rows here (in the paper): {listed}."
 
 
 def _train(store: GraphStore, step: Step, report: Callable[[Step], None] | None) -> Run:
-    def told(epoch: Epoch | None = None, run: Run | None = None) -> None:
+    def report_step(epoch: Epoch | None = None, run: Run | None = None) -> None:
         if report:
             report(Step(step.training, step.number, step.of, epoch, run))
 
-    run = carry_out(store, step.training.config, report=told)
-    told(run=run)
+    run = carry_out(store, step.training.config, report=report_step)
+    report_step(run=run)
     return run
 
 
 def _lines(
     store: GraphStore,
     table: Table,
-    place: int,
+    position: int,
     row: Row,
     runs: list[Run],
     failed: Mapping[tuple[str, str], str],
@@ -196,38 +210,39 @@ def _lines(
     scores = [_scores(store, run) for run in runs]
     for metric in table.metrics:
         published = row.published.get(metric)
-        figure, spread = published if isinstance(published, tuple) else (published, None)
-        values = [found[metric] for found in scores if metric in found]
+        published_mean, published_sd = published if isinstance(published, tuple) else (published, None)
+        values = [of_run[metric] for of_run in scores if metric in of_run]
         mean, sd = (fmean(values) if values else None), (stdev(values) if len(values) > 1 else None)
-        ids = [run.id for run in runs]
-        yield table.number, place, row.name, row.model, metric, figure, spread, mean, sd, ids, note
+        figures = (published_mean, published_sd, mean, sd)
+        yield table.number, position, row.name, row.model, metric, *figures, [run.id for run in runs], note
 
 
 def _scores(store: GraphStore, run: Run) -> dict[str, float]:
-    """`target.metric` → test score; also by the metric's name alone where one target has it."""
-    found: dict[str, float] = {}
-    several = set()
+    """`target.metric` → test score; also by the metric's name alone where a single target has it."""
+    scores: dict[str, float] = {}
+    ambiguous = set()
     for target, metric, value in store.sql(
         "select target, metric, value from metrics where run_id = ? and split = 'test'", [run.id]
     ).fetchall():
-        if metric in found:
-            several.add(metric)
-        found[metric] = found[f"{target}.{metric}"] = value
-    return {name: value for name, value in found.items() if name not in several}
+        if metric in scores:
+            ambiguous.add(metric)
+        scores[metric] = scores[f"{target}.{metric}"] = value
+    return {name: value for name, value in scores.items() if name not in ambiguous}
 
 
 def _save(store: GraphStore, result: Reproduction) -> None:
-    """Write the lines in place of those of the same paper, tables and dataset, in one transaction."""
+    """Replace the lines of the same paper, tables and dataset, in one transaction."""
     with store.transaction():
         for number in result.rows["table_number"].unique():
             store.connection.execute(
                 "delete from reproductions where paper = ? and table_number = ? and dataset = ?",
                 [result.paper, number, result.dataset],
             ).fetchall()
-        store.connection.register("given", result.rows.to_arrow())
+        store.connection.register("new_lines", result.rows.to_arrow())
         columns = ", ".join(SCHEMA)
         store.connection.execute(
-            f"insert into reproductions (paper, dataset, papers_data, {columns}) select ?, ?, ?, {columns} from given",
+            f"insert into reproductions (paper, dataset, papers_data, {columns}) "
+            f"select ?, ?, ?, {columns} from new_lines",
             [result.paper, result.dataset, result.papers_data],
         ).fetchall()
-        store.connection.unregister("given")
+        store.connection.unregister("new_lines")

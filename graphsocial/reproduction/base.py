@@ -1,4 +1,4 @@
-"""What a paper's reproduction is: its tables as lists of configurations, with the figures that the paper prints."""
+"""The declaration of a paper: its tables as lists of configurations, with the published figures."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ Score = float | tuple[float, float]
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table: a configuration and what the paper says of it.
+    """One row of a table: a configuration and its published figures.
 
     Attributes:
-        name: as the paper writes it.
-        published: metric → the paper's figure; empty for a line that the paper does not have.
-        model: a registered name; None for a line that is shown but not trained, whose `note` says why.
-        settings: of the model, the task, the split or the fitting, as `train` takes them.
+        name: name of the row in the paper.
+        published: metric → published figure; empty for a row that the paper does not have.
+        model: a registered name; None for a row that is shown but not trained, with the reason in `note`.
+        settings: settings of the model, the task, the split or the training, as `train` takes them.
         features: `type.column` → encoder, or None to leave the column out, as `train` takes them.
         edge_types: message edge types; all by default.
-        note: what a reader must know to compare.
+        note: caveats of the comparison.
     """
 
     name: str
@@ -43,12 +43,12 @@ class Table:
     """A table or figure of a paper.
 
     Attributes:
-        number: as it is asked for: `2`, or `fig9`.
-        title: the paper's.
-        rows: in the paper's order.
-        metrics: the metrics that are shown, as the store's table `metrics` names them; `target.metric` where a task
-            has several targets that have it.
-        note: what holds for the whole table.
+        number: its number as `--table` takes it: `2`, or `fig9`.
+        title: title in the paper.
+        rows: rows in the paper's order.
+        metrics: names of the metrics as in the store's table `metrics`; `target.metric` where several targets of the
+            task have it.
+        note: caveats of the whole table.
     """
 
     number: str
@@ -63,8 +63,8 @@ class Data:
     """The paper's data.
 
     Attributes:
-        name: what the paper calls it.
-        rows: node or edge type → how many rows the paper says it has.
+        name: name of the dataset in the paper.
+        rows: node or edge type → number of rows according to the paper.
     """
 
     name: str
@@ -73,15 +73,15 @@ class Data:
 
 @dataclass(frozen=True)
 class Paper:
-    """What `graphsocial reproduce` needs: a module `reproduction/<name>.py` has one, called `PAPER`.
+    """A paper that `graphsocial reproduce` can train: the constant `PAPER` of a module `reproduction/<name>.py`.
 
     Attributes:
-        title: with authors and year.
-        task: a registered name.
-        tables: those that can be reproduced.
-        data: what the figures were measured on.
-        split: the paper's split policy; each seed deals it out anew.
-        seeds: how many trainings of a row the paper's deviation is over.
+        title: authors, year and short title.
+        task: a registered task.
+        tables: the tables that can be reproduced.
+        data: the data of the published figures.
+        split: the paper's split policy; a random split is drawn anew for each seed.
+        seeds: number of trainings of each row in the paper.
     """
 
     title: str
@@ -92,10 +92,10 @@ class Paper:
     seeds: int = 1
 
     def table(self, number: str) -> Table:
-        """One table.
+        """The table of a number.
 
         Raises:
-            UnknownNameError: the paper has none of that number here.
+            UnknownNameError: there is none.
         """
         for table in self.tables:
             if table.number == number:

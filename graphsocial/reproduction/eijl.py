@@ -1,7 +1,7 @@
 """Table 2 of "EIJL: Popularity Prediction of Social Media Advertisements Based on Multimodal Emotional Interaction and
 Joint Learning".
 
-Leng & Yan, Data Intelligence, 2025. The paper prints the mean absolute error of the count of shares on its test part.
+Leng & Yan, Data Intelligence, 2025. The paper prints the mean absolute error of the number of shares on its test set.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ FORM = {
     "model.projection": False,
     "model.context": False,
 }
-"""The same as in `examples/settings/eijl_paper.yaml`: nothing but the post's own vectors, emotions and likes."""
+"""As in `examples/settings/eijl_paper.yaml`: the post's own vectors, emotions and likes only."""
 METRICS = ("shares.mae", "shares.median_ae", "shares.rmse", "shares.rmsle", "shares.spearman", "popularity.accuracy")
 CLIP = {"note.text": "clip", "note.cover": "clip", "note.title": None}
 ROBERTA_RESNET = {
@@ -28,14 +28,14 @@ ROBERTA_RESNET = {
 GIVEN = {"note.text": None, "note.cover": None, "note.title": None}
 BASELINE = "Not in the paper."
 LAYERS = 12
-"""Of each tower of CLIP ViT-B: all are trained in experiment 1; what lies below them, the embeddings, stays."""
+"""Number of layers of each tower of CLIP ViT-B; experiment 1 trains all of them and freezes the embeddings."""
 CLIP_TUNED = {
     "note.text": f"clip,tune={LAYERS},tower=text",
     "note.cover": f"clip,tune={LAYERS},tower=image",
     "note.title": None,
 }
 FINE_TUNED = "CLIP's layers are trained with the network, without CNNs; its embeddings are not."
-DEALT = "The paper deals notes out 80:20; ours are 80:10:10, since the epoch is chosen on notes of their own."
+SPLIT = "The paper splits notes 80:20; ours are split 80:10:10, since the epoch is selected on a validation set."
 
 
 def _row(name: str, mae: float, features: Mapping[str, str | None], *, note: str = "", **parts: object) -> Row:
@@ -45,8 +45,8 @@ def _row(name: str, mae: float, features: Mapping[str, str | None], *, note: str
 
 
 def _rows(clip: Mapping[str, str | None]) -> tuple[Row, ...]:
-    """Experiments 3 to 8 and what is to be set beside them, with these encoders in place of CLIP."""
-    own = {"task.likability": True}
+    """Experiments 3 to 8 and baselines, with these encoders in place of CLIP."""
+    likability = {"task.likability": True}
     return (
         _row("3 (CLIPTXT + CLIPIMG)_CNN", 223, clip, branches="joint"),
         _row("4 CLIPTXT_CNN + CLIPIMG_CNN", 226, clip),
@@ -54,10 +54,10 @@ def _rows(clip: Mapping[str, str | None]) -> tuple[Row, ...]:
         _row("6 (CLIPTXT_CNN + CLIPIMG_CNN)_Joint", 219, clip, joint=True),
         _row("7 (CLIPTXT + CLIPIMG)_CNN_Joint_Emo", 199, clip, branches="joint", joint=True, emotion=True),
         _row("8 (CLIPTXT_CNN + CLIPIMG_CNN)_Joint_Emo", 187, clip, joint=True, emotion=True),
-        Row("EIJL, our form", {}, "eijl", own, clip, note=f"{BASELINE} With graph, context and projections."),
-        Row("EIJL, our form without graph", {}, "eijl", {**own, "graph": False}, clip, note=BASELINE),
-        Row("likes only", {}, "likes_only", own, GIVEN, note=BASELINE),
-        Row("median", {}, "majority", own, GIVEN, note=BASELINE),
+        Row("EIJL, our form", {}, "eijl", likability, clip, note=f"{BASELINE} With graph, context and projections."),
+        Row("EIJL, our form without graph", {}, "eijl", {**likability, "graph": False}, clip, note=BASELINE),
+        Row("likes only", {}, "likes_only", likability, GIVEN, note=BASELINE),
+        Row("median", {}, "majority", likability, GIVEN, note=BASELINE),
     )
 
 
@@ -77,14 +77,14 @@ PAPER = Paper(
                 *_rows(CLIP),
             ),
             METRICS,
-            note=DEALT,
+            note=SPLIT,
         ),
         Table(
             "2-vectors",
             "The same with the vectors that came with the data (`text_vector`, `cover_vector`) in place of CLIP's",
             _rows(GIVEN),
             METRICS,
-            note=DEALT,
+            note=SPLIT,
         ),
     ),
 )

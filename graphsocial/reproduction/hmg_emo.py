@@ -1,7 +1,7 @@
 """The tables of "A Heterogeneous Multimodal Graph Learning Framework for Recognizing User Emotions in Social Networks".
 
-Bhattacharyya, Yang & Wang, 2024. The figures are those printed, in the order F1 (weighted, section IV.B), precision,
-recall; how the last two are averaged is not said, and we set our weighted ones beside them.
+Bhattacharyya, Yang & Wang, 2024. The figures are as printed, in the order F1 (weighted, section IV.B), precision,
+recall; the paper does not define the average of the last two, which are compared with our weighted ones.
 """
 
 from __future__ import annotations
@@ -81,13 +81,13 @@ PAPER = Paper(
                     _printed((0.30, 0.003), (0.31, 0.006), (0.34, 0.002)),
                     "comments_only",
                     FITTING,
-                    note="The comments of the asked edges through HMG-Emo's classifier, without a graph.",
+                    note="The comments of the supervised edges through HMG-Emo's classifier, without a graph.",
                 ),
                 Row(
                     "LLaVA comments only",
                     _printed((0.36, 0.002), (0.38, 0.003), (0.38, 0.002)),
-                    note="Not trained: the paper's generator was told the true emotion of every edge, those of the "
-                    "test part included, so that its comments contain the answer.",
+                    note="Not trained: the paper's generator was given the true emotion of every edge, test edges "
+                    "included, so that its comments contain the label.",
                 ),
             ),
             (*METRICS, "macro_f1"),
@@ -115,7 +115,7 @@ PAPER = Paper(
                     comments=False,
                     combine="none",
                     negatives=1.0,
-                    note="How many negatives is not printed; one for each labelled pair here. They are a ninth class.",
+                    note="The number of negatives is not printed; here one for each labelled pair, as a ninth class.",
                 ),
                 _row(
                     "W/o Negative Sampling",

@@ -1,7 +1,7 @@
 """The figures of "The Performance of a Temporal Multi-Modal Sentiment Analysis Model Based on Multitask Learning".
 
 He and Lu. Figures 7 and 8 are bar charts over six datasets of social networks, which are not public; the text prints
-their means. Neither says which of the two tasks they are of: they stand beside our sentiment here, as the title does.
+their means. The paper does not say of which of the two tasks: they are compared with our sentiment, as in its title.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FORM = {
     "learning_rate": 0.001,
     "class_weights": "none",
 }
-"""Table III, but for 8 heads of the first level: 6 do not divide 400. Its batches of 32 are dialogues here."""
+"""Table III, except for 8 heads of the first level: 6 do not divide 400. Its batches of 32 are taken as dialogues."""
 RIVAL = {"epochs": 20, "batch_size": 320, "learning_rate": 0.001, "class_weights": "none"}
 BASELINE = "Not in the paper."
 METRICS = (

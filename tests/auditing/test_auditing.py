@@ -1,4 +1,4 @@
-"""An audit passes an honest run and finds every leak that is planted."""
+"""An audit passes a run without leaks and finds every planted leak."""
 
 from __future__ import annotations
 
@@ -69,17 +69,17 @@ def details(found: Audit) -> dict[str, str]:
     return {check.name: check.detail for check in found.checks}
 
 
-# Honest runs
+# Runs without leaks
 
 
-def test_an_honest_run_passes_and_says_so(store: gs.GraphStore, run: Run) -> None:
+def test_a_run_without_leaks_passes_and_is_noted_as_audited(store: gs.GraphStore, run: Run) -> None:
     epochs: list[int] = []
     openings = store.sql("select count(*) from test_openings").fetchall()
     found = gs.audit(store, run, report=lambda epoch: epochs.append(epoch.epoch))
     assert found.leaks == () and epochs == [1, 2]
     assert expected(store, run)[0] == 2 and expected(store, run)[1] > 0
-    told = verdicts(found)
-    assert {name for name, verdict in told.items() if verdict != "pass"} == {
+    by_name = verdicts(found)
+    assert {name for name, verdict in by_name.items() if verdict != "pass"} == {
         "parts kept apart",
         "later edges",
         "later answers",
@@ -101,12 +101,12 @@ def test_an_honest_run_passes_and_says_so(store: gs.GraphStore, run: Run) -> Non
 @pytest.mark.parametrize(
     ("split", "loader"), [("time", "full"), ("time", "sampled"), ("source", "sampled"), ("destination", "full")]
 )
-def test_every_split_and_loader_can_be_honest(store: gs.GraphStore, split: str, loader: str) -> None:
+def test_every_split_and_loader_passes(store: gs.GraphStore, split: str, loader: str) -> None:
     honest = train(store, split=split, settings={"loader": loader, "fanouts": "4,4", "epochs": 1})
-    told = verdicts(gs.audit(store, honest, quick=True))
-    assert "leak" not in told.values()
+    by_name = verdicts(gs.audit(store, honest, quick=True))
+    assert "leak" not in by_name.values()
     kept = {"parts kept apart"} | ({"later edges", "later answers", "changed future"} if split == "time" else set())
-    assert {told[name] for name in kept} == {"pass"}
+    assert {by_name[name] for name in kept} == {"pass"}
 
 
 @pytest.mark.parametrize("model", ["majority", "image-prior", "features-only", "user-image-bias"])
@@ -117,7 +117,7 @@ def test_models_without_messages_are_audited_too(store: gs.GraphStore, model: st
     assert all(verdicts(found)[name] == "not applicable" for name in EDGES)
 
 
-def test_what_the_run_declares_is_no_leak(store: gs.GraphStore) -> None:
+def test_declared_visibility_is_no_leak(store: gs.GraphStore) -> None:
     seen = train(store, visibility=Visibility(asked="structure"))
     found = gs.audit(store, seen, quick=True)
     assert {verdicts(found)[name] for name in EDGES} == {"declared"}
@@ -125,15 +125,15 @@ def test_what_the_run_declares_is_no_leak(store: gs.GraphStore) -> None:
 
 
 @pytest.mark.parametrize("split", ["random", "time", "group:thread"])
-def test_nodes_and_numbers_are_audited(posts: gs.GraphStore, split: str, tmp_path: Path) -> None:
-    """In this data the number of words decides both targets: a column that gives the answer away."""
+def test_node_tasks_and_numeric_targets_are_audited(posts: gs.GraphStore, split: str, tmp_path: Path) -> None:
+    """In this data the number of words determines both targets: a column that leaks the label."""
     run = gs.train(posts, reception.__file__, split=split, epochs=2, settings={"batch_size": 64})
     found = gs.audit(posts, run)
     assert found.leaks == ("columns of nodes",)
-    told = verdicts(found)
-    assert {told[name] for name in ("changed answers", "answers shown", "averages of answers")} == {"pass"}
-    assert told["shuffled training"] == told["one-hop look-up"] == "pass"
-    assert (told["parts kept apart"] == "not applicable") == (split == "random")
+    by_name = verdicts(found)
+    assert {by_name[name] for name in ("changed answers", "answers shown", "averages of answers")} == {"pass"}
+    assert by_name["shuffled training"] == by_name["one-hop look-up"] == "pass"
+    assert (by_name["parts kept apart"] == "not applicable") == (split == "random")
     with posts.transaction():
         posts.connection.execute("update split_members set role = 'train' where role = 'test' and entity_id > 'p15'")
     if split != "random":
@@ -143,7 +143,9 @@ def test_nodes_and_numbers_are_audited(posts: gs.GraphStore, split: str, tmp_pat
 # Planted leaks
 
 
-def test_edges_that_are_asked_about(store: gs.GraphStore, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_visible_edges_of_seed_examples_are_leaks(
+    store: gs.GraphStore, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plant_view(monkeypatch, lambda view, asked, answered: replace(view, edge=torch.ones_like(view.edge)))
     found = gs.audit(store, run, quick=True)
     assert set(found.leaks) == EDGES
@@ -160,7 +162,9 @@ def test_edges_that_are_asked_about(store: gs.GraphStore, run: Run, monkeypatch:
     assert {f"leak: {name}" for name in EDGES} <= set(notes)
 
 
-def test_held_out_edges(store: gs.GraphStore, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_visible_edges_of_held_out_examples_are_leaks(
+    store: gs.GraphStore, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def show(view: View, asked: Tensor, answered: Tensor) -> View:
         edge = torch.ones_like(view.edge)
         edge[asked] = False
@@ -170,8 +174,8 @@ def test_held_out_edges(store: gs.GraphStore, run: Run, monkeypatch: pytest.Monk
     assert set(gs.audit(store, run, quick=True).leaks) == EDGES
 
 
-def test_a_reverse_table_in_another_order(store: gs.GraphStore, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bookkeeping by aligned edge numbers hides the wrong reverse edges."""
+def test_a_shuffled_reverse_table_is_a_leak(store: gs.GraphStore, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Excluding reverse edges by aligned edge numbers hides the wrong ones."""
 
     def shuffle(graph: SocialGraph) -> None:
         back = graph.edges[BACK]
@@ -184,8 +188,8 @@ def test_a_reverse_table_in_another_order(store: gs.GraphStore, run: Run, monkey
     assert verdicts(found)["forward edges"] == "pass"
 
 
-def test_duplicates_of_an_edge(store: gs.GraphStore, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bookkeeping by edge, not by pair, leaves the second edge of a pair in the graph."""
+def test_duplicate_edges_are_leaks(store: gs.GraphStore, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Excluding edges by number, not by pair, leaves the second edge of a pair in the graph."""
 
     def by_edge(graph: SocialGraph) -> None:
         for kind in (FORWARD, BACK):
@@ -202,27 +206,29 @@ def test_duplicates_of_an_edge(store: gs.GraphStore, run: Run, monkeypatch: pyte
     assert {verdicts(found)[name] for name in ("forward edges", "reversed edges")} == {"pass"}
 
 
-def test_features_of_edges_that_are_there_as_structure(store: gs.GraphStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_visible_features_of_structure_edges_are_a_leak(store: gs.GraphStore, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = train(store, visibility=Visibility(asked="structure"), seed=3)
     assert verdicts(gs.audit(store, seen, quick=True))["changed edge features"] == "pass"
     plant_view(monkeypatch, lambda view, asked, answered: replace(view, features=torch.ones_like(view.features)))
     assert gs.audit(store, seen, quick=True).leaks == ("changed edge features",)
 
 
-def test_the_future(store: gs.GraphStore, timed: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_later_edges_and_labels_are_leaks(store: gs.GraphStore, timed: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(View, "until", lambda view, graph, asked: view)
     found = gs.audit(store, timed, quick=True)
     assert set(found.leaks) == {"later edges", "later answers", "changed future"}
 
 
-def test_later_edges_alone(store: gs.GraphStore, timed: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_later_edges_alone_are_a_leak(store: gs.GraphStore, timed: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     until = View.until
     monkeypatch.setattr(View, "until", lambda view, graph, asked: replace(until(view, graph, asked), before=None))
     assert set(gs.audit(store, timed, quick=True).leaks) == {"later edges", "changed future"}
 
 
-def test_answers_in_the_view(store: gs.GraphStore, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The answers asked for are in the label history: by the books, in behaviour, and in a look-up."""
+def test_visible_labels_of_seed_examples_are_leaks(
+    store: gs.GraphStore, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by the view's mask, by perturbation and by the look-up."""
 
     def show(view: View, asked: Tensor, answered: Tensor) -> View:
         label = view.label.clone()
@@ -234,8 +240,8 @@ def test_answers_in_the_view(store: gs.GraphStore, run: Run, monkeypatch: pytest
     assert set(found.leaks) == {"answers shown", "changed answers", "one-hop look-up"}
 
 
-def test_a_network_that_reads_the_answers(store: gs.GraphStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No bookkeeping shows this one: the network looks past the view."""
+def test_a_network_that_reads_hidden_labels_is_a_leak(store: gs.GraphStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No mask shows this one: the network ignores the view."""
 
     def peek(network: ImagePriorNetwork, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
         codes = graph.codes[batch.examples].clamp_min(0)
@@ -247,7 +253,7 @@ def test_a_network_that_reads_the_answers(store: gs.GraphStore, monkeypatch: pyt
     assert set(found.leaks) == {"changed answers", "shuffled training"}
 
 
-def test_users_in_two_parts(tmp_path: Path) -> None:
+def test_users_with_two_roles_are_a_leak(tmp_path: Path) -> None:
     with gs.open(tmp_path / "s.duckdb") as store:
         write_social(store)
         split = gs.train(store, "edge-emotion", model="majority", split="source", features=HASHED)
@@ -269,8 +275,8 @@ def test_users_in_two_parts(tmp_path: Path) -> None:
         assert set(gs.audit(store, split, quick=True).leaks) == {"parts overlap", "split unchanged"}
 
 
-def test_files_that_keep_nearly_every_user_apart(store: gs.GraphStore, tmp_path: Path) -> None:
-    """What files mean is told by who is where: one user on both sides is a slip, nearly all of them are the rule."""
+def test_a_user_in_both_of_nearly_disjoint_files_is_a_leak(store: gs.GraphStore, tmp_path: Path) -> None:
+    """One user with training and test examples is a leak; nearly all of them is a random split."""
     pairs = store.sql(
         "select u.id as user, i.id as image from edge_user_views_image e join node_user u on u.idx = e.src "
         "join node_image i on i.idx = e.dst where len(emotions) = 1 group by all order by all"
@@ -294,7 +300,7 @@ def test_files_that_keep_nearly_every_user_apart(store: gs.GraphStore, tmp_path:
     assert verdicts(audited("random", at_random))["parts kept apart"] == "not applicable"
 
 
-def test_times_in_the_wrong_part(tmp_path: Path) -> None:
+def test_times_in_the_wrong_role_are_a_leak(tmp_path: Path) -> None:
     with gs.open(tmp_path / "s.duckdb") as store:
         write_social(store)
         split = gs.train(store, "edge-emotion", model="majority", split="time", features=HASHED)
@@ -315,9 +321,9 @@ def write_hints(path: Path, **columns: Callable[[list[str], list[str]], Any]) ->
     frame = pl.DataFrame(
         {"src": [u for u, _ in pairs], "dst": [i for _, i in pairs], "emotions": [[word] for word in label]}
     )
-    told = frame.with_columns(word=pl.col("emotions").list.first())
+    labels = frame.with_columns(word=pl.col("emotions").list.first())
     image = pl.DataFrame({"id": images, "size": random.normal(size=len(images))})
-    made = {name: make(told, image) for name, make in columns.items()}  # type: ignore[arg-type]
+    made = {name: make(labels, image) for name, make in columns.items()}  # type: ignore[arg-type]
     kinds = {"share": "number", "mood": "category", "vector": "vector"}
     image_type = NodeType("image", (Column("size", "number"), *(Column(n, kinds[n]) for n in made if n in kinds)))  # type: ignore[arg-type]
     comment = [Column("comment", "text")] if "comment" in made else []
@@ -334,50 +340,50 @@ def write_hints(path: Path, **columns: Callable[[list[str], list[str]], Any]) ->
     return store
 
 
-def share_of_fear(told: pl.DataFrame, image: pl.DataFrame) -> pl.Series:
-    shares = told.group_by("dst").agg((pl.col("word") == "fear").mean().alias("share"))
+def share_of_fear(labels: pl.DataFrame, image: pl.DataFrame) -> pl.Series:
+    shares = labels.group_by("dst").agg((pl.col("word") == "fear").mean().alias("share"))
     return image.join(shares, left_on="id", right_on="dst", how="left", maintain_order="left")["share"]
 
 
-def commonest(told: pl.DataFrame, image: pl.DataFrame) -> pl.Series:
+def most_frequent(labels: pl.DataFrame, image: pl.DataFrame) -> pl.Series:
     def first(words: pl.Series) -> str:
         return min(("awe", "fear", "joy"), key=lambda word: -words.to_list().count(word))
 
-    mood = {dst: first(part["word"]) for (dst,), part in told.group_by("dst")}
-    return pl.Series([mood.get(one) for one in image["id"]], dtype=pl.String)
+    mood = {dst: first(part["word"]) for (dst,), part in labels.group_by("dst")}
+    return pl.Series([mood.get(image_id) for image_id in image["id"]], dtype=pl.String)
 
 
 PLANTS: dict[str, tuple[str, str, Callable[..., Any], dict[str, Any]]] = {
     "an average": ("averages of answers", "image.share", share_of_fear, {"share": share_of_fear}),
-    "the commonest": ("averages of answers", "image.mood", commonest, {"mood": commonest}),
+    "the most frequent": ("averages of answers", "image.mood", most_frequent, {"mood": most_frequent}),
     "a dimension": (
         "averages of answers",
         "image.vector[1]",
         share_of_fear,
-        {"vector": lambda told, image: pl.Series([[n % 5.0, x] for n, x in enumerate(share_of_fear(told, image))])},
+        {"vector": lambda labels, image: pl.Series([[n % 5.0, x] for n, x in enumerate(share_of_fear(labels, image))])},
     ),
     "an edge type": (
         "other edge types",
         "user likes image",
         share_of_fear,
-        {"likes": lambda told, image: told.filter(pl.col("word") == "awe").select("src", "dst")},
+        {"likes": lambda labels, image: labels.filter(pl.col("word") == "awe").select("src", "dst")},
     ),
 }
 
 
 @pytest.mark.parametrize("plant", PLANTS)
-def test_columns_made_of_answers(plant: str, tmp_path: Path) -> None:
+def test_columns_computed_from_labels_are_leaks(plant: str, tmp_path: Path) -> None:
     check, column, _, made = PLANTS[plant]
     with write_hints(tmp_path / "s.duckdb", **made) as store:
         options: dict[str, Any] = {"settings": {"classes": "awe,fear,joy"}}
         run = gs.train(store, "edge-emotion", model="majority", **options)
         found = gs.audit(store, run, quick=True)
         assert found.leaks == (check,)
-        assert [one.examples for one in found.checks if one.name == check] == [(column,)]
+        assert [other.examples for other in found.checks if other.name == check] == [(column,)]
 
 
-def test_columns_of_neighbours_made_of_answers(tmp_path: Path) -> None:
-    """Where nodes are asked about: what a page's posts are like on average, those asked about among them."""
+def test_columns_of_neighbours_computed_from_labels_are_leaks(tmp_path: Path) -> None:
+    """Examples are nodes: a column of pages is the mean label of their posts, the held-out ones included."""
     random = np.random.default_rng(0)
     pages, page = [f"a{n}" for n in range(40)], random.integers(0, 40, 240)
     written = pl.DataFrame(
@@ -404,14 +410,14 @@ def test_columns_of_neighbours_made_of_answers(tmp_path: Path) -> None:
     assert [check.examples for check in found.checks if check.verdict == "leak"] == [("page.loud",)]
 
 
-def test_data_without_hints_passes(tmp_path: Path) -> None:
+def test_data_without_leaking_columns_passes(tmp_path: Path) -> None:
     with write_hints(tmp_path / "s.duckdb") as store:
         assert gs.audit(store, gs.train(store, "edge-emotion", model="majority"), quick=True).leaks == ()
 
 
 @pytest.mark.parametrize(("asked", "leaks"), [("full", ("columns of edges",)), ("hidden", ())])
-def test_a_comment_that_says_the_label(asked: Any, leaks: tuple[str, ...], tmp_path: Path) -> None:
-    comments = {"comment": lambda told, image: pl.Series([f"so much {word}" for word in told["word"]])}
+def test_visible_comments_that_name_the_label_are_a_leak(asked: Any, leaks: tuple[str, ...], tmp_path: Path) -> None:
+    comments = {"comment": lambda labels, image: pl.Series([f"so much {word}" for word in labels["word"]])}
     with write_hints(tmp_path / "s.duckdb", **comments) as store:
         run = gs.train(
             store,
@@ -423,7 +429,7 @@ def test_a_comment_that_says_the_label(asked: Any, leaks: tuple[str, ...], tmp_p
         )
         found = gs.audit(store, run, quick=True)
         assert found.leaks == leaks
-        assert "alone tells 100%" in details(found)["columns of edges"]
+        assert "alone predicts 100%" in details(found)["columns of edges"]
         assert ("hides them" in details(found)["columns of edges"]) == (asked == "hidden")
 
 
@@ -443,21 +449,21 @@ def test_messages_are_followed_through_the_layers(
             assert torch.equal(src, edges.src[ids]) and torch.equal(dst, edges.dst[ids])
 
 
-def test_a_sequence_counts_as_its_mean() -> None:
+def test_a_sequence_feature_is_checked_by_its_mean() -> None:
     feature = Feature("x", torch.tensor([[1.0], [3.0], [7.0]]), torch.tensor([1, -1, 0]), torch.tensor([0, 2, 3]))
     np.testing.assert_array_equal(_filled(feature), [[7.0], [np.nan], [2.0]])
 
 
-def test_a_look_up_tells_all_or_nothing() -> None:
+def test_the_gain_of_a_look_up_is_one_for_the_label_and_zero_for_noise() -> None:
     random = np.random.default_rng(0)
     codes = random.integers(0, 4, 2_000)
     assert look_up(codes + 7, codes) == 1.0
-    assert look_up(np.arange(2_000), codes) == 0.0  # each alone: no other to look at
+    assert look_up(np.arange(2_000), codes) == 0.0  # no other example in the cell
     assert abs(look_up(random.integers(0, 10, 2_000), codes)) < 0.1
     assert look_up(codes, np.zeros(2_000, dtype=np.int64)) == 0.0
 
 
-def test_what_cannot_be_audited_says_so(social: gs.GraphStore) -> None:
+def test_changed_data_and_unfinished_runs_are_refused(social: gs.GraphStore) -> None:
     run = gs.train(social, "edge-emotion", model="majority", features=HASHED)
     social.write(USER, pl.DataFrame({"id": ["late"]}), dataset="small")
     with pytest.raises(InputError, match=r"The data has changed since.*`link` has added edges"):

@@ -1,4 +1,4 @@
-"""Epochs are timed on the store's data, one thread against all, and nothing is kept of them."""
+"""Epochs are timed on the store's data, on one thread and on all, and no run is written."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def test_models_are_timed_on_one_thread_and_on_all(store: gs.GraphStore) -> None
     assert store.sql("select count(*) from runs").fetchall() == [(0,)]
 
 
-def test_models_that_are_not_trained_have_no_epochs(store: gs.GraphStore) -> None:
+def test_models_that_are_not_trained_are_left_out_or_refused(store: gs.GraphStore) -> None:
     with pytest.raises(InputError, match="'majority' is not trained"):
         gs.benchmark(store, "acceleration", models=["majority"], threads=2, rounds=1)
 
 
-def test_what_is_wrong_is_said(store: gs.GraphStore) -> None:
+def test_unknown_benchmarks_and_settings_are_errors(store: gs.GraphStore) -> None:
     with pytest.raises(UnknownNameError, match="benchmark is called 'speed'"):
         gs.benchmark(store, "speed")
     with pytest.raises(UnknownNameError, match="setting is called 'heights'"):

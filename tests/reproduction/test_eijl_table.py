@@ -17,7 +17,7 @@ PRINTED = [234, 233, 223, 226, 222, 219, 199, 187]
 SETTINGS = Path(__file__).resolve().parents[2] / "examples" / "settings" / "eijl_paper.yaml"
 
 
-def test_the_figures_are_those_of_the_paper() -> None:
+def test_the_figures_equal_the_printed_ones() -> None:
     table = PAPER.table("2")
     assert [row.published["shares.mae"] for row in table.rows if row.published] == PRINTED
     assert [row.name[0] for row in table.rows if row.published] == list("12345678")
@@ -27,7 +27,7 @@ def test_the_figures_are_those_of_the_paper() -> None:
     assert all(row.features == GIVEN for row in vectors.rows)
 
 
-def test_the_experiments_differ_where_the_paper_says() -> None:
+def test_the_experiments_differ_in_the_paper_s_settings() -> None:
     rows = {row.name[0]: row.settings for row in PAPER.table("2").rows if row.published and row.model}
     parts = {name: (given["branches"], given["joint"], given["emotion"]) for name, given in rows.items()}
     assert parts == {
@@ -46,7 +46,7 @@ def test_the_experiments_differ_where_the_paper_says() -> None:
 
 
 @pytest.mark.slow
-def test_notes_with_vectors_answer_a_table(tmp_path: Path) -> None:
+def test_the_table_is_trained_on_notes_with_vectors(tmp_path: Path) -> None:
     synthesize("notes", tmp_path / "notes", settings=SyntheticNotes(notes=200, authors=10))
     with gs.open(tmp_path / "s.duckdb") as store:
         gs.ingest(store, "xiaohongshu", tmp_path / "notes")

@@ -1,4 +1,4 @@
-"""Papers' tables: every row trained or explained, the paper's figures beside ours, in the store."""
+"""Papers' tables: every row trained or with a reason, the published figures and ours in the store."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GraphStore]:
 
 
 @pytest.mark.parametrize("name", names("paper"))
-def test_every_paper_s_rows_have_figures_settings_and_reasons(name: str, store: GraphStore) -> None:
+def test_rows_of_every_paper_have_valid_settings_and_figures(name: str, store: GraphStore) -> None:
     paper = paper_of(name)
     assert len({table.number for table in paper.tables}) == len(paper.tables)
     for table in paper.tables:
@@ -43,7 +43,7 @@ def test_every_paper_s_rows_have_figures_settings_and_reasons(name: str, store: 
         assert trainings(store, paper)
 
 
-def test_hmg_emo_s_figures_are_the_printed_ones() -> None:
+def test_hmg_emo_s_figures_equal_the_printed_ones() -> None:
     figures = {
         (table.number, row.name): tuple(score[0] for score in row.published.values() if isinstance(score, tuple))
         for table in paper_of("hmg-emo").tables
@@ -57,13 +57,17 @@ def test_hmg_emo_s_figures_are_the_printed_ones() -> None:
     assert figures["5", "W/o Negative Sampling"] == figures["2", "HMG-Emo-{T, AC}"]
 
 
-def test_the_paper_s_form_is_that_of_the_example_settings() -> None:
-    told = yaml.safe_load((EXAMPLES / "settings" / "hmg_emo_paper.yaml").read_text())
-    flat = {**told["model"], **told["fitting"], **{f"visibility.{k}": v for k, v in told["visibility"].items()}}
+def test_the_paper_s_form_equals_the_example_settings() -> None:
+    settings = yaml.safe_load((EXAMPLES / "settings" / "hmg_emo_paper.yaml").read_text())
+    flat = {
+        **settings["model"],
+        **settings["fitting"],
+        **{f"visibility.{k}": v for k, v in settings["visibility"].items()},
+    }
     assert flat == FORM
 
 
-def test_a_table_is_trained_row_by_row_and_kept(store: GraphStore) -> None:
+def test_a_table_is_trained_row_by_row_and_stored(store: GraphStore) -> None:
     steps: list[Step] = []
     found = reproduce(store, "hmg_emo", table="4", seeds=(0, 1), settings=TINY, report=steps.append)
     runs = [step.run for step in steps if step.run]
@@ -88,7 +92,7 @@ def test_a_table_is_trained_row_by_row_and_kept(store: GraphStore) -> None:
     assert "40 user (108,899)" in found.data
 
 
-def test_the_same_call_trains_nothing_and_replaces_its_rows(store: GraphStore) -> None:
+def test_reproducing_again_trains_nothing_and_replaces_its_rows(store: GraphStore) -> None:
     again: list[Step] = []
     first = reproduce(store, "hmg_emo", table="4", seeds=(0, 1), settings=TINY)
     second = reproduce(store, "hmg_emo", table="4", seeds=(0, 1), settings=TINY, report=again.append)
@@ -97,7 +101,7 @@ def test_the_same_call_trains_nothing_and_replaces_its_rows(store: GraphStore) -
     assert store.sql("select count(*) from reproductions where table_number = '4'").fetchall() == [(12,)]
 
 
-def test_rows_that_are_not_trained_say_why(store: GraphStore) -> None:
+def test_rows_that_are_not_trained_have_a_reason(store: GraphStore) -> None:
     found = reproduce(store, "hmg_emo", table="5", seeds=(0,), settings=TINY)
     notes = dict(found.rows.select("row_name", "note").rows())
     assert "Seed 0 cannot be trained on this data: There are too few pairs" in notes["W/ Negative Sampling"]
@@ -107,10 +111,10 @@ def test_rows_that_are_not_trained_say_why(store: GraphStore) -> None:
     lines = three.rows.filter(pl.col("metric") == "weighted_f1").to_dicts()
     assert [line["model"] for line in lines] == ["comments_only", None]
     assert [line["mean"] is None for line in lines] == [False, True]
-    assert "contain the answer" in lines[1]["note"]
+    assert "contain the label" in lines[1]["note"]
 
 
-def test_comments_alone_tell_what_they_say(store: GraphStore) -> None:
+def test_comments_only_reads_comments_where_visible(store: GraphStore) -> None:
     """In this data a third of the edges carry a comment that names the emotion."""
     shown = gs.train(store, "edge-emotion", model="comments-only", settings={"visibility.asked": "full"}, epochs=15)
     hidden = gs.train(store, "edge-emotion", model="comments-only", epochs=15)
@@ -167,7 +171,7 @@ def test_a_paper_is_one_file(store: GraphStore, tmp_path: Path) -> None:
         reproduce(store, str(path))
 
 
-def test_a_row_without_a_model_must_say_why() -> None:
+def test_a_row_without_a_model_needs_a_note() -> None:
     with pytest.raises(InputError, match="its note must say why"):
         Row("theirs", {"accuracy": 0.5})
     paper = Paper("P", "edge-emotion", (Table("1", "T", (Row("theirs", note="Not ours."),), ()),), Data("d", {}))
