@@ -1,4 +1,4 @@
-"""Questions about a dataset that no model has to be trained for; the answers are tables that SQL can join."""
+"""Analyses of a dataset, its graph or a run, written to tables that SQL can join."""
 
 from __future__ import annotations
 
@@ -28,20 +28,22 @@ def analyze(
     export: Path | str | None = None,
     progress: Progress | None = None,
 ) -> Analysis:
-    """Run an analysis and write what it finds to the store's tables `<analysis>_<frame>`, in one transaction.
+    """Run an analysis and write its results to the store's tables `<analysis>_<frame>`, in one transaction.
 
-    The rows replace those of the same dataset and key; the table `analyses` says when and how they were made.
+    The rows replace those of the same dataset and key; the table `analyses` records their settings and date.
 
     Args:
+        store: the store to read and write.
         name: a registered name such as `network`, or a file such as `./mine.py`.
-        dataset: needed where the store holds several.
-        settings: the analysis's fields.
-        export: a folder for the tables as Parquet, and for the analysis's other files.
-        progress: called with a word, steps done and steps to do.
+        dataset: name of the dataset; required where the store holds several.
+        settings: values of the analysis's fields.
+        export: a folder for the tables as Parquet files, and for the analysis's other files.
+        progress: called with the name of the step, steps done and steps in all.
 
     Raises:
-        UnknownNameError, InputError: no such analysis or setting.
-        DataError: the data cannot answer.
+        UnknownNameError: no such analysis.
+        InputError: no such setting, or a value out of range.
+        DataError: the dataset lacks what the analysis needs.
     """
     begin = perf_counter()
     cls = resolve("analysis", name)
@@ -50,19 +52,19 @@ def analyze(
     folder = None if export is None else Path(export)
     if folder is not None and folder.exists() and not folder.is_dir():
         raise InputError(f"'{folder}' is a file; name a folder to export to.")
-    called = plain(name)
+    plain_name = plain(name)
     with authored(cls, "analyze()"):
         findings: Findings = analyzer.analyze(store, dataset, progress=progress)
     tables = {
-        f"{called}_{frame}": rows.select(
+        f"{plain_name}_{frame}": rows.select(
             pl.lit(dataset).alias("dataset"),
             *(pl.lit(value).alias(column) for column, value in findings.key.items()),
             pl.all(),
         )
         for frame, rows in findings.frames.items()
     }
-    found = Analysis(
-        called,
+    analysis = Analysis(
+        plain_name,
         dataset,
         asdict(analyzer),
         dict(findings.key),
@@ -71,12 +73,12 @@ def analyze(
         () if folder is None else _export(folder, tables, findings),
         perf_counter() - begin,
     )
-    _save(store, found)
-    return found
+    _save(store, analysis)
+    return analysis
 
 
 def _export(folder: Path, tables: Mapping[str, pl.DataFrame], findings: Findings) -> tuple[Path, ...]:
-    """Each file is written beside its place and renamed, so that none is ever half there."""
+    """Write each file under a temporary name and rename it, so that none is ever half written."""
     folder.mkdir(parents=True, exist_ok=True)
     writers = {f"{name}.parquet": frame.write_parquet for name, frame in tables.items()}
     written = []
@@ -92,45 +94,45 @@ def _export(folder: Path, tables: Mapping[str, pl.DataFrame], findings: Findings
     return tuple(written)
 
 
-def _save(store: GraphStore, found: Analysis) -> None:
-    key = {"dataset": found.dataset, **found.key}
-    same = " and ".join(f"{quote(column)} = ?" for column in key)
+def _save(store: GraphStore, analysis: Analysis) -> None:
+    key = {"dataset": analysis.dataset, **analysis.key}
+    same_key = " and ".join(f"{quote(column)} = ?" for column in key)
     with store.transaction():
-        for name, frame in found.tables.items():
-            _check_own(store, found.name, name)
-            store.connection.register("given", frame.to_arrow())
+        for name, frame in analysis.tables.items():
+            _check_owner(store, analysis.name, name)
+            store.connection.register("new_rows", frame.to_arrow())
             if store.first("select 1 from duckdb_tables() where table_name = ?", [name]):
-                # Columns may have come or gone since: the table takes all of them.
+                # the columns may have changed since: the table gets the union of both
                 store.connection.execute(
-                    f"create or replace table {quote(name)} as (select * from {quote(name)} where not ({same})) "
-                    "union all by name (select * from given)",
+                    f"create or replace table {quote(name)} as (select * from {quote(name)} where not ({same_key})) "
+                    "union all by name (select * from new_rows)",
                     list(key.values()),
                 ).fetchall()
             else:
-                store.connection.execute(f"create table {quote(name)} as select * from given").fetchall()
-            store.connection.unregister("given")
+                store.connection.execute(f"create table {quote(name)} as select * from new_rows").fetchall()
+            store.connection.unregister("new_rows")
         store.connection.execute(
             "delete from analyses where analysis = ? and dataset = ? and key = ?",
-            [found.name, found.dataset, json.dumps(found.key)],
+            [analysis.name, analysis.dataset, json.dumps(analysis.key)],
         ).fetchall()
         store.connection.execute(
             "insert into analyses (analysis, dataset, key, settings, tables, notes, seconds) "
             "values (?, ?, ?, ?, ?, ?, ?)",
             [
-                found.name,
-                found.dataset,
-                json.dumps(found.key),
-                json.dumps(found.settings, default=str),
-                list(found.tables),
-                json.dumps(found.notes),
-                found.seconds,
+                analysis.name,
+                analysis.dataset,
+                json.dumps(analysis.key),
+                json.dumps(analysis.settings, default=str),
+                list(analysis.tables),
+                json.dumps(analysis.notes),
+                analysis.seconds,
             ],
         ).fetchall()
 
 
-def _check_own(store: GraphStore, analysis: str, table: str) -> None:
-    """An analysis writes no table that is not its own."""
+def _check_owner(store: GraphStore, analysis: str, table: str) -> None:
+    """Raise where a table of that name is not of this analysis."""
     if store.first("select 1 from duckdb_tables() where table_name = ?", [table]) and not store.first(
         "select 1 from analyses where analysis = ? and list_contains(tables, ?)", [analysis, table]
     ):
-        raise StoreError(f"The store has a table '{table}' that is not of this analysis; name the analysis otherwise.")
+        raise StoreError(f"The store has a table '{table}' that is not of this analysis; rename the analysis.")

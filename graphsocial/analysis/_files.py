@@ -1,4 +1,4 @@
-"""A graph as a file for other programs: GraphML, written node by node so that size does not matter."""
+"""Export of a graph as GraphML, written node by node so that memory does not grow with its size."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ def write_graphml(path: Path, nodes: pl.DataFrame, ends: tuple[Ints, Ints]) -> N
     """Write a directed graph as GraphML, as networkx, Gephi and igraph read it.
 
     Args:
+        path: the file to write.
         nodes: a row for each node; every column becomes an attribute, nulls are left out.
-        ends: rows of the sources and of the destinations of the edges.
+        ends: row numbers of the edges' sources, and of their destinations.
     """
     types = {name: _type(kind) for name, kind in nodes.schema.items()}
     with path.open("w", encoding="utf-8") as file:
@@ -48,7 +49,7 @@ def _type(kind: pl.DataType) -> str:
 
 
 def _node(number: int, row: Mapping[str, object]) -> str:
-    told: Iterable[str] = (
+    attributes: Iterable[str] = (
         f"<data key={quoteattr(name)}>{escape(str(value))}</data>" for name, value in row.items() if value is not None
     )
-    return f'<node id="n{number}">{"".join(told)}</node>\n'
+    return f'<node id="n{number}">{"".join(attributes)}</node>\n'

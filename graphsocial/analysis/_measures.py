@@ -1,4 +1,4 @@
-"""Measures of a network as sparse matrix products, by networkx's definitions and in seconds where networkx takes hours.
+"""Network measures as sparse matrix products, by networkx's definitions and in seconds where networkx takes hours.
 
 A graph is a square `scipy.sparse.csr_array` of ones: `simple` makes it directed, `undirected` symmetric; neither has
 loops or parallel edges. N nodes, M ones.
@@ -20,12 +20,18 @@ from graphsocial.types import Progress
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-WORK = 20_000_000  # products in a block: what bounds the memory of a sparse product
-COLUMNS = 16  # sources of betweenness at a time
+WORK = 20_000_000  # multiplications in a block, which bounds the memory of a sparse product
+COLUMNS = 16  # sources of betweenness in one pass
 
 
 def simple(src: Ints, dst: Ints, nodes: int) -> Any:
-    """The directed graph of these edges; an edge that is there several times counts once, a loop not at all."""
+    """The directed graph of these edges without parallel edges and loops.
+
+    Args:
+        src: (E,) row numbers of the sources.
+        dst: (E,) row numbers of the destinations.
+        nodes: number of nodes.
+    """
     keys = np.unique((src * nodes + dst)[src != dst])
     ends = tuple(part.astype(np.int32) for part in np.divmod(keys, max(nodes, 1)))
     return csr_array((np.ones(len(keys)), ends), shape=(nodes, nodes))
@@ -40,15 +46,18 @@ def undirected(graph: Any) -> Any:
 
 
 def degrees(graph: Any) -> Ints:
-    """(N,) how many edges leave each node."""
-    found: Ints = np.diff(graph.indptr).astype(np.int64)
-    return found
+    """(N,) out-degree of each node."""
+    degree: Ints = np.diff(graph.indptr).astype(np.int64)
+    return degree
 
 
 def pagerank(graph: Any, *, damping: float = 0.85, tolerance: float = 1e-10) -> Floats:
-    """(N,) the PageRank of a directed graph; a node without a way out leads anywhere.
+    """(N,) the PageRank of a directed graph by power iteration as in networkx; dangling nodes link to all nodes.
 
-    Power iteration as in networkx, until a step moves less than `tolerance` of all rank.
+    Args:
+        graph: directed graph.
+        damping: probability of following an edge.
+        tolerance: L1 change of the ranks at which the iteration stops.
     """
     nodes = graph.shape[0]
     out = degrees(graph)
@@ -57,8 +66,8 @@ def pagerank(graph: Any, *, damping: float = 0.85, tolerance: float = 1e-10) -> 
     rank = np.full(nodes, 1 / nodes)
     for _ in range(1_000):
         before = rank
-        stuck = rank[out == 0].sum()
-        rank = damping * (back @ (rank * spread) + stuck / nodes) + (1 - damping) / nodes
+        dangling = rank[out == 0].sum()
+        rank = damping * (back @ (rank * spread) + dangling / nodes) + (1 - damping) / nodes
         if np.abs(rank - before).sum() < tolerance:
             break
     normed: Floats = rank / rank.sum()
@@ -69,7 +78,12 @@ def betweenness(graph: Any, sources: Ints, *, progress: Progress | None = None) 
     """(N,) the share of shortest paths from `sources` to all other nodes that run through each node.
 
     Brandes' algorithm (2001) for several sources at a time, level by level. With all nodes as sources it is networkx's
-    normalised betweenness of an undirected graph; with a random part it is scaled up to be an estimate of that.
+    normalized betweenness of an undirected graph; with a random sample it is scaled up to be an estimate of that.
+
+    Args:
+        graph: undirected graph.
+        sources: row numbers of the sources.
+        progress: called with the number of sources done.
     """
     nodes = graph.shape[0]
     total = np.zeros(nodes)
@@ -86,7 +100,7 @@ def _dependencies(graph: Any, sources: Ints) -> Floats:
     width = len(sources)
     columns = np.arange(width)
     level = np.full((graph.shape[0], width), -1, dtype=np.int32)
-    paths = np.zeros((graph.shape[0], width))  # how many shortest ones lead here
+    paths = np.zeros((graph.shape[0], width))  # number of shortest paths from the source
     level[sources, columns], paths[sources, columns] = 0, 1
     front, depth = paths.copy(), 0
     while True:
@@ -97,20 +111,26 @@ def _dependencies(graph: Any, sources: Ints) -> Floats:
         depth += 1
         level[front > 0] = depth
         paths += front
-    found = np.zeros_like(paths)
-    for here in range(depth, 0, -1):
-        share = np.divide(1 + found, paths, out=np.zeros_like(paths), where=level == here)
-        found += np.where(level == here - 1, (graph @ share) * paths, 0)
-    found[sources, columns] = 0
-    return np.asarray(found.sum(axis=1))
+    dependencies = np.zeros_like(paths)
+    for distance in range(depth, 0, -1):
+        share = np.divide(1 + dependencies, paths, out=np.zeros_like(paths), where=level == distance)
+        dependencies += np.where(level == distance - 1, (graph @ share) * paths, 0)
+    dependencies[sources, columns] = 0
+    return np.asarray(dependencies.sum(axis=1))
 
 
 def affordable(graph: Any, work: float, random: np.random.Generator) -> int:
-    """How many sources of betweenness `work` multiplications pay for, by the depth of the graph from a few of them."""
-    some = random.choice(graph.shape[0], size=min(4, graph.shape[0]), replace=False)
-    depth = max(_depth(graph, int(source)) for source in some)
-    each = 2 * max(1, depth) * (graph.nnz + 4 * graph.shape[0])
-    return max(1, int(work / each))
+    """Number of betweenness sources that a budget allows, estimated by the depth of the graph from a few nodes.
+
+    Args:
+        graph: undirected graph.
+        work: budget in multiplications.
+        random: generator of the sampled nodes.
+    """
+    sample = random.choice(graph.shape[0], size=min(4, graph.shape[0]), replace=False)
+    depth = max(_depth(graph, int(source)) for source in sample)
+    work_per_source = 2 * max(1, depth) * (graph.nnz + 4 * graph.shape[0])
+    return max(1, int(work / work_per_source))
 
 
 def _depth(graph: Any, source: int) -> int:
@@ -123,9 +143,9 @@ def _depth(graph: Any, source: int) -> int:
 
 
 def triangles(graph: Any) -> Ints:
-    """(N,) the triangles that each node of an undirected graph is in.
+    """(N,) number of triangles of each node of an undirected graph.
 
-    Each edge points to its end of the higher degree, so that hubs have few edges that leave: for a triangle
+    Each edge is directed to its endpoint of the higher degree, so that hubs have few outgoing edges: for a triangle
     u → v → w, u → w the products are Σ_v L_uv L_vw (for u and w) and Σ_u L_uv L_uw (for v), where L_uw and L_vw are 1.
     """
     nodes = graph.shape[0]
@@ -144,7 +164,7 @@ def triangles(graph: Any) -> Ints:
 
 
 def _blocks(left: Any, right: Any) -> Iterator[tuple[slice, Any]]:
-    """The product, some rows at a time."""
+    """The matrix product in blocks of rows."""
     work = np.concatenate([[0], np.cumsum(left @ degrees(right).astype(np.float64))])
     start = 0
     while start < left.shape[0]:
@@ -155,10 +175,10 @@ def _blocks(left: Any, right: Any) -> Iterator[tuple[slice, Any]]:
 
 
 def clustering(graph: Any, counts: Ints) -> Floats:
-    """(N,) the share of each node's pairs of neighbours that are linked; 0 with fewer than two neighbours."""
+    """(N,) clustering coefficient: the share of each node's pairs of neighbours that are linked; 0 without a pair."""
     degree = degrees(graph)
-    found: Floats = np.divide(2.0 * counts, degree * (degree - 1), out=np.zeros(len(degree)), where=degree > 1)
-    return found
+    clustered: Floats = np.divide(2.0 * counts, degree * (degree - 1), out=np.zeros(len(degree)), where=degree > 1)
+    return clustered
 
 
 def transitivity(graph: Any, counts: Ints) -> float:
@@ -181,7 +201,7 @@ def communities(graph: Any, *, seed: int) -> Ints:
 
 
 def modularity(graph: Any, groups: Ints) -> float:
-    """Newman's modularity of a partition: the share of links inside groups, less what chance would put there."""
+    """Newman's modularity of a partition: the share of links inside groups less its expectation by degrees."""
     if not graph.nnz:
         return 0.0
     degree = degrees(graph)

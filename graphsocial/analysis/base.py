@@ -1,4 +1,4 @@
-"""What an analysis is: settings that answer a question about a dataset with tables."""
+"""The interface of an analysis: a dataclass of settings whose `analyze` returns tables about a dataset."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Findings:
-    """What an analysis found.
+    """The results of an analysis.
 
     Attributes:
         frames: name → rows; the store's table is called `<analysis>_<name>`.
-        key: what was looked at beside the dataset, such as `{"edges": "user connects user"}`: columns before those of
-            every frame, whose rows replace the ones of the same dataset and key.
+        key: what was analyzed beside the dataset, such as `{"edges": "user connects user"}`: columns that are put
+            before those of every frame; new rows replace those of the same dataset and key.
         notes: sentences on how to read the tables: what was sampled, what was left out.
-        files: name → what writes it, for further files beside the tables on `--export`.
+        files: name → function that writes it to a path, for further files on `--export`.
     """
 
     frames: Mapping[str, pl.DataFrame]
@@ -37,25 +37,28 @@ class Analyzer(Protocol):
     """A frozen dataclass in `analysis/<name>.py`, called like the file; its fields are its settings."""
 
     def analyze(self, store: GraphStore, dataset: str, *, progress: Progress | None = None) -> Findings:
-        """Look at a dataset; reads the store and writes nothing.
+        """Analyze a dataset; reads the store and writes nothing.
 
         Args:
-            progress: called with a word, steps done and steps to do.
+            store: the store to read.
+            dataset: name of the dataset.
+            progress: called with the name of the step, steps done and steps in all.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """What `analyze` returns: the findings as they stand in the store.
+    """The result of `analyze`: the findings as written to the store.
 
     Attributes:
-        name, dataset: of the analysis and what it looked at.
-        settings: all of them, as JSON.
+        name: name of the analysis.
+        dataset: name of the dataset.
+        settings: the values of all fields of the analysis.
         key, notes: see `Findings`.
-        tables: the store's table → its new rows.
-        files: what was exported.
-        seconds: how long it took.
+        tables: name of the store's table → its new rows.
+        files: exported files.
+        seconds: wall time.
     """
 
     name: str
@@ -68,7 +71,7 @@ class Analysis:
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON."""
+        """The fields as values that JSON can hold."""
         return {
             **self.__dict__,
             "tables": {name: frame.to_dicts() for name, frame in self.tables.items()},

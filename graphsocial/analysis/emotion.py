@@ -1,4 +1,4 @@
-"""How feelings move through dialogues: over time, from speaker to speaker, and along replies."""
+"""Emotions in dialogues: over time, by speaker, transitions, and contagion along replies."""
 
 from __future__ import annotations
 
@@ -23,26 +23,28 @@ TENTHS = 10
 
 @dataclass(frozen=True)
 class Emotion:
-    """Five tables of what is felt in dialogues, as labelled or as a run predicts it.
+    """Five tables of the emotions in dialogues, from labels or from a run's predictions.
 
-    `timeline`: each segment with its dialogue, place, speaker and emotion, and the emotion before it.
+    `timeline`: each segment with its dialogue, position (`place`), speaker and emotion, and the emotion before it.
     `course`: the share of each emotion in each tenth of a dialogue.
-    `speakers`: how often each speaker feels what.
-    `transitions`: which emotion follows which, by the same speaker or by another: how often, the share among all that
-    follow the first, and how many times as often as if what comes next did not depend on what came before (`lift`).
-    `contagion`: for each emotion, along the edges from answers to what they answer: the share of answers with it among
-    those to a segment with it (`shared`), and among all. `by_chance` is the first share where emotions are dealt out
-    anew among the labelled segments of their own dialogue, which leaves moods of whole dialogues as they are; `p` is
-    how often that comes to as much. What is left over is likeness of neighbours: contagion, or one cause of both.
+    `speakers`: the frequency of each emotion by speaker.
+    `transitions`: pairs of successive emotions, by the same speaker or by another: their number, the conditional
+    frequency of the second (`share`), and its ratio to the frequency under independence (`lift`).
+    `contagion`: for each emotion, along the edges from a reply to the segment it replies to: its share among the
+    replies to segments with that emotion (`shared`), and among all replies. `by_chance` is the mean of `shared` under
+    permutations of the emotions among the labelled segments of each dialogue, which keep the mood of whole dialogues;
+    `p` is the p value of that permutation test. The excess is homophily: contagion, or a common cause.
 
     Attributes:
-        node: the node type of the segments.
-        label: their label column; with `run`, the target that it predicts.
-        run: whose predictions to look at instead of labels; a run's id, the start of it, or `latest`.
-        dialogue, turn, speaker: the columns that say so.
-        replies: the relation from answer to answered.
-        permutations: of the test of contagion.
-        seed: of these.
+        node: node type of the segments.
+        label: label column; with `run`, the name of the predicted target.
+        run: a run's id, a prefix of it, or `latest`: its predictions are used instead of labels.
+        dialogue: column of the dialogue's id.
+        turn: column of the segment's order.
+        speaker: column of the speaker.
+        replies: relation of the edges from a reply to the segment it replies to.
+        permutations: number of permutations of the contagion test.
+        seed: random seed of the permutations.
     """
 
     node: str = "segment"
@@ -66,28 +68,28 @@ class Emotion:
             DataError: no segment has an emotion.
             UnknownNameError: there is no such node type or column.
         """
-        told, source = self._told(store, dataset)
-        if not told["emotion"].drop_nulls().len():
-            raise DataError(f"No '{self.node}' of '{dataset}' has anything as '{self.label}'.")
+        segments, source = self._segments(store, dataset)
+        if not segments["emotion"].drop_nulls().len():
+            raise DataError(f"No '{self.node}' of '{dataset}' has a value of '{self.label}'.")
         frames = {
-            "course": _course(told),
-            "speakers": _speakers(told),
-            "transitions": _transitions(told),
+            "course": _course(segments),
+            "speakers": _speakers(segments),
+            "transitions": _transitions(segments),
         }
-        contagion, notes = self._contagion(store, dataset, told, progress)
+        contagion, notes = self._contagion(store, dataset, segments, progress)
         if contagion.height:
             frames["contagion"] = contagion
-        frames["timeline"] = told.drop("idx", "size", "same_speaker")
+        frames["timeline"] = segments.drop("idx", "size", "same_speaker")
         return Findings(frames, {"source": source}, notes)
 
-    def _told(self, store: GraphStore, dataset: str) -> tuple[pl.DataFrame, str]:
-        """One row per segment, by dialogue and place; and where the emotions are from."""
+    def _segments(self, store: GraphStore, dataset: str) -> tuple[pl.DataFrame, str]:
+        """A row for each segment, ordered by dialogue and position; and the source of the emotions."""
         node = store.schema.node(self.node)
-        known = {column.name for column in node.columns}
+        column_names = {column.name for column in node.columns}
         for name in (self.dialogue, self.turn, *(() if self.run else (self.label,))):
-            if name not in known:
-                raise InputError(f"'{node}' has no column '{name}'; it has {', '.join(sorted(known))}.")
-        speaker = quote(self.speaker) if self.speaker in known else "null"
+            if name not in column_names:
+                raise InputError(f"'{node}' has no column '{name}'; it has {', '.join(sorted(column_names))}.")
+        speaker = quote(self.speaker) if self.speaker in column_names else "null"
         emotion, source, joins = f"n.{quote(self.label)}", f"labels {self.label}", ""
         if self.run is not None:
             run = runs.load(store, self.run)
@@ -98,7 +100,7 @@ class Emotion:
             )
         rows = store.sql(
             f"""
-            with told as (
+            with segments as (
                 select
                     n.idx,
                     n.id as segment_id,
@@ -114,7 +116,7 @@ class Emotion:
                 count(*) over (partition by dialogue) as size,
                 lag(emotion) over spoken as emotion_before,
                 speaker = lag(speaker) over spoken as same_speaker
-            from told
+            from segments
             window spoken as (partition by dialogue order by place)
             order by dialogue, place
             """
@@ -122,67 +124,67 @@ class Emotion:
         return rows, source
 
     def _contagion(
-        self, store: GraphStore, dataset: str, told: pl.DataFrame, progress: Progress | None
+        self, store: GraphStore, dataset: str, segments: pl.DataFrame, progress: Progress | None
     ) -> tuple[pl.DataFrame, tuple[str, ...]]:
-        names = [edge for edge in store.schema.edges if edge.canonical == (self.node, self.replies, self.node)]
-        if not names or not len(store.span(names[0], dataset)):
+        edge_types = [edge for edge in store.schema.edges if edge.canonical == (self.node, self.replies, self.node)]
+        if not edge_types or not len(store.span(edge_types[0], dataset)):
             return pl.DataFrame(), (f"There are no '{self.node} {self.replies} {self.node}' edges: no contagion.",)
-        felt = told.filter(pl.col("emotion").is_not_null())
-        place = pl.DataFrame({"idx": felt["idx"], "row": np.arange(felt.height)})
-        edges = store.sql(f"select src, dst from ({store.visible(names[0], dataset=dataset)}) order by idx").pl()
-        both = edges.join(place.rename({"idx": "src", "row": "answer"}), on="src").join(
-            place.rename({"idx": "dst", "row": "answered"}), on="dst"
+        labelled = segments.filter(pl.col("emotion").is_not_null())
+        rows = pl.DataFrame({"idx": labelled["idx"], "row": np.arange(labelled.height)})
+        edges = store.sql(f"select src, dst from ({store.visible(edge_types[0], dataset=dataset)}) order by idx").pl()
+        both = edges.join(rows.rename({"idx": "src", "row": "reply"}), on="src").join(
+            rows.rename({"idx": "dst", "row": "replied_to"}), on="dst"
         )
         if not both.height:
-            return pl.DataFrame(), (f"No '{self.replies}' edge has an emotion at both ends: no contagion.",)
-        answer, answered = both["answer"].to_numpy(), both["answered"].to_numpy()
-        words = felt["emotion"].unique().sort().to_list()
-        code = felt["emotion"].replace_strict(words, range(len(words)), return_dtype=pl.Int64).to_numpy()
-        dialogue = np.unique(felt["dialogue"].to_numpy().astype(str), return_inverse=True)[1]
+            return pl.DataFrame(), (f"No '{self.replies}' edge has an emotion at both endpoints: no contagion.",)
+        reply, replied_to = both["reply"].to_numpy(), both["replied_to"].to_numpy()
+        emotions = labelled["emotion"].unique().sort().to_list()
+        codes = labelled["emotion"].replace_strict(emotions, range(len(emotions)), return_dtype=pl.Int64).to_numpy()
+        dialogue = np.unique(labelled["dialogue"].to_numpy().astype(str), return_inverse=True)[1]
         random = np.random.default_rng(self.seed)
-        start = np.lexsort((np.arange(len(code)), dialogue))
-        chance = np.empty((self.permutations, len(words)))
+        by_dialogue = np.lexsort((np.arange(len(codes)), dialogue))
+        null = np.empty((self.permutations, len(emotions)))
         for number in range(self.permutations):
             if progress and number % 50 == 0:
                 progress("contagion", number, self.permutations)
-            dealt = np.empty_like(code)
-            dealt[np.lexsort((random.random(len(code)), dialogue))] = code[start]
-            chance[number] = _shared(dealt, answer, answered, len(words))
-        shared = _shared(code, answer, answered, len(words))
+            permuted = np.empty_like(codes)
+            permuted[np.lexsort((random.random(len(codes)), dialogue))] = codes[by_dialogue]
+            null[number] = _shared(permuted, reply, replied_to, len(emotions))
+        shared = _shared(codes, reply, replied_to, len(emotions))
         frame = pl.DataFrame(
             {
-                "emotion": words,
-                "answered": np.bincount(code[answered], minlength=len(words)),
+                "emotion": emotions,
+                "answered": np.bincount(codes[replied_to], minlength=len(emotions)),
                 "shared": shared,
-                "of_all_answers": np.bincount(code[answer], minlength=len(words)) / len(answer),
-                "by_chance": np.nanmean(chance, axis=0) if len(chance) else np.nan,
-                "p": (1 + (np.nan_to_num(chance) >= np.nan_to_num(shared)).sum(0)) / (1 + self.permutations),
+                "of_all_answers": np.bincount(codes[reply], minlength=len(emotions)) / len(reply),
+                "by_chance": np.nanmean(null, axis=0) if len(null) else np.nan,
+                "p": (1 + (np.nan_to_num(null) >= np.nan_to_num(shared)).sum(0)) / (1 + self.permutations),
             }
         ).filter(pl.col("answered") > 0)
-        return frame, (f"Contagion by {both.height:,} edges with an emotion at both ends.",)
+        return frame, (f"Contagion by {both.height:,} edges with an emotion at both endpoints.",)
 
 
 def _shared(
-    code: NDArray[np.int64], answer: NDArray[np.int64], answered: NDArray[np.int64], words: int
+    codes: NDArray[np.int64], reply: NDArray[np.int64], replied_to: NDArray[np.int64], num_emotions: int
 ) -> NDArray[np.float64]:
-    """For each emotion, the share of the answers to it that have it too; 0 where nothing is answered with it."""
-    count = np.bincount(code[answered], minlength=words)
-    same = np.bincount(code[answered][code[answer] == code[answered]], minlength=words)
+    """(K,) for each emotion, the share of the replies to it that have it too; 0 without such replies."""
+    count = np.bincount(codes[replied_to], minlength=num_emotions)
+    same = np.bincount(codes[replied_to][codes[reply] == codes[replied_to]], minlength=num_emotions)
     share: NDArray[np.float64] = same / np.maximum(count, 1)
     return share
 
 
-def _course(told: pl.DataFrame) -> pl.DataFrame:
+def _course(segments: pl.DataFrame) -> pl.DataFrame:
     tenth = ((pl.col("place") - 1) * TENTHS // pl.col("size") + 1).alias("tenth")
-    counts = told.filter(pl.col("emotion").is_not_null()).group_by(tenth, "emotion").agg(pl.len().alias("segments"))
+    counts = segments.filter(pl.col("emotion").is_not_null()).group_by(tenth, "emotion").agg(pl.len().alias("segments"))
     return counts.with_columns(
         pl.col("segments").cast(pl.Int64), share=pl.col("segments") / pl.col("segments").sum().over("tenth")
     ).sort("tenth", "emotion")
 
 
-def _speakers(told: pl.DataFrame) -> pl.DataFrame:
-    known = told.filter(pl.col("emotion").is_not_null() & pl.col("speaker").is_not_null())
-    counts = known.group_by("speaker", "emotion").agg(pl.len().cast(pl.Int64).alias("segments"))
+def _speakers(segments: pl.DataFrame) -> pl.DataFrame:
+    labelled = segments.filter(pl.col("emotion").is_not_null() & pl.col("speaker").is_not_null())
+    counts = labelled.group_by("speaker", "emotion").agg(pl.len().cast(pl.Int64).alias("segments"))
     total = pl.col("segments").sum().over("speaker")
     return (
         counts.with_columns(share=pl.col("segments") / total, of=total)
@@ -191,13 +193,13 @@ def _speakers(told: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _transitions(told: pl.DataFrame) -> pl.DataFrame:
-    steps = told.filter(pl.col("emotion").is_not_null() & pl.col("emotion_before").is_not_null()).with_columns(
+def _transitions(segments: pl.DataFrame) -> pl.DataFrame:
+    steps = segments.filter(pl.col("emotion").is_not_null() & pl.col("emotion_before").is_not_null()).with_columns(
         by=pl.when(pl.col("same_speaker")).then(pl.lit("same speaker")).otherwise(pl.lit("another"))
     )
     counts = steps.group_by("by", "emotion_before", "emotion").agg(pl.len().cast(pl.Int64).alias("segments"))
     n = pl.col("segments")
-    first, second = n.sum().over("by", "emotion_before"), n.sum().over("by", "emotion")
-    return counts.with_columns(share=n / first, lift=n * n.sum().over("by") / (first * second)).sort(
+    of_first, of_second = n.sum().over("by", "emotion_before"), n.sum().over("by", "emotion")
+    return counts.with_columns(share=n / of_first, lift=n * n.sum().over("by") / (of_first * of_second)).sort(
         "by", "emotion_before", "emotion"
     )

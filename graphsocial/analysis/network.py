@@ -1,4 +1,4 @@
-"""Who is linked to whom: degrees, centralities, communities, and whether linked people feel alike."""
+"""The network of one edge type: degrees, centralities, communities and homophily."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import polars as pl
 
 from graphsocial import runs
 from graphsocial.analysis import _measures as measures
-from graphsocial.analysis._assortativity import assortativity, likeness
+from graphsocial.analysis._assortativity import assortativity, homophily
 from graphsocial.analysis._averages import align, labels, predictions
 from graphsocial.analysis._files import write_graphml
 from graphsocial.analysis._measures import Floats, Ints
@@ -24,8 +24,8 @@ from graphsocial.store import GraphStore
 from graphsocial.store.sql import literal, quote
 from graphsocial.types import EdgeType, Progress
 
-WORK = 3.5e10  # multiplications for betweenness, and for all permutations: a minute each on one core, roughly
-LIKENESS = {
+WORK = 3.5e10  # multiplications for betweenness, and for all permutations: about a minute each on one core
+HOMOPHILY = {
     "source": pl.String,
     "name": pl.String,
     "value": pl.String,
@@ -44,20 +44,18 @@ LIKENESS = {
 
 @dataclass(frozen=True)
 class Network:
-    """The network of one edge type: a row for each node, measures of the whole, and likeness along links.
+    """Three tables of the network of one edge type: `nodes`, `summary` and `likeness` (homophily).
 
-    Parallel edges count once and loops not at all. PageRank, in- and out-degrees go by the edges' direction, all other
-    measures take an edge as a link between its ends. Likeness asks whether the two ends of a link are more alike than
-    if the values were dealt out anew among the same nodes: of labels, averaged over each node's labelled edges, and of
-    a run's predictions, averaged alike.
+    Parallel edges count once and loops are left out. PageRank, in- and out-degrees are of the directed graph, all other
+    measures of the undirected one. Homophily is the assortativity of labels, averaged over each node's labelled edges,
+    and of a run's predictions, averaged likewise, with a permutation test of the values among the nodes.
 
     Attributes:
         edges: the edge type, such as `user connects user`; by default the only one that joins nodes of one type.
-        run: whose predictions are compared along links as well; a run's id, the start of it, or `latest`.
-        pivots: the sources that betweenness starts from; 0 for all where that takes about a minute at most, and for
-            as many random ones as do where it takes longer.
-        permutations: of the test of likeness; fewer where they would take more than about a minute.
-        seed: of pivots, communities and permutations.
+        run: a run's id, a prefix of it, or `latest`, whose predictions are tested for homophily too.
+        pivots: number of random source nodes of betweenness; 0 for all nodes, or for as many as about a minute allows.
+        permutations: maximum number of permutations; fewer where they would take more than about a minute.
+        seed: random seed of pivots, communities and permutations.
     """
 
     edges: str | None = None
@@ -75,7 +73,7 @@ class Network:
 
         Raises:
             DataError: the dataset has no such edges.
-            InputError: several edge types may be meant.
+            InputError: several edge types join nodes of one type.
         """
         edge = self._edge(store, dataset)
         names, src, dst = _read(store, edge, dataset)
@@ -85,7 +83,7 @@ class Network:
         graph = measures.undirected(directed)
         degree, closed = measures.degrees(graph), measures.triangles(graph)
         between, notes = self._betweenness(graph, progress)
-        groups, parts = measures.communities(graph, seed=self.seed), measures.components(graph)
+        groups, component = measures.communities(graph, seed=self.seed), measures.components(graph)
         clustering = measures.clustering(graph, closed)
         nodes = names.with_columns(
             degree=degree,
@@ -95,7 +93,7 @@ class Network:
             betweenness=between,
             core=measures.cores(graph),
             clustering=clustering,
-            component=parts,
+            component=component,
             community=groups,
         )
         mutual = float(directed.multiply(directed.T).sum() / directed.nnz) if directed.nnz else 0.0
@@ -108,23 +106,23 @@ class Network:
             "mean_degree": float(degree.mean()),
             "largest_degree": int(degree.max()),
             "isolated_nodes": int((degree == 0).sum()),
-            "components": int(parts.max()) + 1,
-            "largest_component": float((parts == 0).mean()),
+            "components": int(component.max()) + 1,
+            "largest_component": float((component == 0).mean()),
             "communities": int(groups.max()) + 1,
             "modularity": measures.modularity(graph, groups),
             "mean_clustering": float(clustering.mean()),
             "transitivity": measures.transitivity(graph, closed),
             "degree_assortativity": assortativity(graph, degree.astype(np.float64)),
         }
-        alike, more = self._likeness(store, edge, dataset, graph, names, progress)
+        likeness, more_notes = self._homophily(store, edge, dataset, graph, names, progress)
         return Findings(
             frames={
                 "summary": pl.DataFrame({"measure": list(summary), "value": [_float(v) for v in summary.values()]}),
-                "likeness": alike,
+                "likeness": likeness,
                 "nodes": nodes,
             },
             key={"edges": str(edge)},
-            notes=(*notes, *more),
+            notes=(*notes, *more_notes),
             files={
                 "network.graphml": partial(write_graphml, nodes=nodes, ends=(src, dst)),
                 "network_edges.parquet": partial(_write_edges, store, edge, dataset),
@@ -137,11 +135,11 @@ class Network:
         among = [edge for edge in store.schema.edges if edge.src == edge.dst and len(store.span(edge, dataset))]
         if len(among) == 1:
             return among[0]
-        known = ", ".join(f"'{edge}'" for edge in (among or store.schema.edges)) or "none"
-        found = "Several edge types" if among else "No edge type"
+        edge_types = ", ".join(f"'{edge}'" for edge in (among or store.schema.edges)) or "none"
+        subject = "Several edge types" if among else "No edge type"
         raise InputError(
-            f"{found} of '{dataset}' {'join' if among else 'joins'} nodes of one type; name one with --edges "
-            f"(`edges` in Python). Known: {known}."
+            f"{subject} of '{dataset}' {'join' if among else 'joins'} nodes of one type; name one with --edges "
+            f"(`edges` in Python). Known: {edge_types}."
         )
 
     def _betweenness(self, graph: Any, progress: Progress | None) -> tuple[Floats, list[str]]:
@@ -150,16 +148,16 @@ class Network:
         count = min(nodes, self.pivots or measures.affordable(graph, WORK, random))
         sources: Ints = random.choice(nodes, size=count, replace=False) if count < nodes else np.arange(nodes)
         begin = perf_counter()
-        found = measures.betweenness(graph, sources, progress=progress)
+        centrality = measures.betweenness(graph, sources, progress=progress)
         if count == nodes:
-            return found, []
-        whole = (perf_counter() - begin) * nodes / count
-        return found, [
+            return centrality, []
+        seconds = (perf_counter() - begin) * nodes / count
+        return centrality, [
             f"Betweenness is an estimate from {count:,} of {nodes:,} nodes as sources; all of them would take about "
-            f"{whole / 60:,.0f} minutes (--set pivots={nodes})."
+            f"{seconds / 60:,.0f} minutes (--set pivots={nodes})."
         ]
 
-    def _likeness(
+    def _homophily(
         self,
         store: GraphStore,
         edge: EdgeType,
@@ -171,54 +169,55 @@ class Network:
         """A row for each class of each label column and of the run's predictions."""
         if edge.src != edge.dst:
             if self.run is not None:
-                raise InputError(f"'{edge}' joins nodes of two types; predictions are compared where both are one.")
-            return pl.DataFrame(schema=LIKENESS), [f"'{edge}' joins nodes of two types, so likeness is not asked."]
+                raise InputError(f"'{edge}' joins nodes of two types; homophily is defined for nodes of one type.")
+            return pl.DataFrame(schema=HOMOPHILY), [f"'{edge}' joins nodes of two types: no homophily."]
         node = store.schema.node(edge.src)
-        asked = [("labels", *found) for found in labels(store, node, dataset)]
+        averages = [("labels", name, frame) for name, frame in labels(store, node, dataset)]
         notes: list[str] = []
         if self.run is not None:
             run = runs.load(store, self.run)
             if run.dataset != dataset:
-                raise InputError(f"The run '{run.id}' speaks about '{run.dataset}', not about '{dataset}'.")
-            predicted = [(f"predictions of {run.id}", *found) for found in predictions(store, node, run.id)]
+                raise InputError(f"The run '{run.id}' is of the dataset '{run.dataset}', not of '{dataset}'.")
+            source = f"predictions of {run.id}"
+            predicted = [(source, name, frame) for name, frame in predictions(store, node, run.id)]
             if not predicted:
-                raise DataError(f"The run '{run.id}' says nothing about '{node}' nodes or their edges.")
-            asked += predicted
+                raise DataError(f"The run '{run.id}' has no predictions of '{node}' nodes or their edges.")
+            averages += predicted
             notes.append(
-                "Predictions of a model that passes messages along these edges are alike along them for that reason "
-                "too; compare with a model without edges, such as features_only."
+                "Predictions of a model that passes messages along these edges show homophily for that reason too; "
+                "compare with a model without edges, such as features_only."
             )
         columns: list[tuple[str, str, str | None, Floats]] = []
-        for source, name, shares in asked:
-            wide, values = align(names, shares)
-            columns += [(source, name, value, wide[:, place]) for place, value in enumerate(values)]
-        each = WORK / max(1, len(columns) * (graph.nnz + 2 * graph.shape[0]))
-        count = min(self.permutations, max(99, int(each)))
+        for source, name, frame in averages:
+            shares, classes = align(names, frame)
+            columns += [(source, name, value, shares[:, column]) for column, value in enumerate(classes)]
+        affordable = WORK / max(1, len(columns) * (graph.nnz + 2 * graph.shape[0]))
+        count = min(self.permutations, max(99, int(affordable)))
         if count < self.permutations:
-            notes.append(f"Likeness is tested by {count} permutations, not {self.permutations}, to take no longer.")
+            notes.append(f"Homophily is tested with {count} permutations, not {self.permutations}, to save time.")
         rows = []
-        for number, (source, name, value, told) in enumerate(columns):
+        for number, (source, name, value, values) in enumerate(columns):
             if progress:
-                progress("likeness", number, len(columns))
+                progress("homophily", number, len(columns))
             random = np.random.default_rng([self.seed, 2, number])
-            found = likeness(graph, told, shares=value is not None, permutations=count, random=random)
-            rows.append({"source": source, "name": name, "value": value, **asdict(found)})
+            result = homophily(graph, values, shares=value is not None, permutations=count, random=random)
+            rows.append({"source": source, "name": name, "value": value, **asdict(result)})
         if not rows:
-            notes.append(f"'{node}' nodes and their edges have no labels here, so likeness is not asked.")
-        return pl.DataFrame(rows, schema=LIKENESS), notes
+            notes.append(f"'{node}' nodes and their edges have no labels in this dataset: no homophily.")
+        return pl.DataFrame(rows, schema=HOMOPHILY), notes
 
 
 def _read(store: GraphStore, edge: EdgeType, dataset: str) -> tuple[pl.DataFrame, Ints, Ints]:
-    """The nodes (`node_type`, `entity_id`), and the rows of the edges' ends among them."""
+    """The nodes (`node_type`, `entity_id`), and the row numbers of the edges' sources and destinations among them."""
     frames: list[pl.DataFrame] = []
-    starts: dict[str, int] = {}
+    row_offset: dict[str, int] = {}
     for name in dict.fromkeys((edge.src, edge.dst)):
         node = store.schema.node(name)
-        starts[name] = sum(frame.height for frame in frames) - store.span(node, dataset).first
+        row_offset[name] = sum(frame.height for frame in frames) - store.span(node, dataset).first
         ids = store.sql(f"select id from ({store.visible(node, dataset=dataset)}) order by idx").pl()
         frames.append(ids.select(pl.lit(name).alias("node_type"), entity_id="id"))
     ends = store.sql(f"select src, dst from ({store.visible(edge, dataset=dataset)}) order by idx").to_arrow_table()
-    src, dst = (ends[key].to_numpy() + starts[name] for key, name in (("src", edge.src), ("dst", edge.dst)))
+    src, dst = (ends[key].to_numpy() + row_offset[name] for key, name in (("src", edge.src), ("dst", edge.dst)))
     return pl.concat(frames), src, dst
 
 

@@ -1,4 +1,4 @@
-"""What goes with being shared: how shares are distributed, how posts feel, and eq. 1 of EIJL as a regression.
+"""Popularity: the distribution of shares, emotions of posts, correlations, and eq. 1 of EIJL as a regression.
 
 Leng & Yan, "EIJL: Popularity Prediction of Social Media Advertisements Based on Multimodal Emotional Interaction and
 Joint Learning", Data Intelligence, 2025, section 3.
@@ -27,34 +27,35 @@ if TYPE_CHECKING:
 
 COUNTS = ("likes", "favourites", "comments", "shares", "reactions")
 FEELINGS = ("text", "image")
-BINS = 30  # of the histogram, at most
-FEWEST = 50  # rows below which a regression on five terms says nothing
+MAX_BINS = 30  # of the histogram
+MIN_ROWS = 50  # for a regression on five terms
 
 
 @dataclass(frozen=True)
 class Popularity:
-    """Five tables of the nodes that are shared (`note`, `post`).
+    """Five tables of the nodes that have shares (`note`, `post`).
 
-    `shares`: the distribution of shares, with the log-normal fitted to those above zero and how well it fits.
-    `histogram`: how many nodes have `low` up to below `high` shares, and how many the log-normal would have there.
-    `emotions`: how many texts have which grade of emotion, and how many covers a face that shows one.
+    `shares`: the distribution of shares, with a log-normal fitted to those above zero and its goodness of fit.
+    `histogram`: the number of nodes with `low` up to below `high` shares, observed and by the log-normal.
+    `emotions`: the number of texts by grade of emotion, and of covers with and without an emotional face.
     `correlations`: Spearman's ρ and Pearson's r of likes, favourites, comments and shares, pair by pair; on `--export`
     as a heat map too.
     `regression`: EIJL's eq. 1 three times, with coefficients, standard errors, p values and 95 % intervals:
 
         Y = β0 + β1 text + β2 image + β3 likability + β4 text·image + β5 text·image·likability + ε
 
-    `ols` is as printed: Y is 1 for the most shared fifth, else 0, by least squares, with standard errors that allow for
-    the unequal variance such a Y has (HC1). `logit` is the logistic regression of the same Y, which is what a yes or no
-    asks for; its R² is McFadden's. `log_shares` is least squares with Y = log(1 + shares), which no cut has coarsened.
+    `ols` is as published: Y is 1 for the most shared fifth, else 0, by least squares with heteroscedasticity-consistent
+    standard errors (HC1). `logit` is the logistic regression of the same binary Y; its R² is McFadden's. `log_shares`
+    is least squares with Y = log(1 + shares), without a threshold.
 
-    Text emotion is the grade 1 to 5, image emotion the intensity 0 to 1, likability 0, 1 or 2: the third of all nodes
-    that the likes fall into. A term that the data does not have is left out, with its interactions.
+    Text emotion is the grade 1 to 5, image emotion the intensity 0 to 1, likability the tercile of likes: 0, 1 or 2. A
+    term that the data does not have is left out, with its interactions.
 
     Attributes:
-        node: the node type; by default the only one that has the column of shares.
-        shares, likes: the columns of these counts.
-        popular: the share of nodes that counts as popular.
+        node: node type; by default the only one that has the column of shares.
+        shares: column of the number of shares.
+        likes: column of the number of likes.
+        popular: share of nodes that counts as popular, between 0 and 1.
     """
 
     node: str | None = None
@@ -67,7 +68,7 @@ class Popularity:
             raise InputError(f"popular is a share between 0 and 1, not {self.popular}.")
 
     def analyze(self, store: GraphStore, dataset: str, *, progress: Progress | None = None) -> Findings:
-        """Look at a dataset; reads the store and writes nothing.
+        """See `analyze`.
 
         Raises:
             DataError: no node type has the column of shares, or too few rows have a value.
@@ -75,53 +76,55 @@ class Popularity:
         node = counted_node(store.schema, self.node, self.shares)
         steps = progress or (lambda what, done, of: None)
         rows, notes = self._rows(store, node, dataset)
-        if rows.height < FEWEST:
-            raise DataError(f"Only {rows.height:,} '{node}' nodes have '{self.shares}'; {FEWEST} are needed.")
+        if rows.height < MIN_ROWS:
+            raise DataError(f"Only {rows.height:,} '{node}' nodes have '{self.shares}'; {MIN_ROWS} are needed.")
         frames: dict[str, pl.DataFrame] = {}
-        parts = {
+        tables = {
             "shares": _distribution,
             "histogram": _histogram,
             "emotions": _emotion_counts,
             "correlations": _correlations,
         }
-        for number, (name, part) in enumerate(parts.items()):
-            steps(name, number, len(parts) + 1)
-            frames[name] = part(rows)
-        steps("regression", len(parts), len(parts) + 1)
-        frames["regression"], told = regress(rows, self.popular)
+        for number, (name, make_table) in enumerate(tables.items()):
+            steps(name, number, len(tables) + 1)
+            frames[name] = make_table(rows)
+        steps("regression", len(tables), len(tables) + 1)
+        frames["regression"], more_notes = regress(rows, self.popular)
         return Findings(
             {name: frame for name, frame in frames.items() if frame.height},
             {"node": str(node)},
-            (*notes, *told),
+            (*notes, *more_notes),
             {"popularity_correlations.html": partial(_write_heat_map, frames["correlations"], f"{dataset}, {node}")},
         )
 
     def _rows(self, store: GraphStore, node: NodeType, dataset: str) -> tuple[pl.DataFrame, tuple[str, ...]]:
         """The counts by name, `text` and `image` emotion and `likability`, of the nodes with shares."""
-        known = {column.name: column for column in node.columns}
-        counts = {"shares": self.shares, "likes": self.likes}
-        counts |= {name: name for name in COUNTS if name not in counts}
-        have = {name: column for name, column in counts.items() if column in known and known[column].kind == "integer"}
+        columns = {column.name: column for column in node.columns}
+        names = {"shares": self.shares, "likes": self.likes}
+        names |= {name: name for name in COUNTS if name not in names}
+        counts = {
+            name: column for name, column in names.items() if column in columns and columns[column].kind == "integer"
+        }
         posts = f"({store.visible(node, dataset=dataset)})"
-        found = emotions(store, node, dataset)
-        chosen = ", ".join(f"n.{quote(column)}::double as {quote(name)}" for name, column in have.items())
+        of_posts = emotions(store, node, dataset)
+        selected = ", ".join(f"n.{quote(column)}::double as {quote(name)}" for name, column in counts.items())
         rows = store.sql(
-            f"select {chosen}, e.* exclude (idx) from {posts} as n "
-            f"join ({found.over(posts)}) as e using (idx) where n.{quote(self.shares)} is not null order by idx"
+            f"select {selected}, e.* exclude (idx) from {posts} as n "
+            f"join ({of_posts.over(posts)}) as e using (idx) where n.{quote(self.shares)} is not null order by idx"
         ).pl()
         rows = rows.rename({name: name.removesuffix("_emotion") for name in EMOTIONS if name in rows.columns})
-        notes = [found.note] if found.note else []
-        if "likes" in have and rows["likes"].null_count() < rows.height:
+        notes = [of_posts.note] if of_posts.note else []
+        if "likes" in counts and rows["likes"].null_count() < rows.height:
             likes = rows["likes"].to_numpy()
-            cuts = np.nanquantile(likes, [1 / 3, 2 / 3])
-            level = (likes[:, None] > cuts).sum(axis=1).astype(float)
+            terciles = np.nanquantile(likes, [1 / 3, 2 / 3])
+            level = (likes[:, None] > terciles).sum(axis=1).astype(float)
             rows = rows.with_columns(pl.Series("likability", np.where(np.isnan(likes), np.nan, level)).fill_nan(None))
-            notes.append(f"Likability: up to {cuts[0]:,.0f} likes, up to {cuts[1]:,.0f}, more.")
+            notes.append(f"Likability: terciles of likes, cut at {terciles[0]:,.0f} and {terciles[1]:,.0f}.")
         return rows, tuple(notes)
 
 
 def _distribution(rows: pl.DataFrame) -> pl.DataFrame:
-    """One row a measure: quantiles, the log-normal's two parameters, and how well it and the normal fit."""
+    """A row for each measure: quantiles, the log-normal's two parameters, goodness of fit of it and of the normal."""
     from scipy import stats
 
     shares = rows["shares"].to_numpy()
@@ -150,21 +153,22 @@ def _distribution(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _histogram(rows: pl.DataFrame) -> pl.DataFrame:
-    """Bins of equal width in the logarithm, each holding whole numbers; those without a single share are left out."""
+    """Counts in bins of equal width in the logarithm, cut at whole numbers; nodes without shares are left out."""
     from scipy import stats
 
     shares = rows["shares"].to_numpy()
     shares = shares[shares > 0]
     logs = np.log(shares)
-    edges = np.unique(np.ceil(np.geomspace(1, shares.max() + 1, BINS + 1)))
-    found = np.histogram(shares, edges)[0]
-    # a whole number stands for what the log-normal has up to half a share around it
+    edges = np.unique(np.ceil(np.geomspace(1, shares.max() + 1, MAX_BINS + 1)))
+    counts = np.histogram(shares, edges)[0]
+    # continuity correction: a whole number n stands for the interval from n - 0.5 to n + 0.5
     fitted = stats.norm(logs.mean(), logs.std(ddof=1)).cdf(np.log(edges - 0.5))
-    return pl.DataFrame({"low": edges[:-1], "high": edges[1:], "nodes": found, "fitted": np.diff(fitted) * len(shares)})
+    expected = np.diff(fitted) * len(shares)
+    return pl.DataFrame({"low": edges[:-1], "high": edges[1:], "nodes": counts, "fitted": expected})
 
 
 def _emotion_counts(rows: pl.DataFrame) -> pl.DataFrame:
-    """Emotion, level, how many nodes have it and their mean log(1 + shares)."""
+    """A row for each emotion and level: number and share of nodes, and their mean log(1 + shares)."""
     parts = []
     for name in (name for name in FEELINGS if name in rows.columns):
         level = pl.col(name).round() if name == "text" else (pl.col(name) > 0).cast(pl.Float64)
@@ -189,12 +193,12 @@ def _correlations(rows: pl.DataFrame) -> pl.DataFrame:
     from scipy import stats
 
     names = [name for name in COUNTS if name in rows.columns]
-    found = []
+    pairs = []
     for a in names:
         for b in names:
             both = rows.select(pl.col(a).alias("a"), pl.col(b).alias("b")).drop_nulls().to_numpy()
             if len(both) > 2 and (both.std(axis=0) > 0).all():
-                found.append(
+                pairs.append(
                     {
                         "one": a,
                         "other": b,
@@ -204,11 +208,17 @@ def _correlations(rows: pl.DataFrame) -> pl.DataFrame:
                         "nodes": len(both),
                     }
                 )
-    return pl.DataFrame(found)
+    return pl.DataFrame(pairs)
 
 
 def _write_heat_map(correlations: pl.DataFrame, what: str, path: Path) -> None:
-    """Spearman's ρ of each pair as a coloured cell of one HTML table, which opens without a network."""
+    """Write Spearman's ρ of each pair as coloured cells of a self-contained HTML table.
+
+    Args:
+        correlations: the table `correlations`.
+        what: name of the data, for the heading.
+        path: the file to write.
+    """
     names = correlations["one"].unique(maintain_order=True).to_list() if correlations.height else []
     values = {(row["one"], row["other"]): row["spearman"] for row in correlations.to_dicts()}
 
@@ -233,35 +243,35 @@ def regress(rows: pl.DataFrame, popular: float = 0.2) -> tuple[pl.DataFrame, tup
     """Eq. 1 by least squares (`ols`, `log_shares`) and as a logistic regression (`logit`).
 
     Args:
-        rows: `shares`, and those of `text`, `image` and `likability` that there are; rows that lack one are left out.
-        popular: the share of rows that counts as popular.
+        rows: column `shares`, and `text`, `image` and `likability` where known; rows that lack a value are left out.
+        popular: share of rows that counts as popular.
 
     Returns:
-        One row a model and term; sentences on what was left out.
+        A row for each model and term; notes on what was left out.
     """
     import statsmodels.api as sm
 
     factors = [name for name in ("text", "image", "likability") if name in rows.columns and rows[name].n_unique() > 1]
-    told = [f"The data has no {name} emotion that varies." for name in FEELINGS if name not in factors]
-    told += [] if "likability" in factors else ["The data has no likes."]
+    notes = [f"The data has no {name} emotion that varies." for name in FEELINGS if name not in factors]
+    notes += [] if "likability" in factors else ["The data has no likes."]
     used = rows.select("shares", *factors).drop_nulls()
-    if not factors or used.height < FEWEST:
-        return pl.DataFrame(), (*told, f"No regression: only {used.height:,} rows have what it needs.")
+    if not factors or used.height < MIN_ROWS:
+        return pl.DataFrame(), (*notes, f"No regression: only {used.height:,} rows have all its terms.")
     terms: dict[str, NDArray[np.float64]] = {name: used[name].to_numpy().astype(float) for name in factors}
     for names in (("text", "image"), ("text", "image", "likability")):
         if all(name in factors for name in names):
             terms["_".join(names)] = np.prod([terms[name] for name in names], axis=0)
-    given = sm.add_constant(np.column_stack(list(terms.values())))
+    x = sm.add_constant(np.column_stack(list(terms.values())))
     shares = used["shares"].to_numpy()
-    line = float(np.quantile(shares, 1 - popular))
-    y = (shares > line).astype(float)
-    told.append(f"Popular: more than {line:,.0f} shares, {y.mean():.1%} of {len(y):,}.")
-    fits = {"ols": sm.OLS(y, given).fit(cov_type="HC1"), "log_shares": sm.OLS(np.log1p(shares), given).fit()}
+    threshold = float(np.quantile(shares, 1 - popular))
+    y = (shares > threshold).astype(float)
+    notes.append(f"Popular: more than {threshold:,.0f} shares, {y.mean():.1%} of {len(y):,}.")
+    fits = {"ols": sm.OLS(y, x).fit(cov_type="HC1"), "log_shares": sm.OLS(np.log1p(shares), x).fit()}
     try:
-        fits["logit"] = sm.Logit(y, given).fit(disp=False)
-    except (np.linalg.LinAlgError, Warning) as error:  # popular and unpopular nodes can be told apart without error
-        told.append(f"The logistic regression has no solution: {error}.")
-    return pl.concat([_coefficients(name, fit, ["constant", *terms]) for name, fit in fits.items()]), tuple(told)
+        fits["logit"] = sm.Logit(y, x).fit(disp=False)
+    except (np.linalg.LinAlgError, Warning) as error:  # perfect separation
+        notes.append(f"The logistic regression has no solution: {error}.")
+    return pl.concat([_coefficients(name, fit, ["constant", *terms]) for name, fit in fits.items()]), tuple(notes)
 
 
 def _coefficients(model: str, fit: Any, terms: list[str]) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""How a run answers when a modality is missing: one after the other taken away, or some of each at random."""
+"""Robustness to missing modalities: test scores of a run without each one, or with a random share of each missing."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Robustness:
-    """One table, `scores`: a run's scores on its test part with something missing that was there in training.
+    """One table, `scores`: a run's scores on its test set with features missing that were there in training.
 
-    A modality is the columns of a node type with one first word: `segment.text` is `text` and `text_vector`. `missing`
-    says what is: nothing, one modality of all nodes, or a share of each modality's nodes (in `share`, too), drawn at
-    random for each modality by itself. What is missing is missing for neighbours too.
+    A modality is the columns of a node type with the same first word: `segment.text` is `text` and `text_vector`. The
+    column `missing` is `nothing`, one modality of all nodes, or a share of each modality's nodes (also in `share`),
+    sampled independently for each modality. Features of neighbours are missing too.
 
     Attributes:
-        run: a run's id, the start of it, or `latest`.
-        shares: of the nodes that lose each modality.
-        draws: scores of a share are the mean over so many.
-        seed: of the draws.
+        run: a run's id, a prefix of it, or `latest`.
+        shares: shares of nodes that lose each modality, above 0 and at most 1.
+        draws: number of random draws that the scores of a share are averaged over.
+        seed: random seed of the draws.
     """
 
     run: str = "latest"
@@ -49,11 +49,11 @@ class Robustness:
             raise InputError("draws is at least 1, and shares are above 0 and at most 1.")
 
     def analyze(self, store: GraphStore, dataset: str, *, progress: Progress | None = None) -> Findings:
-        """See `analyze`; the look at the test part is logged.
+        """See `analyze`; the opening of the test set is logged in `test_openings`.
 
         Raises:
             InputError: the run is of another dataset.
-            DataError: it reads no vectors that could be missing.
+            DataError: the run uses no vectors of nodes.
         """
         run = runs.load(store, self.run)
         if run.dataset != dataset:
@@ -62,18 +62,18 @@ class Robustness:
         graph = restored.data.graph
         names = sorted({_modality(feature) for features in graph.node_features.values() for feature in features})
         if not names:
-            raise DataError(f"'{run.id}' reads no vectors of nodes, so none can be missing.")
+            raise DataError(f"'{run.id}' uses no vectors of nodes, so none can be missing.")
         generator = torch.Generator().manual_seed(self.seed)
 
         def removed(name: str) -> Callable[[Feature], Tensor]:
             return lambda feature: torch.full(feature.index.shape, _modality(feature) == name)
 
         def at_random(share: float) -> Callable[[Feature], Tensor]:
-            gone: dict[str, Tensor] = {}
+            masks: dict[str, Tensor] = {}
 
             def missing(feature: Feature) -> Tensor:
-                drawn = torch.rand(feature.index.shape, generator=generator) < share
-                return gone.setdefault(_modality(feature), drawn)
+                mask = torch.rand(feature.index.shape, generator=generator) < share
+                return masks.setdefault(_modality(feature), mask)
 
             return missing
 
@@ -83,12 +83,12 @@ class Robustness:
             (f"{share:.0%} of each", share, [at_random(share) for _ in range(self.draws)]) for share in self.shares
         ]
         rows = []
-        for number, (missing, share, ways) in enumerate(plan):
+        for number, (missing, share, masks) in enumerate(plan):
             if progress:
                 progress(f"without {missing}", number, len(plan))
-            drawn = [part for way in ways for part in _scores(restored, _without(graph, way))]
+            scores = [score for mask in masks for score in _scores(restored, _without(graph, mask))]
             rows.append(
-                pl.DataFrame(drawn)
+                pl.DataFrame(scores)
                 .group_by("target", "metric", maintain_order=True)
                 .agg(pl.col("value").mean())
                 .with_columns(missing=pl.lit(missing), share=pl.lit(share, dtype=pl.Float64))
@@ -104,21 +104,21 @@ def _modality(feature: Feature) -> str:
 
 
 def _without(graph: SocialGraph, missing: Callable[[Feature], Tensor]) -> SocialGraph:
-    def cut(features: tuple[Feature, ...]) -> tuple[Feature, ...]:
-        return tuple(replace(one, index=torch.where(missing(one), -1, one.index)) for one in features)
+    def masked(features: tuple[Feature, ...]) -> tuple[Feature, ...]:
+        return tuple(replace(feature, index=torch.where(missing(feature), -1, feature.index)) for feature in features)
 
-    return replace(graph, node_features={name: cut(features) for name, features in graph.node_features.items()})
+    return replace(graph, node_features={name: masked(features) for name, features in graph.node_features.items()})
 
 
 def _scores(restored: RestoredRun, graph: SocialGraph) -> list[dict[str, object]]:
     data = replace(restored.data, graph=graph)
-    rows = data.examples("test")
-    said = score(restored.network, make_loader(restored.config, data).exact, rows, restored.objectives)
-    found: list[dict[str, object]] = []
-    for part in restored.objectives:
-        name = part.target.name
-        answers = graph.answers[name][rows]
-        known = is_known(answers).numpy()
-        scores = part.metrics(said[name][known], answers.numpy()[known])
-        found += [{"target": name, "metric": metric, "value": value} for metric, value in scores.items()]
-    return found
+    examples = data.examples("test")
+    predictions = score(restored.network, make_loader(restored.config, data).exact, examples, restored.objectives)
+    rows: list[dict[str, object]] = []
+    for objective in restored.objectives:
+        name = objective.target.name
+        labels = graph.answers[name][examples]
+        known = is_known(labels).numpy()
+        scores = objective.metrics(predictions[name][known], labels.numpy()[known])
+        rows += [{"target": name, "metric": metric, "value": value} for metric, value in scores.items()]
+    return rows

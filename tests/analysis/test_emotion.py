@@ -1,4 +1,4 @@
-"""Feelings in dialogues against counts by hand, and contagion that is there or is not."""
+"""Emotions in dialogues: counts by hand, and contagion that is planted or not."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def test_tables_are_counts(store: gs.GraphStore, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("catching", [True, False])
-def test_contagion_is_found_where_it_is(store: gs.GraphStore, tmp_path: Path, catching: bool) -> None:
-    """Dialogues have moods either way; only where feelings are caught do neighbours share more than that."""
+def test_contagion_is_significant_only_where_planted(store: gs.GraphStore, tmp_path: Path, catching: bool) -> None:
+    """Dialogues have moods either way; only under contagion do neighbours share more than the permutations do."""
     random = np.random.default_rng(0)
     rows = ["dialogue,turn,speaker,emotion"]
     for dialogue in range(60):
@@ -82,7 +82,7 @@ def test_contagion_is_found_where_it_is(store: gs.GraphStore, tmp_path: Path, ca
     assert (contagion["by_chance"] < contagion["shared"]).all() or not catching
 
 
-def test_a_run_s_predictions_are_looked_at_as_well(store: gs.GraphStore, tmp_path: Path) -> None:
+def test_a_run_s_predictions_are_analyzed(store: gs.GraphStore, tmp_path: Path) -> None:
     rows = ["dialogue,turn,speaker,emotion"]
     rows += [f"d{n // 5},{n % 5},{'ab'[n % 2]},{('joy', 'anger', 'joy')[n % 3]}" for n in range(60)]
     ingested(store, tmp_path / "talks", "\n".join(rows) + "\n")
@@ -94,9 +94,9 @@ def test_a_run_s_predictions_are_looked_at_as_well(store: gs.GraphStore, tmp_pat
     assert store.sql("select count(distinct source) from emotion_timeline").fetchall() == [(2,)]
 
 
-def test_what_cannot_be_answered_is_said(store: gs.GraphStore, tmp_path: Path) -> None:
+def test_missing_columns_and_labels_are_errors(store: gs.GraphStore, tmp_path: Path) -> None:
     ingested(store, tmp_path / "talks", "dialogue,turn,text\nd,1,a\nd,2,b\n", replies="given")
-    with pytest.raises(DataError, match="No 'segment' of 'talks' has anything as 'emotion'"):
+    with pytest.raises(DataError, match="No 'segment' of 'talks' has a value of 'emotion'"):
         analyze(store, "emotion")
     with pytest.raises(InputError, match="no column 'mood'; it has"):
         analyze(store, "emotion", settings={"label": "mood"})

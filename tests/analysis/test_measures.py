@@ -1,4 +1,4 @@
-"""Our sparse measures are networkx's, on small graphs of several shapes."""
+"""The sparse measures equal networkx's on small graphs of several shapes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from graphsocial.analysis import _measures as measures
-from graphsocial.analysis._assortativity import assortativity, likeness
+from graphsocial.analysis._assortativity import assortativity, homophily
 
 GRAPHS = {
     "karate": nx.karate_club_graph().to_directed(),
@@ -31,7 +31,7 @@ def values(found: dict[int, float]) -> list[float]:
     return [found[node] for node in range(len(found))]
 
 
-def test_measures_are_those_of_networkx(case: tuple[nx.DiGraph, nx.Graph, object, object]) -> None:
+def test_measures_equal_networkx(case: tuple[nx.DiGraph, nx.Graph, object, object]) -> None:
     graph, links, directed, matrix = case
     counts = measures.triangles(matrix)
     ranks = values(nx.pagerank(graph, weight=None, tol=1e-9, max_iter=1_000))
@@ -49,7 +49,7 @@ def test_measures_are_those_of_networkx(case: tuple[nx.DiGraph, nx.Graph, object
     )
 
 
-def test_triangles_are_the_same_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_triangles_do_not_depend_on_the_block_size(monkeypatch: pytest.MonkeyPatch) -> None:
     links = nx.barabasi_albert_graph(150, 5, seed=4)
     ends = np.array(links.edges())
     matrix = measures.undirected(measures.simple(ends[:, 0], ends[:, 1], 150))
@@ -57,7 +57,7 @@ def test_triangles_are_the_same_in_blocks(monkeypatch: pytest.MonkeyPatch) -> No
     assert measures.triangles(matrix).tolist() == values(nx.triangles(links))
 
 
-def test_communities_are_as_good_as_networkx_s(case: tuple[nx.DiGraph, nx.Graph, object, object]) -> None:
+def test_modularity_of_communities_matches_networkx(case: tuple[nx.DiGraph, nx.Graph, object, object]) -> None:
     _, links, _, matrix = case
     groups = measures.communities(matrix, seed=0)
     parts = [set(np.flatnonzero(groups == n)) for n in range(groups.max() + 1)]
@@ -68,7 +68,7 @@ def test_communities_are_as_good_as_networkx_s(case: tuple[nx.DiGraph, nx.Graph,
     assert (measures.communities(matrix, seed=0) == groups).all()
 
 
-def test_betweenness_of_some_sources_is_brandes_sum_scaled_up() -> None:
+def test_betweenness_of_sampled_sources_is_scaled_up() -> None:
     links = nx.barabasi_albert_graph(120, 3, seed=3)
     ends = np.array(links.edges())
     matrix = measures.undirected(measures.simple(ends[:, 0], ends[:, 1], 120))
@@ -88,7 +88,7 @@ def _ring(nodes: int) -> tuple[np.ndarray, np.ndarray]:
     return np.arange(nodes), (np.arange(nodes) + 1) % nodes
 
 
-def test_assortativity_is_networkx_s() -> None:
+def test_assortativity_equals_networkx() -> None:
     links = nx.karate_club_graph()
     ends = np.array(links.edges())
     matrix = measures.undirected(measures.simple(ends[:, 0], ends[:, 1], len(links)))
@@ -98,32 +98,32 @@ def test_assortativity_is_networkx_s() -> None:
     assert assortativity(matrix, np.ones(len(links))) is None
 
 
-def test_likeness_finds_what_is_planted_and_no_more() -> None:
+def test_homophily_is_significant_only_where_planted() -> None:
     random = np.random.default_rng(0)
     links = nx.planted_partition_graph(2, 40, 0.3, 0.03, seed=0)
     ends = np.array(links.edges())
     matrix = measures.undirected(measures.simple(ends[:, 0], ends[:, 1], 80))
     sad = np.where(np.arange(80) < 40, 0.9, 0.1)
     sad[::10] = np.nan  # unknown ones are left out
-    planted = likeness(matrix, sad, shares=True, permutations=199, random=random)
+    planted = homophily(matrix, sad, shares=True, permutations=199, random=random)
     assert planted.nodes == 72
     assert planted.assortativity is not None and planted.assortativity > 0.5
     assert planted.p == pytest.approx(1 / 200)
     assert planted.z is not None and planted.z > 5
     assert planted.beside is not None and planted.at_ends is not None
     assert planted.beside > planted.at_ends + 0.1
-    ps = [likeness(matrix, random.permutation(sad), shares=True, permutations=99, random=random).p for _ in range(40)]
+    ps = [homophily(matrix, random.permutation(sad), shares=True, permutations=99, random=random).p for _ in range(40)]
     assert 0.3 < float(np.mean([p or 0 for p in ps])) < 0.7  # uniform where nothing is planted
-    nothing = likeness(matrix, np.full(80, 0.5), shares=True, permutations=99, random=random)
+    nothing = homophily(matrix, np.full(80, 0.5), shares=True, permutations=99, random=random)
     assert (nothing.assortativity, nothing.p, nothing.permutations) == (None, None, 0)
     assert nothing.beside == pytest.approx(0.5)
 
 
-def test_what_hubs_feel_is_not_taken_for_likeness() -> None:
-    """In a star the centre's value is at half of all ends, whatever links do."""
+def test_a_hub_s_value_is_no_homophily() -> None:
+    """In a star the centre's value is at half of all endpoints, whatever the links are."""
     star = measures.undirected(measures.simple(np.zeros(9, dtype=int), np.arange(1, 10), 10))
     values = np.array([1.0] + [0.5] * 9)
-    found = likeness(star, values, shares=True, permutations=19, random=np.random.default_rng(0))
+    found = homophily(star, values, shares=True, permutations=19, random=np.random.default_rng(0))
     assert found.mean == pytest.approx(0.55)
     assert found.at_ends == pytest.approx(0.75)
     assert found.beside == pytest.approx((9 * 0.5 + 9 * 0.5) / (9 + 9 * 0.5))

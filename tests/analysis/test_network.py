@@ -1,4 +1,4 @@
-"""Analyses write tables that join; the network's say who is linked, and whether those who are feel alike."""
+"""Analyses write tables that join; the network analysis has node measures and homophily."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_nodes_join_with_predictions(store: gs.GraphStore) -> None:
     assert summary["mean_clustering"] == pytest.approx(nx.average_clustering(links))
 
 
-def test_again_replaces_its_rows_and_keeps_those_of_others(store: gs.GraphStore) -> None:
+def test_a_second_analysis_replaces_rows_of_the_same_key_only(store: gs.GraphStore) -> None:
     for dataset in ("small", "before", "small"):
         analyze(store, "network", dataset=dataset, settings={"permutations": 19})
     analyze(store, "network", dataset="small", settings={"edges": "user views image", "permutations": 19})
@@ -71,7 +71,7 @@ def test_again_replaces_its_rows_and_keeps_those_of_others(store: gs.GraphStore)
     assert told[0][2] == ["network_summary", "network_likeness", "network_nodes"]
 
 
-def test_likeness_speaks_of_labels_and_of_predictions(store: gs.GraphStore) -> None:
+def test_homophily_of_labels_and_of_predictions(store: gs.GraphStore) -> None:
     found = analyze(store, "network", dataset="small", settings={"run": "latest", "permutations": 50})
     rows = found.tables["network_likeness"]
     assert rows["name"].unique().sort().to_list() == ["emotion", "user views image.emotions"]
@@ -87,7 +87,7 @@ def test_likeness_speaks_of_labels_and_of_predictions(store: gs.GraphStore) -> N
     assert any("passes messages" in note for note in found.notes)
 
 
-def test_friends_of_the_sad_are_found_sad(tmp_path: Path) -> None:
+def test_planted_homophily_is_significant(tmp_path: Path) -> None:
     links = nx.planted_partition_graph(2, 30, 0.3, 0.03, seed=1)
     with gs.open(tmp_path / "people.duckdb") as store:
         store.declare(GraphSchema((PERSON,), (KNOWS,)))
@@ -106,7 +106,7 @@ def test_friends_of_the_sad_are_found_sad(tmp_path: Path) -> None:
         assert sad["beside"] > 0.8 > sad["at_ends"]
 
 
-def test_few_pivots_are_an_estimate_and_say_so(store: gs.GraphStore) -> None:
+def test_few_pivots_estimate_betweenness_with_a_note(store: gs.GraphStore) -> None:
     exact = analyze(store, "network", dataset="small", settings={"permutations": 19})
     some = analyze(store, "network", dataset="small", settings={"permutations": 19, "pivots": 30})
     assert exact.notes == ()
@@ -116,7 +116,7 @@ def test_few_pivots_are_an_estimate_and_say_so(store: gs.GraphStore) -> None:
     assert not np.allclose(*ends)
 
 
-def test_exports_are_read_by_others(store: gs.GraphStore, tmp_path: Path) -> None:
+def test_exports_are_read_by_networkx_and_polars(store: gs.GraphStore, tmp_path: Path) -> None:
     found = analyze(store, "network", dataset="small", settings={"permutations": 19}, export=tmp_path / "out")
     graph = nx.read_graphml(tmp_path / "out" / "network.graphml")
     edges = pl.read_parquet(tmp_path / "out" / "network_edges.parquet")
@@ -129,7 +129,7 @@ def test_exports_are_read_by_others(store: gs.GraphStore, tmp_path: Path) -> Non
     assert {path.name for path in found.files} == {path.name for path in (tmp_path / "out").iterdir()}
 
 
-def test_what_cannot_be_done_is_said(store: gs.GraphStore, tmp_path: Path) -> None:
+def test_wrong_settings_are_errors(store: gs.GraphStore, tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'network'"):
         analyze(store, "netwrok", dataset="small")
     with pytest.raises(UnknownNameError, match="user connects user"):
@@ -138,7 +138,7 @@ def test_what_cannot_be_done_is_said(store: gs.GraphStore, tmp_path: Path) -> No
         analyze(store, "network", dataset="small", settings={"pivots": -1})
     with pytest.raises(InputError, match="joins nodes of two types"):
         analyze(store, "network", dataset="small", settings={"edges": str(VIEWS), "run": "latest"})
-    with pytest.raises(InputError, match="speaks about 'small'"):
+    with pytest.raises(InputError, match="is of the dataset 'small'"):
         analyze(store, "network", dataset="before", settings={"run": "latest"})
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="is a file"):

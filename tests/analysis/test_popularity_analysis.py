@@ -1,4 +1,4 @@
-"""The analysis of popularity recovers what synthetic notes plant, and says what a dataset does not have."""
+"""The popularity analysis recovers planted coefficients, and notes what a dataset lacks."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,7 +68,7 @@ def test_the_heat_map_shows_every_pair(store: gs.GraphStore, tmp_path: Path) -> 
         assert text.count(f"<th>{name}</th>") == 2
 
 
-def test_least_squares_is_that_of_the_normal_equations() -> None:
+def test_least_squares_equals_the_normal_equations() -> None:
     random = np.random.default_rng(0)
     rows = pl.DataFrame(
         {"shares": random.integers(0, 100, 500).astype(float), "text": random.integers(1, 6, 500).astype(float)}
@@ -85,13 +85,13 @@ def test_least_squares_is_that_of_the_normal_equations() -> None:
     assert "The data has no image emotion that varies." in notes and "The data has no likes." in notes
 
 
-def test_a_perfect_separation_is_told_and_not_fatal() -> None:
+def test_perfect_separation_is_a_note() -> None:
     shares = np.arange(200, dtype=float)
     found, notes = regress(pl.DataFrame({"shares": shares, "text": (shares > 159).astype(float)}))
     assert set(found["model"]) == {"ols", "log_shares"} and any("has no solution" in note for note in notes)
 
 
-def test_data_that_cannot_answer(tmp_path: Path) -> None:
+def test_data_without_shares_is_an_error(tmp_path: Path) -> None:
     node = NodeType("post", (Column("shares", "integer", "label"),))
     with gs.open(tmp_path / "s.duckdb") as store:
         store.declare(GraphSchema((node,)))

@@ -1,4 +1,4 @@
-"""What is taken away from a run that reads two modalities shows in its scores, and nowhere else."""
+"""Scores of a run of two modalities fall when the informative one is missing, and only then."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from graphsocial.errors import DataError, InputError
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[gs.GraphStore, gs.Run]:
-    """Speech says all and pictures say nothing."""
+    """Audio determines the label and video is noise."""
     folder: Path = tmp_path_factory.mktemp("robust")
     random, rows = np.random.default_rng(0), ["dialogue,turn,sentiment,split,audio_vector,video_vector"]
     for n in range(240):
@@ -32,7 +32,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[gs.GraphStore, gs
     return store, gs.train(store, "dialogue-emotion", model="msa", split="column:split", settings=settings)
 
 
-def test_only_what_matters_is_missed(trained: tuple[gs.GraphStore, gs.Run]) -> None:
+def test_only_the_informative_modality_lowers_the_scores(trained: tuple[gs.GraphStore, gs.Run]) -> None:
     store, run = trained
     found = analyze(store, "robustness", settings={"run": run.id, "shares": (0.5, 1.0), "draws": 2})
     (frame,) = found.tables.values()
@@ -47,7 +47,7 @@ def test_only_what_matters_is_missed(trained: tuple[gs.GraphStore, gs.Run]) -> N
     assert again.tables["robustness_scores"].equals(frame)
 
 
-def test_what_cannot_be_asked_is_said(trained: tuple[gs.GraphStore, gs.Run], tmp_path: Path) -> None:
+def test_wrong_runs_and_settings_are_errors(trained: tuple[gs.GraphStore, gs.Run], tmp_path: Path) -> None:
     store, _ = trained
     with pytest.raises(InputError, match="shares are above 0"):
         analyze(store, "robustness", settings={"shares": (0.0,)})
@@ -57,5 +57,5 @@ def test_what_cannot_be_asked_is_said(trained: tuple[gs.GraphStore, gs.Run], tmp
         (tmp_path / "bare" / "segments.csv").write_text("dialogue,turn,sentiment\n" + rows)
         gs.ingest(bare, "dialogue", tmp_path / "bare")
         run = gs.train(bare, "dialogue-emotion", model="majority")
-        with pytest.raises(DataError, match="reads no vectors of nodes"):
+        with pytest.raises(DataError, match="uses no vectors of nodes"):
             analyze(bare, "robustness", settings={"run": run.id})
