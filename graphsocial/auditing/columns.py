@@ -115,8 +115,8 @@ def look_up(cells: NDArray[np.int64], codes: NDArray[np.int64]) -> float:
     counts = np.bincount(cell * (code.max() + 1) + code).astype(np.float64)
     counts = np.append(counts, np.zeros(-len(counts) % (code.max() + 1))).reshape(-1, code.max() + 1)
     gains = [_table_gain(counts)]
-    for code in range(counts.shape[1]):
-        one_against_rest = np.stack([counts[:, code], counts.sum(axis=1) - counts[:, code]], axis=1)
+    for single in range(counts.shape[1]):
+        one_against_rest = np.stack([counts[:, single], counts.sum(axis=1) - counts[:, single]], axis=1)
         if one_against_rest.sum(axis=0).min() >= MIN_ROWS:
             gains.append(_table_gain(one_against_rest))
     return max(gains)
