@@ -200,6 +200,13 @@ def test_a_mistake_in_what_a_task_returns_is_a_sentence(body: str, forum: Path) 
         gs.train(store, "./mistake.py", model="majority")
 
 
+def test_labels_of_nodes_that_do_not_exist_yet_are_refused(forum: Path) -> None:
+    (forum / "mistake.py").write_text(TASK.format(line="", body="labels = super().labels(store, dataset)"))
+    sentence = r"names 59 'message' nodes that did not exist as of 2024-04-01, such as idx 61; read them from \$rows"
+    with gs.open("graphsocial.duckdb") as store, pytest.raises(GraphSocialError, match=sentence):
+        gs.train(store, "./mistake.py", model="majority", as_of="2024-04-01T12:00:00Z")
+
+
 DECLARATIONS = {  # a line of the class → the sentence
     "node = 'post'": r"No node type is called 'post'.* Known: member, message",
     "targets = (Target('votes', 'regression'))": r"Mistake\.targets is Target.*write a tuple of Target, with a comma",

@@ -80,7 +80,7 @@ def prepared_graph(store: gs.GraphStore) -> tuple[SocialGraph, torch.Tensor]:
     return ready.graph, torch.nonzero(ready.roles == 0).squeeze(1)
 
 
-def said(network: Network, store: gs.GraphStore, graph: SocialGraph, examples: torch.Tensor) -> torch.Tensor:
+def outputs_of(network: Network, store: gs.GraphStore, graph: SocialGraph, examples: torch.Tensor) -> torch.Tensor:
     layers = len(network.graph_context.convolutions) if getattr(network, "graph_context", None) else 0
     config = design(store, "dialogue-emotion", TrainOptions(split="column:split", settings={"layers": layers}))
     ready = replace(prepare(store, config), graph=graph)
@@ -115,7 +115,7 @@ def test_data_with_columns_for_reference_is_not_called_synthetic(store: gs.Graph
     assert not same and sentence.startswith("'talks' is not the paper's six datasets"), sentence
 
 
-def test_words_are_read_as_the_model_is_told(store: gs.GraphStore) -> None:
+def test_the_model_decides_which_texts_are_read(store: gs.GraphStore) -> None:
     graph, train_rows = prepared_graph(store)
     (feature,) = (part for part in graph.node_features["segment"] if part.name == "segment.text_vector")
     words = replace(
@@ -171,8 +171,8 @@ def test_what_a_segment_sees_of_its_dialogue(store: gs.GraphStore, model: Tmsam,
     network = model.build(graph, rows, seed=0)
     dialogue = network.together(graph)
     here = torch.nonzero(dialogue == dialogue[0]).squeeze(1)  # in the order of the file, so of the turns
-    asked = here[:2]
-    before = said(network, store, graph, asked)
+    seeds = here[:2]
+    before = outputs_of(network, store, graph, seeds)
 
     def changed(examples: torch.Tensor) -> SocialGraph:
         nodes = graph.ends[0][examples]
@@ -186,11 +186,13 @@ def test_what_a_segment_sees_of_its_dialogue(store: gs.GraphStore, model: Tmsam,
 
     elsewhere = torch.nonzero(dialogue != dialogue[0]).squeeze(1)
     linked = getattr(model, "layers", 0) > 0 and not causal  # by their speakers
-    assert torch.equal(said(network, store, changed(elsewhere), asked), before) != linked
-    assert torch.equal(said(network, store, changed(here[2:]), asked), before) == causal
-    assert not torch.equal(said(network, store, changed(here[:1]), asked), before)
-    together = torch.cat([asked, elsewhere[:30]])
-    torch.testing.assert_close(said(network, store, graph, together)[:2], before)  # the company does not matter
+    assert torch.equal(outputs_of(network, store, changed(elsewhere), seeds), before) != linked
+    assert torch.equal(outputs_of(network, store, changed(here[2:]), seeds), before) == causal
+    assert not torch.equal(outputs_of(network, store, changed(here[:1]), seeds), before)
+    together = torch.cat([seeds, elsewhere[:30]])
+    torch.testing.assert_close(
+        outputs_of(network, store, graph, together)[:2], before
+    )  # the rest of the batch does not matter
 
 
 def test_a_dialogue_is_dealt_out_whole_and_little_is_padded(store: gs.GraphStore) -> None:
@@ -224,14 +226,14 @@ def test_a_modality_that_is_missing_has_no_influence(store: gs.GraphStore) -> No
     network = MODELS[0].build(graph, rows, seed=0)
     assert network.dialogues.names == ("text", "audio")
     features = list(graph.node_features["segment"])
-    place = next(n for n, feature in enumerate(features) if feature.name == "segment.audio_vector")
-    gone = replace(features[place], index=torch.full_like(features[place].index, -1))
-    without = replace(graph, node_features={"segment": (*features[:place], gone, *features[place + 1 :])})
+    position = next(n for n, feature in enumerate(features) if feature.name == "segment.audio_vector")
+    gone = replace(features[position], index=torch.full_like(features[position].index, -1))
+    without = replace(graph, node_features={"segment": (*features[:position], gone, *features[position + 1 :])})
     noise = replace(gone, vectors=torch.randn_like(gone.vectors))
-    other = replace(graph, node_features={"segment": (*features[:place], noise, *features[place + 1 :])})
-    asked = rows[:20]
-    assert torch.equal(said(network, store, without, asked), said(network, store, other, asked))
-    assert not torch.equal(said(network, store, without, asked), said(network, store, graph, asked))
+    other = replace(graph, node_features={"segment": (*features[:position], noise, *features[position + 1 :])})
+    seeds = rows[:20]
+    assert torch.equal(outputs_of(network, store, without, seeds), outputs_of(network, store, other, seeds))
+    assert not torch.equal(outputs_of(network, store, without, seeds), outputs_of(network, store, graph, seeds))
     silent = prepare(
         store,
         design(store, "dialogue-emotion", TrainOptions(split="column:split", features={"segment.audio_vector": None})),
@@ -264,15 +266,15 @@ def test_what_is_not_read_is_neither_encoded_nor_loaded(
     (tmp_path / "talks" / "segments.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     with gs.open(tmp_path / "s.duckdb") as store:
         gs.ingest(store, "dialogue", tmp_path / "talks")
-        asked = design(
+        config = design(
             store,
             "dialogue-emotion",
             TrainOptions(model=model, settings=settings, features={"segment.text": "hash_text"}),
         )
-        ready = prepare(store, asked)
+        ready = prepare(store, config)
         assert [feature.name for feature in ready.graph.node_features["segment"]] == read
         assert store.first("select count(*) from feature_sets") == ("segment.text" in read,)
-        assert list(encodings(store, asked)) == [
+        assert list(encodings(store, config)) == [
             f"Features of {name}: 60 rows, encoder hash_text" for name in read if name == "segment.text"
         ]
         with pytest.raises(UnknownNameError, match=r"modality is called 'video'.* Known: audio, text"):
@@ -284,9 +286,9 @@ def test_what_is_not_read_is_neither_encoded_nor_loaded(
 
 def test_a_run_is_an_encoder_of_its_segments(store: gs.GraphStore) -> None:
     run = train(store, "tmsam", width=16)
-    found = run_named(store, "segment", f"tmsam:{run.id}")
-    assert found is not None and run_named(store, "segment.text", "sentence:packaged:minilm") is None
-    report = embed(store, found)
+    named = run_named(store, "segment", f"tmsam:{run.id}")
+    assert named is not None and run_named(store, "segment.text", "sentence:packaged:minilm") is None
+    report = embed(store, named)
     segments = store.sql("select count(*) from node_segment").fetchall()[0][0]
     assert (report.rows, report.encoded, report.encoder) == (segments, segments, f"tmsam:{run.id}")
     assert embed(store, run.id).encoded == 0  # they are there
@@ -297,13 +299,14 @@ def test_a_run_is_an_encoder_of_its_segments(store: gs.GraphStore) -> None:
     ).pl()
     upset = np.stack(rows.filter(emotion="upset")["vector"].to_list()).mean(0)
     calm = np.stack(rows.filter(emotion="calm")["vector"].to_list()).mean(0)
-    said = np.stack(rows["vector"].to_list()) @ (upset - calm) > (upset + calm) @ (upset - calm) / 2
-    assert (said == (rows["emotion"] == "upset").to_numpy()).mean() > 0.85  # what is told apart lies apart
+    upper = np.stack(rows["vector"].to_list()) @ (upset - calm) > (upset + calm) @ (upset - calm) / 2
+    assert (upper == (rows["emotion"] == "upset").to_numpy()).mean() > 0.85  # the classes lie apart
     plain = {"segment.text_vector": None, "segment.audio_vector": None}
     given = {"split": "column:split", "features": {**plain, "segment": f"tmsam:{run.id}"}}
-    told = gs.train(store, "dialogue-emotion", model="features-only", epochs=10, **given)
-    assert told.metrics["test"]["emotion"]["accuracy"] > 0.85  # segments alone do not say it: their vectors do
-    assert gs.predict(store, told) > 0
+    run_on_vectors = gs.train(store, "dialogue-emotion", model="features-only", epochs=10, **given)
+    accuracy = run_on_vectors.metrics["test"]["emotion"]["accuracy"]
+    assert accuracy > 0.85  # which the columns of segments alone do not reach: their vectors do
+    assert gs.predict(store, run_on_vectors) > 0
     with pytest.raises(InputError, match=r"learnt from the training rows of the split .* Use the same split"):
         gs.train(store, "dialogue-emotion", model="features-only", **{**given, "split": "random"})
     for wrong, words in (("tmsam:nobody", "there: tmsam:tmsam-"), (None, "is a node type; leave out its columns")):
@@ -360,22 +363,22 @@ def test_one_question_alone(store: gs.GraphStore) -> None:
 
 
 def test_what_does_not_fit_is_named(store: gs.GraphStore) -> None:
-    def asked(**settings: object) -> None:
+    def train_with(**settings: object) -> None:
         gs.train(store, "dialogue-emotion", split="column:split", settings=settings)
 
     with pytest.raises(InputError, match="Neither emotion nor sentiment"):
-        asked(emotion="", sentiment="")
+        train_with(emotion="", sentiment="")
     with pytest.raises(UnknownNameError, match=r"'emotoin'\. Did you mean 'emotion'"):
-        asked(emotion="emotoin")
+        train_with(emotion="emotoin")
     with pytest.raises(UnknownNameError, match=r"'mood'.* Without sentiment: --set sentiment= with nothing"):
-        asked(sentiment="mood")
+        train_with(sentiment="mood")
     with pytest.raises(DataError, match="neither 'video' nor 'reply_to' says two different"):
         asked(emotion="video", sentiment="reply_to")
     with pytest.raises(DataError, match=r"no 'segment after segment' edges .*there are: segment next segment"):
         asked(order="after")
     with pytest.raises(UnknownNameError, match=r"modality is called 'sound'.*audio"):
-        asked(modalities=("sound",))
+        train_with(modalities=("sound",))
     with pytest.raises(UnknownNameError, match=r"'utterance'.* --set node=NAME"):
-        asked(node="utterance")
+        train_with(node="utterance")
     with pytest.raises(InputError, match="windows is empty"):
         Msa(windows=())

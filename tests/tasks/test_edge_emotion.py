@@ -1,4 +1,4 @@
-"""Numbers that are asked about beside the emotion: read, learnt, heard along other edges, and hidden with the pair."""
+"""Numeric targets beside the emotion: read, learnt, passed along other edges, and hidden with the pair."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ def test_numbers_are_answered_and_hidden_with_the_pair(store: gs.GraphStore) -> 
         run.metrics["test"]["valence"]["rmse"]
         < train(store, "majority", also="valence").metrics["test"]["valence"]["rmse"] - 0.5
     )
-    found = audit(store, run)
-    assert not found.leaks, found.checks
+    audited = audit(store, run)
+    assert not audited.leaks, audited.checks
     again = store.sql(
         "select entity_id, other_id, value from predictions where run_id = ? and target = 'valence'", [run.id]
     )
@@ -109,8 +109,8 @@ def test_every_baseline_answers_numbers_too(store: gs.GraphStore, model: str) ->
 
 def test_the_mean_of_an_image_is_what_its_visible_ratings_say(store: gs.GraphStore) -> None:
     run = train(store, "image-prior", also="valence", strength=0.0001)
-    told = store.sql(
-        "select other_id, any_value(value) as said from predictions where run_id = ? and target = 'valence' "
+    predictions = store.sql(
+        "select other_id, any_value(value) as value from predictions where run_id = ? and target = 'valence' "
         "and split = 'test' group by all",
         [run.id],
     ).pl()
@@ -120,6 +120,6 @@ def test_the_mean_of_an_image_is_what_its_visible_ratings_say(store: gs.GraphSto
         "where m.split_id = ? and m.role = 'train' group by all",
         [run.split_id],
     ).pl()
-    both = told.join(means, on="other_id")
+    both = predictions.join(means, on="other_id")
     assert both.height > 20
-    np.testing.assert_allclose(both["said"], both["mean"], atol=0.01)
+    np.testing.assert_allclose(both["value"], both["mean"], atol=0.01)

@@ -1,4 +1,4 @@
-"""A question about nodes, with a class and a number for each, goes the same way as one about edges."""
+"""A task about nodes, with a class and a number for each, goes the same way as one about edges."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def test_two_targets_of_nodes_become_rows(posts: gs.GraphStore) -> None:
     assert counts[1][5]
     board = posts.sql("select target, model, weighted_f1, mae from leaderboard order by target, model").fetchall()
     assert [(row[2] is None, row[3] is None) for row in board] == [(False, True)] * 3 + [(True, False)] * 3
-    found = gs.evaluate(posts, run)["targets"]
-    assert found["mood"]["metrics"]["accuracy"] == pytest.approx(run.metrics["test"]["mood"]["accuracy"])
-    assert found["shares"]["metrics"] == pytest.approx(run.metrics["test"]["shares"])
-    assert not found["shares"]["classes"]
+    evaluated = gs.evaluate(posts, run)["targets"]
+    assert evaluated["mood"]["metrics"]["accuracy"] == pytest.approx(run.metrics["test"]["mood"]["accuracy"])
+    assert evaluated["shares"]["metrics"] == pytest.approx(run.metrics["test"]["shares"])
+    assert not evaluated["shares"]["classes"]
 
 
 def test_a_trained_run_answers_nodes_by_id(posts: gs.GraphStore, tmp_path: Path) -> None:
@@ -61,11 +61,11 @@ def test_a_trained_run_answers_nodes_by_id(posts: gs.GraphStore, tmp_path: Path)
 
 def test_splits_by_column_and_by_group(posts: gs.GraphStore) -> None:
     run = gs.train(posts, Reception(), model="majority", split="column:part")
-    told = posts.sql(
+    parts = posts.sql(
         "select distinct part, role from split_members join node_post on id = entity_id where split_id = ?",
         [run.split_id],
     ).fetchall()
-    assert set(told) == {("train", "train"), ("dev", "validation"), ("test", "test")}
+    assert set(parts) == {("train", "train"), ("dev", "validation"), ("test", "test")}
     run = gs.train(posts, Reception(), model="majority", split="group:thread")
     torn = posts.sql(
         "select thread from split_members join node_post on id = entity_id where split_id = ? group by thread "
@@ -75,7 +75,7 @@ def test_splits_by_column_and_by_group(posts: gs.GraphStore) -> None:
     assert not torn
     with pytest.raises(UnknownNameError, match="Did you mean 'thread'"):
         gs.train(posts, Reception(), model="majority", split="group:thred")
-    with pytest.raises(InputError, match="column 'mood' says 'calm'"):
+    with pytest.raises(InputError, match="column 'mood' holds 'calm'"):
         gs.train(posts, Reception(), model="majority", split="column:mood")
     with pytest.raises(InputError, match="Nodes have no source"):
         gs.train(posts, Reception(), model="majority", split="source")
@@ -98,14 +98,14 @@ def test_nodes_in_time_see_the_past_and_their_own_edges(posts: gs.GraphStore, sa
     seen = 0
     for batch in loader.batches(torch.nonzero(roles == 0).squeeze(1), 40):
         first = time[batch.examples].min()
-        asked = set(graph.ends[0][batch.examples].tolist())
+        seeds = set(graph.ends[0][batch.examples].tolist())
         for layer in batch.layers:
             for kind in (own, back):
                 mask, edges = layer.mask[kind], graph.edges[kind]
                 ids = torch.arange(len(edges)) if layer.edge_ids is None else layer.edge_ids[kind]
                 ids = ids if mask is None else ids[mask]
                 for src, dst, when in zip(edges.src[ids], edges.dst[ids], edges.time[ids], strict=True):  # type: ignore[index]
-                    if kind == own and int(dst) in asked:
+                    if kind == own and int(dst) in seeds:
                         assert when == time[int(dst)]
                     else:
                         assert when < first, (kind, int(src))
@@ -113,14 +113,14 @@ def test_nodes_in_time_see_the_past_and_their_own_edges(posts: gs.GraphStore, sa
         ids = torch.arange(len(graph.edges[own])) if last.edge_ids is None else last.edge_ids[own]
         mask = last.mask[own]
         shown = graph.edges[own].dst[ids if mask is None else ids[mask]]
-        assert asked <= set(shown.tolist())  # each post that is asked about has its page
+        assert seeds <= set(shown.tolist())  # each seed post has its page
         assert not batch.view.label[batch.examples].any()
         assert (time[batch.view.label] < first).all()
         seen += len(ids)
     assert seen
 
 
-def test_one_layer_deals_nodes_out_in_any_order_and_still_sees_only_the_past(posts: gs.GraphStore) -> None:
+def test_batches_in_random_order_with_one_layer_hold_only_the_past(posts: gs.GraphStore) -> None:
     """A link between posts that comes after a post is not seen by it, whatever else is in its batch."""
     links = EdgeType("post", "cites", "post", (Column("time", "timestamp"),), time="time")
     rows = posts.sql("select id, time from node_post order by idx").pl()
@@ -142,12 +142,12 @@ def test_one_layer_deals_nodes_out_in_any_order_and_still_sees_only_the_past(pos
         mixed += bool(
             (time[batch.examples].max() > time[train].median()) and time[batch.examples].min() < time[train].median()
         )
-        found = graph.edges[kind]
-        ids = torch.arange(len(found)) if layer.edge_ids is None else layer.edge_ids[kind]
+        edges = graph.edges[kind]
+        ids = torch.arange(len(edges)) if layer.edge_ids is None else layer.edge_ids[kind]
         ids = ids if layer.mask[kind] is None else ids[layer.mask[kind]]
-        asked = set(graph.ends[0][batch.examples].tolist())
-        into = [n for n in ids.tolist() if int(found.dst[n]) in asked]
-        assert found.time is not None
-        assert all(found.time[n] <= time[found.dst[n]] for n in into)
+        seeds = set(graph.ends[0][batch.examples].tolist())
+        into = [n for n in ids.tolist() if int(edges.dst[n]) in seeds]
+        assert edges.time is not None
+        assert all(edges.time[n] <= time[edges.dst[n]] for n in into)
         seen += len(into)
     assert mixed > 3 and seen > 20

@@ -80,10 +80,10 @@ def test_history_is_what_the_page_did_two_days_before(tmp_path: Path) -> None:
             if other["page"] == post["page"] and other["published"] <= post["published"] - timedelta(hours=48)
         ]
         week = [other for other in before if other["published"] >= post["published"] - timedelta(days=7)]
-        told = [np.log1p(other["shares"]) for other in week if other["shares"] is not None]
+        logged = [np.log1p(other["shares"]) for other in week if other["shares"] is not None]
         got = found[post["id"]]
-        assert got["page_mean_7"] == (pytest.approx(np.mean(told)) if told else None)
-        assert got["page_deviation_7"] == (pytest.approx(np.std(told)) if told else None)
+        assert got["page_mean_7"] == (pytest.approx(np.mean(logged)) if logged else None)
+        assert got["page_deviation_7"] == (pytest.approx(np.std(logged)) if logged else None)
         assert got["page_posts_7"] == pytest.approx(np.log1p(len(week)))
         alike = [np.log1p(o["shares"]) for o in before if o["type"] == post["type"] and o["shares"] is not None]
         assert got["page_type_mean"] == (pytest.approx(np.mean(alike)) if alike else None)
@@ -96,19 +96,19 @@ def test_history_is_what_the_page_did_two_days_before(tmp_path: Path) -> None:
         assert got["page_day"] == pytest.approx(np.log1p(len(day)))
 
 
-@pytest.mark.parametrize("place", [15, 30, 59])
-def test_what_comes_later_changes_nothing_that_is_known(tmp_path: Path, place: int) -> None:
+@pytest.mark.parametrize("position", [15, 30, 59])
+def test_later_posts_change_no_context_and_no_label(tmp_path: Path, position: int) -> None:
     frame = posts()
-    moment = frame["published"][place]
+    moment = frame["published"][position]
     with write(tmp_path / "all.duckdb", frame) as store:
-        whole = context(store, likability=True).head(place + 1)
-        told = Popularity().labels(store, "posts", as_of=moment)
+        whole = context(store, likability=True).head(position + 1)
+        labels = Popularity().labels(store, "posts", as_of=moment)
     unknown_yet = frame["published"] > moment - timedelta(hours=48)
     cut = frame.with_columns(pl.when(unknown_yet).then(None).otherwise(pl.col("shares")).alias("shares"))
-    with write(tmp_path / "cut.duckdb", cut.head(place + 1)) as store:
+    with write(tmp_path / "cut.duckdb", cut.head(position + 1)) as store:
         alone = context(store, likability=True)
     assert whole.equals(alone)
-    assert len(told) == place + 1
+    assert len(labels) == position + 1
 
 
 def test_content_of_texts_and_times(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_answers_are_counts_and_their_log_classes(tmp_path: Path) -> None:
         assert name.startswith(str(low)) and class_names()[log_classes(np.array([float(low)]))[0]] == name
 
 
-def test_what_cannot_be_asked_is_an_error(tmp_path: Path) -> None:
+def test_data_without_anything_to_learn_and_wrong_settings_are_errors(tmp_path: Path) -> None:
     with (
         write(tmp_path / "same.duckdb", posts().with_columns(pl.lit(3, pl.Int64).alias("shares"))) as store,
         pytest.raises(DataError, match="all 60 with 'shares' have equally many"),
@@ -203,17 +203,19 @@ def test_eijl_beats_its_baselines_and_its_intervals_hold(notes: gs.GraphStore) -
 
 def test_a_run_says_what_its_answers_owe_to_what(notes: gs.GraphStore) -> None:
     run = train(notes, epochs=2)
-    found = gs.explain(notes, run, limit=8, top=2)
-    assert set(found["kind"]) == {"modality", "gate", "neighbour"} and set(found["target"]) == {"popularity", "shares"}
-    context = found.filter(kind="modality", target="shares").filter(pl.col("name").str.starts_with("context."))
+    explained = gs.explain(notes, run, limit=8, top=2)
+    assert set(explained["kind"]) == {"modality", "gate", "neighbour"}
+    assert set(explained["target"]) == {"popularity", "shares"}
+    context = explained.filter(kind="modality", target="shares").filter(pl.col("name").str.starts_with("context."))
     assert "context.likes" in set(context["name"])
     assert context.filter(name="context.likes")["value"].abs().max() > 0
-    gates = found.filter(kind="gate")
+    gates = explained.filter(kind="gate")
     assert set(gates["name"]) == {"learned place", "note.text_vector", "note.cover_vector"}
     sums = gates.group_by("target", "entity_id").agg(pl.col("value").sum())["value"].to_numpy()
     np.testing.assert_allclose(sums, 1, atol=1e-5)
-    heard = found.filter(kind="neighbour")
-    assert set(heard["neighbour_type"]) == {"author", "brand"} and heard["value"].max() == 1  # one of each relation
+    neighbors = explained.filter(kind="neighbour")
+    assert set(neighbors["neighbour_type"]) == {"author", "brand"}
+    assert neighbors["value"].max() == 1  # one of each relation
     vectors = embed(notes, run)
     assert vectors.rows == 1500 and vectors.use.dimension == QUICK["width"]
 
@@ -313,26 +315,26 @@ def test_similar_posts_say_how_they_were_shared_two_days_before(tmp_path: Path) 
 
 def test_runs_with_context_are_audited_and_explained(notes: gs.GraphStore) -> None:
     run = train(notes, epochs=2)
-    found = gs.audit(notes, run, quick=True)
-    verdicts = {check.name: check.verdict for check in found.checks}
-    assert verdicts["later edges"] == verdicts["later answers"] == "pass" and not found.leaks
+    audited = gs.audit(notes, run, quick=True)
+    verdicts = {check.name: check.verdict for check in audited.checks}
+    assert verdicts["later edges"] == verdicts["later answers"] == "pass" and not audited.leaks
     rows = gs.explain(notes, run, split="test", limit=6).filter(pl.col("kind") == "modality")
     effects = {name: part["value"].abs().max() for (name,), part in rows.partition_by("name", as_dict=True).items()}
     assert {"context.form", "context.emotion", "context.author", "context.likes", "author posts note"} <= set(effects)
     assert all(effects[f"context.{part}"] > 0 for part in ("form", "author", "emotion", "likes"))  # type: ignore[operator]
 
 
-def test_posts_hear_from_similar_ones_whoever_else_is_asked(notes: gs.GraphStore) -> None:
+def test_a_prediction_does_not_depend_on_the_other_posts_of_its_batch(notes: gs.GraphStore) -> None:
     gs.link(notes, "note", "text_vector", k=4)
     edge = notes.schema.edge("note similar note")
     run = train(notes, epochs=2)
     assert str(edge) in run.config["edge_types"]
     rows = "select entity_id, value from predictions where run_id = ? and target = 'shares' and split = 'test'"
     together = dict(notes.sql(rows, [run.id]).fetchall())
-    asked = sorted(together)[:3]
-    gs.predict(notes, run, ids=asked)
+    chosen = sorted(together)[:3]
+    gs.predict(notes, run, ids=chosen)
     alone = dict(notes.sql(rows, [run.id]).fetchall())
-    assert [alone[name] for name in asked] == pytest.approx([together[name] for name in asked], rel=1e-4)
+    assert [alone[name] for name in chosen] == pytest.approx([together[name] for name in chosen], rel=1e-4)
     effects = gs.explain(notes, run, split="test", limit=5).filter(kind="modality", target="shares")
     assert effects.filter(pl.col("name") == str(edge))["value"].abs().max() > 0  # type: ignore[operator]
     assert effects.filter(pl.col("name") == "context.similar")["value"].abs().max() > 0  # type: ignore[operator]
