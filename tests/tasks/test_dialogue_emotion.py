@@ -373,9 +373,9 @@ def test_what_does_not_fit_is_named(store: gs.GraphStore) -> None:
     with pytest.raises(UnknownNameError, match=r"'mood'.* Without sentiment: --set sentiment= with nothing"):
         train_with(sentiment="mood")
     with pytest.raises(DataError, match="neither 'video' nor 'reply_to' says two different"):
-        asked(emotion="video", sentiment="reply_to")
+        train_with(emotion="video", sentiment="reply_to")
     with pytest.raises(DataError, match=r"no 'segment after segment' edges .*there are: segment next segment"):
-        asked(order="after")
+        train_with(order="after")
     with pytest.raises(UnknownNameError, match=r"modality is called 'sound'.*audio"):
         train_with(modalities=("sound",))
     with pytest.raises(UnknownNameError, match=r"'utterance'.* --set node=NAME"):
