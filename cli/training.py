@@ -18,7 +18,7 @@ from graphsocial.store.sql import quote
 from graphsocial.tasks import view_name
 from graphsocial.training import carry_out
 from graphsocial.training.config import RunConfig, TrainOptions, design
-from graphsocial.training.data import columns_for
+from graphsocial.training.encoding import columns_for
 from graphsocial.training.estimation import Estimate, estimate
 from graphsocial.training.loop import Epoch
 

@@ -20,7 +20,8 @@ from graphsocial.nn.losses import objectives
 from graphsocial.runs.provenance import peak_memory_mib
 from graphsocial.store import GraphStore
 from graphsocial.training.config import RunConfig
-from graphsocial.training.data import columns_for, make_loader, prepare, rows_for
+from graphsocial.training.data import make_loader, prepare
+from graphsocial.training.encoding import columns_for, rows_for
 from graphsocial.training.loop import begin, one_epoch, score
 
 WORDS = 16  # in a sequence that stands in for one that is not encoded yet

@@ -1,0 +1,182 @@
+"""The feature columns that a run reads, each with its encoder, and their encoding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from graphsocial.errors import InputError, UnknownNameError
+from graphsocial.features import DEFAULT_ENCODERS, FeatureRef, FeatureReport, encoder_for, featurize
+from graphsocial.features.vectors import WHOLE_ROW, of_rows
+from graphsocial.featurizers._tabular import KINDS
+from graphsocial.featurizers.base import Featurizer, FineTunable, FittedFeaturizer
+from graphsocial.specs import Spec
+from graphsocial.store import GraphStore
+from graphsocial.store.sql import quote
+from graphsocial.training.config import RunConfig
+from graphsocial.types import Column, EdgeType, NodeType, Progress, modality
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns around a run's examples that a model may read, by name (`type.column`).
+
+    Attributes:
+        encodable: those that an encoder turns into vectors: texts, images, sound.
+        plain: name → kind of those that need none: vectors, numbers, categories.
+    """
+
+    encodable: Mapping[str, tuple[NodeType | EdgeType, Column]]
+    plain: Mapping[str, str]
+
+    @classmethod
+    def of(cls, store: GraphStore, config: RunConfig, entity: NodeType | EdgeType) -> Columns:
+        """Those of the entity and of the endpoints of the run's edge types.
+
+        Args:
+            store: with the data.
+            config: of the run.
+            entity: the type of the run's examples.
+        """
+        schema = store.schema
+        edges = [schema.edge(name) for name in config.edge_types] or list(schema.edges)
+        endpoints = {end for edge in edges if len(store.span(edge, config.dataset)) for end in (edge.src, edge.dst)}
+        nodes = [node for node in schema.nodes if node.name in endpoints or node == entity]
+        types: list[NodeType | EdgeType] = [*nodes, *([entity] if isinstance(entity, EdgeType) else [])]
+        encodable = {f"{t}.{c.name}": (t, c) for t in types for c in t.columns if c.kind in DEFAULT_ENCODERS}
+        plain: dict[str, str] = {f"{t}.{c.name}": c.kind for t in types for c in t.columns if c.kind == "vector"}
+        tabular = {f"{t}.{c.name}": c.kind for t in nodes for c in t.columns if c.kind in KINDS and c.role == "feature"}
+        return cls(encodable, plain | tabular)
+
+    def check(self, features: Mapping[str, str | None], node_types: set[str]) -> None:
+        """Check that `features` names columns, with an encoder where they take one, or node types.
+
+        Raises:
+            InputError: it does not.
+        """
+        for name, spec in features.items():
+            if name not in {*self.encodable, *self.plain, *node_types}:
+                known = ", ".join(sorted({*self.encodable, *self.plain}))
+                raise InputError(
+                    f"There is no column to use or leave out, and no node type, '{name}'; columns: {known}."
+                )
+            if name in node_types and spec is None:
+                raise InputError(f"'{name}' is a node type; leave out its columns one by one, such as '{name}.COLUMN'.")
+            if name in self.plain and spec is not None:
+                raise InputError(
+                    f"'{name}' is a {self.plain[name]}; it takes no encoder, but none, which leaves it out."
+                )
+
+
+def encode(
+    store: GraphStore, config: RunConfig, entity: NodeType | EdgeType, progress: Progress | None = None
+) -> tuple[FeatureRef, ...]:
+    """Encode what the model reads and what is not encoded yet.
+
+    Args:
+        store: open for writing where something is not encoded yet.
+        config: of the run.
+        entity: the type of its examples.
+        progress: called while content is encoded.
+    """
+    reports: list[FeatureReport] = []
+    for name, encoder in columns_for(store, config, entity):
+        reports += featurize(store, name, encoder, dataset=config.dataset, progress=progress)
+    return (*(report.use for report in reports), *rows_for(store, config))
+
+
+def rows_for(store: GraphStore, config: RunConfig) -> list[FeatureRef]:
+    """The vectors of whole rows that `features` names by their node type; they are in the store already."""
+    node_types = _node_types(store)
+    return [
+        of_rows(store, store.schema.node(name), config.dataset, str(encoder))
+        for name, spec in config.features.items()
+        if name in node_types and spec
+        for encoder in Spec.parse_all(spec)
+    ]
+
+
+def columns_for(store: GraphStore, config: RunConfig, entity: NodeType | EdgeType) -> list[tuple[str, Featurizer]]:
+    """Every column of text, images or sound that the model reads and that holds something, with its encoder.
+
+    Args:
+        store: with the data.
+        config: of the run.
+        entity: the type of its examples.
+
+    Raises:
+        InputError: `features` names what is no column, or an encoder whose vectors the model does not read.
+        UnknownNameError: the model is to read a modality of which there is nothing.
+    """
+    columns = Columns.of(store, config, entity)
+    columns.check(config.features, _node_types(store))
+    left_out = unread_columns(store, config, entity)
+    pairs: list[tuple[str, Featurizer]] = []
+    for name, (entry, column) in columns.encodable.items():
+        read = ("nodes" if isinstance(entry, NodeType) else "edges") in config.model.reads and name not in left_out
+        if read and _used(config, name, column) and _filled(store, config.dataset, entry, column.name):
+            spec = config.features.get(name) or DEFAULT_ENCODERS[column.kind]
+            of_entity = name.startswith(f"{entity}.")
+            pairs += [(name, _encoder(config, name, column, part, of_entity)) for part in Spec.parse_all(spec)]
+    return pairs
+
+
+def unread_columns(store: GraphStore, config: RunConfig, entity: NodeType | EdgeType) -> set[str]:
+    """The columns of the entity's nodes that are of other modalities than the model reads.
+
+    Args:
+        store: with the data.
+        config: of the run.
+        entity: the type of its examples.
+
+    Raises:
+        UnknownNameError: there is nothing of a modality that it is to read.
+    """
+    wanted = config.model.modalities
+    if not wanted or isinstance(entity, EdgeType):
+        return set()
+    names = [column.name for column in entity.columns if column.kind in (*DEFAULT_ENCODERS, "vector")]
+    known = {modality(name) for name in names if _filled(store, config.dataset, entity, name)}
+    for name in wanted:
+        if name not in known and not (name == WHOLE_ROW and entity.name in config.features):
+            raise UnknownNameError.of("modality", name, known)
+    return {f"{entity}.{name}" for name in names if modality(name) not in wanted}
+
+
+def _used(config: RunConfig, name: str, column: Column) -> bool:
+    """Whether the configuration uses a column: as it says, else where the column is a feature."""
+    return config.features[name] is not None if name in config.features else column.role == "feature"
+
+
+def _encoder(config: RunConfig, name: str, column: Column, spec: Spec, of_entity: bool) -> Featurizer:
+    """The encoder of a spec, if the model reads its vectors."""
+    encoder = encoder_for(str(spec), column.kind)
+    why = _unreadable(config, encoder, of_entity=of_entity)
+    if isinstance(encoder, FittedFeaturizer) or why:
+        raise InputError(
+            f"{type(encoder).__name__} {why}; '{config.model_name}' takes one vector for each row "
+            f"of '{name}'. Choose another encoder or other settings of it."
+        )
+    return encoder
+
+
+def _unreadable(config: RunConfig, encoder: Featurizer | FittedFeaturizer, *, of_entity: bool) -> str:
+    """Why the model cannot read an encoder's vectors; sequences and tuned layers only from columns of the entity."""
+    if isinstance(encoder, FittedFeaturizer):
+        return "learns from a split first"
+    if isinstance(encoder, FineTunable) and encoder.tune:
+        return "" if of_entity and config.model.tunes else "leaves layers to be trained"
+    return "gives sequences" if encoder.sequences and not (of_entity and config.model.sequences) else ""
+
+
+def _node_types(store: GraphStore) -> set[str]:
+    return {node.name for node in store.schema.nodes}
+
+
+def _filled(store: GraphStore, dataset: str, entry: NodeType | EdgeType, column: str) -> bool:
+    span = store.span(entry, dataset)
+    row = store.first(
+        f"select 1 from {quote(entry.table)} where idx >= ? and idx < ? and {quote(column)} is not null limit 1",
+        [span.first, span.last],
+    )
+    return row is not None

@@ -1,0 +1,141 @@
+"""The split of a run: a role for each of its examples, and pairs without an edge as further examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+
+from graphsocial.errors import InputError, UnknownNameError
+from graphsocial.evaluation import splits
+from graphsocial.features import FeatureRef
+from graphsocial.graph import SocialGraph
+from graphsocial.models.base import only_target
+from graphsocial.store import GraphStore
+from graphsocial.store.sql import quote
+from graphsocial.tasks.base import Labels
+from graphsocial.training.config import RunConfig
+from graphsocial.types import EdgeType, NodeType
+
+NO_EDGE = "no-edge"
+
+
+def split(
+    store: GraphStore, config: RunConfig, entity: NodeType | EdgeType, labels: Labels, graph: SocialGraph
+) -> tuple[str, NDArray[np.int64]]:
+    """Assign the graph's examples to train, validation and test, and keep the split in the store.
+
+    Args:
+        store: open for writing.
+        config: of the run.
+        entity: the type of its examples.
+        labels: of the examples.
+        graph: with the examples.
+
+    Returns:
+        The split's id and (N,) positions in `splits.ROLES`, -1 for none.
+
+    Raises:
+        InputError, UnknownNameError: the split is by a column that is not there.
+        DataError: a part is empty.
+    """
+    ids = graph.example_ids()
+    column = _column(store, config, entity, labels)
+    roles = splits.assign(config.split, ids=ids, codes=_strata(graph), times=labels.times, column=column)
+    about = {"task": config.task.name, "dataset": config.dataset, "entity": str(entity)}
+    return splits.save(store, config.split, roles, ids=ids, **about), roles
+
+
+def check_fitted(store: GraphStore, features: Sequence[FeatureRef], split_id: str) -> None:
+    """Check that no vectors were fitted on the training rows of another split.
+
+    Args:
+        store: with the feature sets.
+        features: that the run uses.
+        split_id: of the run.
+
+    Raises:
+        InputError: some were.
+    """
+    fitted = store.sql(
+        "select encoder, split_id from feature_sets where split_id is not null and list_contains(?, set_id)",
+        [[feature.set_id for feature in features]],
+    ).fetchall()
+    for encoder, other in fitted:
+        if other != split_id:
+            raise InputError(
+                f"'{encoder}' learnt from the training rows of the split '{other}', among which may be rows that are "
+                f"tested here ('{split_id}'). Use the same split for both."
+            )
+
+
+def add_negatives(
+    graph: SocialGraph, roles: NDArray[np.int64], config: RunConfig
+) -> tuple[SocialGraph, NDArray[np.int64]]:
+    """Add pairs without an edge, in every role in proportion, as the last class (which renumbers none).
+
+    Args:
+        graph: of a task about edges with one target.
+        roles: (N,) of its examples.
+        config: of the run; `negatives` pairs are drawn per example with a role.
+
+    Returns:
+        The graph with M more examples, and the (N + M,) roles.
+
+    Raises:
+        InputError: there are too few pairs without an edge.
+    """
+    target = only_target(graph, "negatives")
+    generator = np.random.default_rng([config.split.seed, 9])
+    count = round(int((roles >= 0).sum()) * config.fitting.negatives)
+    sources, destinations = (graph.num_nodes[name] for name in graph.end_types)
+    taken = set((graph.ends[0].numpy() * destinations + graph.ends[1].numpy()).tolist())
+    if count > (sources * destinations - len(taken)) // 2:
+        raise InputError(f"There are too few pairs without an edge for {count:,} negatives; lower negatives.")
+    drawn: list[int] = []
+    while len(drawn) < count:
+        for key in generator.integers(0, sources * destinations, size=count - len(drawn)).tolist():
+            if key not in taken:
+                taken.add(key)
+                drawn.append(key)
+    keys = torch.tensor(drawn, dtype=torch.int64)
+    graph = replace(
+        graph.with_pairs(keys // destinations, keys % destinations, len(target.classes)),
+        targets=(replace(target, classes=(*target.classes, NO_EDGE)),),
+    )
+    shares = [config.split.validation, config.split.test]
+    bounds = np.cumsum([1 - sum(shares), shares[0]])
+    negative_roles = np.searchsorted(bounds, generator.permutation(count) / count, side="right")
+    return graph, np.concatenate([roles, negative_roles])
+
+
+def _strata(graph: SocialGraph) -> NDArray[np.int64]:
+    """(N,) what stratified splits keep in proportion: the classes of the first target that has some; -1 unlabelled."""
+    for target in graph.targets:
+        if target.classes:
+            codes = graph.answers[target.name].numpy()
+            return np.where(graph.answered.numpy(), codes.clip(0), -1)
+    return np.where(graph.answered.numpy(), 0, -1)
+
+
+def _column(
+    store: GraphStore, config: RunConfig, entity: NodeType | EdgeType, labels: Labels
+) -> NDArray[np.object_] | None:
+    """(N,) the values of the node column that decides the split, if one does."""
+    name = config.split.column
+    if name is None:
+        return None
+    if isinstance(entity, EdgeType):
+        raise InputError(f"The split '{config.split}' is for nodes; split edges by source or destination.")
+    if name not in {column.name for column in entity.columns}:
+        raise UnknownNameError.of(
+            f"column of '{entity}'", name, [column.name for column in entity.columns], listing="graphsocial info"
+        )
+    rows = store.read(entity, dataset=config.dataset).select(f"idx, {quote(name)}::varchar as part").pl()
+    examples = pl.DataFrame({"idx": labels.src}).join(rows, on="idx", how="left", maintain_order="left")
+    parts: NDArray[np.object_] = examples["part"].to_numpy()
+    return parts
