@@ -1,4 +1,4 @@
-"""What modalities say to one another: attention between each two of them, then over all of it, level by level."""
+"""Fusion of modalities: attention between each two of them, then self-attention over the results in two levels."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ class CrossAttention(nn.Module):
     .. math:: Y = \operatorname{softmax}\left(\frac{X_q W_Q (X_k W_K)^T}{\sqrt{d_k}}\right) X_k W_V
 
     Each head has width / heads columns; their outputs are concatenated and go through a linear map, as the paper says
-    in words. A place that sees nothing, because all that it could see is masked, gets zeros.
+    in words. A position whose keys are all masked gets zeros.
 
     Args:
-        query_features, key_features: D of the two sequences.
-        width: of what comes out.
-        heads: they must divide the width.
-        dropout: share of the attention weights dropped in training.
+        query_features: D of the queries.
+        key_features: D of the keys and values.
+        width: size of the output.
+        heads: number of heads; a divisor of the width.
+        dropout: dropout rate of the attention weights.
     """
 
     def __init__(self, query_features: int, key_features: int, width: int, heads: int, *, dropout: float = 0.0) -> None:
@@ -51,11 +52,11 @@ class CrossAttention(nn.Module):
             attn_mask=(visible | ~some)[:, None],
             dropout_p=self.dropout if self.training else 0.0,
         )
-        told: Tensor = self.out(y.transpose(1, 2).flatten(2)) * some
-        return told
+        attended: Tensor = self.out(y.transpose(1, 2).flatten(2)) * some
+        return attended
 
     def weights(self, x_q: Tensor, x_k: Tensor, visible: Tensor) -> Tensor:
-        """What `forward` weighs by, for explanations: (B, heads, T, S)."""
+        """The attention weights of `forward`, for explanations: (B, heads, T, S)."""
         score = self._heads(self.query(x_q)) @ self._heads(self.key(x_k)).transpose(2, 3)
         score = score / math.sqrt(self.width // self.heads)
         return torch.softmax(score.masked_fill(~visible[:, None], torch.finfo(score.dtype).min), 3) * visible[:, None]
@@ -67,14 +68,13 @@ class CrossAttention(nn.Module):
 
 @dataclass
 class Noted:
-    """What a fusion notes down of how it attends, for explanations.
+    """The attention of a fusion's forward pass, recorded for explanations.
 
     Attributes:
-        weights: name → (B, T, T), how much each place attends to each other, the mean of the heads: between modalities
-            as `text → audio`, by the self-attention of the levels as `text, first level` and `second level`.
-        norms: `text → audio` → (B, T), the length of what audio tells text there. Attention weights add up to 1 in each
-            pair, so that these say which pair has something to say (Kobayashi et al. 2020, "Attention is Not Only a
-            Weight").
+        weights: name → (B, T, T) attention weights, averaged over heads: between modalities as `text → audio`, of the
+            self-attention levels as `text, first level` and `second level`.
+        norms: `text → audio` → (B, T), the norm of the audio's contribution to text. Attention weights add up to 1 in
+            each pair; norms show which pair contributes (Kobayashi et al. 2020, "Attention is Not Only a Weight").
     """
 
     weights: dict[str, Tensor] = field(default_factory=dict)
@@ -82,21 +82,24 @@ class Noted:
 
 
 class CrossModalFusion(nn.Module):
-    r"""TMSAM's fusion of M modalities over the places of a sequence (eqs. 6-8, Table III).
+    r"""TMSAM's fusion of M modalities over the positions of a sequence (eqs. 6-8, Table III).
 
-    1. Cross-modal attention for each ordered pair: modality λ asks modality η, `width` (200) columns, `heads` (4).
-    2. For each λ, what the M - 1 others told it is concatenated (400) and goes through self-attention, first level.
+    1. Cross-modal attention for each ordered pair: queries from modality λ, keys and values from η, `width` (200),
+       `heads` (4).
+    2. For each λ, the M - 1 results are concatenated (400) and go through self-attention, first level.
     3. Concatenated for all λ (1200 for three modalities), self-attention again, second level.
 
-    The paper's 6 heads of the first level do not divide 400; 8 do. A single modality asks itself. Where a modality is
-    missing, no place attends to it; its own place still asks the others, from a learned vector. Beyond the paper, each
-    self-attention may keep its input (`residual`), with layer normalisation.
+    The paper's 6 heads of the first level do not divide 400; 8 do. A single modality attends to itself. Where a
+    modality is missing, no position attends to it; its own query there is a learned vector. Beyond the paper, each
+    self-attention may have a residual connection (`residual`), with layer normalisation.
 
     Args:
         features: modality → D, in order.
-        width, heads: of the cross-modal attention.
-        first_heads, second_heads: of the two levels.
-        dropout: on what each step gives, in training.
+        width: size of the cross-modal attention.
+        heads: number of heads of the cross-modal attention.
+        first_heads: number of heads of the first level.
+        second_heads: number of heads of the second level.
+        dropout: dropout rate of the output of each step.
         residual: see above.
     """
 
@@ -143,24 +146,24 @@ class CrossModalFusion(nn.Module):
 
         Args:
             x: the sequences, all of one length.
-            present: modality → (B, T) bool, where it is there.
-            mask: (B, T) bool, the places of each sequence.
-            causal: a place sees itself and the past only.
-            noted: filled with what is looked at.
+            present: modality → (B, T) bool, whether it is present.
+            mask: (B, T) bool, the positions of each sequence.
+            causal: a position attends to itself and the past only.
+            noted: filled with the attention weights.
         """
         seen = mask[:, None, :].expand(-1, mask.shape[1], -1)
         if causal:
             seen = seen & torch.ones(mask.shape[1], mask.shape[1], dtype=torch.bool, device=mask.device).tril()
         known = self._known(x, present, mask)
-        told: dict[str, list[Tensor]] = {name: [] for name in self.modalities}
+        attended: dict[str, list[Tensor]] = {name: [] for name in self.modalities}
         for a, b in self.pairs:
-            there = seen & present[b][:, None, :]
-            said = self._attend(f"{a} → {b}", self.cross[f"{a}-{b}"], known[a], known[b], there, noted)
-            told[a].append(said)
+            visible = seen & present[b][:, None, :]
+            output = self._attend(f"{a} → {b}", self.cross[f"{a}-{b}"], known[a], known[b], visible, noted)
+            attended[a].append(output)
             if noted is not None:
-                noted.norms[f"{a} → {b}"] = said.norm(dim=2)
+                noted.norms[f"{a} → {b}"] = output.norm(dim=2)
         first = []
-        for name, parts in told.items():
+        for name, parts in attended.items():
             z = torch.cat(parts, dim=2)
             y = self._attend(f"{name}, first level", self.first[name], z, z, seen, noted)
             first.append(self.norms[name](z + y) if self.residual else y)
@@ -170,7 +173,7 @@ class CrossModalFusion(nn.Module):
         return fused
 
     def _attend(self, name: str, layer: nn.Module, x: Tensor, y: Tensor, seen: Tensor, noted: Noted | None) -> Tensor:
-        """Attend from x to y, with dropout, and note the weights."""
+        """Attend from x to y, with dropout, and record the weights."""
         if noted is not None:
             noted.weights[name] = layer.weights(x, y, seen).mean(1)  # type: ignore[operator]  # a CrossAttention
         return self._drop(layer(x, y, seen))
@@ -190,12 +193,12 @@ class CrossModalFusion(nn.Module):
 def drop_modalities(
     present: Mapping[str, Tensor], share: float, generator: torch.Generator | None = None
 ) -> dict[str, Tensor]:
-    """Let modalities go missing at random, as they do in life; no place loses all that it has.
+    """Drop modalities at random, for robustness to missing ones; no position loses all of its modalities.
 
     Args:
         present: modality → (B, T) bool.
-        share: of each modality's places.
-        generator: of the random numbers; torch's own by default.
+        share: of each modality's positions, 0 to below 1.
+        generator: of the random numbers; torch's global one by default.
 
     Returns:
         Modality → (B, T) bool.

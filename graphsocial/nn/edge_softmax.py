@@ -37,13 +37,13 @@ def attend(
         \alpha^r_{ij} \propto \exp f(d^r_i + s^r_j + e^r_{ij}), \qquad \alpha_{ii} \propto \exp f(s_{ii})
 
     Args:
-        values: what each relation carries, (num_src_r, H); one entry a relation, as in all the lists.
+        values: v, (num_src_r, H) of each relation, as in all the lists.
         relations: R relations into the same num_dst nodes.
         source_scores: s, (num_src_r,), or (num_src_r, K) for K heads, as in all scores; each head weighs its own H / K
             columns of the values.
         destination_scores: d, (num_dst,).
-        edge_scores: e, (E_r,) in the caller's edge order, or None where edges say nothing.
-        edge_mask: bool (E_r,) in the caller's edge order; False is as good as no edge. None keeps all.
+        edge_scores: e, (E_r,) in the caller's edge order, or None for edges without scores.
+        edge_mask: bool (E_r,) in the caller's edge order; edges that are False are left out. None keeps all.
         self_value: v of the node itself, (num_dst, H), or None for no self loop.
         self_score: the self loop's score before the LeakyReLU, (num_dst,), with `self_value`.
         negative_slope: of the LeakyReLU, not negative.

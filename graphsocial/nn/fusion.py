@@ -1,4 +1,4 @@
-"""From the two ends of an edge to its class: weigh user against image, combine, classify."""
+"""From the two endpoints of an edge to its class: weight user against image, combine, classify."""
 
 from __future__ import annotations
 
@@ -117,13 +117,13 @@ class Classifier(nn.Sequential):
 
 
 class Interaction(nn.Module):
-    r"""What the two ends say together and neither says alone, as a product of low rank (Koren et al. 2009, eq. 4).
+    r"""The interaction of the two endpoints, as a bilinear term of low rank (Koren et al. 2009, eq. 4).
 
     .. math:: y = \Theta_o (\Theta_u x_u \odot \Theta_i x_i)
 
     Args:
         features: H of both inputs.
-        rank: R, how many products.
+        rank: R, number of products.
         classes: K.
     """
 
@@ -135,5 +135,5 @@ class Interaction(nn.Module):
 
     def forward(self, x_u: Tensor, x_i: Tensor) -> Tensor:
         """x_u (B, H) and x_i (B, H) to (B, K)."""
-        found: Tensor = self.out(self.user(x_u) * self.image(x_i))
-        return found
+        interaction: Tensor = self.out(self.user(x_u) * self.image(x_i))
+        return interaction

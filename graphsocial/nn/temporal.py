@@ -1,4 +1,4 @@
-"""Sequences in time: a convolution that finds local patterns, a gated recurrent unit that remembers, and masks."""
+"""Layers over padded sequences: a masked convolution, a gated recurrent unit and attentive pooling."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ class MaskedConv1d(nn.Module):
 
     .. math:: \hat x_t = b + \sum_{s=0}^{k-1} W_s x_{t+s-p}
 
-    Places that are not there count as zeros, whatever stands in them. `same` and `causal` keep the length: p is
-    (k - 1) // 2, or k - 1, so that no output sees what comes later. `valid` has p = 0 and leaves the last k - 1 places
-    out, as the paper does, which shortens what comes after; a sequence shorter than k keeps one place.
+    Masked positions count as zeros. `same` and `causal` keep the length: p is (k - 1) // 2, or k - 1, so that no output
+    depends on later inputs. `valid` has p = 0 and drops the last k - 1 positions, as the paper does; a sequence shorter
+    than k keeps one position.
 
     Args:
         in_features: D.
         out_features: H, the number of kernels.
-        kernel: k, places in time.
+        kernel: k, kernel size.
         padding: see above.
     """
 
     def __init__(self, in_features: int, out_features: int, kernel: int = 3, *, padding: Padding = "same") -> None:
         super().__init__()
         if kernel < 1:
-            raise InputError(f"kernel = {kernel} covers no place in time; use 1 or more.")
+            raise InputError(f"kernel = {kernel} is no kernel size; use 1 or more.")
         if padding not in get_args(Padding):
             raise InputError(f"padding = '{padding}' is not known; use one of {', '.join(get_args(Padding))}.")
         self.kernel = kernel
@@ -64,13 +64,13 @@ class RecurrentContext(nn.Module):
         h_t = z_t \odot \tilde h_t + (1 - z_t) \odot h_{t-1}
 
     The first plus of the paper's eq. 4, "z_t + ĥ_t", is a misprint of this product. `torch.nn.GRU` computes it, with
-    z and 1 - z the other way round and b_h inside the reset gate's product. Sequences are packed: places that are not
-    there cost nothing and change nothing. What is there must be the first places of a row.
+    z and 1 - z the other way round and b_h inside the reset gate's product. Sequences are packed, so padding
+    costs nothing and changes nothing. Padding must be at the end of a row.
 
     Args:
         in_features: D.
-        hidden: of each direction (200).
-        causal: only the past; the one direction then has twice the hidden width, so that what comes out is as wide.
+        hidden: hidden size of each direction.
+        causal: only the past; the single direction then has twice the hidden size, for an output of the same size.
     """
 
     def __init__(self, in_features: int, hidden: int, *, causal: bool = False) -> None:
@@ -84,7 +84,7 @@ class RecurrentContext(nn.Module):
         check_sequence(x, mask, self.in_features)
         lengths = mask.sum(1)
         if not torch.equal(mask, torch.arange(mask.shape[1], device=mask.device) < lengths[:, None]):
-            raise InputError("A mask has gaps; what is there must be the first places of its row.")
+            raise InputError("A mask has gaps; padding must be at the end of its row.")
         if not mask.any():
             return x.new_zeros(*mask.shape, self.out_features)
         packed = pack_padded_sequence(x, lengths.clamp_min(1).cpu(), batch_first=True, enforce_sorted=False)
@@ -93,7 +93,7 @@ class RecurrentContext(nn.Module):
 
 
 class AttentivePooling(nn.Module):
-    r"""A sequence as the mean of its places, weighted by how much each matters.
+    r"""A sequence as the weighted mean of its positions, with learned weights.
 
     .. math:: v = \sum_t \alpha_t x_t, \qquad \alpha_t \propto \exp(w \cdot \tanh(W x_t + b))
 
