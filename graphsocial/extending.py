@@ -71,9 +71,9 @@ if TYPE_CHECKING:
     from graphsocial.store.exchange import PropertyGraph as PropertyGraph
     from graphsocial.store.sql import literal as literal
     from graphsocial.store.sql import quote as quote
-    from graphsocial.tasks.base import Context as Context
+    from graphsocial.tasks import Context as Context
+    from graphsocial.tasks import Labels as Labels
     from graphsocial.tasks.base import EdgeTask as EdgeTask
-    from graphsocial.tasks.base import Labels as Labels
     from graphsocial.tasks.base import NodeTask as NodeTask
     from graphsocial.tasks.base import Task as Task
     from graphsocial.types import Column as Column
@@ -93,7 +93,8 @@ _NAMES = {
     "sources.base": "Source Plan RawTable RawColumn Rows find_table missing_table require_folder",
     "featurizers.base": "Featurizer FittedFeaturizer ContextualFeaturizer Encoded Sequences Requires Modality "
     "NO_EFFECT digest check_device",
-    "tasks.base": "Task NodeTask EdgeTask Labels Context",
+    "tasks": "Labels Context",
+    "tasks.base": "Task NodeTask EdgeTask",
     "graph": "SocialGraph Edges Feature Canonical is_known",
     "graph.adjacency": "Relation",
     "graph.batching": "Batch Layer",

@@ -180,7 +180,7 @@ MISTAKES = {  # what the author writes in labels() → the sentence
     "labels = replace(labels, times=labels.times.astype('datetime64[D]'))": r"times as datetime64\[D\] \(120,\);",
     "labels = replace(labels, times=labels.times[:5])": r"gave 5 times for 120 examples",
     "labels = replace(labels, label_time=labels.times - np.timedelta64(1, 'h'))": (
-        r"120 labels were known before their example was there, such as row 0: 2024-01-01T07:00"
+        r"120 label_time that are before the time of their example, such as row 0: 2024-01-01T07:00"
     ),
     "labels = replace(labels, times=None, label_time=labels.times)": r"gave label_time without times",
     "labels = replace(labels, context=Context((Column('a', 'number'),), pl.DataFrame({'a': [1.0]})))": (
@@ -245,7 +245,7 @@ CLASSES = {  # a whole file → the sentence
 LACKING = {
     "source": r"Mistake in '\./mistake\.py' has no plan, which every source has",
     "featurizer": r"has no modalities and no requires and no fingerprint and no encode and no dimension",
-    "task": r"Mistake is no task; write `class Mistake\(NodeTask\)` or `\(EdgeTask\)`",
+    "task": r"Mistake is not a task; write `class Mistake\(NodeTask\)` or `\(EdgeTask\)`",
     "model": r"Mistake in '\./mistake\.py' is no model; write `class Mistake\(Model\)`",
 }
 DOORS = {

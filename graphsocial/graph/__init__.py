@@ -20,7 +20,7 @@ from graphsocial.graph.exchange import edge_columns, edge_times, kept_positions,
 from graphsocial.graph.features import NEVER as NEVER  # they are parts of the graph
 from graphsocial.graph.features import Feature as Feature
 from graphsocial.store.exchange import PropertyGraph
-from graphsocial.tasks.base import Context
+from graphsocial.tasks import Context
 from graphsocial.types import EdgeType, GraphSchema, NodeType, Target
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from graphsocial.graph import Canonical, Edges, SocialGraph
 from graphsocial.graph.aggregation import neighbor_means
 from graphsocial.graph.features import Feature, encoded, micros, table_of, tensor, vector_columns, visible_rows
 from graphsocial.store import GraphStore
-from graphsocial.tasks.base import Labels
+from graphsocial.tasks import Labels
 from graphsocial.types import EdgeType, NodeType
 
 

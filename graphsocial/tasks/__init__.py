@@ -10,25 +10,28 @@ from graphsocial.errors import InputError
 from graphsocial.plugins import authored, resolve
 from graphsocial.store import GraphStore
 from graphsocial.tasks._checks import check_labels
+from graphsocial.tasks._labels import Answers as Answers
+from graphsocial.tasks._labels import Context as Context
+from graphsocial.tasks._labels import Labels as Labels
 from graphsocial.tasks._views import view_name as view_name
 from graphsocial.tasks._views import view_sql
-from graphsocial.tasks.base import Labels, Task
+from graphsocial.tasks.base import Task
 from graphsocial.types import EdgeType, NodeType, Target
 
 DECLARED = ("name", "level", "targets", "sql", "default_model", "baselines", "selection_metric", "id_columns")
 
 
 def task_class(task: str | Task) -> type[Task]:
-    """The class of a task that is configured, or that is named: `edge-emotion`, `./custom_task.py`.
+    """The class of a task, given configured or by name: `edge-emotion`, `./custom_task.py`.
 
     Raises:
         UnknownNameError, MissingFileError: there is no such name or file.
-        InputError: the class is no task, or declares as a setting what is none.
+        InputError: the class is not a task, or annotates a declaration such as `targets`, which makes it a setting.
     """
     kind = resolve("task", task) if isinstance(task, str) else type(task)
     if not issubclass(kind, Task):
         raise InputError(
-            f"{kind.__name__} is no task; write `class {kind.__name__}(NodeTask)` or `(EdgeTask)`, both from "
+            f"{kind.__name__} is not a task; write `class {kind.__name__}(NodeTask)` or `(EdgeTask)`, both from "
             "graphsocial.extending."
         )
     for entry in fields(kind):  # type: ignore[arg-type]  # `resolve` gives dataclasses alone
@@ -43,17 +46,17 @@ def task_class(task: str | Task) -> type[Task]:
 def read_labels(
     task: Task, store: GraphStore, dataset: str, *, as_of: datetime | None = None
 ) -> tuple[NodeType | EdgeType, Labels]:
-    """What a task is about, and its labels, checked.
+    """The node or edge type of a task, and its checked labels.
 
     Args:
-        task: configured.
+        task: the configured task.
         store: the open store.
-        dataset: its name.
-        as_of: only what had happened by then.
+        dataset: the dataset's name.
+        as_of: only rows that existed at this time are used; None for all.
 
     Raises:
-        DataError: there is nothing to learn from.
-        InputError: the task's code fails, or returns what `Labels` does not allow.
+        DataError: there are no examples, or no labels.
+        InputError: the task's code fails, or its labels are not as `Labels` documents.
     """
     with authored(type(task), "entity()"):
         entity = task.entity(store.schema)
@@ -63,12 +66,12 @@ def read_labels(
 
 
 def create_view(store: GraphStore, task: Task, entity: NodeType | EdgeType, targets: Sequence[Target]) -> None:
-    """Make the view `<task>_predictions`, or bring it to what the task declares now; see `view_sql`.
+    """Create or replace the view `<task>_predictions`; see `view_sql`.
 
     Args:
         store: open for writing.
-        task: configured.
-        entity: what it is about.
-        targets: those of the run, where the task declares none.
+        task: the configured task.
+        entity: the labelled node or edge type.
+        targets: the run's targets, used where the task declares none.
     """
     store.connection.execute(view_sql(task, entity, targets))

@@ -1,4 +1,4 @@
-"""What a task returns, checked once where it enters: lengths, idx, codes, numbers, times and context."""
+"""Checks of the labels that a task returns: lengths, idx, codes, numbers, times and context."""
 
 from __future__ import annotations
 
@@ -8,63 +8,66 @@ import numpy as np
 
 from graphsocial.errors import DataError, InputError
 from graphsocial.store import GraphStore
-from graphsocial.tasks.base import Answers, Context, Labels, Task
+from graphsocial.tasks._labels import Answers, Context, Labels
+from graphsocial.tasks.base import Task
 from graphsocial.types import EdgeType, NodeType, Target
 
 
 def check_labels(
     labels: object, task: Task, store: GraphStore, entity: NodeType | EdgeType, dataset: str, as_of: datetime | None
 ) -> Labels:
-    """The labels as they are, or an error that names the task and says what is wrong with them.
+    """The unchanged labels, if they are as `Labels` documents.
 
     Args:
-        labels: what `task.labels` returned.
-        task: named in errors.
-        store, dataset, as_of: what the labels were read from.
-        entity: what the examples are.
+        labels: the return value of `task.labels`.
+        task: the task, for errors.
+        store: the open store that the labels were read from.
+        entity: the labelled node or edge type.
+        dataset: the dataset's name.
+        as_of: the time as of which they were read; None for all.
 
     Raises:
-        InputError: they are not what `Labels` says.
+        InputError: a type, shape, idx, code or time is not as `Labels` documents.
         DataError: no example has a label.
     """
-    who = f"{type(task).__name__}.labels()"
+    subject = f"{type(task).__name__}.labels()"
     if not isinstance(labels, Labels):
-        raise InputError(f"{who} returned {_kind(labels)}; it must return Labels.")
-    _check_keys(labels, who, entity, store, dataset, as_of)
-    _check_targets(labels, who)
+        raise InputError(f"{subject} returned {_kind(labels)}; it must return Labels.")
+    _check_keys(labels, subject, entity, store, dataset, as_of)
+    _check_targets(labels, subject)
     for target in labels.targets:
-        _check_answers(target, labels.answers[target.name], len(labels), who)
+        _check_answers(target, labels.answers[target.name], len(labels), subject)
     if not any(_labelled(labels.answers[target.name]) for target in labels.targets):
-        raise DataError(f"{who} has {len(labels):,} examples, and a label for none of them.")
-    _check_times(labels, who)
+        raise DataError(f"{subject} has {len(labels):,} examples, and a label for none of them.")
+    _check_times(labels, subject)
     if labels.context is not None:
-        _check_context(labels.context, len(labels), who)
+        _check_context(labels.context, len(labels), subject)
     return labels
 
 
 def _check_keys(
-    labels: Labels, who: str, entity: NodeType | EdgeType, store: GraphStore, dataset: str, as_of: datetime | None
+    labels: Labels, subject: str, entity: NodeType | EdgeType, store: GraphStore, dataset: str, as_of: datetime | None
 ) -> None:
     """`src` and `dst` are sorted, unique idx of visible nodes of this dataset."""
     nodes = isinstance(entity, NodeType)
     if nodes != (labels.dst is None):
         takes = "dst=None, since its examples are nodes" if nodes else "dst, the idx of each pair's destination"
-        raise InputError(f"{who} is about '{entity}' and takes {takes}.")
+        raise InputError(f"{subject} is about '{entity}' and takes {takes}.")
     names = [entity.name] if isinstance(entity, NodeType) else [entity.src, entity.dst]
     keys = [labels.src] if labels.dst is None else [labels.src, labels.dst]
     for word, name, idx in zip(("src", "dst"), names, keys, strict=False):
         if not isinstance(idx, np.ndarray) or idx.ndim != 1 or not np.issubdtype(idx.dtype, np.integer):
-            raise InputError(f"{who} gave {word} as {_kind(idx)}; it takes (P,) int64, the store's idx.")
+            raise InputError(f"{subject} gave {word} as {_kind(idx)}; it takes (P,) int64, the store's idx.")
         if len(idx) != len(labels):
             raise InputError(
-                f"{who} gave {len(labels):,} src and {len(idx):,} dst; they are the ends of the same pairs."
+                f"{subject} gave {len(labels):,} src and {len(idx):,} dst; they are the endpoints of the same pairs."
             )
         node = store.schema.node(name)
         span = store.span(node, dataset)
         outside = (idx < span.first) | (idx >= span.last)
         if outside.any():
             raise InputError(
-                f"{who} names {int(outside.sum()):,} {word} that are no '{name}' of '{dataset}', such as "
+                f"{subject} names {int(outside.sum()):,} {word} that are no '{name}' of '{dataset}', such as "
                 f"{idx[outside][0]}; these have the idx {span.first} to {span.last - 1}."
             )
         if as_of is not None and node.time is not None:
@@ -72,11 +75,11 @@ def _check_keys(
             later = ~np.isin(idx, visible["idx"])
             if later.any():
                 raise InputError(
-                    f"{who} names {int(later.sum()):,} '{name}' nodes that did not exist as of {as_of:%Y-%m-%d}, "
+                    f"{subject} names {int(later.sum()):,} '{name}' nodes that did not exist as of {as_of:%Y-%m-%d}, "
                     f"such as idx {idx[later][0]}; read them from $rows, or by store.visible(…, as_of=as_of)."
                 )
     if not len(labels):
-        raise DataError(f"{who} has no '{entity}' of '{dataset}'.")
+        raise DataError(f"{subject} has no '{entity}' of '{dataset}'.")
     order = labels.src.astype(np.int64) << 32 | (0 if labels.dst is None else labels.dst)
     if (np.diff(order) > 0).all():
         return
@@ -85,32 +88,32 @@ def _check_keys(
         row = int(np.flatnonzero(order == named[counts > 1][0])[0])
         example = ", ".join(str(key[row]) for key in keys)
         raise InputError(
-            f"{who} has {len(order):,} rows for {len(named):,} different examples: idx {example} is in it "
+            f"{subject} has {len(order):,} rows for {len(named):,} different examples: idx {example} is in it "
             f"{int(counts[counts > 1][0]):,} times. It takes one row an example."
         )
-    raise InputError(f"{who} is not sorted; sort its rows by {'idx' if nodes else '(src, dst)'}.")
+    raise InputError(f"{subject} is not sorted; sort its rows by {'idx' if nodes else '(src, dst)'}.")
 
 
-def _check_targets(labels: Labels, who: str) -> None:
+def _check_targets(labels: Labels, subject: str) -> None:
     names = [target.name for target in labels.targets]
     if not names:
-        raise InputError(f"{who} gave no targets.")
+        raise InputError(f"{subject} gave no targets.")
     if set(names) != set(labels.answers) or len(set(names)) < len(names):
         raise InputError(
-            f"{who} gave answers to {_list(labels.answers)} and the targets {_list(names)}; they are the same names, "
-            "each once."
+            f"{subject} gave answers to {_list(labels.answers)} and the targets {_list(names)}; they are the same "
+            "names, each once."
         )
     for target in labels.targets:
         if target.kind == "multiclass" and len(target.classes) < 2:
             raise InputError(
-                f"{who} gave the target '{target.name}' {len(target.classes)} classes; it takes two or more, or "
+                f"{subject} gave the target '{target.name}' {len(target.classes)} classes; it takes two or more, or "
                 "kind='regression' for a number."
             )
 
 
-def _check_answers(target: Target, answers: object, count: int, who: str) -> None:
+def _check_answers(target: Target, answers: object, count: int, subject: str) -> None:
     """(P,) codes below K, or finite numbers."""
-    what = f"{who} gave the answers '{target.name}'"
+    prefix = f"{subject} gave the answers '{target.name}'"
     kind = np.integer if target.kind == "multiclass" else np.floating
     if not isinstance(answers, np.ndarray) or answers.ndim != 1 or not np.issubdtype(answers.dtype, kind):
         takes = (
@@ -118,57 +121,61 @@ def _check_answers(target: Target, answers: object, count: int, who: str) -> Non
             if target.kind == "multiclass"
             else "(P,) float64 numbers, NaN where there is none"
         )
-        raise InputError(f"{what} as {_kind(answers)}; it takes {takes}.")
+        raise InputError(f"{prefix} as {_kind(answers)}; it takes {takes}.")
     if len(answers) != count:
-        raise InputError(f"{what} for {len(answers):,} of {count:,} examples; it takes one each, in the same order.")
+        raise InputError(f"{prefix} for {len(answers):,} of {count:,} examples; it takes one each, in the same order.")
     if target.kind == "regression":
         if np.isinf(answers).any():
-            raise InputError(f"{what} {int(np.isinf(answers).sum()):,} infinite numbers; NaN stands for no label.")
+            raise InputError(f"{prefix} {int(np.isinf(answers).sum()):,} infinite numbers; NaN stands for no label.")
         return
     wrong = (answers < -1) | (answers >= len(target.classes))
     if wrong.any():
         raise InputError(
-            f"{what} the code {answers[wrong][0]}; with the {len(target.classes)} classes {_list(target.classes)} "
+            f"{prefix} the code {answers[wrong][0]}; with the {len(target.classes)} classes {_list(target.classes)} "
             f"codes are 0 to {len(target.classes) - 1}, and -1 where there is no label."
         )
 
 
-def _check_times(labels: Labels, who: str) -> None:
+def _check_times(labels: Labels, subject: str) -> None:
     for word, times in (("times", labels.times), ("label_time", labels.label_time)):
         if times is None:
             continue
         if not isinstance(times, np.ndarray) or times.dtype != np.dtype("datetime64[us]"):
-            raise InputError(f"{who} gave {word} as {_kind(times)}; it takes (P,) datetime64[us] in UTC, or None.")
+            raise InputError(f"{subject} gave {word} as {_kind(times)}; it takes (P,) datetime64[us] in UTC, or None.")
         if times.shape != (len(labels),):
-            raise InputError(f"{who} gave {len(times):,} {word} for {len(labels):,} examples; it takes one each.")
+            raise InputError(f"{subject} gave {len(times):,} {word} for {len(labels):,} examples; it takes one each.")
     if labels.label_time is None:
         return
     if labels.times is None:
-        raise InputError(f"{who} gave label_time without times; a label is known at the example's time or later.")
+        raise InputError(f"{subject} gave label_time without times; a label is known at the example's time or later.")
     early = labels.label_time < labels.times  # NaT is not earlier
     if early.any():
         row = int(np.flatnonzero(early)[0])
         raise InputError(
-            f"{who} says that {int(early.sum()):,} labels were known before their example was there, such as row "
+            f"{subject} gave {int(early.sum()):,} label_time that are before the time of their example, such as row "
             f"{row}: {labels.label_time[row]} < {labels.times[row]}."
         )
 
 
-def _check_context(context: object, count: int, who: str) -> None:
+def _check_context(context: object, count: int, subject: str) -> None:
     if not isinstance(context, Context):
-        raise InputError(f"{who} gave {_kind(context)} as context; it takes Context or None.")
+        raise InputError(f"{subject} gave {_kind(context)} as context; it takes Context or None.")
     names = [column.name for column in context.columns]
     if sorted(context.rows.columns) != sorted(names):
-        raise InputError(f"{who} gave a context with the rows' columns {context.rows.columns} and declared {names}.")
+        raise InputError(
+            f"{subject} gave a context with the rows' columns {context.rows.columns} and declared {names}."
+        )
     if context.rows.height != count:
         raise InputError(
-            f"{who} gave a context of {context.rows.height:,} rows for {count:,} examples; it takes one each, "
+            f"{subject} gave a context of {context.rows.height:,} rows for {count:,} examples; it takes one each, "
             "in the same order."
         )
     for part, columns in context.parts.items():
         unknown = [name for name in columns if name not in names]
         if unknown:
-            raise InputError(f"{who} names the column '{unknown[0]}' in the context's part '{part}', and has {names}.")
+            raise InputError(
+                f"{subject} names the column '{unknown[0]}' in the context's part '{part}', and has {names}."
+            )
 
 
 def _labelled(answers: Answers) -> bool:

@@ -16,20 +16,22 @@ SHARPNESS = 20
 """The weight of a similar post is e^(20 (cosine - 1)): a third at 0.95, almost nothing at 0.7."""
 EMOTIONS = ("text_emotion", "image_emotion")
 """The emotion of the text, 1 to 5, and of the image, 0 to 1."""
-_ENCODERS = dict(zip(EMOTIONS, (("sentiment", 2), ("faces", 12)), strict=True))  # which number of which encoder, from 1
+_ENCODERS = dict(
+    zip(EMOTIONS, (("sentiment", 2), ("faces", 12)), strict=True)
+)  # encoder and position in its vector, from 1
 
 
 def counted_node(schema: GraphSchema, node: str | None, column: str) -> NodeType:
     """The node type that `node` names, or the only one that has the column of counts.
 
     Args:
-        schema: of the store.
+        schema: the store's schema.
         node: a node type's name, or None.
         column: the column of counts.
 
     Raises:
-        DataError: no node type has the column, or several have and none was named.
-        InputError: the named one has not.
+        DataError: no node type has the column, or several have it and none is named.
+        InputError: the named node type lacks the column.
     """
     if node is not None:
         named = schema.node(node)
@@ -48,13 +50,13 @@ def counted_node(schema: GraphSchema, node: str | None, column: str) -> NodeType
 
 @dataclass(frozen=True)
 class ContextPart:
-    """A part of the context of posts: SQL of `idx` and some columns, over a relation of posts.
+    """A part of the context of posts, and the SQL that selects it.
 
     Attributes:
-        name: of the part; explanations ablate a part as one.
-        columns: what the SQL selects beside `idx`.
-        sql: `$posts` stands for the posts, a table or a select in brackets.
-        note: where it comes from, in words.
+        name: the part's name; explanations ablate a part as one.
+        columns: the columns that the SQL selects beside `idx`.
+        sql: an SQL select, in which `$posts` stands for the posts: a table or a select in parentheses.
+        note: where the values come from, in sentences.
     """
 
     name: str = ""
@@ -63,14 +65,20 @@ class ContextPart:
     note: str = ""
 
     def over(self, posts: str) -> str:
-        """The SQL over these posts."""
+        """The SQL with `$posts` replaced by `posts`."""
         return self.sql.replace("$posts", posts)
 
 
 def emotions(store: GraphStore, node: NodeType, dataset: str) -> ContextPart:
-    """`text_emotion` and `image_emotion` where there are any: the columns of these names where the data has them, else
-    the newest vectors of the featurizers `sentiment` (the mean grade over the text columns) and `faces` (the greatest
-    intensity).
+    """`text_emotion` and `image_emotion`: the columns of these names, or the newest vectors of the encoders.
+
+    Where the data lacks a column, the text emotion is the mean grade of the encoder `sentiment` over the text columns,
+    and the image emotion the maximum intensity of the encoder `faces`. Without vectors the column is left out.
+
+    Args:
+        store: the open store.
+        node: the node type of the posts.
+        dataset: the dataset's name.
     """
     chosen, joins, notes, columns = ["n.idx"], [], [], []
     given = {column.name for column in node.columns}
@@ -95,7 +103,7 @@ def emotions(store: GraphStore, node: NodeType, dataset: str) -> ContextPart:
                 f"as of_{name} on of_{name}.idx = n.idx"
             )
             chosen.append(f"of_{name}.{name}")
-            notes.append(f"The {name.replace('_', ' ')} is what the encoder '{encoder}' said.")
+            notes.append(f"The {name.replace('_', ' ')} is the output of the encoder '{encoder}'.")
         columns.append(Column(name, "number", "reference"))
     return ContextPart(
         "emotion", tuple(columns), f"select {', '.join(chosen)} from $posts as n {' '.join(joins)}", " ".join(notes)
@@ -128,21 +136,23 @@ def content(node: NodeType) -> ContextPart:
 
 
 def liked(node: NodeType, likes: str, *, known: bool) -> ContextPart:
-    """`likes`: a reference that models may use by name where likes are `known`, else a label like the shares.
+    """`likes`: a reference that models may read by name if likes are `known`, else a label like the shares.
 
     Args:
         node: the node type of the posts.
-        likes: its column of likes.
-        known: the likes of a post are part of its context.
+        likes: the column of likes.
+        known: models may use a post's likes as an input.
 
     Raises:
-        InputError: likes are known, and the node type has no such column.
+        InputError: likes are known, and the node type lacks the column.
     """
     if not known and likes not in {column.name for column in node.columns}:
         return ContextPart()
     if likes not in {column.name for column in node.columns}:
         names = [column.name for column in node.columns]
-        raise InputError(f"'{node}' has no column '{likes}' to tell likability by; it has {names}. --set likes=COLUMN.")
+        raise InputError(
+            f"'{node}' has no column '{likes}' for likability; it has {names}. Name another: --set likes=COLUMN."
+        )
     role: Role = "reference" if known else "label"
     return ContextPart(
         "likes", (Column("likes", "number", role),), f"select idx, {quote(likes)}::double as likes from $posts"
@@ -152,20 +162,20 @@ def liked(node: NodeType, likes: str, *, known: bool) -> ContextPart:
 def history(
     store: GraphStore, node: NodeType, dataset: str, *, label: str, hours: int, as_of: datetime | None = None
 ) -> list[ContextPart]:
-    """Earlier posts of each post's page, author or other neighbor and their shares, which are taken to be known `hours`
-    after a post.
+    """Statistics of the earlier posts of each post's neighbors, such as its page or author.
 
-    For each type of neighbor and each of `SPANS`: mean and deviation of log(1 + shares) and the log of the number of
-    posts; mean and number once more among the neighbor's posts of the same category; the number of the neighbor's
-    posts in the last day (without their shares), and the time since the last one. Empty where posts lack times.
+    For each type of neighbor and each of `SPANS`: mean and standard deviation of log(1 + shares), and log(1 + number of
+    posts); mean and number among the neighbor's posts of the same category; log(1 + number) of its posts in the last
+    day, and log(1 + minutes since its last post). Shares count as known `hours` after a post. Empty where posts lack
+    times.
 
     Args:
         store: the open store.
         node: the node type of the posts.
-        dataset: its name.
+        dataset: the dataset's name.
         label: the column of shares.
-        hours: how many hours after a post its shares are known.
-        as_of: only what had happened by then.
+        hours: hours after a post at which its shares count as known.
+        as_of: only rows that existed at this time are used; None for all.
     """
     if node.time is None:
         return []
@@ -174,7 +184,7 @@ def history(
     for edge in store.schema.edges:
         if node.name not in (edge.src, edge.dst) or edge.src == edge.dst or not len(store.span(edge, dataset)):
             continue
-        here, there, other = ("dst", "src", edge.src) if edge.dst == node.name else ("src", "dst", edge.dst)
+        post_end, neighbor_end, other = ("dst", "src", edge.src) if edge.dst == node.name else ("src", "dst", edge.dst)
         prefix = other if other not in names else f"{other}_{edge.relation}"
         names.add(prefix)
         windows, chosen = {}, {}
@@ -195,17 +205,15 @@ def history(
         chosen[f"{prefix}_day"] = "ln(1 + count(*) over day)"
         chosen[f"{prefix}_gap"] = "ln(1 + date_diff('minute', max(time) over before, time))"
         posts = (
-            f"select e.{there} as other, n.idx, n.{quote(node.time)} as time, ln(1 + n.{quote(label)}) as logged"
+            f"select e.{neighbor_end} as other, n.idx, n.{quote(node.time)} as time, ln(1 + n.{quote(label)}) as logged"
             + "".join(f", n.{quote(name)}" for name in categories)
-            + f" from ({store.visible(edge, dataset=dataset, as_of=as_of)}) as e join $posts as n on n.idx = e.{here} "
-            f"where n.{quote(node.time)} is not null"
+            + f" from ({store.visible(edge, dataset=dataset, as_of=as_of)}) as e join $posts as n "
+            f"on n.idx = e.{post_end} where n.{quote(node.time)} is not null"
         )
         fields = ", ".join(f"{sql} as {quote(name)}" for name, sql in chosen.items())
-        named = ", ".join(f"{quote(name)} as ({sql})" for name, sql in windows.items())
-        means = ", ".join(
-            f"avg({quote(name)}) as {quote(name)}" for name in chosen
-        )  # over several neighbours of a post
-        sql = f"select idx, {means} from (select idx, {fields} from ({posts}) window {named}) group by idx"
+        window_clause = ", ".join(f"{quote(name)} as ({sql})" for name, sql in windows.items())
+        means = ", ".join(f"avg({quote(name)}) as {quote(name)}" for name in chosen)  # over several neighbors of a post
+        sql = f"select idx, {means} from (select idx, {fields} from ({posts}) window {window_clause}) group by idx"
         parts.append(ContextPart(prefix, tuple(Column(name, "number") for name in chosen), sql))
     return parts
 
@@ -213,20 +221,19 @@ def history(
 def alike(
     store: GraphStore, node: NodeType, dataset: str, *, label: str, hours: int, as_of: datetime | None = None
 ) -> list[ContextPart]:
-    """Shares of the earlier posts that a post is joined with (`graphsocial link`, or replies, quotes), which are known
-    `hours` after them.
+    """Shares of the earlier posts that are linked with a post: by similarity, a reply or a quote.
 
-    For each edge type between posts: the mean of log(1 + shares) and the log of the number of those posts, weighted
-    by their similarity where the edges have it, and the greatest similarity; mean and number once more among those
-    that share a neighbor, such as the page. Empty where posts lack times.
+    For each edge type between posts: the mean of log(1 + shares) and log(1 + number) of the linked posts, weighted by
+    similarity where the edges have it, and the maximum similarity; mean and number among those that have a neighbor in
+    common with the post, such as its page. Shares count as known `hours` after a post. Empty where posts lack times.
 
     Args:
         store: the open store.
         node: the node type of the posts.
-        dataset: its name.
+        dataset: the dataset's name.
         label: the column of shares.
-        hours: how many hours after a post its shares are known.
-        as_of: only what had happened by then.
+        hours: hours after a post at which its shares count as known.
+        as_of: only rows that existed at this time are used; None for all.
     """
     if node.time is None:
         return []
@@ -243,8 +250,11 @@ def alike(
         for number, other in enumerate(other for other in others if node.name in (other.src, other.dst)):
             if other.src == other.dst:
                 continue
-            here, there, name = ("dst", "src", other.src) if other.dst == node.name else ("src", "dst", other.dst)
-            ends = f"select {here} as idx, {there} as other from ({store.visible(other, dataset=dataset, as_of=as_of)})"
+            post_end, neighbor_end, name = (
+                ("dst", "src", other.src) if other.dst == node.name else ("src", "dst", other.dst)
+            )
+            visible = store.visible(other, dataset=dataset, as_of=as_of)
+            ends = f"select {post_end} as idx, {neighbor_end} as other from ({visible})"
             joins += (
                 f" left join (select distinct p.idx, p.peer, true as shared from pairs as p join ({ends}) as a "
                 f"on a.idx = p.idx join ({ends}) as b on b.idx = p.peer and b.other = a.other) as n{number} "

@@ -1,4 +1,4 @@
-"""The predictions view of a task: the field's own words over `predictions`, generated from the declaration."""
+"""The predictions view of a task: rows of `predictions` under the task's own column names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from graphsocial.tasks.base import Task
 from graphsocial.types import EdgeType, NodeType, Target
 
 BUILT_IN = ("latest_predictions",)
-"""Views of that ending that the store has for all tasks."""
+"""Views of every store whose names end in `_predictions`."""
 
 
 def view_name(task: Task) -> str:
@@ -26,15 +26,15 @@ def view_name(task: Task) -> str:
 
 
 def view_sql(task: Task, entity: NodeType | EdgeType, targets: Sequence[Target]) -> str:
-    """The view `<task>_predictions`: one row a run and example, and columns for each target.
+    """The view `<task>_predictions`: one row per run and example, and columns for each target.
 
-    A number t has the columns `t`, `lower`, `upper` and `true_t`, a class `t`, `confidence`, `probabilities` and
-    `true_t`; where several targets are numbers, or classes, all but `t` begin with `t_`.
+    A regression target t has the columns `t`, `lower`, `upper` and `true_t`; a multiclass target `t`, `confidence`,
+    `probabilities` and `true_t`. Where several targets are of one kind, the names between begin with `t_`: `t_lower`.
 
     Args:
-        task: names the view and its id columns.
+        task: the task, which names the view and its id columns.
         entity: the node or edge type.
-        targets: those of the run, where the task declares none.
+        targets: the run's targets, used where the task declares none.
     """
     shown = sorted(task.targets or targets, key=lambda target: target.kind == "multiclass")
     single = len(shown) == 1
@@ -58,7 +58,7 @@ def view_sql(task: Task, entity: NodeType | EdgeType, targets: Sequence[Target])
 
 
 def _columns(targets: Sequence[Target]) -> Iterator[tuple[Target, str, str]]:
-    """The columns of `predictions` that tell of each target, and what the view calls them."""
+    """The columns of `predictions` that hold each target, and their names in the view: (target, column, name)."""
     kinds = [target.kind for target in targets]
     for target in targets:
         numbers, classes = ("value", "lower", "upper"), ("label", "confidence", "probabilities")
@@ -69,5 +69,5 @@ def _columns(targets: Sequence[Target]) -> Iterator[tuple[Target, str, str]]:
 
 
 def _of(column: str, target: Target, single: bool) -> str:
-    """A column of one target's rows; of a view's only target, the column itself."""
+    """SQL of one target's column: the column itself where the view has a single target, else an aggregate."""
     return column if single else f"any_value({column}) filter (target = {literal(target.name)})"

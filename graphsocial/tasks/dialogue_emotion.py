@@ -1,4 +1,4 @@
-"""Which emotion and which sentiment has each segment of a dialogue? Two targets of one node type."""
+"""Emotion and sentiment of each segment of a dialogue: two targets of one node type."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ import pyarrow as pa
 
 from graphsocial.errors import DataError, InputError, UnknownNameError
 from graphsocial.store.sql import quote
-from graphsocial.tasks.base import Answers, NodeTask, codes_of, words_in
+from graphsocial.tasks._label_columns import class_codes, distinct_labels
+from graphsocial.tasks._labels import Answers
+from graphsocial.tasks.base import NodeTask
 from graphsocial.types import GraphSchema, NodeType, Target
 
 
 @dataclass(frozen=True)
 class DialogueEmotion(NodeTask):
-    """TMSAM's two questions (He & Lu), learnt together: each label column that the data fills is a target.
+    """TMSAM's two targets (He & Lu), learnt together: each label column with at least two classes is a target.
 
     Attributes:
         node: the node type whose rows are classified.
         emotion, sentiment: the label columns; empty to leave one out.
-        emotion_weight, sentiment_weight: of the two losses in their sum (eq. 10 weighs them alike).
+        emotion_weight, sentiment_weight: factors of the two losses in their sum (equal in eq. 10).
     """
 
     node: str = "segment"
@@ -71,19 +73,24 @@ class DialogueEmotion(NodeTask):
     def answers(self, rows: pa.Table, entity: Any, dataset: str) -> dict[Target, Answers]:
         """The targets that have at least two different labels.
 
+        Args:
+            rows: the P rows that the label SQL selected.
+            entity: the node type.
+            dataset: the dataset's name, for errors.
+
         Raises:
-            DataError: none has.
+            DataError: no target has two different labels.
         """
         weights = {"emotion": self.emotion_weight, "sentiment": self.sentiment_weight}
         answers: dict[Target, Answers] = {}
         for target in self.targets:
-            words = words_in(rows[target.name])
-            if len(words) > 1:
-                labelled = replace(target, classes=tuple(words), weight=weights[target.name])
-                answers[labelled] = codes_of(rows[target.name], words)
+            classes = distinct_labels(rows[target.name])
+            if len(classes) > 1:
+                labelled = replace(target, classes=tuple(classes), weight=weights[target.name])
+                answers[labelled] = class_codes(rows[target.name], classes)
         if not answers:
             columns = " nor ".join(f"'{column}'" for column in self.columns.values())
             raise DataError(
-                f"Of the {rows.num_rows:,} '{entity}' nodes of '{dataset}' neither {columns} says two different things."
+                f"Of the {rows.num_rows:,} '{entity}' nodes of '{dataset}' neither {columns} has two different labels."
             )
         return answers

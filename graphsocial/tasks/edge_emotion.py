@@ -1,4 +1,4 @@
-"""Which emotion does a user feel at an image? Supervised classification of the edges between them."""
+"""The emotion that a user feels at an image: supervised classification of the edges between them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import pyarrow as pa
 
 from graphsocial.errors import DataError, InputError, UnknownNameError
 from graphsocial.store.sql import quote
-from graphsocial.tasks.base import Answers, EdgeTask, codes_of, words_in
+from graphsocial.tasks._label_columns import class_codes, distinct_labels
+from graphsocial.tasks._labels import Answers
+from graphsocial.tasks.base import EdgeTask
 from graphsocial.types import EdgeType, GraphSchema, Target
 
 MIKELS = ("amusement", "anger", "awe", "contentment", "disgust", "excitement", "fear", "sadness")
@@ -20,18 +22,19 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class EdgeEmotion(EdgeTask):
-    """HMG-Emo's question (Bhattacharyya, Yang & Wang 2024), for any labelled edge between two node types.
+    """HMG-Emo's task (Bhattacharyya, Yang & Wang 2024), for any labelled edge between two node types.
 
-    A pair with one emotion is supervised; one with several, or only with `unknown`, stays in the graph as structure.
+    A pair with exactly one emotion is an example; pairs with several, or only `unknown`, remain as message edges.
 
     Attributes:
         edge: the edge type, such as `user views image`; by default the only one that has the label column.
         label: the column with the emotions of an edge; a list of words, or one word.
-        classes: the classes in order; by default Mikels' eight if all labels are among them, else the labels found.
+        classes: the classes in order; by default Mikels' eight if all labels are among them, else the
+            labels in the data, sorted.
         also: numeric label columns of the edge, such as valence and arousal, that are further targets: the model learns
-            them beside the emotion, and sees those of other edges. The number of an edge is hidden whenever its
-            emotion is, and only pairs with one emotion have any.
-        also_loss: the loss weight of each of them, beside 1 for the emotion.
+            them together with the emotion, and those of other edges are inputs. The number of an edge is hidden
+            whenever its emotion is, and only pairs with exactly one emotion have any.
+        also_loss: the loss weight of each of them; that of the emotion is 1.
     """
 
     edge: str | None = None
@@ -54,7 +57,7 @@ class EdgeEmotion(EdgeTask):
         """The edge type that is classified.
 
         Raises:
-            DataError: no edge type has the label column, or several have and `edge` does not say which.
+            DataError: no edge type has the label column, or several have it and `edge` is not set.
             InputError: the named edge type has no such column.
         """
         if self.edge is not None:
@@ -97,22 +100,27 @@ class EdgeEmotion(EdgeTask):
         }
 
     def answers(self, rows: pa.Table, entity: Any, dataset: str) -> dict[Target, Answers]:
-        """The emotion of each pair, and its numbers where it has one.
+        """The emotion of each pair, and the numbers of pairs with exactly one emotion.
+
+        Args:
+            rows: the P rows that the label SQL selected.
+            entity: the edge type.
+            dataset: the dataset's name.
 
         Raises:
             DataError: no pair has exactly one emotion, or all pairs have the same one.
-            UnknownNameError: a label is none of the `classes` that were given.
+            UnknownNameError: a label is not among the given `classes`.
         """
-        words = words_in(rows["emotion"])
-        if not words:
+        labels = distinct_labels(rows["emotion"])
+        if not labels:
             raise DataError(
                 f"None of the {rows.num_rows:,} '{entity}' pairs has exactly one emotion; "
                 "all are unknown, missing or several."
             )
-        classes = self.classes or (MIKELS if set(words) <= set(MIKELS) else tuple(words))
-        codes = codes_of(rows["emotion"], classes)
-        if len(words) == 1:
-            raise DataError(f"Every labelled '{entity}' pair says '{words[0]}'; there is nothing to tell apart.")
+        classes = self.classes or (MIKELS if set(labels) <= set(MIKELS) else tuple(labels))
+        codes = class_codes(rows["emotion"], classes)
+        if len(labels) == 1:
+            raise DataError(f"Every labelled '{entity}' pair has the label '{labels[0]}'; there is nothing to learn.")
         numbers = {
             Target(name, "regression", weight=self.also_loss): np.where(
                 codes >= 0, rows[f"number_{position}"].to_numpy(), np.nan

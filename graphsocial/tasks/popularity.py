@@ -1,4 +1,4 @@
-"""How often is a post shared? A class and a count for every note, ad or post."""
+"""How often a post is shared: a class and a count for every note, ad or post."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from graphsocial.errors import DataError, InputError
 from graphsocial.store import GraphStore
 from graphsocial.store.sql import quote
+from graphsocial.tasks._labels import Answers, Context
 from graphsocial.tasks._posts import ContextPart, alike, content, counted_node, emotions, history, liked
-from graphsocial.tasks.base import Answers, Context, NodeTask
+from graphsocial.tasks.base import NodeTask
 from graphsocial.types import GraphSchema, NodeType, Target
 
 CLASSES = 13
@@ -25,16 +26,16 @@ CLASSES = 13
 
 @dataclass(frozen=True)
 class Popularity(NodeTask):
-    """EIJL's question (Leng & Yan 2025), for any node type with a column of shares.
+    """EIJL's task (Leng & Yan 2025), for any node type with a column of shares.
 
     Two targets: `popularity`, 13 classes of the logarithm of shares; `shares`, the count, learnt as log(1 + shares).
-    The class of s shares is floor(ln(1 + s)), at most 12; its name is the range of s. The paper says 13 classes of the
-    logarithm, and not which.
+    The class of s shares is floor(ln(1 + s)), at most 12; its name is the range of s. The paper gives 13 classes of
+    the logarithm, without their bounds.
 
-    The context of a post beside its own text and images: the form of the text (length, marks), hour and weekday, and
-    what its page, author or brand had published at least `hours` before, with the shares of those posts, whatever part
-    of the split they are in: by then they were known; and, where `graphsocial link` has joined similar posts, how the
-    earlier ones were shared. None of it is later than the post.
+    The context of a post, besides its text and images: the form of the text (length, marks), hour and weekday; the
+    posts that its page, author or brand had published at least `hours` before and their shares, in whatever part of
+    the split they are, since they were known by then; and the shares of earlier similar posts, where `graphsocial link`
+    has joined them. None of it is later than the post.
 
     Text and image emotion are the columns `text_emotion` (1 to 5) and `image_emotion` (0 to 1) where the data has them,
     else the output of the encoders `sentiment` and `faces`: `graphsocial featurize post.message --encoder sentiment`
@@ -44,11 +45,11 @@ class Popularity(NodeTask):
         node: the node type; by default the only one with the column of shares.
         shares: the column with the count.
         likes: the column with likes, used with `likability`.
-        likability: the likes of the post itself are an input. They were counted with the shares, so this explains how
-            popular a post has become and does not forecast it; the paper's emotional interaction layer has it.
-        history: what neighbours published before, and how similar posts were shared, is in the context.
-        hours: how many hours after a post its shares are taken to be known.
-        class_loss: the loss weight of the classes, beside 1 for the count.
+        likability: use the post's likes as an input, as the paper's emotional interaction layer does. They were counted
+            together with the shares, so the model then explains popularity and does not forecast it.
+        history: put the earlier posts of neighbors, and the shares of similar posts, in the context.
+        hours: hours after a post at which its shares count as known.
+        class_loss: the loss weight of the classes; that of the count is 1.
     """
 
     node: str | None = None
@@ -74,8 +75,8 @@ class Popularity(NodeTask):
         """The node type that is shared.
 
         Raises:
-            DataError: no node type has the column of shares, or several have and `node` does not say which.
-            InputError: the named one has not.
+            DataError: no node type has the column of shares, or several have it and `node` is not set.
+            InputError: the named node type lacks the column.
         """
         return counted_node(schema, self.node, self.shares)
 
@@ -86,26 +87,39 @@ class Popularity(NodeTask):
     def answers(self, rows: pa.Table, entity: Any, dataset: str) -> dict[Target, Answers]:
         """The class of each post's shares, and their number.
 
+        Args:
+            rows: the P rows that the label SQL selected.
+            entity: the node type.
+            dataset: the dataset's name, for errors.
+
         Raises:
-            DataError: no post has shares, some have less than none, or all have equally many.
+            DataError: no post has shares, some are negative, or all are equal.
         """
         shares = rows["shares"].to_numpy()
         known = shares[~np.isnan(shares)]
         if (known < 0).any():
             raise DataError(
                 f"{int((known < 0).sum()):,} '{entity}' nodes of '{dataset}' have less than 0 '{self.shares}', such as "
-                f"{known.min():g}, which is no count. A mapping with `minimum: 0` for that column rejects such rows."
+                f"{known.min():g}, which is not a count. A mapping with `minimum: 0` for that column rejects such rows."
             )
         if not len(known) or known.min() == known.max():
-            why = f"all {len(known):,} with '{self.shares}' have equally many" if len(known) else "none has shares"
-            raise DataError(f"There is nothing to learn from '{dataset}': of {len(shares):,} '{entity}' nodes, {why}.")
+            reason = f"all {len(known):,} with '{self.shares}' have equally many" if len(known) else "none has shares"
+            raise DataError(
+                f"There is nothing to learn from '{dataset}': of {len(shares):,} '{entity}' nodes, {reason}."
+            )
         return {
             Target("popularity", "multiclass", class_names(), weight=self.class_loss): log_classes(shares),
             Target("shares", "regression", transform="log1p"): shares,
         }
 
     def context(self, store: GraphStore, entity: NodeType, dataset: str, as_of: datetime | None) -> Context:
-        """The form of each post, its emotions, its neighbours' earlier posts and their shares, and its likes.
+        """The form of each post, its emotions, its neighbors' earlier posts and their shares, and its likes.
+
+        Args:
+            store: the open store.
+            entity: the node type of the posts.
+            dataset: the dataset's name.
+            as_of: only rows that existed at this time are used; None for all.
 
         Raises:
             InputError: `likability` is set and there is no column of likes.
@@ -123,8 +137,8 @@ def joined(store: GraphStore, posts: str, parts: list[ContextPart]) -> Context:
 
     Args:
         store: the open store.
-        posts: a select of them in brackets.
-        parts: of the context.
+        posts: an SQL select of the posts in parentheses.
+        parts: the parts of the context.
     """
     columns = tuple(column for part in parts for column in part.columns)
     frame = store.sql(f"select idx from {posts} order by idx").pl()

@@ -17,8 +17,7 @@ from graphsocial.graph import SocialGraph, building
 from graphsocial.graph.loaders import FullGraphLoader, Loader, NeighborLoader
 from graphsocial.runs.provenance import digest, versions
 from graphsocial.store import GraphStore
-from graphsocial.tasks import read_labels
-from graphsocial.tasks.base import Labels
+from graphsocial.tasks import Labels, read_labels
 from graphsocial.training.config import RunConfig
 from graphsocial.training.encoding import encode, unread_columns
 from graphsocial.training.splitting import add_negatives, check_fitted, split

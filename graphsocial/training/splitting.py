@@ -17,7 +17,7 @@ from graphsocial.graph import SocialGraph
 from graphsocial.models.base import only_target
 from graphsocial.store import GraphStore
 from graphsocial.store.sql import quote
-from graphsocial.tasks.base import Labels
+from graphsocial.tasks import Labels
 from graphsocial.training.config import RunConfig
 from graphsocial.types import EdgeType, NodeType
 

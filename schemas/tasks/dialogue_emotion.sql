@@ -1,5 +1,5 @@
--- One row per segment: what it is labelled with, null where it is not. $rows is the visible part of the node table,
--- $emotion and $sentiment are the label columns.
+-- One row per segment: its labels, null where it has none. $rows are the visible rows of the node table, $emotion and
+-- $sentiment are the label columns.
 select
     idx,
     $time as time,

@@ -1,6 +1,6 @@
--- One row per (source, destination) pair that has an edge: its emotion, null where it has several different ones or
--- only such as say nothing; when it was first seen. $rows is the visible part of the edge table, $label a list column;
--- $numbers, $means and $named are further columns, number_0 and so on, each with a comma before it.
+-- One row per (source, destination) pair that has an edge: its emotion, null if it has none or several different ones,
+-- and the time of its first edge. $rows are the visible rows of the edge table, $label is a list column; $numbers,
+-- $means and $named are further columns, number_0 and so on, each after a comma.
 with labelled as (
     select
         src,

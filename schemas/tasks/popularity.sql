@@ -1,5 +1,5 @@
--- One row per post: how often it was shared, when it was published and when its shares are taken to be known. $rows is
--- the visible part of the node table, $count the column with the count, $hours how long shares are gathered.
+-- One row per post: its shares, its time, and the time at which its shares count as known, $hours later. $rows are the
+-- visible rows of the node table, $count is the column of shares.
 select
     idx,
     $time as time,

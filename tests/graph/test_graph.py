@@ -25,7 +25,7 @@ from graphsocial.graph import SocialGraph
 from graphsocial.graph.building import build
 from graphsocial.graph.loaders import FullGraphLoader
 from graphsocial.graph.visibility import Visibility
-from graphsocial.tasks.base import Context
+from graphsocial.tasks import Context
 from graphsocial.tasks.edge_emotion import EdgeEmotion
 from graphsocial.types import Column, GraphSchema
 

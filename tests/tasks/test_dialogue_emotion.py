@@ -372,7 +372,7 @@ def test_what_does_not_fit_is_named(store: gs.GraphStore) -> None:
         train_with(emotion="emotoin")
     with pytest.raises(UnknownNameError, match=r"'mood'.* Without sentiment: --set sentiment= with nothing"):
         train_with(sentiment="mood")
-    with pytest.raises(DataError, match="neither 'video' nor 'reply_to' says two different"):
+    with pytest.raises(DataError, match="neither 'video' nor 'reply_to' has two different"):
         train_with(emotion="video", sentiment="reply_to")
     with pytest.raises(DataError, match=r"no 'segment after segment' edges .*there are: segment next segment"):
         train_with(order="after")

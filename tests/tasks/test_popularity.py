@@ -156,7 +156,10 @@ def test_data_without_anything_to_learn_and_wrong_settings_are_errors(tmp_path: 
         ),
     ):
         Popularity().labels(store, "posts")
-    with write(tmp_path / "s.duckdb", posts()) as store, pytest.raises(InputError, match="no column 'hearts' to tell"):
+    with (
+        write(tmp_path / "s.duckdb", posts()) as store,
+        pytest.raises(InputError, match="no column 'hearts' for likability"),
+    ):
         Popularity(likability=True, likes="hearts").labels(store, "posts")
     with pytest.raises(InputError, match="hours and class_loss"):
         Popularity(hours=-1)

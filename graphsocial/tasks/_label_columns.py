@@ -1,0 +1,79 @@
+"""Columns of label SQL as arrays: classes as codes, numbers, and times in UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from graphsocial.errors import DataError, InputError, UnknownNameError
+from graphsocial.tasks._labels import Answers
+from graphsocial.types import Target
+
+
+def read_target(target: Target, column: pa.ChunkedArray, owner: str) -> tuple[Target, Answers]:
+    """A target with its classes filled in, and its labels as codes or numbers.
+
+    Args:
+        target: the target of the column.
+        column: (P,) class names, or numbers; null without a label.
+        owner: entity and dataset for errors, such as `'post' of 'pages'`.
+
+    Raises:
+        DataError: no example has a label, or all have the same one.
+        InputError: the target is a number, and the column holds text.
+        UnknownNameError: a label is not among the target's classes.
+    """
+    if target.kind == "regression":
+        try:
+            numbers = column.cast(pa.float64()).to_numpy()
+        except pa.ArrowException as error:
+            raise InputError(
+                f"The target '{target.name}' is a number, and its column holds {column.type} ({error}). Cast it in the "
+                f"label SQL, or declare Target('{target.name}') for classes."
+            ) from None
+        known = numbers[~np.isnan(numbers)]
+        if not len(known) or known.min() == known.max():
+            reason = f"all {len(known):,} known ones are equal" if len(known) else "none is known"
+            raise DataError(f"There is nothing to learn about '{target.name}' of {owner}: {reason}.")
+        return target, numbers
+    classes = distinct_labels(column)
+    if len(classes) < 2:
+        reason = f"every one is '{classes[0]}'" if classes else "there is none"
+        raise DataError(f"There is nothing to learn from the labels '{target.name}' of {owner}: {reason}.")
+    labelled = target if target.classes else replace(target, classes=tuple(classes))
+    return labelled, class_codes(column, labelled.classes)
+
+
+def distinct_labels(column: pa.ChunkedArray) -> list[str]:
+    """The distinct labels of a column, sorted, without null."""
+    return sorted(column.cast(pa.string()).unique().drop_null().to_pylist())
+
+
+def class_codes(column: pa.ChunkedArray, classes: Sequence[str]) -> NDArray[np.int64]:
+    """(P,) the index of each label in `classes`; -1 for null.
+
+    Raises:
+        UnknownNameError: a label is not among the classes.
+    """
+    label = column.cast(pa.string()).combine_chunks().dictionary_encode()
+    names = label.dictionary.to_pylist()
+    for name in sorted(names):
+        if name not in classes:
+            raise UnknownNameError.of("class", name, classes)
+    code_of = np.asarray([classes.index(name) for name in names], dtype=np.int64)
+    if not len(names):
+        return np.full(len(label), -1)
+    codes: NDArray[np.int64] = np.where(label.is_valid(), code_of[label.indices.fill_null(0)], -1)
+    return codes
+
+
+def read_times(rows: pa.Table, name: str) -> NDArray[np.datetime64] | None:
+    """(P,) a column of times as datetime64[us] in UTC; None where it is absent or all null."""
+    if name not in rows.column_names or rows[name].null_count == rows.num_rows:
+        return None
+    times: NDArray[np.datetime64] = rows[name].cast(pa.timestamp("us")).to_numpy()
+    return times
