@@ -236,8 +236,8 @@ def test_a_mistake_in_a_declaration_is_a_sentence(line: str, forum: Path, capsys
 
 
 CLASSES = {  # a whole file → the sentence
-    "class Mistake: pass": r"Mistake in '\./mistake\.py' is no dataclass; write @dataclass\(frozen=True\) above it",
-    "class Other: pass": r"'\./mistake\.py' has no class 'Mistake', as its name asks for; it has: Other",
+    "class Mistake: pass": r"Mistake in '\./mistake\.py' is not a dataclass; write @dataclass\(frozen=True\) above it",
+    "class Other: pass": r"'\./mistake\.py' has no class 'Mistake', which its name requires; it has: Other",
     "from dataclasses import dataclass\n@dataclass\nclass Mistake:\n    pass": r"KIND",
     "import this_is_not_there": r"cannot be imported: ModuleNotFoundError.* \(line 1\)",
     "class Mistake(:": r"cannot be imported: SyntaxError.* \(line 1\)",

@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # The order in which data flows: a folder imports from folders left of it, and never from one beside it (a comma).
 LAYERS = """
-    errors | _compat | schemas | types | specs | plugins | store | synthesis | sources | ingestion | featurizers
-    | features | tasks | evaluation | graph | nn | models | runs | training | prediction, tuning
+    errors | _compat | schemas | types | specs, annotations | plugins | store | synthesis | sources | ingestion
+    | featurizers | features | tasks | evaluation | graph | nn | models | runs | training | prediction, tuning
     | explanation, analysis, comparison, auditing, reproduction | reporting | diagnostics | cli
 """
 RANK = {name.strip(): rank for rank, layer in enumerate(LAYERS.split("|")) for name in layer.split(",")}

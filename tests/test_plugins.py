@@ -112,7 +112,7 @@ def test_a_path_that_is_no_plugin_says_why(tmp_path):
     with pytest.raises(InputError, match=r"broken.py' cannot be imported: ZeroDivisionError"):
         resolve("source", str(tmp_path / "broken.py"))
     (tmp_path / "other.py").write_text("from pathlib import Path\nclass Odd: pass\nclass _Hidden: pass\n")
-    with pytest.raises(InputError, match=r"no class 'Other', as its name asks for; it has: Odd\.$"):
+    with pytest.raises(InputError, match=r"no class 'Other', which its name requires; it has: Odd\.$"):
         resolve("source", str(tmp_path / "other.py"))
     (tmp_path / "path.py").write_text("from pathlib import Path\n")  # an imported class is not the file's own
     with pytest.raises(InputError, match=r"it has: none\."):
@@ -185,8 +185,8 @@ def test_text_becomes_what_the_field_says(name, text, value):
         ("count", True, "whole number"),
         ("rate", "fast", "it must be a number"),
         ("rate", "nan", "it must be a number"),
-        ("deep", "maybe", "say true or false"),
-        ("deep", "2", "say true or false"),
+        ("deep", "maybe", "write true or false"),
+        ("deep", "2", "write true or false"),
         ("name", 3, "it must be text"),
         ("mode", "sum", "choose from mean, max"),
         ("limit", "many", "it must be a whole number or none"),

@@ -7,8 +7,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from graphsocial.auditing.base import MAX_NAMED, Check, not_applicable
-from graphsocial.evaluation import splits
-from graphsocial.evaluation.splits import ROLES
+from graphsocial.evaluation import stored_splits
+from graphsocial.evaluation.splits import ROLES, shared_nodes
 from graphsocial.graph import NEVER
 from graphsocial.store import GraphStore
 from graphsocial.store.sql import quote
@@ -28,7 +28,7 @@ def check_rows(store: GraphStore, split_id: str) -> list[Check]:
         [split_id],
     ).fetchall()
     repeated = [name for (name,) in twice]
-    changed = splits.recomputed(store, split_id) != split_id
+    changed = stored_splits.recompute_id(store, split_id) != split_id
     detail = "Its rows are not those that the split was made with." if changed else "The split is as it was made."
     overlap = "Examples are in the split twice, so that nothing else can be checked."
     return [
@@ -89,7 +89,7 @@ def _check_files(name: str, data: RunData) -> Check:
         end = graph.ends[endpoint].numpy()
         nodes, counts = np.unique(end[roles >= 0], return_counts=True)
         candidates = nodes[(counts > 1) & np.isin(nodes, end[roles > 0])]  # held-out, with several examples
-        both = splits.in_both(roles, end)
+        both = shared_nodes(roles, end)
         if len(both) <= MAX_OVERLAP * len(candidates):
             detail = f"No {what} has both training and held-out examples."
             if len(both):

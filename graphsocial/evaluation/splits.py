@@ -1,11 +1,8 @@
-"""Splits into training, validation and test examples: at random, by node or group, or by time; stored and hashed."""
+"""Splits into training, validation and test examples: at random, by node, group, column or file, or by time."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from hashlib import blake2b
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +11,6 @@ from numpy.typing import NDArray
 
 from graphsocial.errors import DataError, InputError, MissingFileError, UnknownNameError
 from graphsocial.specs import Spec
-from graphsocial.store import GraphStore
-from graphsocial.store.temporary import registered
 
 ROLES = ("train", "validation", "test")
 UNUSED = -1
@@ -30,10 +25,11 @@ class SplitPolicy:
 
     Attributes:
         policy: `random`, `stratified` (each class in proportion), `kfold` (stratified; `fold` of `folds` is the test
-            part and an eighth of the rest the validation part), `source` and `destination` (whole users or images
-            are unseen in training), `time` (the newest are tested), `group:COLUMN` (nodes of one value have one
-            role), `column:NAME` (the node's column holds `train`, `validation` or `test`), or `file:DIR` with
-            `train`, `val` and `test` as `.csv` or `.csv.gz`, whose first column or columns are the example's ids.
+            part and an eighth of the rest the validation part), `source` and `destination` (all examples of
+            a user or of an image have one role), `time` (test examples are the newest), `group:COLUMN` (nodes with the
+            same value have one role), `column:NAME` (the node's column holds `train`, `validation` or `test`), or
+            `file:DIR` with `train`, `val` and `test` as `.csv` or `.csv.gz`, whose first column or columns are the
+            example's ids.
         seed: random seed of the permutation; not the seed of training.
         validation, test: shares of all labelled examples.
         folds: number of folds of `kfold`.
@@ -62,21 +58,21 @@ class SplitPolicy:
 
     @property
     def column(self) -> str | None:
-        """The column that assigns the roles or the groups, if one does."""
+        """The column that holds the roles or the groups; None for other policies."""
         return Spec(self.policy).argument if self.kind in BY_COLUMN else None
 
     @property
     def folder(self) -> Path | None:
-        """The folder of split files, if the roles are read from some."""
+        """The folder of split files; None for other policies."""
         return Path(Spec(self.policy).argument) if self.kind == "file" else None
 
     def each_fold(self) -> tuple[SplitPolicy, ...]:
-        """The policy with each fold in turn as the test part; of other policies than `kfold`, the policy alone."""
+        """For `kfold`, the policy with each fold in turn as the test part; otherwise the policy alone."""
         return tuple(replace(self, fold=fold) for fold in range(self.folds)) if self.policy == "kfold" else (self,)
 
     def __str__(self) -> str:
         if self.policy == "kfold":
-            return f"kfold of {self.folds}"  # folds of one policy are one line of the leaderboard
+            return f"kfold of {self.folds}"  # one line of the leaderboard for all folds
         if self.folder is not None:
             return f"file:{self.folder.name}"
         return self.policy if self.seed == 0 else f"{self.policy} (seed {self.seed})"
@@ -93,7 +89,7 @@ def assign(
     """Assign a role to each labelled example, independently of the order in which rows were ingested.
 
     Args:
-        policy: the rule.
+        policy: the split policy.
         ids: (P,) of str each: the source's own ids of the nodes, or of both endpoints of the pairs.
         codes: (P,) class codes, whose proportions a stratified split keeps; -1 for unlabelled examples, which get no
             role.
@@ -132,36 +128,36 @@ def assign(
         if not (roles == code).any():
             if policy.kind == "column":
                 counts = ", ".join(f"{name} {int((roles == other).sum()):,}" for other, name in enumerate(ROLES))
-                why = (
+                reason = (
                     f"of {len(labelled):,} labelled examples the column has {counts}. Use another split, or fill it in."
                 )
             else:
-                why = f"{len(labelled):,} labelled examples are too few, or all of one kind. Use another split, or "
-                why += "larger shares."
-            raise DataError(f"The {role} part of the split '{policy}' is empty: {why}")
+                reason = f"{len(labelled):,} labelled examples are too few, or all of one kind. Use another split, or "
+                reason += "larger shares."
+            raise DataError(f"The {role} part of the split '{policy}' is empty: {reason}")
     return roles
 
 
-def apart(roles: NDArray[np.int64], ends: tuple[NDArray[np.int64], ...]) -> int | None:
-    """Which endpoint of the pairs is disjoint: no node there is in training pairs and in validation or test pairs too.
+def disjoint_endpoint(roles: NDArray[np.int64], ends: tuple[NDArray[np.int64], ...]) -> int | None:
+    """The endpoint at which no node is in training pairs and also in validation or test pairs.
 
-    Read from the nodes themselves, so that it holds for splits from files too.
+    It is computed from the nodes, not from the policy, so it is valid for splits from files too.
 
     Args:
         roles: (P,) indices into `ROLES`.
         ends: (P,) the nodes at each endpoint.
 
     Returns:
-        The first such endpoint, 0 for the source and 1 for the destination; None where there is none, and for nodes.
+        The first such endpoint, 0 for the source and 1 for the destination; None if there is none, and for node tasks.
     """
     for position, end in enumerate(ends if len(ends) > 1 else ()):
-        if not len(in_both(roles, end)):
+        if not len(shared_nodes(roles, end)):
             return position
     return None
 
 
-def in_both(roles: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The nodes at one endpoint, given as (P,), of training examples as well as of validation or test examples."""
+def shared_nodes(roles: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The nodes of an endpoint (P,) that have training examples and also validation or test examples, sorted."""
     return np.intersect1d(end[roles == 0], end[roles > 0])
 
 
@@ -191,10 +187,10 @@ def _by_column(policy: SplitPolicy, values: NDArray[np.object_]) -> NDArray[np.i
 
 
 def _by_class(policy: SplitPolicy, codes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The shares within each class, so that rare classes are in every role where they can be."""
+    """The shares within each class, so that rare classes are in every role if they have enough examples."""
     roles = np.zeros(len(codes), dtype=np.int64)
     generator = np.random.default_rng(policy.seed)
-    assigned = 0  # folds go on where the last class stopped, so that they are of one size
+    assigned = 0  # the fold index continues from class to class, so that folds have equal sizes
     for code in np.unique(codes):
         members = generator.permutation(np.flatnonzero(codes == code))
         ranks = np.arange(len(members))
@@ -227,11 +223,14 @@ def _from_files(folder: Path, ids: tuple[NDArray[np.object_], ...]) -> NDArray[n
     if not folder.is_dir():
         raise MissingFileError(f"There is no folder '{folder}' with split files.")
     count = len(ids[0])
-    examples = pl.DataFrame({**{"ab"[end]: part.astype(str) for end, part in enumerate(ids)}, "i": np.arange(count)})
+    examples = pl.DataFrame(
+        {**{"ab"[endpoint]: part.astype(str) for endpoint, part in enumerate(ids)}, "i": np.arange(count)}
+    )
     roles = np.full(count, UNUSED, dtype=np.int64)
     for code, stem in enumerate(("train", "val", "test")):
         path = next(
-            (folder / f"{stem}{end}" for end in (".csv", ".csv.gz") if (folder / f"{stem}{end}").is_file()), None
+            (folder / f"{stem}{suffix}" for suffix in (".csv", ".csv.gz") if (folder / f"{stem}{suffix}").is_file()),
+            None,
         )
         if path is None:
             raise MissingFileError(f"'{folder}' has no {stem}.csv or {stem}.csv.gz.")
@@ -245,92 +244,3 @@ def _from_files(folder: Path, ids: tuple[NDArray[np.object_], ...]) -> NDArray[n
             raise InputError(f"'{path}' repeats examples that are in another part of the split.")
         roles[rows] = code
     return roles
-
-
-def save(
-    store: GraphStore,
-    policy: SplitPolicy,
-    roles: NDArray[np.int64],
-    *,
-    task: str,
-    dataset: str,
-    entity: str,
-    ids: tuple[NDArray[np.object_], ...],
-) -> str:
-    """Store a split under the hash of its members, unless it is stored already; returns that hash, the split's id.
-
-    Args:
-        store: what the split is written to.
-        policy: what assigned the roles.
-        roles: (P,) indices into `ROLES`; examples with `UNUSED` are left out.
-        task: the task's name.
-        dataset: the dataset's name.
-        entity: the node or edge type of the examples.
-        ids: (P,) of str each, as in `assign`.
-    """
-    used = np.flatnonzero(roles != UNUSED)
-    members = pl.DataFrame(
-        {
-            "entity_id": ids[0][used].astype(str),
-            "other_id": pl.Series([None] * len(used), dtype=pl.String) if len(ids) == 1 else ids[1][used].astype(str),
-            "role": np.asarray(ROLES)[roles[used]],
-        }
-    ).sort("entity_id", "other_id")
-    settings = {**asdict(policy), "policy": policy.policy}
-    split_id = _digest(task, dataset, settings, members)
-    with store.transaction():
-        if not store.sql("select 1 from splits where split_id = ?", [split_id]).fetchall():
-            store.connection.execute(
-                "insert into splits (split_id, task, dataset, entity, policy, settings) values (?, ?, ?, ?, ?, ?)",
-                [split_id, task, dataset, entity, str(policy), json.dumps(settings)],
-            )
-            with registered(store.connection, members) as rows:
-                store.connection.execute(
-                    f"insert into split_members select ?, entity_id, other_id, role from {rows}", [split_id]
-                )
-    return split_id
-
-
-def recomputed(store: GraphStore, split_id: str) -> str:
-    """The id that a stored split's rows hash to; another one than its own if they were changed.
-
-    Raises:
-        UnknownNameError: there is no such split.
-    """
-    row = store.first("select task, dataset, settings from splits where split_id = ?", [split_id])
-    if row is None:
-        split_ids = store.sql("select split_id from splits").fetchall()
-        raise UnknownNameError.of("split", split_id, [name for (name,) in split_ids])
-    members = store.sql(
-        "select entity_id, other_id, role from split_members where split_id = ? order by entity_id, other_id, role",
-        [split_id],
-    ).pl()
-    task, dataset, settings = row
-    return _digest(task, dataset, json.loads(settings), members)
-
-
-def _digest(task: str, dataset: str, settings: Mapping[str, object], members: pl.DataFrame) -> str:
-    """The hash of a split's settings and of its members, which are in order."""
-    digest = blake2b(json.dumps([task, dataset, settings], sort_keys=True).encode(), digest_size=8)
-    for column in members.iter_columns():
-        digest.update("\n".join(column.fill_null("").to_list()).encode())
-    return digest.hexdigest()
-
-
-def restore(store: GraphStore, split_id: str, *, ids: tuple[NDArray[np.object_], ...]) -> NDArray[np.int64]:
-    """The roles of examples in a stored split.
-
-    Args:
-        store: what holds the split.
-        split_id: the split's id.
-        ids: (P,) of str each, as in `assign`.
-
-    Returns:
-        (P,) indices into `ROLES`; `UNUSED` for examples that are not in the split.
-    """
-    columns = ["entity_id", "other_id"][: len(ids)]
-    members = store.sql(f"select {', '.join(columns)}, role from split_members where split_id = ?", [split_id]).pl()
-    examples = pl.DataFrame({name: part.astype(str) for name, part in zip(columns, ids, strict=True)})
-    roles = examples.join(members, on=columns, how="left", maintain_order="left")["role"]
-    codes = roles.replace_strict(list(ROLES), list(range(len(ROLES))), default=UNUSED, return_dtype=pl.Int64)
-    return codes.to_numpy(writable=True)

@@ -13,7 +13,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from graphsocial.evaluation.splits import apart
+from graphsocial.evaluation.splits import disjoint_endpoint
 from graphsocial.graph import Canonical, SocialGraph, batching
 from graphsocial.graph.adjacency import Relation
 from graphsocial.graph.batching import Batch, Layer, NodeGroups
@@ -109,8 +109,8 @@ class FullGraphLoader(_Loader):
 
     @cached_property
     def kept_apart(self) -> int | None:
-        """Which endpoint of the pairs the split keeps apart; see `splits.apart`."""
-        return apart(self.roles.numpy(), tuple(end.numpy() for end in self.graph.ends))
+        """Which endpoint of the pairs the split keeps apart; see `splits.disjoint_endpoint`."""
+        return disjoint_endpoint(self.roles.numpy(), tuple(end.numpy() for end in self.graph.ends))
 
     def split(
         self,

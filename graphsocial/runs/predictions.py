@@ -1,4 +1,4 @@
-"""Predictions of a task's examples, target by target, as arrays: scored, and made into columns of `predictions`."""
+"""Predictions of a task's examples as arrays per target, their metrics, and their columns of `predictions`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from graphsocial.types import Target
 
 @dataclass(frozen=True)
 class TargetPredictions:
-    """Predictions of one target for N examples, beside the truth.
+    """Predictions of one target for N examples, with the true labels or values.
 
     Attributes:
-        target: what is predicted.
+        target: the predicted target.
         predicted: (N, K) probabilities, rows sum to 1; or (N,) numbers.
         truth: (N,) class codes, -1 where unknown; or numbers, NaN where unknown.
         decisions: (N,) class codes by the decision rule; None for numbers.
-        lower, upper: (N,) bounds of a number's prediction interval, where there are some.
+        lower, upper: (N,) bounds of a number's prediction interval; None for classes and without intervals.
     """
 
     target: Target
@@ -33,11 +33,11 @@ class TargetPredictions:
 
     @property
     def labelled(self) -> NDArray[np.bool_]:
-        """(N,) where the truth is known."""
+        """(N,) bool, True where the truth is known."""
         return self.truth >= 0 if self.decisions is not None else ~np.isnan(self.truth)
 
     def metrics(self, rows: NDArray[np.bool_]) -> tuple[dict[str, float], int]:
-        """The metrics on those of these rows whose truth is known, and how many they are; no metrics without rows."""
+        """The metrics on the labelled ones of these rows (N,), and their number; no metrics if it is 0."""
         rows = rows & self.labelled
         if not rows.any():
             return {}, 0
@@ -48,10 +48,10 @@ class TargetPredictions:
         return multiclass(self.predicted[rows], truth, self.decisions[rows]), int(rows.sum())
 
     def columns(self) -> dict[str, pa.Array]:
-        """The columns of the table `predictions` that they fill."""
+        """Their columns of the table `predictions`, N values each."""
         if self.decisions is None:
-            given = {"value": self.predicted, "true_value": self.truth, "lower": self.lower, "upper": self.upper}
-            return {name: pa.array(part, from_pandas=True) for name, part in given.items() if part is not None}
+            values = {"value": self.predicted, "true_value": self.truth, "lower": self.lower, "upper": self.upper}
+            return {name: pa.array(part, from_pandas=True) for name, part in values.items() if part is not None}
         names = np.asarray(self.target.classes, dtype=object)
         count, classes = self.predicted.shape
         keys = pa.DictionaryArray.from_arrays(
@@ -71,13 +71,13 @@ class TargetPredictions:
 
 @dataclass(frozen=True)
 class Predictions:
-    """Predictions for one task's examples, ready to be written.
+    """Predictions of the N examples of a task.
 
     Attributes:
-        entity_type: `user views image`, `post`.
+        entity_type: node or edge type of the examples, such as `post` or `user views image`.
         ids: (N,) each, the source's ids of the node, or of the edge's source and destination.
         splits: (N,) `train`, `validation` or `test`; None for examples without a split role.
-        targets: one for each target of the task.
+        targets: the predictions of each target of the task.
     """
 
     entity_type: str

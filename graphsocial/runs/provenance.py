@@ -1,4 +1,4 @@
-"""What a run's numbers depend on beside its configuration: versions, revision, machine."""
+"""The environment of a run: versions, git revision, machine and memory."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ PACKAGES = ("graphsocial", "torch", "dgl", "duckdb", "numpy", "scikit-learn", "t
 
 
 def digest(value: Any) -> str:
-    """Sixteen hex characters of a JSON value."""
+    """A BLAKE2b hash of a JSON value, 16 hexadecimal characters."""
     return blake2b(json.dumps(value, sort_keys=True, default=str).encode(), digest_size=8).hexdigest()
 
 
 def versions() -> dict[str, str]:
-    """The versions of Python and of the packages that numbers depend on."""
+    """The versions of Python and of the packages that affect the results."""
     return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 
@@ -34,18 +34,18 @@ def git_revision() -> str | None:
     if not (root / ".git").exists():
         return None
     try:
-        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True)
+        process = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
-    return found.stdout.strip()
+    return process.stdout.strip()
 
 
 def peak_memory_mib() -> float:
-    """The most memory this process has held, MiB."""
+    """Peak resident memory of this process, MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
 def host() -> str:
-    """The machine in words: system, processor, cores, torch's threads."""
+    """The machine as text: system, processor, cores, torch's threads."""
     return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"

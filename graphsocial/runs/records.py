@@ -1,4 +1,4 @@
-"""The life of a run's rows in the store: begun, finished or ended, predicted with, scored, its test part opened."""
+"""Writes the rows of a run: its start and end, predictions, metrics and openings of the test set."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from graphsocial.runs import weights
 from graphsocial.runs.predictions import Predictions
 from graphsocial.runs.provenance import git_revision, host, peak_memory_mib, versions
 from graphsocial.store import GraphStore
+from graphsocial.store.temporary import registered
 
 TABLES = ("explanations", "metrics", "predictions", "run_epochs", "audits", "weights", "runs")
 """The tables with rows of a run that another training of the same run replaces; `test_openings` is a log and stays."""
@@ -23,19 +24,20 @@ TABLES = ("explanations", "metrics", "predictions", "run_epochs", "audits", "wei
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What is known of a run when its training begins.
+    """The row of a run at the start of its training.
 
     Attributes:
         run_id: `<model>-<hash>`.
-        task, model, dataset, seed: of the run's configuration.
+        task, model, dataset: registered names of the task and the model, and the dataset's name.
+        seed: random seed of the training.
         config: the configuration as JSON.
-        config_id: a hash of the configuration but for seed and split: rows of a leaderboard.
-        split_id: the split's assignment of examples to train, validation and test.
-        split: its policy in words.
-        data_hash: of the dataset's rows.
+        config_id: hash of the configuration without seed and split; one row of the leaderboard.
+        split_id: id of the split's assignment of examples to train, validation and test.
+        split: the split policy as text.
+        data_hash: hash of the dataset's rows.
         feature_sets: column → ids of the feature sets used of it, joined by `+`.
-        notes: what a reader of the leaderboard must know, such as `transductive`.
-        started_at: now.
+        notes: qualifications of the scores for the leaderboard, such as `transductive`.
+        started_at: time in UTC; now by default.
     """
 
     run_id: str
@@ -55,16 +57,17 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training came to.
+    """The result of a training.
 
     Attributes:
-        predictions: of validation, of examples without a role, and of test where it was opened.
-        weights: what predicting needs.
+        predictions: predictions of the validation examples, of those without a role, and of the test examples if the
+            test set was opened.
+        weights: the weights to predict with.
         epochs: per epoch: number, training loss, name of the validation metric, its value, learning rate, seconds.
-        best_epoch: whose weights these are, from 1; 0 for models without epochs.
+        best_epoch: number of the epoch of the weights, from 1; 0 for models without epochs.
         parameters: number of the network's parameters.
-        wall_seconds: of the training, data and predictions included.
-        tested: whether the test part was predicted.
+        wall_seconds: seconds of the training, with reading data and predicting.
+        tested: whether the test examples were predicted.
     """
 
     predictions: Predictions
@@ -84,19 +87,25 @@ def start(store: GraphStore, record: RunRecord) -> None:
 
 
 def stop(store: GraphStore, run_id: str, status: Literal["failed", "pruned"]) -> None:
-    """Mark a running run as one that will not go on by itself."""
+    """Set the status of a running run to `failed` or `pruned`.
+
+    Args:
+        store: the store, open for writing.
+        run_id: the run's id.
+        status: the new status.
+    """
     store.connection.execute(
         "update runs set status = ? where run_id = ? and status = 'running'", [status, run_id]
     ).fetchall()
 
 
 def finish(store: GraphStore, record: RunRecord, outcome: Outcome) -> None:
-    """Write everything that a training came to, in place of an earlier training of the run, in one transaction.
+    """Write the result of a training in one transaction, replacing an earlier training of the run.
 
     Args:
-        store: open for writing.
-        record: what `start` was called with.
-        outcome: weights, predictions and epochs.
+        store: the store, open for writing.
+        record: the record that `start` wrote.
+        outcome: the training's weights, predictions and epochs.
     """
     run_id = record.run_id
     with store.transaction():
@@ -164,14 +173,15 @@ def _insert(store: GraphStore, record: RunRecord) -> None:
 def save_predictions(
     store: GraphStore, run_id: str, *, task: str, dataset: str, predictions: Predictions, as_of: str | None = None
 ) -> None:
-    """Write rows of `predictions`, in place of the run's earlier ones about the same examples.
+    """Write rows of `predictions`, replacing the run's earlier rows of the same examples.
 
     Args:
-        store: open for writing.
-        run_id: of a run in the store.
-        task, dataset: names, written to each row.
-        predictions: what is written.
-        as_of: the moment up to which the data was read, ISO 8601; None for all of it.
+        store: the store, open for writing.
+        run_id: id of a run in the store.
+        task: the task's name, written to each row.
+        dataset: the dataset's name, written to each row.
+        predictions: the predictions.
+        as_of: time as of which the data was read, ISO 8601; None for all.
     """
     other = predictions.ids[1] if len(predictions.ids) == 2 else np.full(len(predictions), None)
     shared = {
@@ -182,29 +192,28 @@ def save_predictions(
     with store.transaction():
         for part in predictions.targets:
             table = pa.table({**shared, **part.columns()})
-            store.connection.register("new_predictions", table)
-            store.connection.execute(
-                "delete from predictions where run_id = ? and target = ? and exists (select 1 from new_predictions "
-                "where new_predictions.entity_id = predictions.entity_id "
-                "and new_predictions.other_id is not distinct from predictions.other_id)",
-                [run_id, part.target.name],
-            )
-            store.connection.execute(
-                f"insert into predictions by name select ? as run_id, ? as task, ? as target, ? as dataset, "
-                f"? as entity_type, ?::timestamptz as as_of, {', '.join(table.column_names)} from new_predictions",
-                [run_id, task, part.target.name, dataset, predictions.entity_type, as_of],
-            )
-            store.connection.unregister("new_predictions")
+            with registered(store.connection, table) as rows:
+                store.connection.execute(
+                    f"delete from predictions where run_id = ? and target = ? and exists "
+                    f"(select 1 from {rows} as added where added.entity_id = predictions.entity_id "
+                    "and added.other_id is not distinct from predictions.other_id)",
+                    [run_id, part.target.name],
+                )
+                store.connection.execute(
+                    f"insert into predictions by name select ? as run_id, ? as task, ? as target, ? as dataset, "
+                    f"? as entity_type, ?::timestamptz as as_of, {', '.join(table.column_names)} from {rows}",
+                    [run_id, task, part.target.name, dataset, predictions.entity_type, as_of],
+                )
 
 
 def save_metrics(store: GraphStore, run_id: str, predictions: Predictions, *, splits: Sequence[str]) -> None:
-    """Write the scores on these parts of the split, in place of older ones.
+    """Compute and write the metrics on parts of the split, replacing older ones.
 
     Args:
-        store: open for writing.
-        run_id: of a run in the store.
-        predictions: with the true labels or values.
-        splits: `validation`, `test`.
+        store: the store, open for writing.
+        run_id: id of a run in the store.
+        predictions: predictions with the true labels or values.
+        splits: parts of the split: `validation`, `test`.
     """
     with store.transaction():
         for part in predictions.targets:
@@ -222,19 +231,22 @@ def save_metrics(store: GraphStore, run_id: str, predictions: Predictions, *, sp
 
 
 def log_opening(store: GraphStore, run_id: str, how: Literal["train", "predict", "evaluate"]) -> None:
-    """Log that a run's predictions were compared with its test part; the view `opened_configurations` counts these.
+    """Log an opening of the test set: a run's predictions were compared with the test labels.
+
+    The view `opened_configurations` counts the logged openings.
 
     Args:
-        store: open for writing.
-        run_id: of a run in the store.
-        how: the verb that compared them.
+        store: the store, open for writing.
+        run_id: id of a run in the store.
+        how: the function that compared them.
 
     Raises:
         StoreError: the store is open for reading only.
     """
     if store.read_only:
         raise StoreError(
-            f"'{store.path}' is open for reading only, and opening the test part must be logged; open it for writing."
+            f"'{store.path}' is open for reading only, and openings of the test set must be logged; open "
+            "it for writing."
         )
     with store.transaction():
         store.connection.execute(

@@ -1,4 +1,4 @@
-"""The weights of a run: what predicting needs of it, as bytes in the store whose hash is checked on every reading."""
+"""The weights of a run, stored as safetensors bytes whose hash is checked whenever they are read."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from graphsocial.store import GraphStore
 
 @dataclass(frozen=True)
 class Weights:
-    """What predicting needs of a run.
+    """The state of a trained run that predicting needs.
 
     Attributes:
-        network: the state of its network, by parameter and buffer.
-        objectives: by target: scale of its outputs, decision rule, margin of its prediction interval.
-        classes: by target.
+        network: name of a parameter or buffer → its values.
+        objectives: target → scale of its outputs, decision rule, margin of its prediction interval.
+        classes: target → class names in the order of the logits.
         tabular: the fitted encodings of numbers and categories as JSON; see `SocialGraph.tabular_state`.
     """
 
@@ -33,7 +33,7 @@ class Weights:
     tabular: Mapping[str, Any]
 
     def to_bytes(self) -> bytes:
-        """As a safetensors file."""
+        """The weights as a safetensors file."""
         tensors = {f"network/{name}": tensor for name, tensor in self.network.items()}
         for name, (scale, naming, _) in self.objectives.items():
             tensors |= {f"scale/{name}": scale, f"naming/{name}": naming}
@@ -46,7 +46,7 @@ class Weights:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Weights:
-        """Read them back.
+        """The weights from a safetensors file.
 
         Raises:
             KeyError, ValueError: a part is missing or cannot be read.
@@ -59,12 +59,12 @@ class Weights:
 
 
 def save(store: GraphStore, run_id: str, weights: Weights) -> str:
-    """Write a run's weights in place of older ones; returns their hash, the run's `checkpoint_hash`.
+    """Write a run's weights, replacing older ones; returns their hash, the run's `checkpoint_hash`.
 
     Args:
-        store: open for writing.
-        run_id: of a run in the store.
-        weights: what is written.
+        store: the store, open for writing.
+        run_id: id of a run in the store.
+        weights: the weights.
     """
     content = weights.to_bytes()
     store.connection.execute("insert or replace into weights values (?, ?)", [run_id, content])
@@ -75,7 +75,7 @@ def load(store: GraphStore, run_id: str) -> Weights:
     """Read a run's weights.
 
     Raises:
-        TrainingError: they are missing, broken, or were not written by `save`.
+        TrainingError: the weights are missing, broken, or written by another version.
     """
     row = store.first(
         "select content, checkpoint_hash from runs left join weights using (run_id) where run_id = ?", [run_id]
@@ -112,16 +112,16 @@ def unpack(content: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors and texts of a safetensors file.
 
     Raises:
-        ValueError: the bytes are no safetensors file.
+        ValueError: the bytes are not a safetensors file.
     """
     try:
         tensors = safetensors.torch.load(content)
     except safetensors.SafetensorError as error:
-        raise ValueError(f"no safetensors file: {error}") from error
+        raise ValueError(f"not a safetensors file: {error}") from error
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     return tensors, header.get("__metadata__", {})
 
 
 def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names begin so, named by the rest."""
+    """The tensors whose names begin with the prefix, under their names without it."""
     return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphsocial.evaluation import splits
+from graphsocial.evaluation import stored_splits
 from graphsocial.evaluation.splits import ROLES
 from graphsocial.features import FeatureRef
 from graphsocial.graph import SocialGraph, building
@@ -80,7 +80,7 @@ def prepare(
     if split_id is None:
         split_id, roles = split(store, config, entity, labels, graph)
     else:
-        roles = splits.restore(store, split_id, ids=graph.example_ids())
+        roles = stored_splits.restore(store, split_id, ids=graph.example_ids())
     check_fitted(store, used, split_id)
     if config.fitting.negatives:
         graph, roles = add_negatives(graph, roles, config)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from graphsocial.errors import InputError, UnknownNameError
-from graphsocial.evaluation import splits
+from graphsocial.evaluation import splits, stored_splits
 from graphsocial.features import FeatureRef
 from graphsocial.graph import SocialGraph
 from graphsocial.models.base import only_target
@@ -47,7 +47,7 @@ def split(
     column = _column(store, config, entity, labels)
     roles = splits.assign(config.split, ids=ids, codes=_strata(graph), times=labels.times, column=column)
     about = {"task": config.task.name, "dataset": config.dataset, "entity": str(entity)}
-    return splits.save(store, config.split, roles, ids=ids, **about), roles
+    return stored_splits.save(store, config.split, roles, ids=ids, **about), roles
 
 
 def check_fitted(store: GraphStore, features: Sequence[FeatureRef], split_id: str) -> None:
