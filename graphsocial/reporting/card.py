@@ -1,4 +1,4 @@
-"""The model card (Mitchell et al. 2019): what the model is, what it was made from, what it is for and what not."""
+"""The model card (Mitchell et al. 2019): model, data, split, provenance, intended use and limitations."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
+import polars as pl
 import yaml
 
 from graphsocial.reporting.page import Prose, Section, Table
@@ -16,23 +17,23 @@ SHOWN_VERSIONS = ("graphsocial", "python", "torch", "dgl", "duckdb", "numpy", "s
 
 
 def card(subject: Subject) -> Section:
-    """Everything about the run that is not a score."""
-    told = yaml.safe_load((files("graphsocial.reporting") / "card.yaml").read_text("utf-8"))
+    """The model card of a run."""
+    texts = yaml.safe_load((files("graphsocial.reporting") / "card.yaml").read_text("utf-8"))
     names = {subject.run.model.replace("_", "-"), subject.run.task.replace("_", "-")}
-    papers = [paper for paper in told["papers"] if names & set(paper["names"])]
+    papers = [paper for paper in texts["papers"] if names & set(paper["names"])]
     parts: list[Table | Prose] = [
-        Prose("Intended use", told["uses"], points=True),
-        Prose("Out of scope", told["not_for"], points=True),
-        Table("The model", (), _model(subject)),
-        Table("The data", (), _data(subject)),
-        Table("The split", ["part", "rows"], _split(subject), _hashes(subject)),
-        Table("Made with", (), _provenance(subject.record)),
-        Prose("Limits", _limits(subject), points=True),
-        *(Prose(f"What the authors say: {paper['title']}", paper["notes"], points=True) for paper in papers),
+        Prose("Intended use", texts["uses"], bullets=True),
+        Prose("Out of scope", texts["not_for"], bullets=True),
+        Table("Model", (), _model(subject)),
+        Table("Data", (), _data(subject)),
+        Table("Split", ["role", "rows"], _split(subject), _split_caption(subject)),
+        Table("Provenance", (), _provenance(subject.record)),
+        Prose("Limitations", _limitations(subject), bullets=True),
+        *(Prose(f"Remarks of the authors: {paper['title']}", paper["notes"], bullets=True) for paper in papers),
     ]
     return Section(
         "Model card",
-        "What the model is, what it was made from, what it is for; its scores, also by group, stand above.",
+        "Model, data, intended use and limitations; the sections above have the scores, overall and by group.",
         parts,
     )
 
@@ -41,17 +42,18 @@ def _model(subject: Subject) -> list[list[Any]]:
     record, config = subject.record, subject.record["config"]
     rows: list[list[Any]] = [["run", subject.run.id], ["configuration", record["config_id"]]]
     rows += [["task", _settings(config["task"])], ["model", _settings(config["model"])]]
-    rows += [["training", _settings(config["fitting"])], ["what it may see", _settings(config["visibility"])]]
+    rows += [["training", _settings(config["fitting"])], ["visibility", _settings(config["visibility"])]]
     rows += [["parameters", f"{record['parameters']:,}" if record["parameters"] is not None else None]]
-    rows += [["epochs", f"{record['epochs']}, the best one is {record['best_epoch']}"]] if record["epochs"] else []
+    rows += [["epochs", f"{record['epochs']}, best epoch {record['best_epoch']}"]] if record["epochs"] else []
     return [*rows, ["training seed", str(subject.run.seed)], ["weights", record["checkpoint_hash"]]]
 
 
 def _settings(values: Mapping[str, Any]) -> str:
+    """`name (setting = value, …)`, without empty values."""
     name = values.get("name")
     given = {key: value for key, value in values.items() if key != "name" and value not in (None, [], "")}
-    told = ", ".join(f"{key} = {_setting(value)}" for key, value in given.items())
-    return f"{name} ({told})" if name and told else str(name or told)
+    listed = ", ".join(f"{key} = {_setting(value)}" for key, value in given.items())
+    return f"{name} ({listed})" if name and listed else str(name or listed)
 
 
 def _setting(value: Any) -> str:
@@ -64,25 +66,26 @@ def _data(subject: Subject) -> list[list[Any]]:
     store, dataset, record = subject.store, subject.run.dataset, subject.record
     rows: list[list[Any]] = [["dataset", dataset]]
     changed = False
-    found = store.first("select source, ingested_at, files_hash from datasets where name = ?", [dataset])
-    if found:
-        source, ingested, files_hash = found
+    row = store.first("select source, ingested_at, files_hash from datasets where name = ?", [dataset])
+    if row:
+        source, ingested, files_hash = row
         rows += [["source", f"{source}, ingested {ingested:%Y-%m-%d}"], ["files hash", files_hash or None]]
         changed = store.data_hash(dataset) != record["data_hash"]
     counts = [f"{size:,} {entry}" for entry in store.schema.types if (size := len(store.span(entry, dataset)))]
     rows.append(["rows", ", ".join(counts)])
-    rows += [[f"features of {name}", told] for name, told in _encoders(store, record["feature_sets"]).items()]
+    rows += [[f"features of {name}", encoder] for name, encoder in _encoders(store, record["feature_sets"]).items()]
     if record["config"]["as_of"]:
-        rows.append(["only what had happened by", record["config"]["as_of"]])
+        rows.append(["as of", record["config"]["as_of"]])
     return [*rows, ["data hash", record["data_hash"] + (" (the data has changed since)" if changed else "")]]
 
 
 def _encoders(store: GraphStore, feature_sets: Mapping[str, str]) -> dict[str, str]:
-    found = {}
+    """Column → its encoder, dimension and feature set."""
+    encoders = {}
     for column, set_id in feature_sets.items():
         row = store.first("select encoder, dimension from feature_sets where set_id = ?", [set_id])
-        found[column] = f"{row[0]}, {row[1]} numbers, set {set_id[:12]}" if row else set_id
-    return found
+        encoders[column] = f"{row[0]}, {row[1]} dimensions, feature set {set_id[:12]}" if row else set_id
+    return encoders
 
 
 def _split(subject: Subject) -> list[list[Any]]:
@@ -94,13 +97,13 @@ def _split(subject: Subject) -> list[list[Any]]:
     return [list(row) for row in rows]
 
 
-def _hashes(subject: Subject) -> str:
+def _split_caption(subject: Subject) -> str:
     openings = subject.store.sql(
         "select how, count(*) from test_openings where run_id = ? group by how order by how", [subject.run.id]
     ).fetchall()
     opened = ", ".join(f"{count} × {how}" for how, count in openings)
     return f"Policy: {subject.record['split']}. Split hash: {subject.run.split_id}." + (
-        f" The test part was opened by this run: {opened}." if opened else ""
+        f" Uses of the test set by this run: {opened}." if opened else ""
     )
 
 
@@ -110,33 +113,43 @@ def _provenance(record: Mapping[str, Any]) -> list[list[Any]]:
     finished = [["finished", f"{record['finished_at']:%Y-%m-%d %H:%M} UTC"]] if record["finished_at"] else []
     rows: list[list[Any]] = [["versions", versions], *revision, ["machine", record["host"]], *finished]
     if record["wall_seconds"] is not None:
-        cost = f"{record['wall_seconds']:,.0f} s, {record['peak_memory_mib']:,.0f} MiB at most"
+        cost = f"{record['wall_seconds']:,.0f} s, {record['peak_memory_mib']:,.0f} MiB peak"
         rows.append(["time and memory", cost])
     return rows
 
 
-def _limits(subject: Subject) -> list[str]:
-    """What this run's own numbers say about how far it can be trusted."""
-    found, record = subject.comparison, subject.record
-    points = [f"‘{note}’ is noted on this run." for note in record["notes"]]
+def _limitations(subject: Subject) -> list[str]:
+    """Caveats that follow from the scores and the record of this run."""
+    comparison, record = subject.comparison, subject.record
+    points = [f"This run has the note ‘{note}’." for note in record["notes"]]
     if "transductive" in record["notes"]:
-        points.append("It holds parameters for single nodes, so it has nothing of its own to say about new ones.")
+        points.append(
+            "It has parameters for single nodes, such as embeddings of users, which nodes new to training lack."
+        )
     if len(subject.seeds) < 3:
-        points.append("Fewer than three training seeds: how much chance of training moves the scores is hardly known.")
-    by = found.groups
-    if by.height:
-        new = by.filter(by["by"] == "cold start")
+        points.append("Fewer than three training seeds: the variation of the scores between trainings is hardly known.")
+    groups = comparison.groups
+    if groups.height:
+        new = groups.filter(pl.col("by") == "cold start")
         if new.height and new["group"].n_unique() == 1:
-            points.append("No test row has an end that is new to training: nothing is known about new users or things.")
-        small = by.filter(by["small"], by["model"] == subject.label).height
+            points.append(
+                "All test rows are in the same cold-start group: scores for other combinations of known and new "
+                "endpoints are not known."
+            )
+        small = groups.filter(pl.col("small"), pl.col("model") == subject.label).height
         if small:
-            points.append(f"{small} of the groups above are too small for their scores to say much.")
-    weak = found.classes.filter(found.classes["model"] == subject.label) if found.classes.height else found.classes
-    if weak.height:
-        worst = weak.filter(weak["support"] > 0).sort("f1").row(0, named=True)
-        points.append(f"The class that it recognises worst is ‘{worst['class']}’ (F1 {worst['f1']:.2f}).")
-    lift = found.lift.filter(model=subject.label, metric=found.metric) if found.lift.height else found.lift
+            points.append(f"{small} of the groups above are too small for reliable scores.")
+    classes = comparison.classes
+    if classes.height and (of_model := classes.filter(model=subject.label)).height:
+        worst = of_model.filter(pl.col("support") > 0).sort("f1").row(0, named=True)
+        points.append(f"The class with the lowest F1 is ‘{worst['class']}’ ({worst['f1']:.2f}).")
+    lift = comparison.lift
+    lift = lift.filter(model=subject.label, metric=comparison.metric) if lift.height else lift
     if lift.height and lift["low"][0] is not None and lift["low"][0] <= 0 <= lift["high"][0]:
-        points.append("The interval of the graph lift includes 0: the same features without edges may do as well.")
-    points.append("Labels are what people wrote, chose or were assigned; where these are biased, so are the answers.")
+        points.append(
+            "The confidence interval of the graph lift includes 0: the same features without edges may be as good."
+        )
+    points.append(
+        "Labels are self-reported, annotated or assigned; biases of the labels are biases of the predictions."
+    )
     return points

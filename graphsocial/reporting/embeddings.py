@@ -1,4 +1,4 @@
-"""What a trained network makes of test examples: as they go in and come out, its gates and its attention."""
+"""Forward traces of a trained network on test examples, and the t-SNE layout of their vectors."""
 
 from __future__ import annotations
 
@@ -22,21 +22,23 @@ from graphsocial.runs import Run
 from graphsocial.store import GraphStore
 from graphsocial.training.data import make_loader
 
-SAMPLE = 1200  # examples that are looked at, or sequences of them
-COMPONENTS = 30  # that t-SNE starts from
-NEIGHBOURS = 10
+MAX_TRACED = 1200  # examples, or sequences of them
+COMPONENTS = 30  # principal components that t-SNE starts from
+NEIGHBORS = 10
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What was seen of B test examples; see `models.base.ForwardTrace`.
+class ExampleTraces:
+    """The forward traces of B test examples, of all batches together; see `models.base.ForwardTrace`.
 
     Attributes:
-        ids: per end, (B,) the source's ids.
-        before, after: (B, D) each example as it goes in and as it comes out; None where the network does not show them.
-        gates: name → (B,).
-        attention: name → the places that got attention from the examples: (P,) distances from the example, 0 for its
-            own place, and (P,) weights. Those of one example add up to 1, or to 0 where there was nothing to attend to.
+        ids: for each endpoint, (B,) ids as in the source.
+        before: (B, D) inputs of each example; None where the network does not give them.
+        after: (B, H) representation of each example that the classifiers read; None likewise.
+        gates: name → (B,) weights.
+        attention: name → (P,) distances and (P,) weights of all attended positions of all sequences. The distance is
+            that from the example to the attended position, 0 for itself; the weights of one example add up to 1, or
+            to 0 where there was nothing to attend to.
     """
 
     ids: tuple[pl.Series, ...]
@@ -46,83 +48,91 @@ class Seen:
     attention: Mapping[str, tuple[NDArray[np.int64], Array]]
 
 
-def look(store: GraphStore, run: Run) -> Seen:
-    """Let a run answer a sample of its test examples, and ask the network what it looked at.
+def trace_test_examples(store: GraphStore, run: Run) -> ExampleTraces:
+    """Rebuild a run's network and trace its forward pass over a random sample of its test examples.
 
     Raises:
-        InputError: the run cannot speak about the data as it is now.
+        InputError: the run cannot be rebuilt from the data as it is now.
     """
     restored = rebuild(store, run)
     graph, network = restored.data.graph, restored.network.eval()
-    tested = torch.nonzero((restored.data.roles == ROLES.index("test")) & graph.answered).squeeze(1)
-    together = network.together(graph)
-    chosen = _sample(tested if together is None else torch.unique(together[tested]))
-    examples = chosen if together is None else tested[torch.isin(together[tested], chosen)]
-    order, found = [], []
+    test = torch.nonzero((restored.data.roles == ROLES.index("test")) & graph.answered).squeeze(1)
+    sequences = network.together(graph)
+    sampled = _sample(test if sequences is None else torch.unique(sequences[test]))
+    examples = sampled if sequences is None else test[torch.isin(sequences[test], sampled)]
+    batches, traces = [], []
     with torch.no_grad():
         for batch in make_loader(restored.config, restored.data).exact.batches(
-            examples, max(1, len(examples)), together=together
+            examples, max(1, len(examples)), together=sequences
         ):
-            order.append(batch.examples)
-            found.append(network.trace(graph, batch))
-    shown = torch.cat(order)
-    named = zip(("entity_id", "other_id"), graph.example_ids(shown.numpy()), strict=False)
-    return Seen(
-        tuple(pl.Series(name, list(part)) for name, part in named),
-        _joined([insight.before for insight in found]),
-        _joined([insight.after for insight in found]),
-        {name: np.concatenate([_array(insight.gates[name]) for insight in found]) for name in found[0].gates},
-        _places(found, [graph.ends[0][part] for part in order]),
+            batches.append(batch.examples)
+            traces.append(network.trace(graph, batch))
+    traced = torch.cat(batches)
+    named_ids = zip(("entity_id", "other_id"), graph.example_ids(traced.numpy()), strict=False)
+    return ExampleTraces(
+        tuple(pl.Series(name, list(ids)) for name, ids in named_ids),
+        _concatenate([trace.before for trace in traces]),
+        _concatenate([trace.after for trace in traces]),
+        {name: np.concatenate([_array(trace.gates[name]) for trace in traces]) for name in traces[0].gates},
+        _attention(traces, [graph.ends[0][batch] for batch in batches]),
     )
 
 
 def _sample(numbers: Tensor) -> Tensor:
-    """At most `SAMPLE` of them, in order."""
-    return numbers[torch.randperm(len(numbers), generator=torch.Generator().manual_seed(0))[:SAMPLE]].sort().values
+    """At most `MAX_TRACED` of the numbers, in ascending order."""
+    order = torch.randperm(len(numbers), generator=torch.Generator().manual_seed(0))
+    return numbers[order[:MAX_TRACED]].sort().values
 
 
 def _array(values: Tensor) -> Array:
     return values.double().numpy()
 
 
-def _joined(parts: Sequence[Tensor | None]) -> Array | None:
-    """The rows of all batches; None where one has none."""
-    known = [_array(part) for part in parts if part is not None]
-    return np.concatenate(known) if len(known) == len(parts) else None
+def _concatenate(parts: Sequence[Tensor | None]) -> Array | None:
+    """The rows of all batches; None where a batch has None."""
+    arrays = [_array(part) for part in parts if part is not None]
+    return np.concatenate(arrays) if len(arrays) == len(parts) else None
 
 
-def _places(found: Sequence[ForwardTrace], nodes: Sequence[Tensor]) -> dict[str, tuple[NDArray[np.int64], Array]]:
-    """Name → distances and weights, of the batches one after the other."""
-    told: dict[str, list[tuple[NDArray[np.int64], Array]]] = {}
-    for insight, own in zip(found, nodes, strict=True):
-        if insight.beside is not None:
-            there = insight.beside >= 0
-            at = (insight.beside == own[:, None]).long().argmax(1)
-            distance = (torch.arange(there.shape[1]) - at[:, None])[there].numpy()
-            for name, weights in insight.places.items():
-                told.setdefault(name, []).append((distance, _array(weights[there])))
+def _attention(
+    traces: Sequence[ForwardTrace], example_nodes: Sequence[Tensor]
+) -> dict[str, tuple[NDArray[np.int64], Array]]:
+    """Name → distances and weights, concatenated over the batches."""
+    parts: dict[str, list[tuple[NDArray[np.int64], Array]]] = {}
+    for trace, nodes in zip(traces, example_nodes, strict=True):
+        if trace.beside is not None:
+            valid = trace.beside >= 0
+            positions = (trace.beside == nodes[:, None]).long().argmax(1)
+            distances = (torch.arange(valid.shape[1]) - positions[:, None])[valid].numpy()
+            for name, weights in trace.places.items():
+                parts.setdefault(name, []).append((distances, _array(weights[valid])))
     return {
-        name: (np.concatenate([one for one, _ in parts]), np.concatenate([weights for _, weights in parts]))
-        for name, parts in told.items()
+        name: (np.concatenate([distances for distances, _ in pairs]), np.concatenate([weights for _, weights in pairs]))
+        for name, pairs in parts.items()
     }
 
 
-def picture(vectors: Array) -> Array:
-    """(B, 2): t-SNE of the first principal components (van der Maaten & Hinton 2008); near points were near."""
+def tsne(vectors: Array) -> Array:
+    """(B, 2) t-SNE (van der Maaten & Hinton 2008) of the first principal components of standardised vectors (B, D)."""
     scaled = (vectors - vectors.mean(0)) / (vectors.std(0) + 1e-9)
     reduced = PCA(min(COMPONENTS, *scaled.shape), random_state=0).fit_transform(scaled)
     perplexity = min(30.0, (len(vectors) - 1) / 3)
-    found: Array = TSNE(2, perplexity=perplexity, init="pca", random_state=0).fit_transform(reduced)
-    return found
+    layout: Array = TSNE(2, perplexity=perplexity, init="pca", random_state=0).fit_transform(reduced)
+    return layout
 
 
-def agreement(vectors: Array, values: pl.Series) -> float:
-    """How far each example's nearest neighbours have its class; for numbers, how far their mean is correlated."""
+def neighbor_agreement(vectors: Array, values: pl.Series) -> float:
+    """How well the nearest neighbours in the space of standardised vectors (B, D) predict each example's value.
+
+    Returns:
+        For classes, the mean share of the neighbours that have the example's class. For numbers, the correlation
+        between the example's value and the mean of its neighbours.
+    """
     scaled = (vectors - vectors.mean(0)) / (vectors.std(0) + 1e-9)
-    count = min(NEIGHBOURS, len(vectors) - 1)
-    near = NearestNeighbors(n_neighbors=count + 1).fit(scaled).kneighbors(scaled, return_distance=False)[:, 1:]
+    count = min(NEIGHBORS, len(vectors) - 1)
+    nearest = NearestNeighbors(n_neighbors=count + 1).fit(scaled).kneighbors(scaled, return_distance=False)[:, 1:]
     if values.dtype.is_numeric():
         numbers = values.to_numpy()
-        return float(np.corrcoef(numbers, numbers[near].mean(1))[0, 1])
+        return float(np.corrcoef(numbers, numbers[nearest].mean(1))[0, 1])
     names = values.to_numpy()
-    return float((names[near] == names[:, None]).mean())
+    return float((names[nearest] == names[:, None]).mean())

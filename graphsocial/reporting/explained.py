@@ -1,20 +1,23 @@
-"""The section about what answers owe to what, from the rows that `explain` has written."""
+"""The section about explanations: the effect of removing inputs, from the rows written by `explain`."""
 
 from __future__ import annotations
 
 from graphsocial.reporting import charts
-from graphsocial.reporting.inner import REACH
+from graphsocial.reporting.inner import MAX_DISTANCE
 from graphsocial.reporting.page import Chart, Section, Table
-from graphsocial.reporting.subject import LEAST_ROWS, Subject, frame_of
+from graphsocial.reporting.subject import MIN_ROWS, Subject, frame_of
 
 
 def explanations(subject: Subject) -> Section | None:
-    """What the support of this target's answers loses without each kind of information; nothing without rows."""
+    """Mean effect of each input on the predictions of this target; None where `explain` has written no rows."""
     rows = subject.store.sql(
         f"""
         select
             kind,
-            case when kind = 'modality' then name when abs(distance) <= {REACH} then distance::varchar end as part,
+            case
+                when kind = 'modality' then name
+                when abs(distance) <= {MAX_DISTANCE} then distance::varchar
+            end as part,
             avg(value) as value,
             quantile_cont(value, 0.1) as low,
             quantile_cont(value, 0.9) as high,
@@ -28,37 +31,41 @@ def explanations(subject: Subject) -> Section | None:
         [subject.run.id, subject.examples.target],
     ).fetchall()
     names = ("kind", "group", "value", "low", "high", "rows", "examples")
-    told = [dict(zip(names, row, strict=True)) for row in rows if row[1] is not None and row[5] >= LEAST_ROWS]
-    modalities = sorted((one for one in told if one["kind"] == "modality"), key=lambda one: -one["value"])
-    around = sorted((one for one in told if one["kind"] == "sequence"), key=lambda one: int(one["group"]))
+    effects = [dict(zip(names, row, strict=True)) for row in rows if row[1] is not None and row[5] >= MIN_ROWS]
+    modalities = sorted((row for row in effects if row["kind"] == "modality"), key=lambda row: -row["value"])
+    positions = sorted((row for row in effects if row["kind"] == "sequence"), key=lambda row: int(row["group"]))
     if not modalities:
         return None
-    what = "log-probability of the class that is named" if subject.examples.classes else "number that is predicted"
-    axis = "loss of log-probability" if subject.examples.classes else f"loss of {subject.examples.target}"
+    is_classes = bool(subject.examples.classes)
+    score = "log-probability of the predicted class" if is_classes else "predicted number"
+    axis = f"drop of {'the log-probability' if is_classes else subject.examples.target}"
     parts: list[Chart | Table] = [
         Chart(
-            "What is lost without each kind of information",
-            charts.ranges(frame_of([one | {"by": "taken away"} for one in modalities]), axis, reference=0.0),
-            f"How much the {what} loses when a column, the words on edges, known labels or an edge type is taken away "
-            "from the whole graph: dots are means, lines go from the 10 % to the 90 % quantile. Below 0 it spoke "
-            "against the answer.",
+            "Effect of removing each input",
+            charts.intervals(frame_of([row | {"by": "removed input"} for row in modalities]), axis, reference=0.0),
+            f"Drop of the {score} when a column, the text on edges, the known labels or an edge type is removed from "
+            "the whole graph. Dots are means, lines range from the 10 % to the 90 % quantile. Below 0 the input is "
+            "evidence against the prediction.",
         )
     ]
-    if len(around) > 1:
+    if len(positions) > 1:
         named = [
-            one
-            | {"by": "places from the example", "group": f"{int(one['group']):+d}" if int(one["group"]) else "itself"}
-            for one in around
+            row
+            | {
+                "by": "positions from the example",
+                "group": f"{distance:+d}" if (distance := int(row["group"])) else "itself",
+            }
+            for row in positions
         ]
         parts.append(
             Chart(
-                "What is lost without the ones around it",
-                charts.ranges(frame_of(named), axis, reference=0.0),
-                "The same when nothing is known of the one so many places before (−) or after (+) the example in its "
-                "sequence, or of the example itself.",
+                "Effect of blanking each position of the sequence",
+                charts.intervals(frame_of(named), axis, reference=0.0),
+                "Drop of the same score when the node at that many positions before (−) or after (+) the example in "
+                "its sequence has only missing values, or the example itself.",
             )
         )
-    count = max(one["examples"] for one in modalities)
+    count = max(row["examples"] for row in modalities)
     fidelity = subject.store.sql(
         "select kind, avg(fidelity) from (select distinct kind, entity_id, other_id, fidelity, "
         "case kind when 'attention' then name end from explanations where run_id = ? and target = ?) "
@@ -68,11 +75,11 @@ def explanations(subject: Subject) -> Section | None:
     if fidelity:
         parts.append(
             Table(
-                "Can the order be believed?",
-                ["order of", "fidelity"],
+                "Fidelity of the rankings",
+                ["ranking of", "fidelity"],
                 fidelity,
-                "What is lost without the first ones, beyond what is lost without as many random ones; at or below 0 "
-                "the order means nothing.",
+                "Drop of the score without the first-ranked inputs, minus that without as many random ones; at or "
+                "below 0 the ranking is no better than random.",
             )
         )
-    return Section("Explanations", f"What {count:,} answers owe to what, as ‘explain’ has measured it.", parts)
+    return Section("Explanations", f"Effects of the inputs on {count:,} predictions, as measured by ‘explain’.", parts)

@@ -1,4 +1,4 @@
-"""Sections about whom the scores hide: those that training hardly knew, and groups of people and things."""
+"""Sections with scores by group: by training degree and cold start, and by columns of the endpoints."""
 
 from __future__ import annotations
 
@@ -7,27 +7,30 @@ from typing import Any
 import polars as pl
 
 from graphsocial.reporting import charts
-from graphsocial.reporting.page import Chart, Section, Table, interval, words
-from graphsocial.reporting.subject import LEAST_ROWS, Subject
+from graphsocial.reporting.page import Chart, Section, Table, format_interval, metric_title
+from graphsocial.reporting.subject import MIN_ROWS, Subject
+
+COLUMNS = ["by", "group", "rows"]
 
 
 def cold_start(subject: Subject) -> Section | None:
-    """Scores by what training knew of the ends; nothing where rows are single nodes."""
-    found, metric = subject.comparison.groups, subject.comparison.metric
-    if not found.height:
+    """Scores by training degree and cold start of the endpoints; None where rows are single nodes."""
+    scores, metric = subject.comparison.groups, subject.comparison.metric
+    if not scores.height:
         return None
-    frame = found.filter(~pl.col("by").is_in(subject.groupings)).with_columns(value=pl.col(metric))
+    frame = scores.filter(~pl.col("by").is_in(subject.groupings)).with_columns(value=pl.col(metric))
     if not frame.height:
         return None
-    shown = frame.filter(pl.col("rows") >= LEAST_ROWS).filter(pl.col("group").n_unique().over("by") > 1)
+    drawn = frame.filter(pl.col("rows") >= MIN_ROWS).filter(pl.col("group").n_unique().over("by") > 1)
     parts: list[Chart | Table] = []
-    if shown.height:
+    if drawn.height:
         parts.append(
             Chart(
-                "Scores by what training knew",
-                charts.dodged(shown, metric),
-                "The training degree of a node is the number of training rows that it is an end of; 0 is new. Groups "
-                f"of fewer than {LEAST_ROWS} rows, and groups without another beside them, are left out here.",
+                "Scores by training degree",
+                charts.grouped_scores(drawn, metric),
+                "The training degree of a node is its number of training rows; nodes of degree 0 are new. Lines are "
+                f"95 % confidence intervals. Groups of fewer than {MIN_ROWS} rows, and groupings with a single group, "
+                "are not drawn.",
             )
         )
     rows = [
@@ -35,63 +38,64 @@ def cold_start(subject: Subject) -> Section | None:
             row["by"],
             row["group"],
             row["rows"],
-            interval(row["value"], row["low"], row["high"]),
-            "too small" if row["small"] else "",
+            format_interval(row["value"], row["low"], row["high"]),
+            "small" if row["small"] else "",
         ]
         for row in frame.filter(model=subject.label).to_dicts()
     ]
-    parts.append(Table(f"{subject.label}, in numbers", ["by", "group", "rows", words(metric), ""], rows))
-    return Section("Cold start", "How the scores depend on how much training knew about both ends of a pair.", parts)
+    parts.append(Table(f"Scores of {subject.label} by training degree", [*COLUMNS, metric_title(metric), "note"], rows))
+    return Section("Cold start", "Scores by the number of training rows of both endpoints of a pair.", parts)
 
 
 def groups(subject: Subject) -> Section | None:
-    """Scores by groups of people and things, and their differences; nothing where no column makes groups."""
-    found, metric = subject.comparison.groups, subject.comparison.metric
-    if not found.height:
+    """Scores by column of the endpoints, with differences between groups; None where there is no such column."""
+    scores, metric = subject.comparison.groups, subject.comparison.metric
+    if not scores.height:
         return None
-    frame = found.filter(pl.col("by").is_in(subject.groupings), pl.col("model") == subject.label)
+    frame = scores.filter(pl.col("by").is_in(subject.groupings), pl.col("model") == subject.label)
     frame = frame.filter(pl.len().over("by") > 1).with_columns(
         by=pl.col("by").str.replace_all('"', "", literal=True), value=pl.col(metric)
     )
     if not frame.height:
         return None
     overall = subject.comparison.scores.filter(model=subject.label, metric=metric)["mean"][0]
-    drawn = subject.comparison.cluster
-    several = drawn != "row"
+    cluster = subject.comparison.cluster
+    is_clustered = cluster != "row"
     rows = [
         [
-            *("" if row["by"] == before else row["by"], row["group"], row["rows"]),
-            *([row["clusters"]] if several else []),
-            interval(row["value"], row["low"], row["high"]),
-            interval(row["difference"], row["difference_low"], row["difference_high"], signed=True),
-            _remark(row),
+            *("" if row["by"] == previous else row["by"], row["group"], row["rows"]),
+            *([row["clusters"]] if is_clustered else []),
+            format_interval(row["value"], row["low"], row["high"]),
+            format_interval(row["difference"], row["difference_low"], row["difference_high"], signed=True),
+            _note(row),
         ]
-        for before, row in zip([None, *frame["by"]], frame.to_dicts(), strict=False)
+        for previous, row in zip([None, *frame["by"]], frame.to_dicts(), strict=False)
     ]
-    columns = ["by", "group", "rows", *([f"{drawn}s"] if several else []), words(metric), "group − others", ""]
+    columns = [*COLUMNS, *([f"{cluster}s"] if is_clustered else []), metric_title(metric), "group − others", "note"]
     return Section(
         "Groups",
-        "Whether the model serves some people, or works on some things, worse than on others.",
+        "Scores by column of the endpoints, and the difference between each group and the other rows.",
         [
             Chart(
                 "Scores by group",
-                charts.ranges(frame, words(metric), reference=overall),
-                "The dashed line is the score of all rows; lines are 95 % intervals, pale where a group is too "
-                "small. Numbers with many values are cut into quarters.",
+                charts.intervals(frame, metric_title(metric), reference=overall),
+                "Lines are 95 % confidence intervals, faded for small groups; the dashed line is the score of all "
+                "rows. Numbers with many distinct values are binned into quartiles.",
             ),
             Table(
-                "In numbers",
+                "Scores and differences by group",
                 columns,
                 rows,
-                "The difference is paired on the same bootstrap samples; ‘differs’ marks intervals that leave out 0. "
-                "Of many groups, one in twenty does so by chance. Too small: fewer than 30 rows"
-                + (f" or 10 {drawn}s." if several else "."),
+                "Differences are paired on the same bootstrap samples. ‘significant’ marks "
+                "intervals that exclude 0; intervals are not corrected for multiple comparisons, so one in twenty "
+                "excludes 0 by chance. ‘small’ marks groups of fewer than 30 rows"
+                + (f" or 10 {cluster}s." if is_clustered else "."),
             ),
         ],
     )
 
 
-def _remark(row: dict[str, Any]) -> str:
+def _note(row: dict[str, Any]) -> str:
     low, high = row["difference_low"], row["difference_high"]
-    differs = low is not None and (low > 0 or high < 0)
-    return "too small" if row["small"] else "differs" if differs else ""
+    significant = low is not None and (low > 0 or high < 0)
+    return "small" if row["small"] else "significant" if significant else ""

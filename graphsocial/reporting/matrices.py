@@ -1,4 +1,4 @@
-"""Charts whose cells are coloured: what is taken for what, what goes with what."""
+"""Matrices with coloured cells: confusion matrices, transition probabilities, correlations, attention."""
 
 from __future__ import annotations
 
@@ -7,30 +7,35 @@ from collections.abc import Sequence
 import polars as pl
 
 from graphsocial.reporting.charts import Spec, inline, order_of
-from graphsocial.reporting.page import INK, package
+from graphsocial.reporting.page import INK, import_package
 
 DIVERGING = ["#b35806", "#f7f7f7", "#2166ac"]
 RAMP = ["#f4f7fa", "#08519c"]
-WIDEST = 520  # of a matrix
+MAX_WIDTH = 520  # pixels
 
 
 def confusion(frame: pl.DataFrame, classes: Sequence[str]) -> Spec:
-    """`true`, `answered`, `rows`, `share` of the true class."""
-    alt = package("altair")
-    side = max(150, min(520, 62 * len(classes)))
+    """A confusion matrix whose rows are the true classes.
+
+    Args:
+        frame: columns `true`, `predicted`, `rows`, and `share` of the rows of the true class.
+        classes: names of the classes in order.
+    """
+    alt = import_package("altair")
+    side = max(150, min(MAX_WIDTH, 62 * len(classes)))
     base = inline(frame).encode(
-        x=alt.X("answered:N", sort=list(classes), title="answered", axis=alt.Axis(orient="top", labelAngle=-35)),
+        x=alt.X("predicted:N", sort=list(classes), title="predicted", axis=alt.Axis(orient="top", labelAngle=-35)),
         y=alt.Y("true:N", sort=list(classes), title="true"),
-        tooltip=["true:N", "answered:N", alt.Tooltip("rows:Q", format=",.1f"), alt.Tooltip("share:Q", format=".1%")],
+        tooltip=["true:N", "predicted:N", alt.Tooltip("rows:Q", format=",.1f"), alt.Tooltip("share:Q", format=".1%")],
     )
     shade = alt.Color("share:Q", scale=alt.Scale(domain=[0, 1], range=RAMP), legend=None)
     cells = base.mark_rect(stroke="white", strokeWidth=1).encode(color=shade)
     if len(classes) > 16:
-        found: Spec = cells.properties(width=side, height=side).to_dict()
-        return found
+        unlabelled: Spec = cells.properties(width=side, height=side).to_dict()
+        return unlabelled
     ink = alt.condition("datum.share > 0.55", alt.value("white"), alt.value(INK))
-    shown = base.transform_filter("datum.share >= 0.005")
-    shares = shown.mark_text(fontSize=12).encode(text=alt.Text("share:Q", format=".0%"), color=ink)
+    labelled = base.transform_filter("datum.share >= 0.005")
+    shares = labelled.mark_text(fontSize=12).encode(text=alt.Text("share:Q", format=".0%"), color=ink)
     spec: Spec = alt.layer(cells, shares).properties(width=side, height=side * 0.72).to_dict()
     return spec
 
@@ -44,21 +49,23 @@ def matrix(
     domain: tuple[float, float, float] | tuple[float, float],
     text: str = "",
     format: str = ".2f",
-    width: int = WIDEST,
+    width: int = MAX_WIDTH,
     panel: str = "",
 ) -> Spec:
-    """Coloured cells: columns `row`, `column`, a number to colour by and one to write, and perhaps `panel`.
+    """A matrix with coloured and labelled cells.
 
     Args:
-        x, y: the titles of the axes.
-        value: what colours a cell.
-        domain: (low, middle, high) of a diverging scale, or (low, high).
-        text: the column that is written; `value` by default.
-        format: of that.
-        width: of one panel.
-        panel: the column that deals the rows out to panels.
+        frame: columns `row`, `column` and `value`, and those named by `text` and `panel`.
+        x: title of the horizontal axis.
+        y: title of the vertical axis.
+        value: column of the number that colours a cell.
+        domain: (low, middle, high) of a diverging colour scale, or (low, high).
+        text: column of the number that labels a cell; `value` by default.
+        format: D3 format of the labels.
+        width: maximum width of a panel in pixels.
+        panel: column of the panel that a row belongs to; one panel by default.
     """
-    alt = package("altair")
+    alt = import_package("altair")
     columns, rows = order_of(frame, "column"), order_of(frame, "row")
     side = min(62, width // max(1, len(columns)))
     scheme = DIVERGING if len(domain) == 3 else RAMP
@@ -69,7 +76,7 @@ def matrix(
         base = inline(part).encode(
             x=alt.X("column:N", sort=columns, title=x, axis=alt.Axis(orient="top", labelAngle=-35)),
             y=alt.Y("row:N", sort=rows, title=y),
-            tooltip=["row:N", "column:N", *(alt.Tooltip(f"{one}:Q", format=".3f") for one in {value, text or value})],
+            tooltip=["row:N", "column:N", *(alt.Tooltip(f"{name}:Q", format=".3f") for name in {value, text or value})],
         )
         cells = base.mark_rect(stroke="white", strokeWidth=1).encode(
             color=alt.Color(f"{value}:Q", scale=scale, legend=None)
@@ -79,8 +86,8 @@ def matrix(
         ink = alt.condition(
             f"{dark} || {pale}" if len(domain) == 3 else dark.replace("0.8", "0.55"), alt.value("white"), alt.value(INK)
         )
-        written = base.mark_text(fontSize=12).encode(text=alt.Text(f"{text or value}:Q", format=format), color=ink)
-        layers = alt.layer(cells, written) if len(columns) <= 14 else alt.layer(cells)
+        labels = base.mark_text(fontSize=12).encode(text=alt.Text(f"{text or value}:Q", format=format), color=ink)
+        layers = alt.layer(cells, labels) if len(columns) <= 14 else alt.layer(cells)
         size = {"width": side * len(columns), "height": max(24, round(side * 0.6)) * len(rows)}
         charts.append(layers.properties(**size, **({"title": name} if panel else {})))
     spec: Spec = (alt.hconcat(*charts, spacing=28) if panel else charts[0]).to_dict()

@@ -1,4 +1,4 @@
-"""A report as a value, and the one HTML file that it becomes: nothing is loaded from anywhere when it is opened."""
+"""The contents of a report, and their rendering as one self-contained HTML file that loads nothing when opened."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any
 
 from graphsocial.errors import PackageError
 
-FOLDED = 15  # rows, above which a table is shown on a click
-RUNTIME = "window.draw = (where, spec, config) => vegaEmbed(where, spec, {config, actions: false, renderer: 'svg'});"
+FOLDED = 15  # rows; longer tables are collapsed until they are clicked
+RUNTIME = "window.draw = (div, spec, config) => vegaEmbed(div, spec, {config, actions: false, renderer: 'svg'});"
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A Vega-Lite picture: a title that names it, and a caption that says how to read it."""
+    """A Vega-Lite chart with a title, and a caption that explains how to read it."""
 
     title: str
     spec: Mapping[str, Any]
@@ -29,7 +29,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of texts and numbers, written out in full."""
+    """A table of strings and numbers; without column names, a list of facts in two columns."""
 
     title: str
     columns: Sequence[str]
@@ -41,29 +41,29 @@ class Table:
     @property
     def cells(self) -> list[list[str]]:
         """The text of each cell."""
-        return [[written(value) for value in row] for row in self.rows]
+        return [[format_value(value) for value in row] for row in self.rows]
 
     @property
     def right(self) -> list[bool]:
-        """Which columns hold numbers."""
+        """For each column, whether it holds only numbers, which are aligned to the right."""
         columns = list(zip(*self.rows, strict=True))
         return [all(value is None or isinstance(value, int | float) for value in column) for column in columns]
 
 
 @dataclass(frozen=True)
 class Prose:
-    """Paragraphs; a list where they are points."""
+    """Paragraphs, or a bulleted list."""
 
     title: str
     lines: Sequence[str]
-    points: bool = False
+    bullets: bool = False
 
     kind: str = field(default="prose", init=False)
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page with a heading."""
+    """A section of the page: a heading, an introduction, and charts, tables and text."""
 
     title: str
     intro: str
@@ -71,8 +71,8 @@ class Section:
 
     @property
     def anchor(self) -> str:
-        """What links to it."""
-        return "".join(letter if letter.isalnum() else "-" for letter in self.title.lower())
+        """The id of its HTML element."""
+        return "".join(character if character.isalnum() else "-" for character in self.title.lower())
 
 
 @dataclass(frozen=True)
@@ -80,43 +80,44 @@ class Page:
     """A whole report.
 
     Attributes:
-        title, subtitle: what it is about.
-        numbers: the few that matter: name, value, remark.
-        notes: what a reader must know before any number.
-        sections: in order.
+        title: heading of the page.
+        subtitle: one line below the heading.
+        key_figures: name, formatted value and remark of each figure at the top of the page.
+        notes: caveats, shown above all sections.
+        sections: the sections in order.
     """
 
     title: str
     subtitle: str
-    numbers: Sequence[tuple[str, str, str]]
+    key_figures: Sequence[tuple[str, str, str]]
     notes: Sequence[str]
     sections: Sequence[Section]
 
     def html(self) -> str:
-        """The file's text; charts are drawn by Vega, whose code is in it.
+        """The HTML, with the code of Vega, which draws the charts.
 
         Raises:
-            PackageError: the packages that charts need are not installed.
+            PackageError: the packages of the extra `report` are not installed.
         """
-        jinja2, convert = package("jinja2"), package("vl_convert")
+        jinja2, vl_convert = import_package("jinja2"), import_package("vl_convert")
         folder = files("graphsocial.reporting")
         template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
             (folder / "page.html").read_text("utf-8")
         )
         charts = [part for section in self.sections for part in section.parts if isinstance(part, Chart)]
-        text: str = template.render(
+        html: str = template.render(
             page=self,
             folded=FOLDED,
             style=(folder / "page.css").read_text("utf-8"),
-            runtime=convert.javascript_bundle(RUNTIME).replace("</script", "<\\/script"),
+            runtime=vl_convert.javascript_bundle(RUNTIME).replace("</script", "<\\/script"),
             specs=_json([chart.spec for chart in charts]),
             config=_json(CONFIG),
         )
-        return text
+        return html
 
 
-def package(name: str) -> Any:
-    """A package of the extra `report`.
+def import_package(name: str) -> Any:
+    """Import a package of the extra `report`.
 
     Raises:
         PackageError: it is not installed.
@@ -130,12 +131,12 @@ def package(name: str) -> Any:
 
 
 def _json(value: Any) -> str:
-    """JSON that cannot end the element it stands in."""
+    """JSON without `<`, so that no string in it can close the `<script>` element around it."""
     return json.dumps(value, allow_nan=False).replace("<", "\\u003c")
 
 
-def written(value: Any) -> str:
-    """A cell's text: `0.412`, `12,345`, `–` for what is not known."""
+def format_value(value: Any) -> str:
+    """A value as text: `0.412`, `12,345`, `yes`; `–` for missing values."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "–"
     if isinstance(value, bool):
@@ -147,7 +148,7 @@ def written(value: Any) -> str:
     return str(value)
 
 
-WORDS = {
+METRIC_TITLES = {
     "mae": "MAE",
     "median_ae": "median AE",
     "r2": "R²",
@@ -161,13 +162,20 @@ WORDS = {
 }
 
 
-def words(metric: str) -> str:
-    """A metric's name for people: `weighted_f1` → `weighted F1`."""
-    return WORDS.get(metric, metric.replace("_", " "))
+def metric_title(metric: str) -> str:
+    """A metric's name in charts and tables: `weighted_f1` → `weighted F1`."""
+    return METRIC_TITLES.get(metric, metric.replace("_", " "))
 
 
-def interval(value: float | None, low: float | None, high: float | None, *, signed: bool = False) -> str:
-    """`0.412 (0.398 to 0.425)`."""
+def format_interval(value: float | None, low: float | None, high: float | None, *, signed: bool = False) -> str:
+    """An estimate with its confidence interval as text: `0.412 (0.398 to 0.425)`.
+
+    Args:
+        value: the estimate; `–` where it is None.
+        low: lower bound; None where there is no interval.
+        high: upper bound.
+        signed: positive numbers have a `+`.
+    """
     if value is None:
         return "–"
     sign = "+" if signed else ""
@@ -175,16 +183,16 @@ def interval(value: float | None, low: float | None, high: float | None, *, sign
 
 
 INK, PALE = "#1b1f24", "#d9dde1"
-# Okabe & Ito's palette, which colour-blind readers can tell apart, with black for their yellow.
+# The palette of Okabe & Ito, safe for colour-blind readers, with black in place of their yellow.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c8c8c")
 FONT = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', 'Noto Sans', 'Liberation Sans', Arial, sans-serif"
-_WORDS = {"labelColor": "#4a5058", "titleColor": "#4a5058", "labelFontSize": 12, "titleFontSize": 12}
+_LABELS = {"labelColor": "#4a5058", "titleColor": "#4a5058", "labelFontSize": 12, "titleFontSize": 12}
 CONFIG: dict[str, Any] = {
     "font": FONT,
     "background": None,
     "view": {"stroke": None},
     "axis": {
-        **_WORDS,
+        **_LABELS,
         "titleFontWeight": 500,
         "titlePadding": 8,
         "gridColor": "#eceef0",
@@ -192,8 +200,8 @@ CONFIG: dict[str, Any] = {
         "tickColor": PALE,
         "labelLimit": 260,
     },
-    "legend": {**_WORDS, "titleFontWeight": 500, "labelLimit": 260, "symbolStrokeWidth": 2},
-    "header": {**_WORDS, "labelFontWeight": 600, "labelColor": INK, "title": None},
+    "legend": {**_LABELS, "titleFontWeight": 500, "labelLimit": 260, "symbolStrokeWidth": 2},
+    "header": {**_LABELS, "labelFontWeight": 600, "labelColor": INK, "title": None},
     "title": {"fontSize": 13, "fontWeight": 600, "color": INK, "anchor": "start"},
     "range": {"category": list(PALETTE), "heatmap": {"scheme": "blues"}, "ramp": {"scheme": "blues"}},
     "line": {"strokeWidth": 2},

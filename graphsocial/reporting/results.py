@@ -1,4 +1,4 @@
-"""Sections about how good the answers are: scores, learning, classes, calibration, numbers."""
+"""Sections about the quality of predictions: scores, learning curves, classes, calibration, numeric errors."""
 
 from __future__ import annotations
 
@@ -10,69 +10,74 @@ import polars as pl
 from graphsocial.comparison import Comparison, breakdowns
 from graphsocial.comparison.outcomes import ClassOutcomes, is_classes
 from graphsocial.reporting import charts, matrices
-from graphsocial.reporting.page import Chart, Section, Table, interval, words
+from graphsocial.reporting.page import Chart, Section, Table, format_interval, metric_title
 from graphsocial.reporting.subject import Subject, frame_of, is_skewed
 
-SHOWN = 2000  # points of a cloud
+MAX_POINTS = 2000  # of the scatter plot
 
 
 def scores(subject: Subject) -> Section:
-    """How good the model is beside others, and how sure that is."""
-    found = subject.comparison
-    drawn = "rows" if found.cluster == "row" else f"{found.cluster}s with all their rows"
-    runs = int(found.scores["runs"][0])
+    """Scores of all models with confidence intervals, and paired differences."""
+    comparison = subject.comparison
+    resampled = "rows" if comparison.cluster == "row" else f"{comparison.cluster}s with all their rows"
+    runs = int(comparison.scores["runs"][0])
     parts: list[Chart | Table] = [
         Chart(
-            "Scores on test rows",
-            charts.forest(found.scores),
-            f"Dots are means over the seeds, lines 95 % intervals from {found.samples:,} bootstrap samples of test "
-            f"{drawn}. Models whose lines overlap may still differ: the differences below are paired. "
-            "For log loss and errors of numbers, less is better.",
+            "Test scores with 95 % confidence intervals",
+            charts.forest(comparison.scores),
+            f"Dots are means over the seeds, lines 95 % confidence intervals from {comparison.samples:,} bootstrap "
+            f"samples of test {resampled}. Models with overlapping intervals may still differ significantly: see the "
+            "paired differences below. For log loss and the errors of numeric targets, lower is better.",
         ),
-        Table("In numbers", *_wide(found), "Mean ± standard deviation over the seeds."),
+        Table("Test scores by model", *_wide(comparison), "Mean ± standard deviation over the seeds."),
     ]
-    differences = pl.concat([frame for frame in (found.differences, found.lift) if frame.height] or [found.lift])
+    differences = pl.concat(
+        [frame for frame in (comparison.differences, comparison.lift) if frame.height] or [comparison.lift]
+    )
     if differences.height:
         rows = differences.unique(["model", "against", "metric"], maintain_order=True).filter(model=subject.label)
         parts.append(
             Table(
-                "Differences",
-                ["against", "metric", f"{subject.label} minus it", "p over seeds"],
+                "Paired differences",
+                ["against", "metric", f"{subject.label} − other", "p (seeds)"],
                 [
                     [
-                        row["against"] + (" (same features, no edges)" if row["against"] == "features_only" else ""),
-                        words(row["metric"]),
-                        interval(row["difference"], row["low"], row["high"], signed=True),
+                        row["against"]
+                        + (" (same features without edges)" if row["against"] == "features_only" else ""),
+                        metric_title(row["metric"]),
+                        format_interval(row["difference"], row["low"], row["high"], signed=True),
                         None if row["p"] is None else f"{row['p']:.2g}",
                     ]
                     for row in rows.to_dicts()
                 ],
-                "Intervals hold for new test rows of the same kind, p (paired t test) for new training seeds. "
-                "The difference from the same features without edges is what the graph is worth.",
+                "Intervals are 95 % confidence intervals of the paired bootstrap over the test rows; p is that of "
+                "the paired t test over the training seeds. The difference from the same features without edges is "
+                "the graph lift.",
             )
         )
-    intro = f"{found.rows:,} {subject.rows} of the test part, {runs} training seed{'s' if runs > 1 else ''}."
+    intro = f"{comparison.rows:,} {subject.unit} of the test set, {runs} training seed{'s' if runs > 1 else ''}."
     return Section("Scores", intro, parts)
 
 
-def _wide(found: Comparison) -> tuple[list[str], list[list[Any]]]:
-    metrics = found.scores["metric"].unique(maintain_order=True).to_list()
+def _wide(comparison: Comparison) -> tuple[list[str], list[list[Any]]]:
+    """Column names, and a row for each model with a column for each metric."""
+    metrics = comparison.scores["metric"].unique(maintain_order=True).to_list()
     rows: list[list[Any]] = []
-    for (model,), part in found.scores.group_by("model", maintain_order=True):
-        told = {row["metric"]: row for row in part.to_dicts()}
-        cells = [_plus(told[metric]["mean"], told[metric]["sd"]) for metric in metrics]
+    for (model,), part in comparison.scores.group_by("model", maintain_order=True):
+        scores = {row["metric"]: row for row in part.to_dicts()}
+        cells = [_mean_and_sd(scores[metric]["mean"], scores[metric]["sd"]) for metric in metrics]
         rows.append([model, int(part["runs"][0]), *cells])
-    return ["model", "seeds", *map(words, metrics)], rows
+    return ["model", "seeds", *map(metric_title, metrics)], rows
 
 
-def _plus(mean: float | None, deviation: float | None) -> str:
+def _mean_and_sd(mean: float | None, sd: float | None) -> str:
     if mean is None:
         return "–"
-    return f"{mean:.3f}" + (f" ± {deviation:.3f}" if deviation is not None else "")
+    return f"{mean:.3f}" + (f" ± {sd:.3f}" if sd is not None else "")
 
 
 def learning(subject: Subject) -> Section | None:
-    """Loss and validation score by epoch; nothing for models that do not train."""
+    """Training loss and validation score by epoch; None for models that are not trained."""
     epochs = subject.store.sql(
         "select runs.seed, epoch, train_loss, metric, value, epoch = best_epoch as best from run_epochs "
         "join runs using (run_id) where config_id = ? and split = ? and dataset = ? order by seed, epoch",
@@ -85,66 +90,70 @@ def learning(subject: Subject) -> Section | None:
         "",
         [
             Chart(
-                "Training, epoch by epoch",
+                "Training loss and validation score by epoch",
                 charts.learning_curves(epochs, str(epochs["metric"][0])),
-                "One line a seed; the dot is the epoch whose weights were kept, chosen on validation rows alone.",
+                "One line per seed; the dot marks the epoch with the best validation score, whose weights were kept.",
             )
         ],
     )
 
 
 def classes(subject: Subject) -> Section | None:
-    """How each class is recognised and what it is taken for."""
+    """Confusion matrix, precision, recall and F1 by class; None for numeric targets."""
     names = subject.examples.classes
     if not names:
         return None
-    tables = [breakdowns.confusion(one, len(names)) for one in subject.answers if is_classes(one)]
+    tables = [breakdowns.confusion(outcomes, len(names)) for outcomes in subject.outcomes if is_classes(outcomes)]
     cells = np.mean(tables, axis=0)
-    support, answered = cells.sum(1), cells.sum(0)
-    order = [place for place in range(len(names)) if support[place] + answered[place]]
-    pairs = [(names[t], names[a], cells[t, a], cells[t, a] / max(support[t], 1)) for t in order for a in order]
-    confused = pl.DataFrame(pairs, schema=["true", "answered", "rows", "share"], orient="row")
-    own = {row["class"]: row for row in subject.comparison.classes.filter(model=subject.label).to_dicts()}
+    support, predicted = cells.sum(1), cells.sum(0)
+    order = [index for index in range(len(names)) if support[index] + predicted[index]]
+    pairs = [(names[i], names[j], cells[i, j], cells[i, j] / max(support[i], 1)) for i in order for j in order]
+    confusion = pl.DataFrame(pairs, schema=["true", "predicted", "rows", "share"], orient="row")
+    by_class = {row["class"]: row for row in subject.comparison.classes.filter(model=subject.label).to_dicts()}
     measures = [
-        {"class": names[place], "measure": words(measure), "value": own[names[place]][measure]}
-        for place in order
+        {"class": names[index], "measure": metric_title(measure), "value": by_class[names[index]][measure]}
+        for index in order
         for measure in ("precision", "recall", "f1")
-        if own[names[place]][measure] is not None
+        if by_class[names[index]][measure] is not None
     ]
     shares = [
-        {"class": names[place], "kind": kind, "share": count[place] / cells.sum()}
-        for place in order
-        for kind, count in (("true", support), ("answered", answered))
+        {"class": names[index], "kind": kind, "share": count[index] / cells.sum()}
+        for index in order
+        for kind, count in (("true", support), ("predicted", predicted))
     ]
     return Section(
         "Classes",
-        "Means over the seeds; classes that are neither true nor answered in the test rows are left out.",
+        "Means over the seeds; classes that occur in the test set neither as labels nor as predictions are left out.",
         [
             Chart(
-                "What each class is taken for",
-                matrices.confusion(confused, [names[place] for place in order]),
-                "Each row adds up to 100 %: of the test rows with that true class, how many got which answer. The "
+                "Confusion matrix",
+                matrices.confusion(confusion, [names[index] for index in order]),
+                "Rows are true classes and add up to 100 %: the shares of their test rows by predicted class. The "
                 "diagonal is the recall.",
             ),
             Chart(
-                "Precision, recall and F1 of each class",
-                charts.classes(frame_of(measures)),
-                "A class with a low recall is overlooked; one with a low precision is named too often.",
+                "Precision, recall and F1 by class",
+                charts.class_metrics(frame_of(measures)),
+                "With a low recall, rows of the class are predicted as other classes; with a low precision, rows of "
+                "other classes are predicted as this one.",
             ),
             Chart(
-                "How often each class is true, and answered",
-                charts.bars(frame_of(shares), of="test rows"),
-                "Where the second bar is shorter, the model keeps the class back.",
+                "True and predicted class frequencies",
+                charts.class_frequencies(frame_of(shares)),
+                "Where the second bar is shorter than the first, the class is predicted less often than it occurs.",
             ),
             Table(
-                "In numbers",
-                ["class", "precision", "recall", "F1", "true rows", "answered rows"],
+                "Metrics by class",
+                ["class", "precision", "recall", "F1", "true rows", "predicted rows"],
                 [
                     [
-                        *(names[place], own[names[place]]["precision"], own[names[place]]["recall"]),
-                        *(own[names[place]]["f1"], int(support[place]), round(float(answered[place]))),
+                        *(
+                            names[index],
+                            *(by_class[names[index]][measure] for measure in ("precision", "recall", "f1")),
+                        ),
+                        *(int(support[index]), round(float(predicted[index]))),
                     ]
-                    for place in order
+                    for index in order
                 ],
             ),
         ],
@@ -152,58 +161,59 @@ def classes(subject: Subject) -> Section | None:
 
 
 def calibration(subject: Subject) -> Section | None:
-    """Whether probabilities mean what they say; nothing for answers without probabilities."""
-    found = subject.comparison
-    if found.calibration.is_empty():
+    """Calibration and risk–coverage curves; None for predictions without probabilities."""
+    comparison = subject.comparison
+    if comparison.calibration.is_empty():
         return None
-    curve = found.reliability.filter(model=subject.label)
-    (own,) = found.calibration.filter(model=subject.label).to_dicts()
-    half = found.abstention.filter(pl.col("model") == subject.label, pl.col("coverage") == 0.5)["risk"][0]
-    scaled = own["temperature"] is not None
+    curve = comparison.reliability.filter(model=subject.label)
+    (row,) = comparison.calibration.filter(model=subject.label).to_dicts()
+    is_half = (pl.col("model") == subject.label) & (pl.col("coverage") == 0.5)
+    half_risk = comparison.abstention.filter(is_half)["risk"][0]
+    is_scaled = row["temperature"] is not None
     return Section(
         "Calibration",
-        "Whether a confidence of 80 % is right in 80 % of the cases, and what it is worth to answer only when sure.",
+        "Agreement of predicted probabilities with observed frequencies, and error rate by confidence.",
         [
             Chart(
-                "Confidence, and how often it is right",
+                "Calibration curve",
                 charts.reliability(curve),
-                "On the dashed line, confidence is honest; below it, the model is too sure; above, too shy. Larger "
-                "dots stand for more rows."
-                + (f" The temperature, fitted on validation rows, is {own['temperature']:.2f}." if scaled else ""),
+                "On the dashed line the model is calibrated; below it overconfident, above it underconfident. The "
+                "size of a dot grows with the number of rows in its bin."
+                + (f" Temperature, fitted on validation rows: {row['temperature']:.2f}." if is_scaled else ""),
             ),
             Table(
-                "In numbers",
+                "Calibration by model",
                 ["model", "temperature", "log loss", "scaled", "calibration error", "scaled", "AURC"],
-                [list(row.values()) for row in found.calibration.to_dicts()],
-                "Scaled: at the temperature. Calibration error: the expected one in 15 bins. AURC: the area under the "
-                "curve below; less is better.",
+                [list(values.values()) for values in comparison.calibration.to_dicts()],
+                "Scaled: after temperature scaling. Calibration error: expected calibration error with 15 bins. AURC: "
+                "area under the risk–coverage curve. For all, lower is better.",
             ),
             Chart(
-                "Wrong answers when only the surest are given",
-                charts.risk_coverage(found.abstention),
-                f"Answering only its surer half, {subject.label} is wrong in {half:.1%} of the rows; answering all, in "
-                f"{subject.errors.mean():.1%}. A flat line would mean that confidence tells nothing.",
+                "Risk–coverage curve",
+                charts.risk_coverage(comparison.abstention),
+                f"Error rate of {subject.label} on the more confident half of the rows: {half_risk:.1%}; on all rows: "
+                f"{subject.errors.mean():.1%}. A flat curve means that confidence does not predict errors.",
             ),
         ],
     )
 
 
 def numbers(subject: Subject) -> Section | None:
-    """Predicted beside true numbers; nothing for classes."""
-    first = subject.answers[0]
+    """Predicted against true numbers; None for classes."""
+    first = subject.outcomes[0]
     if isinstance(first, ClassOutcomes):
         return None
-    rows = np.sort(np.random.default_rng(0).permutation(len(first.target))[:SHOWN])
-    shown = pl.DataFrame({"truth": first.target[rows], "said": first.value[rows]})
+    rows = np.sort(np.random.default_rng(0).permutation(len(first.target))[:MAX_POINTS])
+    points = pl.DataFrame({"true": first.target[rows], "predicted": first.value[rows]})
     return Section(
-        "Predicted and true",
+        "Predicted and true values",
         "",
         [
             Chart(
-                "Each row, as predicted and as it is",
-                charts.agreement(shown, log=is_skewed(first.target)),
-                "On the dashed line, the prediction is exact."
-                + (" Both axes are logarithmic away from zero." if is_skewed(first.target) else ""),
+                "Predicted against true values",
+                charts.predicted_vs_true(points, log=is_skewed(first.target)),
+                "Each point is a test row; on the dashed line, the prediction equals the true value."
+                + (" Both axes have a symmetric logarithmic scale." if is_skewed(first.target) else ""),
             )
         ],
     )

@@ -1,4 +1,4 @@
-"""What a report is about: one run, with the seeds of its configuration, and what it is compared with."""
+"""One target of a run, with the predictions of all seeds of its configuration and a comparison with other models."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from graphsocial.store import GraphStore
 from graphsocial.store.sql import quote
 from graphsocial.types import EdgeType
 
-JSON = ("config", "feature_sets", "versions", "notes")
-GROUPING = ("category", "boolean", "integer", "number")  # kinds of columns that people and things are grouped by
-MOST_COLUMNS = 10
-LEAST_ROWS = 10  # below which a mean is not drawn
+JSON_COLUMNS = ("config", "feature_sets", "versions", "notes")
+GROUPING_KINDS = ("category", "boolean", "integer", "number")  # kinds of columns that scores are grouped by
+MAX_GROUPINGS = 10
+MIN_ROWS = 10  # groups with fewer rows are not drawn
 
 
 @dataclass(frozen=True)
 class Subject:
-    """One target of a run.
+    """One target of a run: the subject of most sections of a report.
 
     Attributes:
-        store: where everything is read.
+        store: the store of the run.
         run: the run.
-        record: its row of `runs`, JSON read.
-        comparison: its configuration beside others.
-        label: its configuration's name there.
-        seeds: of that configuration, the run's own first.
-        answers: of each seed, to `examples`.
+        record: its row in `runs`, with JSON columns parsed.
+        comparison: the run's configuration compared with others.
+        label: label of the run's configuration in `comparison`.
+        seeds: seeds of that configuration, the run's own seed first.
+        outcomes: predictions and true values of `examples`, for each seed.
         examples: the test rows.
     """
 
@@ -46,42 +46,49 @@ class Subject:
     comparison: Comparison
     label: str
     seeds: list[int]
-    answers: list[Outcomes]
+    outcomes: list[Outcomes]
     examples: Examples
 
     @property
     def errors(self) -> Array:
-        """(N,) how often each row was answered wrongly, or by how much; the mean over the seeds."""
-        found: Array = np.mean([one.errors for one in self.answers], axis=0)
-        return found
+        """(N,) error rate, or absolute error for numeric targets, of each test row; mean over the seeds."""
+        errors: Array = np.mean([outcomes.errors for outcomes in self.outcomes], axis=0)
+        return errors
 
     @property
-    def error(self) -> str:
-        """What `errors` are."""
-        return "share of wrong answers" if self.examples.classes else "mean absolute error"
+    def error_name(self) -> str:
+        """What the mean of `errors` is called."""
+        return "error rate" if self.examples.classes else "mean absolute error"
 
     @property
-    def rows(self) -> str:
-        """What the rows are: `user–image pairs`, `users`."""
+    def unit(self) -> str:
+        """What the rows are, in the plural: `user–image pairs`, `users`."""
         ends = self.examples.ends
         return f"{ends[0]}s" if len(ends) < 2 else f"{ends[0]}–{ends[1]} pairs"
 
     @property
     def groupings(self) -> list[str]:
-        """What the comparison groups by, beside what training knew: SQL expressions."""
+        """SQL expressions that the comparison groups by, without the groupings by training degree and cold start."""
         if not self.comparison.groups.height:
             return []
-        cold = breakdowns.cold_start(self.store, self.examples)
-        return [name for name in self.comparison.groups["by"].unique(maintain_order=True) if name not in cold]
+        by_training = breakdowns.cold_start(self.store, self.examples)
+        return [name for name in self.comparison.groups["by"].unique(maintain_order=True) if name not in by_training]
 
 
 def subjects(
     store: GraphStore, run: Run, *, against: Sequence[Run | str], by: Sequence[str], samples: int
 ) -> list[Subject]:
-    """The run's targets, each compared.
+    """Each target of a run, compared with other models.
+
+    Args:
+        store: the store of the run.
+        run: the run.
+        against: runs, configurations or models to compare with, as in `compare`.
+        by: SQL expressions to group by, beside the columns of the endpoints.
+        samples: number of bootstrap samples.
 
     Raises:
-        DataError: the run has no labelled test rows.
+        DataError: the run has no labelled test predictions.
     """
     rows = store.sql(
         "select distinct target from predictions where run_id = ? and split = 'test' "
@@ -89,43 +96,43 @@ def subjects(
         [run.id],
     ).fetchall()
     if not rows:
-        raise DataError(f"The run '{run.id}' has no labelled test predictions to report on; it was trained without.")
-    found = []
+        raise DataError(f"The run '{run.id}' has no labelled test predictions to report on.")
+    result = []
     for (target,) in rows:
         panel = Panel.read(store, configurations.find(store, [run]), target, "test")
-        columns = _columns(store, panel.examples)
+        columns = _grouping_columns(store, panel.examples)
         comparison = compare(store, [run, *against], by=[*columns, *by], target=target, samples=samples)
-        (seeds,), (answers,) = panel.seeds.values(), panel.outcomes.values()
-        order = sorted(range(len(seeds)), key=lambda place: seeds[place] != run.seed)
-        found.append(
+        (seeds,), (outcomes,) = panel.seeds.values(), panel.outcomes.values()
+        order = sorted(range(len(seeds)), key=lambda index: seeds[index] != run.seed)
+        result.append(
             Subject(
                 store,
                 run,
                 _record(store, run),
                 comparison,
                 str(comparison.scores["model"][0]),
-                [seeds[place] for place in order],
-                [answers[place] for place in order],
+                [seeds[index] for index in order],
+                [outcomes[index] for index in order],
                 panel.examples,
             )
         )
-    return found
+    return result
 
 
 def _record(store: GraphStore, run: Run) -> dict[str, Any]:
     row: dict[str, Any] = store.sql("select * from runs where run_id = ?", [run.id]).pl().to_dicts()[0]
-    return {name: json.loads(value) if name in JSON else value for name, value in row.items()}
+    return {name: json.loads(value) if name in JSON_COLUMNS else value for name, value in row.items()}
 
 
-def _columns(store: GraphStore, examples: Examples) -> list[str]:
-    """SQL for the columns of the ends that make groups: words that repeat, truth values, numbers."""
-    one_type = len(set(examples.ends)) < len(examples.ends)
-    names = ("source", "destination") if one_type else examples.ends
-    found = []
-    for alias, ids, end in zip(names, examples.ids, examples.ends, strict=True):
+def _grouping_columns(store: GraphStore, examples: Examples) -> list[str]:
+    """SQL for the endpoints' columns to group by: numbers, and booleans and categories with repeated values."""
+    same_type = len(set(examples.ends)) < len(examples.ends)
+    aliases = ("source", "destination") if same_type else examples.ends
+    columns = []
+    for alias, ids, end in zip(aliases, examples.ids, examples.ends, strict=True):
         node = store.schema.node(end)
         for column in node.columns:
-            if column.kind not in GROUPING or column.role != "feature":
+            if column.kind not in GROUPING_KINDS or column.role != "feature":
                 continue
             distinct, rows = store.first(
                 f"select count(distinct {quote(column.name)}), count({quote(column.name)}) from {quote(node.table)} "
@@ -133,22 +140,28 @@ def _columns(store: GraphStore, examples: Examples) -> list[str]:
                 [ids.unique().to_list()],
             ) or (0, 0)
             if distinct > 1 and (column.kind in ("integer", "number") or 2 * distinct < rows):
-                found.append(f"{quote(alias)}.{quote(column.name)}")
-    return found[:MOST_COLUMNS]
+                columns.append(f"{quote(alias)}.{quote(column.name)}")
+    return columns[:MAX_GROUPINGS]
 
 
-def plain(name: str) -> str:
+def unquoted(expression: str) -> str:
     """`"user"."gender"` → `user.gender`."""
-    return name.replace('"', "")
+    return expression.replace('"', "")
 
 
 def frame_of(rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
-    """Rows as a frame, whatever the first ones lack."""
+    """Rows as a data frame; its types are inferred from all rows."""
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
-def is_order(store: GraphStore, edge: EdgeType, dataset: str) -> bool:
-    """Whether edges only put nodes one after the other, as segments of a dialogue: no network to speak of."""
+def is_sequence(store: GraphStore, edge: EdgeType, dataset: str) -> bool:
+    """Whether no node has two outgoing or two incoming edges, as in chains of a dialogue's segments.
+
+    Args:
+        store: the store of the edges.
+        edge: an edge type.
+        dataset: name of the dataset.
+    """
     row = store.first(
         f"select count(*) = count(distinct src) and count(*) = count(distinct dst) from {quote(edge.table)} "
         f"where {store.span(edge, dataset)}"
@@ -157,6 +170,6 @@ def is_order(store: GraphStore, edge: EdgeType, dataset: str) -> bool:
 
 
 def is_skewed(values: Array) -> bool:
-    """Whether numbers from 0 up are so uneven, as counts are, that their logarithms show more."""
-    low, middle, high = np.quantile(values, [0.0, 0.5, 0.99])
-    return bool(low >= 0 and high > 10 * max(middle, 1))
+    """Whether non-negative numbers are so skewed to the right, as counts are, that a logarithmic scale suits them."""
+    low, median, high = np.quantile(values, [0.0, 0.5, 0.99])
+    return bool(low >= 0 and high > 10 * max(median, 1))

@@ -225,20 +225,20 @@ def test_blanked_nodes_have_missing_values_only(explained: ExplainedBatch) -> No
     assert torch.equal(graph.tables["segment"][3], graph.tables["segment"][5])
 
 
-def test_the_report_shows_attention_by_distance(store: gs.GraphStore, run: gs.Run, restored: RestoredRun) -> None:
+def test_report_shows_attention_by_distance(store: gs.GraphStore, run: gs.Run, restored: RestoredRun) -> None:
     pytest.importorskip("altair", reason="the packages of the extra `report` are not installed")
-    seen = embeddings.look(store, run)
+    traces = embeddings.trace_test_examples(store, run)
     graph = restored.data.graph
-    assert seen.before is not None and seen.after is not None
+    assert traces.before is not None and traces.after is not None
     loader = make_loader(restored.config, restored.data).exact
     batch = next(loader.batches(torch.arange(5), 5, together=restored.network.together(graph)))
-    assert seen.before.shape[1] == restored.network.trace(graph, batch).before.shape[1]  # type: ignore[union-attr]
-    for distance, weights in seen.attention.values():
-        assert weights.sum() == pytest.approx(len(seen.after), rel=1e-4)
+    assert traces.before.shape[1] == restored.network.trace(graph, batch).before.shape[1]  # type: ignore[union-attr]
+    for distance, weights in traces.attention.values():
+        assert weights.sum() == pytest.approx(len(traces.after), rel=1e-4)
         assert distance.min() < 0 < distance.max()
-    section = inner.attention(seen)
+    section = inner.attention(traces)
     assert section is not None
     table = section.parts[1]
     for row in table.rows:  # type: ignore[union-attr]
         assert sum(row[1:]) == pytest.approx(1, abs=1e-4)
-    assert inner.attention(embeddings.look(store, train(store, "lstm", epochs=1))) is None
+    assert inner.attention(embeddings.trace_test_examples(store, train(store, "lstm", epochs=1))) is None

@@ -1,4 +1,4 @@
-"""Analyses in reports: each where it stands in the store, its own run's only, and a line about what is missing."""
+"""Analyses in reports: sections about the stored ones, without other runs, and commands of the missing ones."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ import graphsocial as gs
 from graphsocial import runs
 from graphsocial.analysis import analyze
 from graphsocial.errors import DataError, InputError, UnknownNameError
-from graphsocial.reporting.analyses import sections, studies
+from graphsocial.reporting.analyses import sections, stored_analyses
 from graphsocial.reporting.page import Chart, Prose, Table
 
 pytest.importorskip("altair", reason="the packages of the extra `report` are not installed")
 pytest.importorskip("vl_convert", reason="the packages of the extra `report` are not installed")
 
-FEELINGS = ("anger", "joy", "neutral", "sadness")
+EMOTIONS = ("anger", "joy", "neutral", "sadness")
 
 
-def write_talks(folder: Path) -> Path:
-    """Dialogues whose speakers go on as they began, with vectors for two modalities."""
+def write_dialogues(folder: Path) -> Path:
+    """Dialogues in which an emotion mostly continues to the next turn, with vectors of two modalities."""
     random = np.random.default_rng(0)
     folder.mkdir()
     with (folder / "segments.jsonl").open("w") as file:
         for dialogue in range(40):
-            mood = int(random.integers(4))
+            emotion = int(random.integers(4))
             for turn in range(int(random.integers(4, 12))):
-                mood = mood if random.random() < 0.6 else int(random.integers(4))
+                emotion = emotion if random.random() < 0.6 else int(random.integers(4))
                 row = {
                     "dialogue": f"d{dialogue}",
                     "turn": turn,
                     "speaker": ("Ana", "Ben", "Eve")[int(random.integers(3))],
-                    "emotion": FEELINGS[mood],
+                    "emotion": EMOTIONS[emotion],
                     "split": ("train", "train", "validation", "test")[dialogue % 4],
-                    "text_vector": [float(mood == n) + random.normal(0, 0.3) for n in range(4)],
+                    "text_vector": [float(emotion == n) + random.normal(0, 0.3) for n in range(4)],
                     "audio_vector": random.normal(0, 1, 3).tolist(),
                 }
                 file.write(json.dumps(row) + "\n")
@@ -48,7 +48,7 @@ def write_talks(folder: Path) -> Path:
 
 
 def write_posts(store: gs.GraphStore) -> None:
-    """A small dataset of its own: posts with shares, likes and emotions, linked at random."""
+    """A small dataset of posts with shares, likes and emotions, linked at random."""
     random = np.random.default_rng(1)
     columns = (
         *(gs.Column(name, "integer", role="label") for name in ("shares", "likes")),
@@ -70,13 +70,13 @@ def write_posts(store: gs.GraphStore) -> None:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[gs.GraphStore]:
-    folder = tmp_path_factory.mktemp("analysed")
+    folder = tmp_path_factory.mktemp("analyzed")
     with gs.open(folder / "s.duckdb") as opened:
-        gs.ingest(opened, "dialogue", write_talks(folder / "talks"))
+        gs.ingest(opened, "dialogue", write_dialogues(folder / "talks"))
         settings = {"hidden": 8, "epochs": 2, "batch_size": 40}
         for model in ("msa", "lstm"):
-            kept = {"dataset": "talks", "split": "column:split", "settings": settings}
-            gs.train(opened, "dialogue-emotion", model=model, **kept)
+            options = {"dataset": "talks", "split": "column:split", "settings": settings}
+            gs.train(opened, "dialogue-emotion", model=model, **options)
         write_posts(opened)
         yield opened
 
@@ -85,7 +85,7 @@ def run_of(store: gs.GraphStore, model: str) -> gs.Run:
     return runs.load(store, model)
 
 
-def test_what_was_not_asked_has_a_command(store: gs.GraphStore) -> None:
+def test_commands_of_missing_analyses_are_listed(store: gs.GraphStore) -> None:
     (section,) = sections(store, "posts")
     (part,) = section.parts
     assert isinstance(part, Prose)
@@ -94,7 +94,7 @@ def test_what_was_not_asked_has_a_command(store: gs.GraphStore) -> None:
         "graphsocial analyze popularity --dataset posts",
     ]
     (section,) = sections(store, "talks", run_of(store, "msa"))
-    lines = section.parts[0].lines  # type: ignore[union-attr]  # the same
+    lines = section.parts[0].lines  # type: ignore[union-attr]  # a Prose
     assert [line.split()[2] for line in lines] == [
         "network",
         "emotion",
@@ -105,45 +105,47 @@ def test_what_was_not_asked_has_a_command(store: gs.GraphStore) -> None:
     assert f"--run {run_of(store, 'msa').id}" in lines[2]
 
 
-def test_analyses_are_drawn_with_all_that_they_found(store: gs.GraphStore, tmp_path: Path) -> None:
+def test_dataset_report_shows_its_analyses(store: gs.GraphStore, tmp_path: Path) -> None:
     analyze(store, "network", dataset="posts", settings={"permutations": 19})
     analyze(store, "popularity", dataset="posts")
     page = gs.report(store, dataset="posts", output=tmp_path / "posts.html")
     assert headings(page) == ["Data", "Network: post links post", "Popularity: post"]
     assert drawn(page, tmp_path) == 9
-    found = store.sql("select * from popularity_regression where dataset = 'posts'").pl()
+    coefficients = store.sql("select * from popularity_regression where dataset = 'posts'").pl()
     text = page.read_text("utf-8")
-    for row in found.to_dicts():
+    for row in coefficients.to_dicts():
         assert f"<td>{row['coefficient']:+.4f}</td>" in text, row
         assert f"R² = {row['r2']:.3f}" in text
     bins = store.sql("select * from popularity_histogram where dataset = 'posts'").pl()
     assert bins["nodes"].sum() == store.first("select count(*) from node_post where shares > 0")[0]  # type: ignore[index]
 
 
-def test_a_run_shows_labels_and_what_it_says_itself(store: gs.GraphStore, tmp_path: Path) -> None:
-    own, other = run_of(store, "msa"), run_of(store, "lstm")
+def test_run_report_shows_analyses_of_labels_and_of_its_predictions(store: gs.GraphStore, tmp_path: Path) -> None:
+    reported, other = run_of(store, "msa"), run_of(store, "lstm")
     analyze(store, "emotion", dataset="talks", settings={"permutations": 19})
-    for run in (own, other):
+    for run in (reported, other):
         analyze(store, "emotion", dataset="talks", settings={"permutations": 19, "run": run.id})
         analyze(store, "robustness", dataset="talks", settings={"run": run.id, "shares": (0.5,), "draws": 1})
-    page = gs.report(store, own, output=tmp_path / "msa.html", inside=False, samples=100)
+    page = gs.report(store, reported, output=tmp_path / "msa.html", inside=False, samples=100)
     assert headings(page)[-5:] == [
-        *("Feelings in dialogues", f"Feelings in dialogues: {own.id}", f"Robustness: {own.id}"),
-        *("Not asked yet", "Model card"),
+        *("Emotions in dialogues", f"Emotions in dialogues: {reported.id}", f"Robustness: {reported.id}"),
+        *("Further analyses", "Model card"),
     ]
     assert other.id not in page.read_text("utf-8").partition("<script>")[0]
     assert drawn(page, tmp_path) >= 14
-    every = sections(store, "talks")
-    assert sum(section.title.startswith("Robustness") for section in every) == 2
-    scores = store.sql("select missing, weighted_f1 from robustness_scores where run_id = ?", [own.id]).fetchall()
-    (robust,) = [section for section in sections(store, "talks", own) if section.title.startswith("Robustness")]
-    (table,) = [part for part in robust.parts if isinstance(part, Table)]
+    all_sections = sections(store, "talks")
+    assert sum(section.title.startswith("Robustness") for section in all_sections) == 2
+    scores = store.sql("select missing, weighted_f1 from robustness_scores where run_id = ?", [reported.id]).fetchall()
+    (robustness,) = [
+        section for section in sections(store, "talks", reported) if section.title.startswith("Robustness")
+    ]
+    (table,) = [part for part in robustness.parts if isinstance(part, Table)]
     assert {(row[0], row[1]) for row in table.rows} == set(scores)
-    (removed, shares) = [part for part in robust.parts if isinstance(part, Chart)]
+    (removed, shares) = [part for part in robustness.parts if isinstance(part, Chart)]
     assert "segment.text" in json.dumps(removed.spec) and '"share": 0.5' in json.dumps(shares.spec)
 
 
-def test_other_peoples_analyses_are_tables(store: gs.GraphStore, tmp_path: Path) -> None:
+def test_analyses_without_a_section_are_shown_as_tables(store: gs.GraphStore, tmp_path: Path) -> None:
     (tmp_path / "sizes.py").write_text(
         "from dataclasses import dataclass\n"
         "import polars as pl\n"
@@ -160,7 +162,7 @@ def test_other_peoples_analyses_are_tables(store: gs.GraphStore, tmp_path: Path)
     assert isinstance(notes, Prose) and notes.lines[0] == "A remark."
 
 
-def test_likeness_of_other_runs_is_left_out(social: gs.GraphStore) -> None:
+def test_assortativity_of_other_runs_is_left_out(social: gs.GraphStore) -> None:
     for name in ("a", "b"):
         write_run(
             social,
@@ -168,25 +170,24 @@ def test_likeness_of_other_runs_is_left_out(social: gs.GraphStore) -> None:
             [answer(f"u{n}", "i1", "awe" if n % 2 else "fear", [n % 3 * 0.4, 0.3, 0.5]) for n in range(1, 30)],
         )
     analyze(social, "network", settings={"permutations": 19, "run": "a"})
-    (study,) = studies(social, social.dataset())
-    said = set(study.frame("likeness")["source"])
-    assert "predictions of a" in said
+    (analysis,) = stored_analyses(social, social.dataset())
+    assert "predictions of a" in set(analysis.frame("likeness")["source"])
 
-    def sources(run: str) -> str:
-        found = sections(social, social.dataset(), runs.load(social, run))
-        return " ".join(str(part.rows) for section in found for part in section.parts if isinstance(part, Table))
+    def tables(run: str) -> str:
+        shown = sections(social, social.dataset(), runs.load(social, run))
+        return " ".join(str(part.rows) for section in shown for part in section.parts if isinstance(part, Table))
 
-    assert "predictions of a" in sources("a")
-    assert "predictions of a" not in sources("b")
+    assert "predictions of a" in tables("a")
+    assert "predictions of a" not in tables("b")
 
 
-def test_a_page_without_a_run_is_about_one_dataset(store: gs.GraphStore, tmp_path: Path) -> None:
+def test_report_options_that_contradict_are_errors(store: gs.GraphStore, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="several datasets"):
         gs.report(store, output=tmp_path / "page.html")
     with pytest.raises(UnknownNameError, match="No dataset is called 'post'"):
         gs.report(store, dataset="post", output=tmp_path / "page.html")
-    with pytest.raises(InputError, match="are about a run"):
+    with pytest.raises(InputError, match="are for reports about a run"):
         gs.report(store, dataset="posts", by=["post.likes"], output=tmp_path / "page.html")
-    with pytest.raises(InputError, match="A run has its dataset"):
+    with pytest.raises(InputError, match="A run already has a dataset"):
         gs.report(store, "latest", dataset="posts", output=tmp_path / "page.html")
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Reports: one file that a browser opens without a network and draws whole; sections only where they apply."""
+"""Reports: one file that a browser draws without a network, with the sections that apply to the run."""
 
 from __future__ import annotations
 
@@ -45,18 +45,25 @@ def written(trained: gs.GraphStore, tmp_path_factory: pytest.TempPathFactory) ->
     return gs.report(trained, run_id, output=output, against=["features-only"], by=["user.age < 40"], samples=100)
 
 
-def test_a_report_has_every_section_that_applies(written: Path, trained: gs.GraphStore) -> None:
+def test_report_has_every_section_that_applies(written: Path, trained: gs.GraphStore) -> None:
     assert headings(written) == [
         *("Scores", "Learning curves", "Classes", "Calibration", "Cold start", "Groups"),
-        *("Errors in the graph", "Embeddings", "Gates", "Not asked yet", "Model card"),
+        *("Errors in the graph", "Embeddings", "Gates", "Further analyses", "Model card"),
     ]
     text = written.read_text("utf-8")
     (split_id, data_hash) = trained.sql("select distinct split_id, data_hash from runs").fetchall()[0]
-    for said in (split_id, data_hash, "user.city", "user.age &lt; 40", "HMG-Emo", "Not for decisions about a person"):
-        assert said in text, said
+    for text_part in (
+        split_id,
+        data_hash,
+        "user.city",
+        "user.age &lt; 40",
+        "HMG-Emo",
+        "Not for decisions about a person",
+    ):
+        assert text_part in text, text_part
 
 
-def test_a_report_loads_nothing(written: Path) -> None:
+def test_report_loads_nothing_from_elsewhere(written: Path) -> None:
     text = written.read_text("utf-8").partition("<script>")[0]
     assert not re.findall(r"""(?:src|href)=["'](?!#)""", text)
     assert "@import" not in text
@@ -65,11 +72,11 @@ def test_a_report_loads_nothing(written: Path) -> None:
     assert not list(written.parent.glob(".*.part"))
 
 
-def test_a_browser_draws_it_whole(written: Path, tmp_path: Path) -> None:
+def test_browser_draws_every_chart(written: Path, tmp_path: Path) -> None:
     assert drawn(written, tmp_path) >= 14
 
 
-def test_answers_that_are_numbers_have_their_own_sections(social: gs.GraphStore, tmp_path: Path) -> None:
+def test_numeric_targets_have_their_own_sections(social: gs.GraphStore, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     truth = random.normal(30, 8, 40)
     rows = [
@@ -81,15 +88,15 @@ def test_answers_that_are_numbers_have_their_own_sections(social: gs.GraphStore,
     path = gs.report(social, "a", output=tmp_path / "a.html", inside=False, samples=100)
     assert headings(path) == [
         "Scores",
-        "Predicted and true",
+        "Predicted and true values",
         "Groups",
         "Errors in the graph",
-        "Not asked yet",
+        "Further analyses",
         "Model card",
     ]
 
 
-def test_what_cannot_be_reported_is_told(trained: gs.GraphStore, social: gs.GraphStore, tmp_path: Path) -> None:
+def test_runs_that_cannot_be_reported_are_errors(trained: gs.GraphStore, social: gs.GraphStore, tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="There is no folder"):
         gs.report(trained, "latest", output=tmp_path / "nowhere" / "page.html")
     write_run(social, "a", [answer("u1", "i1", "awe", [1, 0, 0], split="validation")])
@@ -102,55 +109,55 @@ def test_what_cannot_be_reported_is_told(trained: gs.GraphStore, social: gs.Grap
 
 
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch, trained: gs.GraphStore) -> None:
-    def none(name: str) -> None:
+    def fail(name: str) -> None:
         raise ImportError(name)
 
-    monkeypatch.setattr(page, "import_module", none)
+    monkeypatch.setattr(page, "import_module", fail)
     with pytest.raises(PackageError, match=r"pip install 'graphsocial\[report\]'"):
         writing.report(trained, "latest")
 
 
-def test_text_cannot_break_out_of_the_page() -> None:
-    evil = "</script><script>alert(1)</script>"
-    chart = Chart(evil, {"data": {"values": [{"a": evil}]}, "mark": "bar"}, evil)
-    parts = [chart, Table(evil, [evil], [[evil]]), Prose(evil, [evil], points=True)]
-    text = Page(evil, evil, [(evil, evil, evil)], [evil], [Section(evil, evil, parts)]).html()
+def test_markup_in_texts_is_escaped() -> None:
+    markup = "</script><script>alert(1)</script>"
+    chart = Chart(markup, {"data": {"values": [{"a": markup}]}, "mark": "bar"}, markup)
+    parts = [chart, Table(markup, [markup], [[markup]]), Prose(markup, [markup], bullets=True)]
+    text = Page(markup, markup, [(markup, markup, markup)], [markup], [Section(markup, markup, parts)]).html()
     assert "<script>alert" not in text
     assert text.count("<script") == 4
 
 
-def test_numbers_are_written_for_people() -> None:
+def test_values_and_intervals_are_formatted() -> None:
     table = Table("", ["a", "b"], [[0.12345, "x"], [12345, None], [None, True]])
     assert table.cells == [["0.123", "x"], ["12,345", "–"], ["–", "yes"]]
     assert table.right == [True, False]
-    assert page.interval(0.5, 0.4, 0.6, signed=True) == "+0.500 (+0.400 to +0.600)"
-    assert page.interval(0.5, None, None) == "0.500"
+    assert page.format_interval(0.5, 0.4, 0.6, signed=True) == "+0.500 (+0.400 to +0.600)"
+    assert page.format_interval(0.5, None, None) == "0.500"
 
 
-def test_the_network_shows_the_ends_of_the_examples(trained: gs.GraphStore) -> None:
+def test_traces_have_inputs_representations_and_gates(trained: gs.GraphStore) -> None:
     run = runs.load(trained, "hmg_emo-" + trained.sql("select run_id from runs where seed = 1").fetchall()[0][0][8:])
-    seen = embeddings.look(trained, run)
-    assert seen.before is not None
-    assert seen.after is not None
-    assert list(seen.gates) == ["source user", "destination image"] and not seen.attention
-    np.testing.assert_allclose(sum(seen.gates.values()), 1, atol=1e-6)
-    assert seen.before.shape == (len(seen.gates["source user"]), 2 * SMALL["node_width"])
-    assert len(seen.after) == len(seen.ids[0]) == len(seen.ids[1])
-    asked = pl.DataFrame(list(seen.ids))
-    known = trained.sql("select entity_id, other_id from split_members where role = 'test'").pl()
-    assert asked.join(known, on=["entity_id", "other_id"], how="anti").height == 0
-    # what is seen of a user before messages are passed does not depend on the image beside it
-    for _, rows in asked.with_row_index().group_by("entity_id"):
-        users = seen.before[rows["index"].to_numpy(), : SMALL["node_width"]]
+    traces = embeddings.trace_test_examples(trained, run)
+    assert traces.before is not None
+    assert traces.after is not None
+    assert list(traces.gates) == ["source user", "destination image"] and not traces.attention
+    np.testing.assert_allclose(sum(traces.gates.values()), 1, atol=1e-6)
+    assert traces.before.shape == (len(traces.gates["source user"]), 2 * SMALL["node_width"])
+    assert len(traces.after) == len(traces.ids[0]) == len(traces.ids[1])
+    traced = pl.DataFrame(list(traces.ids))
+    test_pairs = trained.sql("select entity_id, other_id from split_members where role = 'test'").pl()
+    assert traced.join(test_pairs, on=["entity_id", "other_id"], how="anti").height == 0
+    # the input vector of a user does not depend on the image of the pair
+    for _, rows in traced.with_row_index().group_by("entity_id"):
+        users = traces.before[rows["index"].to_numpy(), : SMALL["node_width"]]
         assert np.ptp(users, axis=0).max() < 1e-5
     bare = runs.load(trained, "features_only")
-    seen = embeddings.look(trained, bare)
-    assert seen.before is not None and seen.after is not None and not seen.gates
-    assert seen.after.shape == (len(seen.before), 16)
+    traces = embeddings.trace_test_examples(trained, bare)
+    assert traces.before is not None and traces.after is not None and not traces.gates
+    assert traces.after.shape == (len(traces.before), 16)
 
 
 @pytest.mark.parametrize("epochs", [2, 10, 11, 60])
-def test_learning_curves_have_a_point_an_epoch(epochs: int) -> None:
+def test_learning_curves_have_one_point_per_epoch(epochs: int) -> None:
     pytest.importorskip("altair", reason="the report's charts need graphsocial[report]")
     numbers = range(1, epochs + 1)
     frame = pl.DataFrame(
@@ -162,15 +169,15 @@ def test_learning_curves_have_a_point_an_epoch(epochs: int) -> None:
     assert len(drawn_from) == epochs
 
 
-def test_neighbours_that_agree_are_counted() -> None:
+def test_neighbor_agreement_of_classes_and_numbers() -> None:
     vectors = np.repeat(np.eye(2), 20, axis=0) + np.random.default_rng(0).normal(0, 0.01, (40, 2))
-    assert embeddings.agreement(vectors, pl.Series(["a"] * 20 + ["b"] * 20)) == 1
-    assert embeddings.agreement(vectors, pl.Series(["a", "b"] * 20)) == pytest.approx(0.5, abs=0.15)
-    assert embeddings.agreement(vectors, pl.Series([1.0] * 20 + [2.0] * 20)) == pytest.approx(1)
-    assert embeddings.picture(vectors).shape == (40, 2)
+    assert embeddings.neighbor_agreement(vectors, pl.Series(["a"] * 20 + ["b"] * 20)) == 1
+    assert embeddings.neighbor_agreement(vectors, pl.Series(["a", "b"] * 20)) == pytest.approx(0.5, abs=0.15)
+    assert embeddings.neighbor_agreement(vectors, pl.Series([1.0] * 20 + [2.0] * 20)) == pytest.approx(1)
+    assert embeddings.tsne(vectors).shape == (40, 2)
 
 
-def test_several_targets_share_what_they_have_in_common(social: gs.GraphStore, tmp_path: Path) -> None:
+def test_targets_have_their_own_sections_and_share_the_model_card(social: gs.GraphStore, tmp_path: Path) -> None:
     rows = []
     for n in range(40):
         truth = "awe" if n % 2 else "fear"
@@ -183,8 +190,14 @@ def test_several_targets_share_what_they_have_in_common(social: gs.GraphStore, t
     )
     path = gs.report(social, "a", output=tmp_path / "a.html", inside=False, samples=100)
     assert headings(path) == [
-        *("Scores: age", "Learning curves", "Predicted and true: age", "Groups: age", "Errors in the graph: age"),
+        *(
+            "Scores: age",
+            "Learning curves",
+            "Predicted and true values: age",
+            "Groups: age",
+            "Errors in the graph: age",
+        ),
         *("Scores: mood", "Classes: mood", "Calibration: mood", "Groups: mood", "Errors in the graph: mood"),
-        *("Not asked yet", "Model card"),
+        *("Further analyses", "Model card"),
     ]
     assert "<dt>age: RMSE</dt>" in path.read_text("utf-8")

@@ -1,4 +1,4 @@
-"""An analysis as it stands in the store, and the few things that all sections about one need."""
+"""Read the stored results of analyses for their sections."""
 
 from __future__ import annotations
 
@@ -16,62 +16,66 @@ from graphsocial.store.sql import quote
 
 
 @dataclass(frozen=True)
-class Study:
-    """One row of `analyses` with its tables.
+class StoredAnalysis:
+    """One row of `analyses` with its result tables.
 
     Attributes:
-        analysis, dataset: what was asked about what.
-        key: what was looked at beside the dataset; see `analysis.base.Findings`.
-        settings, notes, made: how it was asked, how to read it, when.
-        frames: the frame's name (`summary` of `network_summary`) → its rows for this dataset and key.
+        name: name of the analysis.
+        dataset: name of the dataset.
+        key: what was analyzed beside the dataset; see `analysis.base.Findings`.
+        settings: settings of the analysis.
+        notes: sentences on how to read the tables.
+        created_at: time of the analysis, UTC.
+        frames: frame name (`summary` of the table `network_summary`) → its rows of this dataset and key.
     """
 
-    analysis: str
+    name: str
     dataset: str
     key: Mapping[str, str]
     settings: Mapping[str, Any]
     notes: tuple[str, ...]
-    made: datetime
+    created_at: datetime
     frames: Mapping[str, pl.DataFrame]
 
     def frame(self, name: str) -> pl.DataFrame:
-        """A frame, empty where the analysis had nothing to say about it."""
+        """A frame by name; empty where the analysis wrote none."""
         return self.frames.get(name, pl.DataFrame())
 
     def number(self, frame: str, measure: str) -> float | None:
-        """A value of a frame of `measure` and `value`."""
+        """The value of a measure in a frame with columns `measure` and `value`; None where it has none."""
         rows = self.frame(frame)
-        found = rows.filter(measure=measure)["value"].to_list() if rows.height else []
-        return found[0] if found else None
+        values = rows.filter(measure=measure)["value"].to_list() if rows.height else []
+        return values[0] if values else None
 
     @property
     def remarks(self) -> list[Prose]:
-        """What the analysis says of itself, as the end of its section."""
-        return [Prose("Notes", [*self.notes, f"Made on {self.made:%Y-%m-%d %H:%M} UTC."], points=True)]
+        """The notes and the time of the analysis, for the end of its section."""
+        return [Prose("Notes", [*self.notes, f"Created {self.created_at:%Y-%m-%d %H:%M} UTC."], bullets=True)]
 
 
-def studies(store: GraphStore, dataset: str) -> list[Study]:
-    """The analyses of a dataset that are in the store, the oldest kind first."""
+def stored_analyses(store: GraphStore, dataset: str) -> list[StoredAnalysis]:
+    """The stored analyses of a dataset, by name and time."""
     rows = store.sql(
         "select analysis, key, settings, tables, notes, created_at from analyses where dataset = ? "
         "order by analysis, created_at",
         [dataset],
     ).fetchall()
-    found = []
-    for analysis, key, settings, tables, notes, made in rows:
-        told = json.loads(key)
-        names = {name.removeprefix(f"{analysis}_"): name for name in tables}
-        frames = {name: _rows(store, table, {"dataset": dataset, **told}) for name, table in names.items()}
-        found.append(
-            Study(analysis, dataset, told, json.loads(settings), tuple(json.loads(notes)), made, frames),
+    result = []
+    for name, key_json, settings, tables, notes, created_at in rows:
+        key = json.loads(key_json)
+        table_names = {table.removeprefix(f"{name}_"): table for table in tables}
+        frames = {frame: _rows(store, table, {"dataset": dataset, **key}) for frame, table in table_names.items()}
+        result.append(
+            StoredAnalysis(name, dataset, key, json.loads(settings), tuple(json.loads(notes)), created_at, frames)
         )
-    return found
+    return result
 
 
 def _rows(store: GraphStore, table: str, key: Mapping[str, str]) -> pl.DataFrame:
-    same = " and ".join(f"{quote(column)} = ?" for column in key)
-    hidden = ", ".join(map(quote, key))
-    found: pl.DataFrame = store.sql(
-        f"select * exclude ({hidden}) from {quote(table)} where {same} order by rowid", list(key.values())
+    """The rows of a table that belong to a dataset and key, without the columns of the key."""
+    condition = " and ".join(f"{quote(column)} = ?" for column in key)
+    key_columns = ", ".join(map(quote, key))
+    frame: pl.DataFrame = store.sql(
+        f"select * exclude ({key_columns}) from {quote(table)} where {condition} order by rowid", list(key.values())
     ).pl()
-    return found
+    return frame

@@ -1,69 +1,71 @@
-"""The section about feelings in dialogues: their course, who feels what, what follows what, contagion along replies."""
+"""The section about emotions in dialogues: over time, by speaker, transitions, and contagion along replies."""
 
 from __future__ import annotations
 
 import polars as pl
 
 from graphsocial.reporting import matrices
-from graphsocial.reporting.analyses import charts
-from graphsocial.reporting.analyses.base import Study
+from graphsocial.reporting.analyses import charts, emotion_charts
+from graphsocial.reporting.analyses.base import StoredAnalysis
 from graphsocial.reporting.page import Chart, Section, Table
 
-DIALOGUES = 6  # that are drawn
-SEGMENTS = (8, 40)  # fewest and most of those
-SPEAKERS = 12
-LIFT = (-2.0, 0.0, 2.0)  # of the colours, as powers of 2
+MAX_DIALOGUES = 6
+SEGMENTS = (8, 40)  # minimum and maximum length of the dialogues that are drawn
+MAX_SPEAKERS = 12
+LOG_LIFT = (-2.0, 0.0, 2.0)  # domain of the colour scale, base 2
 
 
-def sections(study: Study) -> list[Section]:
-    """One section for one source of emotions: labels, or a run."""
-    course = study.frame("course")
+def sections(analysis: StoredAnalysis) -> list[Section]:
+    """One section for the emotions of one source: labels, or the predictions of a run."""
+    course = analysis.frame("course")
     if not course.height:
         return []
-    timeline = study.frame("timeline")
-    felt = timeline.filter(pl.col("emotion").is_not_null())
-    words = sorted(felt["emotion"].unique())
+    timeline = analysis.frame("timeline")
+    segments = timeline.filter(pl.col("emotion").is_not_null())
+    emotions = sorted(segments["emotion"].unique())
     parts = [
         _course(course),
-        *_dialogues(timeline, words),
-        *_speakers(study.frame("speakers")),
-        *_transitions(study.frame("transitions"), words),
-        *_contagion(study.frame("contagion")),
-        *study.remarks,
+        *_dialogues(timeline, emotions),
+        *_speakers(analysis.frame("speakers")),
+        *_transitions(analysis.frame("transitions"), emotions),
+        *_contagion(analysis.frame("contagion")),
+        *analysis.remarks,
     ]
     dialogues = timeline["dialogue"].n_unique()
-    source, _, what = study.key["source"].partition(" ")
-    told = f"the labels ‘{what}’" if source == "labels" else f"the {what} that {source} predicts"
-    title = "Feelings in dialogues" if source == "labels" else f"Feelings in dialogues: {source}"
-    return [Section(title, f"{felt.height:,} segments of {dialogues:,} dialogues, by {told}.", parts)]
+    source, _, column = analysis.key["source"].partition(" ")
+    described = f"labels ‘{column}’" if source == "labels" else f"predictions of ‘{column}’ by {source}"
+    title = "Emotions in dialogues" if source == "labels" else f"Emotions in dialogues: {source}"
+    return [Section(title, f"{segments.height:,} segments of {dialogues:,} dialogues; {described}.", parts)]
 
 
 def _course(course: pl.DataFrame) -> Chart:
     return Chart(
-        "From the beginning of a dialogue to its end",
-        charts.course(course, x="tenth of the dialogue", of="the segments"),
-        "Every dialogue is cut into ten parts of equal length; in each part, the shares of all dialogues together.",
+        "Emotions by position in the dialogue",
+        emotion_charts.emotion_course(course),
+        "Each dialogue is divided into ten parts of equal length; shares of the segments of all dialogues in each "
+        "part.",
     )
 
 
-def _dialogues(timeline: pl.DataFrame, words: list[str]) -> list[Chart]:
-    """The dialogues with most different feelings, not too short and not too long."""
+def _dialogues(timeline: pl.DataFrame, emotions: list[str]) -> list[Chart]:
+    """Timelines of the dialogues with most distinct emotions, among those of suitable length."""
     known = timeline.filter(pl.col("speaker").is_not_null(), pl.col("emotion").is_not_null())
     sizes = known.group_by("dialogue", maintain_order=True).agg(
         pl.len().alias("segments"), pl.col("emotion").n_unique().alias("kinds"), pl.col("speaker").n_unique()
     )
-    fitting = sizes.filter(pl.col("segments").is_between(*SEGMENTS), pl.col("speaker") > 1)
-    fitting = fitting if fitting.height else sizes.filter(pl.col("segments") <= SEGMENTS[1])
-    chosen = fitting.sort("kinds", "segments", "dialogue", descending=[True, True, False]).head(DIALOGUES)["dialogue"]
-    if not chosen.len():
+    suitable = sizes.filter(pl.col("segments").is_between(*SEGMENTS), pl.col("speaker") > 1)
+    suitable = suitable if suitable.height else sizes.filter(pl.col("segments") <= SEGMENTS[1])
+    ranked = suitable.sort("kinds", "segments", "dialogue", descending=[True, True, False])
+    selected = ranked["dialogue"].head(MAX_DIALOGUES)
+    if not selected.len():
         return []
-    shown = chosen.to_frame().join(known, on="dialogue", how="inner", maintain_order="left_right")
+    timelines = selected.to_frame().join(known, on="dialogue", how="inner", maintain_order="left_right")
     return [
         Chart(
-            "Dialogue by dialogue and speaker by speaker",
-            charts.strips(shown, words),
-            f"The {chosen.len()} dialogues of at most {SEGMENTS[1]} segments in which most different things are felt; "
-            "a square is a segment. All of them are in emotion_timeline.",
+            "Emotion timelines by dialogue and speaker",
+            emotion_charts.emotion_timelines(timelines, emotions),
+            f"The {selected.len()} dialogues of at most {SEGMENTS[1]} segments with most distinct emotions; each "
+            "square is a segment. The table emotion_timeline has all dialogues.",
         )
     ]
 
@@ -71,88 +73,90 @@ def _dialogues(timeline: pl.DataFrame, words: list[str]) -> list[Chart]:
 def _speakers(speakers: pl.DataFrame) -> list[Chart]:
     if not speakers.height:
         return []
-    most = (
+    counts = (
         speakers.group_by("speaker").agg(pl.col("segments").sum()).sort("segments", "speaker", descending=[True, False])
     )
-    named = most.head(SPEAKERS).select("speaker", group=pl.col("speaker") + pl.format(" ({})", "segments"))
-    shown = named.join(speakers, on="speaker", maintain_order="left_right").rename({"emotion": "part"})
-    told = f"The {SPEAKERS} who say most, of {most.height:,}" if most.height > SPEAKERS else "All speakers"
+    labelled = counts.head(MAX_SPEAKERS).select("speaker", group=pl.col("speaker") + pl.format(" ({})", "segments"))
+    shares = labelled.join(speakers, on="speaker", maintain_order="left_right").rename({"emotion": "part"})
+    described = (
+        f"The {MAX_SPEAKERS} of {counts.height:,} speakers with most segments"
+        if counts.height > MAX_SPEAKERS
+        else "All speakers"
+    )
     return [
         Chart(
-            "Who feels what",
-            charts.stacked(shown.drop("speaker"), of="the speaker's segments"),
-            f"{told}, with the number of their labelled segments.",
+            "Emotions by speaker",
+            emotion_charts.stacked_shares(shares.drop("speaker"), x="share of the speaker's segments"),
+            f"{described}, with their numbers of labelled segments.",
         )
     ]
 
 
-def _transitions(steps: pl.DataFrame, words: list[str]) -> list[Chart | Table]:
+def _transitions(steps: pl.DataFrame, emotions: list[str]) -> list[Chart | Table]:
     if not steps.height:
         return []
-    every = pl.DataFrame({"emotion_before": words}).join(pl.DataFrame({"emotion": words}), how="cross")
+    all_pairs = pl.DataFrame({"emotion_before": emotions}).join(pl.DataFrame({"emotion": emotions}), how="cross")
     panels = []
     for by in ("same speaker", "another"):
         if (part := steps.filter(by=by)).height:
-            whole = every.join(part, on=["emotion_before", "emotion"], how="left", maintain_order="left")
-            title = "The same speaker goes on" if by == "same speaker" else "Another speaker follows"
-            panels.append(whole.with_columns(pl.lit(title).alias("panel")))
-    never = pl.when(pl.col("share").is_not_null().any().over("panel", "emotion_before")).then(LIFT[0])
-    shown = pl.concat(panels).select(
+            complete = all_pairs.join(part, on=["emotion_before", "emotion"], how="left", maintain_order="left")
+            title = "Next segment by the same speaker" if by == "same speaker" else "Next segment by another speaker"
+            panels.append(complete.with_columns(pl.lit(title).alias("panel")))
+    zero_lift = pl.when(pl.col("share").is_not_null().any().over("panel", "emotion_before")).then(LOG_LIFT[0])
+    transitions = pl.concat(panels).select(
         "panel",
         row="emotion_before",
         column="emotion",
         share=pl.col("share").fill_null(0.0),
-        lift=pl.col("lift").log(2).fill_null(never),
+        lift=pl.col("lift").log(2).fill_null(zero_lift),
     )
     return [
         Chart(
-            "What follows what",
+            "Transition probabilities",
             matrices.matrix(
-                shown,
+                transitions,
                 x="next segment",
-                y="segment before",
+                y="current segment",
                 value="lift",
-                domain=LIFT,
+                domain=LOG_LIFT,
                 text="share",
                 format=".0%",
                 width=330,
                 panel="panel",
             ),
-            "Each row adds up to 100 %: of what comes after a segment of that emotion, how much has which. Blue: more "
-            "often than if what comes next did not depend on what came before; orange: less often; at full strength "
-            "four times, or a quarter.",
+            "Rows add up to 100 %: the probability of the next segment's emotion given the current one. Blue: more "
+            "often than under independence; orange: less often. The darkest colours are a ratio of 4 or 1/4.",
         )
     ]
 
 
-def _contagion(found: pl.DataFrame) -> list[Chart | Table]:
-    if not found.height:
+def _contagion(contagion: pl.DataFrame) -> list[Chart | Table]:
+    if not contagion.height:
         return []
-    tested = found.filter(pl.col("by_chance").is_not_null())
-    shown = tested.select(
-        by=pl.lit("answers that share the emotion"),
+    tested = contagion.filter(pl.col("by_chance").is_not_null())
+    shares = tested.select(
+        by=pl.lit("replies with the same emotion"),
         group="emotion",
         value="shared",
-        middle="by_chance",
+        mean="by_chance",
         low="by_chance",
         high="by_chance",
     )
     rows = [
         [row["emotion"], row["answered"], row["shared"], row["of_all_answers"], row["by_chance"], f"{row['p']:.3g}"]
-        for row in found.to_dicts()
+        for row in contagion.to_dicts()
     ]
     return [
         Chart(
-            "Is it catching?",
-            charts.observed(shown, "share of the answers"),
-            "Of the answers to a segment with that emotion, how many have it too; by chance: where emotions are dealt "
-            "out anew within each dialogue. What is left over is likeness of neighbours: contagion, or one cause of "
-            "both.",
+            "Emotional contagion along replies",
+            charts.observed_vs_chance(shares, "share of the replies"),
+            "Share of the replies to a segment with that emotion that have it too, and its mean under permutations "
+            "of the emotions within each dialogue. The excess over chance is homophily: contagion, or a common cause.",
         ),
         Table(
-            "Contagion, in numbers",
-            ["emotion", "answers to it", "with it too", "of all answers", "by chance", "p"],
+            "Permutation test of contagion",
+            ["emotion", "replies", "same emotion", "of all replies", "by chance", "p"],
             rows,
-            "p: how often dealing out anew comes to as much.",
+            "p: one-sided p value of the permutation test.",
         ),
     ]

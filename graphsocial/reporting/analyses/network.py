@@ -1,4 +1,4 @@
-"""The section about who is linked to whom: degrees, centralities, communities, likeness along links."""
+"""The section about a network: degree distribution, centralities, communities and assortativity."""
 
 from __future__ import annotations
 
@@ -8,124 +8,134 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
-from graphsocial.reporting import charts
-from graphsocial.reporting.analyses import charts as drawn
-from graphsocial.reporting.analyses.base import Study
+from graphsocial.reporting import graph_charts
+from graphsocial.reporting.analyses import charts
+from graphsocial.reporting.analyses.base import StoredAnalysis
 from graphsocial.reporting.page import Chart, Section, Table
 
-POINTS = 2000  # of a cloud
-LEADING = 10  # nodes that are named
-COMMUNITIES = 15
-WHOLE = ("nodes", "edges", "links", "isolated_nodes", "components", "communities", "largest_degree")
+MAX_POINTS = 2000  # of the scatter plots
+TOP_NODES = 10  # by PageRank, in the table
+MAX_COMMUNITIES = 15
+COUNTS = ("nodes", "edges", "links", "isolated_nodes", "components", "communities", "largest_degree")
 
 
-def sections(study: Study) -> list[Section]:
-    """One section for one network."""
-    nodes, edges = study.frame("nodes"), study.key["edges"]
+def sections(analysis: StoredAnalysis) -> list[Section]:
+    """One section for the network of one edge type."""
+    nodes, edges = analysis.frame("nodes"), analysis.key["edges"]
     if not nodes.height:
         return []
-    parts = [_degrees(nodes), *_central(nodes), *_communities(study, nodes), *_likeness(study.frame("likeness"))]
-    facts = [[_words(row["measure"]), _value(row)] for row in study.frame("summary").to_dicts()]
-    links = study.number("summary", "links")
-    intro = (
-        f"{nodes.height:,} nodes, {int(links or 0):,} links of ‘{edges}’; an edge counts as a link in both directions."
-    )
-    return [Section(f"Network: {edges}", intro, [*parts, Table("The whole", (), facts), *study.remarks])]
+    parts = [
+        _degrees(nodes),
+        *_centralities(nodes),
+        *_communities(analysis, nodes),
+        *_assortativity(analysis.frame("likeness")),
+    ]
+    facts = [[_title(row["measure"]), _value(row)] for row in analysis.frame("summary").to_dicts()]
+    links = analysis.number("summary", "links")
+    intro = f"{nodes.height:,} nodes, {int(links or 0):,} undirected links of ‘{edges}’."
+    return [Section(f"Network: {edges}", intro, [*parts, Table("Summary", (), facts), *analysis.remarks])]
 
 
-def of_run(study: Study, run_id: str) -> Study:
-    """The study without the likeness of other runs' predictions."""
-    alike = study.frame("likeness")
-    if not alike.height:
-        return study
-    kept = alike.filter(pl.col("source").is_in(["labels", f"predictions of {run_id}"]))
-    return replace(study, frames={**study.frames, "likeness": kept})
+def of_run(analysis: StoredAnalysis, run_id: str) -> StoredAnalysis:
+    """The analysis without the assortativity of other runs' predictions."""
+    likeness = analysis.frame("likeness")
+    if not likeness.height:
+        return analysis
+    kept = likeness.filter(pl.col("source").is_in(["labels", f"predictions of {run_id}"]))
+    return replace(analysis, frames={**analysis.frames, "likeness": kept})
 
 
-def _words(measure: str) -> str:
+def _title(measure: str) -> str:
     return measure.replace("_", " ")
 
 
 def _value(row: dict[str, object]) -> int | float | None:
     value = row["value"]
     assert value is None or isinstance(value, float)
-    return int(value) if value is not None and row["measure"] in WHOLE else value
+    return int(value) if value is not None and row["measure"] in COUNTS else value
 
 
 def _degrees(nodes: pl.DataFrame) -> Chart:
-    kinds = {"degree": "links", "in_degree": "edges into the node", "out_degree": "edges out of it"}
-    frames = [charts.survival(nodes[name].to_numpy(), told) for name, told in kinds.items()]
-    middle, most = (int(nodes["degree"].quantile(q, "nearest") or 0) for q in (0.5, 1.0))
+    kinds = {"degree": "undirected links", "in_degree": "incoming edges", "out_degree": "outgoing edges"}
+    frames = [graph_charts.survival(nodes[name].to_numpy(), kind) for name, kind in kinds.items()]
+    median, maximum = (int(nodes["degree"].quantile(q, "nearest") or 0) for q in (0.5, 1.0))
     return Chart(
-        "How many links nodes have",
-        charts.degrees(pl.concat(frames)),
-        f"Read: the share on the vertical axis has at least so many. Half of the nodes have {middle:,} links or fewer, "
-        f"the best linked one {most:,}. Both axes are logarithmic: a straight line is a power law.",
+        "Degree distribution",
+        graph_charts.degree_distribution(pl.concat(frames)),
+        f"Complementary cumulative distribution: the share of the nodes of at least that degree. Median {median:,}, "
+        f"maximum {maximum:,}. On logarithmic axes, a power law is a straight line.",
     )
 
 
-def _central(nodes: pl.DataFrame) -> list[Chart | Table]:
-    chosen = np.sort(np.random.default_rng(0).permutation(nodes.height)[:POINTS])
+def _centralities(nodes: pl.DataFrame) -> list[Chart | Table]:
+    sampled = np.sort(np.random.default_rng(0).permutation(nodes.height)[:MAX_POINTS])
     measures = [("pagerank", "PageRank"), ("betweenness", "betweenness")]
     measures = [
         (name, title) for name, title in measures if nodes.filter(pl.col(name) > 0, pl.col("degree") > 0).height
     ]
-    several = nodes["node_type"].n_unique() > 1
-    leading = nodes.sort("pagerank", descending=True, maintain_order=True).head(LEADING)
-    shown = ["entity_id", *(["node_type"] if several else []), "degree", "pagerank", "betweenness", "core", "community"]
-    some = f"{POINTS:,} of {nodes.height:,} nodes, drawn at random. " if nodes.height > POINTS else ""
+    has_types = nodes["node_type"].n_unique() > 1
+    top = nodes.sort("pagerank", descending=True, maintain_order=True).head(TOP_NODES)
+    columns = [
+        "entity_id",
+        *(["node_type"] if has_types else []),
+        "degree",
+        "pagerank",
+        "betweenness",
+        "core",
+        "community",
+    ]
+    sample_note = f"{MAX_POINTS:,} of {nodes.height:,} nodes, sampled at random. " if nodes.height > MAX_POINTS else ""
     table = Table(
-        f"The {leading.height} nodes of highest PageRank",
-        [_words(name) for name in shown],
-        [[_small(value) for value in row] for row in leading.select(shown).rows()],
-        "PageRank: the share of a random walk's time. Betweenness: the share of shortest paths that lead through it. "
-        "Core: the largest k for which it is in a group where all have k links to each other. All of them are in "
-        "network_nodes, which joins with predictions.",
+        f"The {top.height} nodes with the highest PageRank",
+        [_title(name) for name in columns],
+        [[_small(value) for value in row] for row in top.select(columns).rows()],
+        "Betweenness: share of the shortest paths through the node. Core: largest k of the k-cores that contain it. "
+        "The table network_nodes has all nodes, and joins with predictions.",
     )
     if not measures:
         return [table]
-    picture = Chart(
-        "Centralities",
-        drawn.centrality(nodes[chosen], measures),
-        f"{some}Each point is a node; nodes with a value of 0 are left out. Where the cloud is narrow, the number of "
-        "links says it all; nodes above it matter more than their links alone would have it.",
+    chart = Chart(
+        "Centralities by degree",
+        charts.centrality(nodes[sampled], measures),
+        f"{sample_note}Each point is a node; nodes with a value of 0 are not drawn. Nodes above the cloud are more "
+        "central than others of the same degree.",
     )
-    return [picture, table]
+    return [chart, table]
 
 
 def _small(value: object) -> object:
     return f"{value:.5f}" if isinstance(value, float) else value
 
 
-def _communities(study: Study, nodes: pl.DataFrame) -> list[Chart]:
+def _communities(analysis: StoredAnalysis, nodes: pl.DataFrame) -> list[Chart]:
     sizes = nodes.group_by("community").len().sort("len", "community", descending=[True, False])
     if sizes.height < 2:
         return []
-    shown = sizes.head(COMMUNITIES).select(pl.col("community").cast(pl.String).alias("group"), value="len")
-    told = f"The {COMMUNITIES} largest of {sizes.height:,}. " if sizes.height > COMMUNITIES else ""
-    modularity = study.number("summary", "modularity")
+    largest = sizes.head(MAX_COMMUNITIES).select(pl.col("community").cast(pl.String).alias("group"), value="len")
+    note = f"The {MAX_COMMUNITIES} largest of {sizes.height:,}. " if sizes.height > MAX_COMMUNITIES else ""
+    modularity = analysis.number("summary", "modularity")
     return [
         Chart(
-            "Communities",
-            drawn.columns(shown, x="community", y="nodes"),
-            f"{told}Groups with more links inside than chance would give them (Louvain); their modularity is "
-            f"{modularity or 0:.2f}, where 0 is chance and values above 0.3 are clear groups.",
+            "Community sizes",
+            charts.vertical_bars(largest, x="community", y="nodes"),
+            f"{note}Louvain communities; modularity {modularity or 0:.2f} (0: no more links within communities than by "
+            "chance; above 0.3: clear communities).",
         )
     ]
 
 
-def _likeness(found: pl.DataFrame) -> list[Chart | Table]:
-    """Likeness along links, where it was tested."""
-    if not found.height or not (tested := found.filter(pl.col("assortativity").is_not_null())).height:
+def _assortativity(likeness: pl.DataFrame) -> list[Chart | Table]:
+    """Assortativity of each value with its permutation test."""
+    if not likeness.height or not (tested := likeness.filter(pl.col("assortativity").is_not_null())).height:
         return []
-    spread = pl.when(pl.col("z") != 0).then((pl.col("assortativity") - pl.col("by_chance")) / pl.col("z")).abs() * 2
-    shown = tested.select(
+    two_sd = pl.when(pl.col("z") != 0).then((pl.col("assortativity") - pl.col("by_chance")) / pl.col("z")).abs() * 2
+    values = tested.select(
         by=pl.col("source") + ": " + pl.when(pl.col("value").is_null()).then(pl.lit("numbers")).otherwise("name"),
         group=pl.coalesce("value", "name"),
         value="assortativity",
-        middle="by_chance",
-        low=pl.col("by_chance") - spread.fill_null(0),
-        high=pl.col("by_chance") + spread.fill_null(0),
+        mean="by_chance",
+        low=pl.col("by_chance") - two_sd.fill_null(0),
+        high=pl.col("by_chance") + two_sd.fill_null(0),
     )
     rows: Sequence[Sequence[object]] = [
         [row["source"], row["name"], row["value"], row["assortativity"], row["by_chance"], row["z"], f"{row['p']:.2g}"]
@@ -134,16 +144,16 @@ def _likeness(found: pl.DataFrame) -> list[Chart | Table]:
     permutations = int(tested["permutations"].max())  # type: ignore[arg-type]  # a number
     return [
         Chart(
-            "Are linked nodes alike?",
-            drawn.observed(shown, "assortativity"),
-            "Assortativity is the correlation of a value at the two ends of links: above 0, friends of those who have "
-            f"much of it have much of it too. Grey: two standard deviations around the mean of {permutations:,} "
-            "permutations of the values among the same nodes. What lies outside is more (or less) alike than chance.",
+            "Assortativity",
+            charts.observed_vs_chance(values, "assortativity"),
+            "Assortativity is the correlation of a value between the two ends of links; positive values mean "
+            f"homophily. Grey: mean ± 2 standard deviations under {permutations:,} permutations of the values among "
+            "the nodes.",
         ),
         Table(
-            "Likeness, in numbers",
-            ["of", "what", "value", "assortativity", "by chance", "z", "p"],
+            "Permutation test of assortativity",
+            ["source", "column", "value", "assortativity", "by chance", "z", "p"],
             rows,
-            "p is two-sided; of many values, one in twenty is below 0.05 by chance.",
+            "p values are two-sided and not corrected for multiple comparisons.",
         ),
     ]

@@ -1,4 +1,4 @@
-"""The section about what is shared: distribution, emotions, correlations, the regression of EIJL."""
+"""The section about popularity: distribution of shares, emotions, correlations, and the regression of EIJL."""
 
 from __future__ import annotations
 
@@ -8,107 +8,108 @@ import polars as pl
 
 from graphsocial.reporting import matrices
 from graphsocial.reporting.analyses import charts
-from graphsocial.reporting.analyses.base import Study
+from graphsocial.reporting.analyses.base import StoredAnalysis
 from graphsocial.reporting.page import Chart, Section, Table
 
 MODELS = {
-    "ols": "least squares, popular or not",
-    "logit": "logistic, popular or not",
+    "ols": "least squares, popular (0/1)",
+    "logit": "logistic, popular (0/1)",
     "log_shares": "least squares, log(1 + shares)",
 }
 TERMS = {"text_image": "text × image", "text_image_likability": "text × image × likability"}
 LEVELS = {
     "text": {1: "1 very negative", 2: "2 negative", 3: "3 neutral", 4: "4 positive", 5: "5 very positive"},
-    "image": {0: "no face that shows one", 1: "a face that shows one"},
+    "image": {0: "no emotional face", 1: "emotional face"},
 }
 
 
-def sections(study: Study) -> list[Section]:
+def sections(analysis: StoredAnalysis) -> list[Section]:
     """One section for one node type."""
-    shares = study.frame("shares")
+    shares = analysis.frame("shares")
     if not shares.height:
         return []
-    node = study.key["node"]
+    node = analysis.key["node"]
     parts = [
-        *_distribution(study, node),
-        *_emotions(study.frame("emotions"), node),
-        *_correlations(study.frame("correlations")),
-        *_regression(study.frame("regression")),
-        *study.remarks,
+        *_distribution(analysis, node),
+        *_emotions(analysis.frame("emotions"), node),
+        *_correlations(analysis.frame("correlations")),
+        *_regression(analysis.frame("regression")),
+        *analysis.remarks,
     ]
-    count = int(study.number("shares", "nodes") or 0)
-    return [Section(f"Popularity: {node}", f"How often {count:,} {node}s are shared, and what goes with it.", parts)]
+    count = int(analysis.number("shares", "nodes") or 0)
+    return [Section(f"Popularity: {node}", f"Shares of {count:,} {node}s and their correlates.", parts)]
 
 
-def _distribution(study: Study, node: str) -> list[Chart | Table]:
-    told = {row["measure"]: row["value"] for row in study.frame("shares").to_dicts()}
+def _distribution(analysis: StoredAnalysis, node: str) -> list[Chart | Table]:
+    measures = {row["measure"]: row["value"] for row in analysis.frame("shares").to_dicts()}
     facts = [
-        ["never shared", f"{told['zero']:.1%}"],
-        ["mean", f"{told['mean']:,.1f}"],
-        ["quantiles", ", ".join(f"{q} %: {told[f'quantile_{q}']:,.0f}" for q in (25, 50, 75, 90, 99))],
-        ["most", f"{told['most']:,.0f}"],
-        ["log-normal", f"μ = {told['log_mean']:.3f}, σ = {told['log_deviation']:.3f}"],
-        ["logarithms", f"skewness {told['log_skewness']:.2f}, excess kurtosis {told['log_excess_kurtosis']:.2f}"],
+        ["without shares", f"{measures['zero']:.1%}"],
+        ["mean", f"{measures['mean']:,.1f}"],
+        ["quantiles", ", ".join(f"{q} %: {measures[f'quantile_{q}']:,.0f}" for q in (25, 50, 75, 90, 99))],
+        ["maximum", f"{measures['most']:,.0f}"],
+        ["log-normal fit", f"μ = {measures['log_mean']:.3f}, σ = {measures['log_deviation']:.3f}"],
+        [
+            "log shares",
+            f"skewness {measures['log_skewness']:.2f}, excess kurtosis {measures['log_excess_kurtosis']:.2f}",
+        ],
         [
             "Kolmogorov–Smirnov distance",
-            f"{told['kolmogorov_smirnov']:.3f} from the log-normal, "
-            f"{told['kolmogorov_smirnov_of_normal']:.3f} from the normal",
+            f"{measures['kolmogorov_smirnov']:.3f} from the log-normal, "
+            f"{measures['kolmogorov_smirnov_of_normal']:.3f} from the normal",
         ],
-        ["probability plot", f"R² = {told['probability_plot_r2']:.4f}"],
+        ["probability plot", f"R² = {measures['probability_plot_r2']:.4f}"],
     ]
-    table = Table("Shares, in numbers", (), facts)
-    if not (bins := study.frame("histogram")).height:
+    table = Table("Summary statistics of shares", (), facts)
+    if not (bins := analysis.frame("histogram")).height:
         return [table]
     return [
         Chart(
-            "How often they are shared",
+            "Distribution of shares",
             charts.histogram(bins, x="shares", y=f"{node}s"),
-            f"Bars: {node}s with so many shares, on a logarithmic axis; {told['zero']:.1%} without a share are left "
-            "out. Line: what the fitted log-normal would have in the same bins. The closer it is to the bars, the "
-            "better the logarithm of shares is described by a mean and a deviation.",
+            f"Bars: number of {node}s by shares, on a logarithmic axis, without the {measures['zero']:.1%} that have "
+            "no shares. Line: expected numbers of the fitted log-normal distribution in the same bins.",
         ),
         table,
     ]
 
 
-def _emotions(found: pl.DataFrame, node: str) -> list[Chart | Table]:
-    if not found.height:
+def _emotions(emotions: pl.DataFrame, node: str) -> list[Chart | Table]:
+    if not emotions.height:
         return []
     parts: list[Chart | Table] = []
-    for (emotion,), rows in found.group_by("emotion", maintain_order=True):
+    for (emotion,), rows in emotions.group_by("emotion", maintain_order=True):
         names = LEVELS[str(emotion)]
         levels = pl.Series("group", [names.get(level, f"{level:g}") for level in rows["level"]])
         parts.append(
             Chart(
-                f"Emotion of the {emotion}",
-                charts.beside(
+                f"Shares by emotion of the {emotion}",
+                charts.side_by_side(
                     rows.with_columns(levels),
                     [("share", f"share of the {node}s", ".0%"), ("mean_log_shares", "mean log(1 + shares)", ".2f")],
                 ),
-                f"Left: how many {node}s have it. Right: how often these are shared.",
+                f"Left: share of the {node}s with this emotion. Right: mean logarithm of their shares.",
             )
         )
     return parts
 
 
-def _correlations(found: pl.DataFrame) -> list[Chart | Table]:
-    if not found.height or found["one"].n_unique() < 2:
+def _correlations(correlations: pl.DataFrame) -> list[Chart | Table]:
+    if not correlations.height or correlations["one"].n_unique() < 2:
         return []
-    shown = found.select(row="one", column="other", value="spearman")
+    cells = correlations.select(row="one", column="other", value="spearman")
     return [
         Chart(
-            "What is counted together",
-            matrices.matrix(shown, x="", y="", value="value", domain=(-1, 0, 1)),
-            "Spearman's ρ of each pair of counts: 1 where one always grows with the other, 0 where neither tells "
-            "anything of the other.",
+            "Rank correlations of the counts",
+            matrices.matrix(cells, x="", y="", value="value", domain=(-1, 0, 1)),
+            "Spearman's ρ of each pair of counts.",
         )
     ]
 
 
-def _regression(found: pl.DataFrame) -> list[Chart | Table]:
-    if not found.height:
+def _regression(regression: pl.DataFrame) -> list[Chart | Table]:
+    if not regression.height:
         return []
-    named = found.with_columns(model=pl.col("model").replace(MODELS), term=pl.col("term").replace(TERMS))
+    named = regression.with_columns(model=pl.col("model").replace(MODELS), term=pl.col("term").replace(TERMS))
     order = pl.col("model").replace_strict(
         list(MODELS.values()), range(len(MODELS)), default=len(MODELS), return_dtype=pl.Int64
     )
@@ -116,7 +117,7 @@ def _regression(found: pl.DataFrame) -> list[Chart | Table]:
     tables = [
         Table(
             f"Regression: {model}",
-            ["term", "coefficient", "standard error", "p", "95 % interval"],
+            ["term", "coefficient", "standard error", "p", "95 % confidence interval"],
             [_line(row) for row in part.to_dicts()],
             f"{part['nodes'][0]:,} rows, {'McFadden’s ' if 'logistic' in str(model) else ''}R² = {part['r2'][0]:.3f}.",
         )
@@ -124,11 +125,11 @@ def _regression(found: pl.DataFrame) -> list[Chart | Table]:
     ]
     return [
         Chart(
-            "What goes with being popular",
+            "Regression coefficients",
             charts.coefficients(named.filter(pl.col("term") != "constant")),
             "Equation 1 of EIJL: Y = β0 + β1 text + β2 image + β3 likability + β4 text·image + "
-            "β5 text·image·likability. Dots are coefficients, lines 95 % intervals; one that crosses the dashed line "
-            "may be 0. The axes of the three models differ. Text is graded 1 to 5, image 0 to 1, likability 0 to 2.",
+            "β5 text·image·likability. Dots are coefficients, lines 95 % confidence intervals. The axes of the three "
+            "models differ. Text ranges from 1 to 5, image from 0 to 1, likability from 0 to 2.",
         ),
         *tables,
     ]
