@@ -1,4 +1,4 @@
-"""What models of dialogues share: segments in their order with standardised inputs, and a head for each target."""
+"""Base of the models of dialogues: segments in their order, standardised inputs, and a head for each target."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from graphsocial.nn.tuned import TunedEncoder
 from graphsocial.nn.words import WordEncoder
 
 LENGTH = 2.0  # norm of input vectors; chosen among 1, 2 and 4 on MELD's validation part
-TRAINING: Mapping[str, Any] = {  # what suits these models better than the general defaults
+TRAINING: Mapping[str, Any] = {  # settings that suit these models better than the general defaults
     "epochs": 20,
     "batch_size": 320,  # segments, in whole dialogues: about 32 dialogues
     "learning_rate": 0.001,
@@ -31,7 +31,7 @@ TRAINING: Mapping[str, Any] = {  # what suits these models better than the gener
 
 @dataclass
 class Seen:
-    """What `embed` records for `trace`.
+    """Attention weights and gates that `embed` records for `trace`.
 
     Attributes:
         attention: name → (C, T, T) attention weights from each position of a dialogue to each other.
@@ -46,10 +46,10 @@ class DialogueNetwork(Network):
     """Base class of networks over whole dialogues; subclasses define `embed`.
 
     Args:
-        graph: what it will run on.
+        graph: the graph that it will run on.
         order: the edge type between segments that gives their order.
         modalities: the modalities to use; all by default.
-        dropout: dropout rate of the inputs and of what the heads read.
+        dropout: dropout rate of the inputs and of the representations that the heads read.
         causal: a segment is predicted from itself and the past of its dialogue.
         words: hidden size of the encoders of words or frames inside a segment, where features are sequences.
         trees: text sequences are dependency trees.
@@ -130,7 +130,7 @@ class DialogueNetwork(Network):
         Args:
             graph: the graph.
             batch: the batch with its B examples.
-            seen: filled with attention weights and gates, where the network has some.
+            seen: filled with attention weights and gates, where the network has some; not recorded by default.
         """
         raise TypeError(f"{type(self).__name__} has no embed(graph, batch, seen); define one.")
 

@@ -51,7 +51,13 @@ class Absa(Model):
         return (self.modality,)
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
-        """The untrained network."""
+        """The untrained network.
+
+        Args:
+            graph: the graph that it will run on.
+            train: (n,) int64 positions of the training examples; unused.
+            seed: unused; the initial weights follow torch's global seed.
+        """
         return AbsaNetwork(self, graph)
 
 
@@ -69,7 +75,13 @@ class AbsaNetwork(DialogueNetwork):
         self.add_heads(graph, width)
 
     def embed(self, graph: SocialGraph, batch: Batch, seen: Seen | None = None) -> Tensor:
-        """(B, 2 * hidden)."""
+        """tanh(W_p r + W_x h) of the batch's segments: (B, 2 * hidden).
+
+        Args:
+            graph: the graph.
+            batch: the batch with its B examples.
+            seen: filled with the attention weights; not recorded by default.
+        """
         given = self.read(graph, batch)
         (x,) = given.inputs.values()
         aspect = self.drop(self.aspect(x))

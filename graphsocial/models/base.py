@@ -1,4 +1,4 @@
-"""What a model is: a dataclass of settings that builds a `torch.nn.Module` over a social graph."""
+"""Base classes of models: a dataclass of settings that builds a `torch.nn.Module` over a social graph."""
 
 from __future__ import annotations
 
@@ -18,15 +18,14 @@ from graphsocial.types import Target
 
 @dataclass(frozen=True)
 class ForwardTrace:
-    """Intermediate values of a network's forward pass over B examples; what the network does not have is None or empty.
+    """Intermediate values of a network's forward pass over B examples; None or empty where the network has none.
 
     Attributes:
         before: (B, D) the inputs of each example: the input vectors of its endpoints, concatenated.
         after: (B, H) the representation of each example that the heads or classifiers read.
         gates: name → (B,) weight of each part (endpoint, modality, branch) in the prediction.
         edges: one mapping per layer, edge type → (E,) or (E, K heads) attention weights of the layer's edges.
-        beside: (B, S) the nodes of the sequence that each example was read in, itself among them, by local node
-            number; -1 is padding.
+        beside: (B, S) local node numbers of the sequence that each example is part of, itself included; -1 is padding.
         places: name → (B, S) attention weights from the example to the nodes in `beside`.
     """
 
@@ -39,11 +38,11 @@ class ForwardTrace:
 
 
 class Network(nn.Module):
-    """A module that predicts the targets of a batch's examples. One without parameters is not trained.
+    """A module that predicts the targets of a batch's examples. A module without parameters is not trained.
 
     Attributes:
-        transductive: it has parameters of its own for single nodes, such as a user's embedding, which nodes that were
-            not in training do not have.
+        transductive: it has parameters for single nodes, such as a user's embedding, so nodes that were not in training
+            have none.
     """
 
     transductive: bool = False
@@ -119,21 +118,21 @@ def model_class(name: str) -> type[Model]:
     """The model of a registered name, or of a file such as `./my_model.py`; see `plugins.resolve`.
 
     Raises:
-        InputError: the class does not derive from `Model`, or declares as a setting what is none.
+        InputError: the class does not derive from `Model`, or annotates a class attribute, which makes it a setting.
     """
-    found = resolve("model", name)
-    if not issubclass(found, Model):
+    cls = resolve("model", name)
+    if not issubclass(cls, Model):
         raise InputError(
-            f"{found.__name__} in '{name}' is no model; write `class {found.__name__}(Model)`, with Model from "
+            f"{cls.__name__} in '{name}' is no model; write `class {cls.__name__}(Model)`, with Model from "
             "graphsocial.extending."
         )
-    for entry in fields(found):  # type: ignore[arg-type]  # `resolve` gives dataclasses alone
+    for entry in fields(cls):  # type: ignore[arg-type]  # `resolve` gives dataclasses alone
         if entry.name in ("reads", "training"):
             raise InputError(
-                f"{found.__name__} annotates '{entry.name}', which makes a setting of it; write `{entry.name} = …` "
+                f"{cls.__name__} annotates '{entry.name}', which makes a setting of it; write `{entry.name} = …` "
                 "without a type."
             )
-    return found
+    return cls
 
 
 def build_network(model: Model, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
@@ -167,7 +166,7 @@ def predict_batch(network: Network, graph: SocialGraph, batch: Batch) -> dict[st
         batch: the batch with its B examples.
 
     Raises:
-        TrainingError: the network returned something else than `Network.forward` promises.
+        TrainingError: the outputs are not those that `Network.forward` documents.
         InputError: the code of a network from a file or plugin failed.
     """
     with authored(type(network), "forward()"):
@@ -176,9 +175,9 @@ def predict_batch(network: Network, graph: SocialGraph, batch: Batch) -> dict[st
 
 
 def check_outputs(network: Network, outputs: object, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
-    """Return what a network returned for a batch, once it is known to be what `Network.forward` promises.
+    """Check the outputs of a network for a batch against `Network.forward`, and return them as a dict.
 
-    Shapes and types only, so that nothing waits for a GPU.
+    Only shapes and types are checked, so no GPU operation has to finish first.
 
     Args:
         network: named in the errors.

@@ -23,6 +23,11 @@ class BayesOptimal(Model):
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
         """Nothing is trained.
 
+        Args:
+            graph: the graph that it will run on.
+            train: (n,) int64 positions of the training examples; unused.
+            seed: unused; nothing is random.
+
         Raises:
             DataError: the data has no true probabilities.
         """
@@ -32,7 +37,7 @@ class BayesOptimal(Model):
 
 
 class BayesOptimalNetwork(Network):
-    """Looks up the reference."""
+    """The stored true probabilities of each example."""
 
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
         """(B, K) log true probabilities."""

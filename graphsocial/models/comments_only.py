@@ -39,6 +39,11 @@ class CommentsOnly(Model):
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
         """The untrained network.
 
+        Args:
+            graph: the graph that it will run on.
+            train: (n,) int64 positions of the training examples; unused.
+            seed: unused; the initial weights follow torch's global seed.
+
         Raises:
             DataError: the edges have no comments.
         """

@@ -85,6 +85,11 @@ class Eijl(Model):
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
         """The untrained network.
 
+        Args:
+            graph: the graph that it will run on.
+            train: (n,) int64 positions of the training examples, whose terciles of the likes are stored.
+            seed: unused; the initial weights follow torch's global seed.
+
         Raises:
             InputError: the task is about pairs.
         """
@@ -94,7 +99,13 @@ class Eijl(Model):
 
 
 class EijlNetwork(Network):
-    """Vectors → CNNs → fusion attention → messages → context → emotional interaction → a head for each target."""
+    """Vectors → CNNs → fusion attention → messages → context → emotional interaction → a head for each target.
+
+    Args:
+        settings: the settings of the model.
+        graph: the graph that it will run on.
+        train: (n,) int64 positions of the training examples.
+    """
 
     def __init__(self, settings: Eijl, graph: SocialGraph, train: Tensor) -> None:
         super().__init__()
@@ -111,7 +122,7 @@ class EijlNetwork(Network):
         self.tuned = nn.ModuleDict({str(at): encoder for at, encoder in tuned.items()})  # by the feature's position
         self.projected = nn.ModuleDict()
         if settings.projection:
-            self.projected.update({str(at): Projection(one.out_features, width) for at, one in tuned.items()})
+            self.projected.update({str(at): Projection(encoder.out_features, width) for at, encoder in tuned.items()})
         sizes = [tuned[at].out_features if at in tuned else f.vectors.shape[1] for at, f in enumerate(features)]
         self.convolutions = None
         if sizes and settings.branches != "none":
@@ -174,9 +185,10 @@ class EijlNetwork(Network):
         if self.convolutions is not None:
             shares = self.convolutions.shares(features)
             if shares.shape[1] > 2:  # else all vectors go through one branch
-                gates = dict(zip(["learned place", *(one.name for one in features)], shares.unbind(1), strict=True))
-        own = of_ends(self._inputs(graph, batch)[0], graph, batch)
-        return ForwardTrace(self._with_convolutions(own, features), after, gates, tuple(edges))
+                names = ["learned place", *(feature.name for feature in features)]
+                gates = dict(zip(names, shares.unbind(1), strict=True))
+        x = of_ends(self._inputs(graph, batch)[0], graph, batch)
+        return ForwardTrace(self._with_convolutions(x, features), after, gates, tuple(edges))
 
     def _represent(
         self, graph: SocialGraph, batch: Batch, edges: list[dict[Canonical, Tensor]] | None = None
@@ -197,13 +209,13 @@ class EijlNetwork(Network):
         represented: Tensor = phi + self.hidden(phi)
         return represented
 
-    def _own(self, graph: SocialGraph, batch: Batch) -> NodeRows:
+    def _post_rows(self, graph: SocialGraph, batch: Batch) -> NodeRows:
         """The inputs of the posts that the batch reads."""
         return _all_nodes(graph, self.entity) if batch.rows is None else batch.rows[self.entity]
 
     def _inputs(self, graph: SocialGraph, batch: Batch) -> tuple[dict[str, Tensor], list[Feature]]:
         """The inputs before any convolution or message passing: node type → (N, H), and the posts' vectors."""
-        features = self._read(self._own(graph, batch).features)
+        features = self._read(self._post_rows(graph, batch).features)
         x: dict[str, Tensor] = self.inputs(graph, batch.rows)
         if not self.settings.projection:
             x[self.entity] = self.inputs.bias[self.entity].expand(len(x[self.entity]), -1)
@@ -248,6 +260,11 @@ class EmotionalInteraction(nn.Module):
 
     Text emotion, 1 to 5, is scaled to -1 to 1; image emotion is 0 to 1; likability is -1, 0 or 1, by the tercile of the
     training examples' likes. Unknown values add nothing. They interact in the nonlinear head that follows.
+
+    Args:
+        graph: the graph with the context columns of the posts.
+        train: (n,) int64 positions of the training examples.
+        width: H.
     """
 
     cuts: Tensor
@@ -255,22 +272,22 @@ class EmotionalInteraction(nn.Module):
     def __init__(self, graph: SocialGraph, train: Tensor, width: int) -> None:
         super().__init__()
         self.names = tuple(name for name in ("text_emotion", "image_emotion", "likes") if _is_input(graph, name))
-        seen = graph.context_numbers["likes"][train] if "likes" in self.names else torch.zeros(0)
-        seen = seen[~torch.isnan(seen)]
-        cuts = torch.quantile(seen.double(), torch.tensor([1 / 3, 2 / 3]).double()) if len(seen) else torch.zeros(2)
+        likes = graph.context_numbers["likes"][train] if "likes" in self.names else torch.zeros(0)
+        likes = likes[~torch.isnan(likes)]
+        cuts = torch.quantile(likes.double(), torch.tensor([1 / 3, 2 / 3]).double()) if len(likes) else torch.zeros(2)
         self.register_buffer("cuts", cuts.float())
         self.weights = nn.Linear(3, width, bias=False)  # ω1, ω2, ω3
 
     def forward(self, graph: SocialGraph, examples: Tensor) -> Tensor:
-        """(B, H)."""
-        nothing = torch.full((len(examples),), torch.nan)
+        """The emotional interaction of these examples (B,): (B, H)."""
+        unknown = torch.full((len(examples),), torch.nan)
         text, image, likes = (
-            graph.context_numbers[name][examples] if name in self.names else nothing
+            graph.context_numbers[name][examples] if name in self.names else unknown
             for name in ("text_emotion", "image_emotion", "likes")
         )
         level = torch.where(likes.isnan(), likes, (likes[:, None] > self.cuts).sum(1) - 1.0)
-        felt = torch.stack([(text - 3) / 2, image, level], dim=1).nan_to_num(0.0)  # (B, 3)
-        added: Tensor = self.weights(felt)
+        emotions = torch.stack([(text - 3) / 2, image, level], dim=1).nan_to_num(0.0)  # (B, 3)
+        added: Tensor = self.weights(emotions)
         return added
 
 

@@ -31,7 +31,13 @@ class FeaturesOnly(Model):
     dropout: float = 0.2
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
-        """The untrained network."""
+        """The untrained network.
+
+        Args:
+            graph: the graph that it will run on.
+            train: (n,) int64 positions of the training examples; unused.
+            seed: unused; the initial weights follow torch's global seed.
+        """
         return FeaturesOnlyNetwork(self, graph)
 
 

@@ -89,7 +89,13 @@ class HmgEmo(Model):
             raise InputError(f"interaction = {self.interaction} is no rank; use 0 for none, or more.")
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
-        """The untrained network for this graph's types, features and classes."""
+        """The untrained network.
+
+        Args:
+            graph: the graph that it will run on.
+            train: (n,) int64 positions of the training examples, whose class shares and means are stored.
+            seed: unused; the initial weights follow torch's global seed.
+        """
         class_target(graph, "hmg_emo")
         return HmgEmoNetwork(self, graph, class_shares(graph, train), number_scales(graph, train))
 
@@ -99,6 +105,12 @@ class HmgEmoNetwork(Network):
 
     Targets that are numbers are further outputs of the classifier; their known labels are used wherever those of the
     classes are.
+
+    Args:
+        settings: the settings of the model.
+        graph: the graph that it will run on.
+        prior: (K,) class shares of the training examples.
+        scales: (M, 2) mean and standard deviation of each number in the training examples.
     """
 
     prior: Tensor
@@ -121,14 +133,14 @@ class HmgEmoNetwork(Network):
         self.inputs = NodeInputs(
             graph, settings.node_width, history=settings.history, ids=ids, dropout=settings.dropout
         )
-        self.speaking = tuple(graph.edge_features) if settings.comments and settings.backbone == "gat" else ()
-        self.edge_inputs = EdgeInputs(graph, settings.edge_width) if self.speaking else None
+        self.commented = tuple(graph.edge_features) if settings.comments and settings.backbone == "gat" else ()
+        self.edge_inputs = EdgeInputs(graph, settings.edge_width) if self.commented else None
         widths = [settings.node_width] + [settings.width] * settings.layers
         options: dict[str, Any] = {}
         if settings.backbone == "gat":
             options = {"share": settings.share, "heads": settings.heads}
-        if self.speaking:
-            options["edge_features"] = dict.fromkeys(self.speaking, settings.edge_width)
+        if self.commented:
+            options["edge_features"] = dict.fromkeys(self.commented, settings.edge_width)
         self.convolutions = nn.ModuleList(
             [
                 LAYERS[settings.backbone](types, tuple(graph.edges), before, after, **options)
@@ -184,7 +196,10 @@ class HmgEmoNetwork(Network):
                 attention.append(weights)
             out = convolution(x, layer.relations, edge_mask=mask, num_dst=layer.num_dst, **options)
             if self.labelled is not None and depth == 0:
-                known = [known_labels(graph, batch.view, layer, self.labelled.edge_types, of) for of in (None, numbers)]
+                known = [
+                    known_labels(graph, batch.view, layer, self.labelled.edge_types, values)
+                    for values in (None, numbers)
+                ]
                 messages = self.labelled(x, layer.relations, *known)
                 out |= {name: out[name] + part for name, part in messages.items()}
             before: dict[str, Tensor] = {}
@@ -203,8 +218,8 @@ class HmgEmoNetwork(Network):
         """Edge type → the vector of each feature that the layer's edges show; a whole relation reuses `before`."""
         if before and layer.edge_ids is None:
             return before
-        ids = layer.edge_ids or dict.fromkeys(self.speaking)
-        return {kind: shown_vectors(graph, kind, batch.view.features, ids[kind]) for kind in self.speaking}
+        ids = layer.edge_ids or dict.fromkeys(self.commented)
+        return {kind: shown_vectors(graph, kind, batch.view.features, ids[kind]) for kind in self.commented}
 
     def _edge_scores(self, graph: SocialGraph) -> dict[tuple[int, Canonical], list[Tensor]]:
         """All layers' edge logits in one product: for each layer and direction, and each feature, (K, M + 1)."""

@@ -1,4 +1,4 @@
-"""The class shares and mean numbers of the same image's training pairs, smoothed: what other users felt."""
+"""Smoothed class shares and mean numbers of the same image's training pairs: the emotions of other users."""
 
 from __future__ import annotations
 
@@ -27,13 +27,25 @@ class ImagePrior(Model):
     reads: ClassVar[tuple[str, ...]] = ()
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
-        """Only overall shares and means are stored; a destination's labels are looked up in each batch."""
+        """Store the overall shares and means; the labels of a destination are looked up in each batch.
+
+        Args:
+            graph: the graph that it will run on.
+            train: (n,) int64 positions of the training examples, whose overall shares and means are stored.
+            seed: unused; nothing is random.
+        """
         class_target(graph, "image_prior")
         return ImagePriorNetwork(class_shares(graph, train), number_scales(graph, train), self.strength)
 
 
 class ImagePriorNetwork(Network):
-    """Looks labels up among those that the batch shows."""
+    """Shares and means of each destination's labels that are visible in the batch.
+
+    Args:
+        shares: (K,) class shares of all training pairs.
+        scales: (M, 2) mean and standard deviation of each number in all training pairs.
+        strength: number of pseudo-counts with the overall shares and means.
+    """
 
     shares: Tensor
     scales: Tensor

@@ -34,6 +34,11 @@ class LikesOnly(Model):
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
         """Compute quantiles of the likes, and means and shares between them.
 
+        Args:
+            graph: the graph that it will run on.
+            train: (n,) int64 positions of the training examples.
+            seed: unused; nothing is random.
+
         Raises:
             InputError: the task's context has no likes.
         """
@@ -61,7 +66,7 @@ class LikesOnly(Model):
 
 
 class LikesOnlyNetwork(Network):
-    """Looks predictions up by likes."""
+    """The stored prediction of each number of likes."""
 
     cuts: Tensor
 

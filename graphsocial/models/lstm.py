@@ -41,7 +41,13 @@ class Lstm(Model):
     training: ClassVar[Mapping[str, Any]] = TRAINING
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
-        """The untrained network."""
+        """The untrained network.
+
+        Args:
+            graph: the graph that it will run on.
+            train: (n,) int64 positions of the training examples; unused.
+            seed: unused; the initial weights follow torch's global seed.
+        """
         return LstmNetwork(self, graph)
 
 
@@ -54,7 +60,13 @@ class LstmNetwork(DialogueNetwork):
         self.add_heads(graph, settings.hidden)
 
     def embed(self, graph: SocialGraph, batch: Batch, seen: Seen | None = None) -> Tensor:
-        """The hidden states of the batch's segments: (B, hidden)."""
+        """The hidden states of the batch's segments: (B, hidden).
+
+        Args:
+            graph: the graph.
+            batch: the batch with its B examples.
+            seen: unused; this network has no attention and no gates.
+        """
         given = self.read(graph, batch)
         x = torch.cat(list(given.inputs.values()), dim=2)
         packed = pack_padded_sequence(x, given.mask.sum(1).cpu(), batch_first=True, enforce_sorted=False)

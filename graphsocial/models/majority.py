@@ -1,4 +1,4 @@
-"""The most frequent class and the median number of the training examples, for all: the baseline of a leaderboard."""
+"""The most frequent class or median number of the training examples, for every example: a leaderboard's baseline."""
 
 from __future__ import annotations
 
@@ -22,7 +22,13 @@ class Majority(Model):
     reads: ClassVar[tuple[str, ...]] = ()
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
-        """Compute class shares and medians."""
+        """Compute class shares and medians.
+
+        Args:
+            graph: the graph that it will run on.
+            train: (n,) int64 positions of the training examples.
+            seed: unused; nothing is random.
+        """
         outputs = {}
         for part in objectives(graph, train):
             if part.target.kind == "multiclass":

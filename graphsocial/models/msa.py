@@ -50,7 +50,13 @@ class Msa(Model):
             raise InputError("windows is empty; give at least one scale, such as 1.")
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
-        """The untrained network."""
+        """The untrained network.
+
+        Args:
+            graph: the graph that it will run on.
+            train: (n,) int64 positions of the training examples; unused.
+            seed: unused; the initial weights follow torch's global seed.
+        """
         return MsaNetwork(self, graph)
 
 
@@ -73,7 +79,13 @@ class MsaNetwork(DialogueNetwork):
         self.add_heads(graph, settings.hidden)
 
     def embed(self, graph: SocialGraph, batch: Batch, seen: Seen | None = None) -> Tensor:
-        """(B, hidden)."""
+        """The mean over modalities of their pooled convolutions: (B, hidden).
+
+        Args:
+            graph: the graph.
+            batch: the batch with its B examples.
+            seen: filled with the weights of the time scales as gates; not recorded by default.
+        """
         given = self.read(graph, batch)
         total, count = torch.zeros(()), torch.zeros(())
         weights: dict[str, Tensor] = {}

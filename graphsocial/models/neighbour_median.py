@@ -35,6 +35,11 @@ class NeighbourMedian(Model):
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
         """Compute medians and class shares.
 
+        Args:
+            graph: the graph that it will run on.
+            train: (n,) int64 positions of the training examples.
+            seed: unused; nothing is random.
+
         Raises:
             InputError: the task is about pairs, or no edges join its nodes with others.
         """
@@ -60,7 +65,7 @@ class NeighbourMedian(Model):
 
 
 class NeighbourMedianNetwork(Network):
-    """Looks predictions up by neighbor."""
+    """The stored prediction of each node's neighbor."""
 
     neighbour: Tensor
 
@@ -95,7 +100,9 @@ def _neighbour(graph: SocialGraph, train: Tensor, edge: str | None) -> Tensor:
     if edge is not None:
         return neighbors[edge]
     nodes = graph.ends[0][train]
-    return max(neighbors.values(), key=lambda of: float((of[nodes] >= 0).sum()) / max(1, len(torch.unique(of[nodes]))))
+    return max(
+        neighbors.values(), key=lambda index: float((index[nodes] >= 0).sum()) / max(1, len(torch.unique(index[nodes])))
+    )
 
 
 def _first(graph: SocialGraph, kind: tuple[str, str, str]) -> Tensor:

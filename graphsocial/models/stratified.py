@@ -23,7 +23,13 @@ class Stratified(Model):
     reads: ClassVar[tuple[str, ...]] = ()
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
-        """Draw a guess for every example, once."""
+        """Draw one prediction for every example.
+
+        Args:
+            graph: the graph that it will run on.
+            train: (n,) int64 positions of the training examples, whose classes and numbers are drawn.
+            seed: seed of the draws.
+        """
         generator = torch.Generator().manual_seed(seed)
         count = graph.num_examples
         guesses = {}

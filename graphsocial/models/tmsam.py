@@ -75,7 +75,13 @@ class Tmsam(Model):
     training: ClassVar[Mapping[str, Any]] = {**TRAINING, "weight_decay": 0.0}  # `l2` is the paper's
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
-        """The untrained network for this graph's modalities and targets."""
+        """The untrained network.
+
+        Args:
+            graph: the graph that it will run on.
+            train: (n,) int64 positions of the training examples; unused.
+            seed: unused; the initial weights follow torch's global seed.
+        """
         return TmsamNetwork(self, graph)
 
 
@@ -119,7 +125,13 @@ class TmsamNetwork(DialogueNetwork):
         self.add_heads(graph, self.fusion.out_features + beside)
 
     def embed(self, graph: SocialGraph, batch: Batch, seen: Seen | None = None) -> Tensor:
-        """The fused vectors Z_I of the batch's segments (eq. 8), and what `residual` adds: (B, H)."""
+        """The fused vectors Z_I of the batch's segments (eq. 8), and what `residual` and `layers` add: (B, H).
+
+        Args:
+            graph: the graph.
+            batch: the batch with its B examples.
+            seen: filled with attention weights and gates; not recorded by default.
+        """
         given = self.read(graph, batch)
         present = given.present
         if self.training and self.settings.modality_dropout:
@@ -146,5 +158,5 @@ class TmsamNetwork(DialogueNetwork):
         if not self.settings.l2:
             return torch.zeros(())
         tuned = {id(part) for encoder in tuned_encoders(self) for part in encoder.parameters()}
-        own = [part.square().sum() for part in self.parameters() if id(part) not in tuned]
-        return self.settings.l2 * torch.stack(own).sum()
+        norms = [part.square().sum() for part in self.parameters() if id(part) not in tuned]
+        return self.settings.l2 * torch.stack(norms).sum()

@@ -34,13 +34,26 @@ class UserImageBias(Model):
     }
 
     def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
-        """Zero biases for every node."""
+        """Zero biases for every node.
+
+        Args:
+            graph: the graph that it will run on.
+            train: (n,) int64 positions of the training examples, whose class shares are stored.
+            seed: unused; nothing is random.
+        """
         class_target(graph, "user_image_bias")
         return UserImageBiasNetwork(graph, class_shares(graph, train), self.prior, len(train))
 
 
 class UserImageBiasNetwork(Network):
-    """One bias vector per node."""
+    """One bias vector per node.
+
+    Args:
+        graph: the graph that it will run on.
+        shares: (K,) class shares of the training pairs.
+        prior: precision of the Gaussian prior on each b.
+        observations: number of training pairs.
+    """
 
     transductive = True
     shares: Tensor
@@ -55,11 +68,11 @@ class UserImageBiasNetwork(Network):
         self.register_buffer("shares", shares)
 
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
-        """(B, K), and (B,) of each number."""
+        """(B, K) logits, and (B,) of each number."""
         bias = self.user[graph.ends[0][batch.examples]] + self.image[graph.ends[1][batch.examples]]
-        of_class, of_number = bias[:, : len(self.shares)], bias[:, len(self.shares) :].unbind(1)
-        numbers = dict(zip((target.name for target in graph.numbers), of_number, strict=True))
-        return {graph.target.name: torch.log(self.shares) + of_class, **numbers}
+        class_bias, number_bias = bias[:, : len(self.shares)], bias[:, len(self.shares) :].unbind(1)
+        numbers = dict(zip((target.name for target in graph.numbers), number_bias, strict=True))
+        return {graph.target.name: torch.log(self.shares) + class_bias, **numbers}
 
     def penalty(self) -> Tensor:
         """The negative log prior, per training pair."""
