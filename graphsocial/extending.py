@@ -52,8 +52,6 @@ if TYPE_CHECKING:
     from graphsocial.models.base import Network as Network
     from graphsocial.models.base import class_target as class_target
     from graphsocial.models.base import of_ends as of_ends
-    from graphsocial.nn.aggregation import GraphConv as GraphConv
-    from graphsocial.nn.aggregation import SageConv as SageConv
     from graphsocial.nn.aggregation import aggregate as aggregate
     from graphsocial.nn.fusion import Classifier as Classifier
     from graphsocial.nn.graph_attention import GraphAttention as GraphAttention
@@ -102,7 +100,8 @@ _NAMES = {
     "graph.labels": "label_history",
     "models.base": "Model Network ForwardTrace of_ends class_target",
     "nn.inputs": "NodeInputs",
-    "nn.aggregation": "SageConv GraphConv aggregate",
+    "nn.aggregation": "aggregate",
+    "nn.neighbor_conv": "SageConv GraphConv",
     "nn.graph_attention": "GraphAttention",
     "nn.fusion": "Classifier",
     "nn.losses": "class_shares",

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from graphsocial.nn.aggregation import GraphConv, SageConv
 from graphsocial.nn.graph_attention import GraphAttention
+from graphsocial.nn.neighbor_conv import GraphConv, SageConv
 
 LAYERS: dict[str, type[nn.Module]] = {"gat": GraphAttention, "sage": SageConv, "graphconv": GraphConv}

@@ -1,19 +1,18 @@
-"""Weighted sums over neighbors, which every layer is built on, and two layers whose neighbors weigh the same."""
+"""Weighted sums over neighbors, on which every message-passing layer is built."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from graphsocial.errors import InputError
-from graphsocial.graph.adjacency import CanonicalEtype, Relation, check_edges, check_graph, first_rows
+from graphsocial.graph.adjacency import Relation
 from graphsocial.nn.kernels import Columns, kernel_of
-from graphsocial.nn.products import linear
 
 
 def weighted_sum(
@@ -44,9 +43,14 @@ def weighted_sum(
 
 
 def weighted_sums(relations: Sequence[Relation], weights: Sequence[Tensor], values: Sequence[Tensor]) -> Tensor:
-    """Weighted neighbours of each relation by itself, side by side: (num_dst, ΣH_r); see `weighted_sum`.
+    """The weighted sums of `weighted_sum` for each relation, concatenated: (num_dst, ΣH_r).
 
-    A value that serves several relations gets its gradient added up in one buffer.
+    The gradient of a value that several relations use is added up in one buffer.
+
+    Args:
+        relations: R relations into the same num_dst destinations; at least one.
+        weights: for each relation (E_r,) or (E_r, K), **sorted** as the relation's edges.
+        values: for each relation (num_src_r, H_r).
     """
     return _sums(relations, weights, values, None, None, together=False)
 
@@ -64,37 +68,37 @@ def _sums(
     for value in (*values, *(() if self_value is None else (self_value,))):
         unique.setdefault(id(value), value)
     slots = {key: slot for slot, key in enumerate(unique)}
-    where = tuple(slots[id(value)] for value in values)
-    own = None if self_value is None else slots[id(self_value)]
+    value_slots = tuple(slots[id(value)] for value in values)
+    self_slot = None if self_value is None else slots[id(self_value)]
     ends = tuple(accumulate((value.shape[1] for value in values), initial=0))
     columns = (0,) * len(values) if together else ends[:-1]
     result: Tensor = _WeightedSum.apply(  # type: ignore[no-untyped-call]
-        tuple(relations), where, own, columns, self_weight, *unique.values(), *weights
+        tuple(relations), value_slots, self_slot, columns, self_weight, *unique.values(), *weights
     )
     return result
 
 
 class _WeightedSum(torch.autograd.Function):
-    """Tensors come as: self weight, distinct values, one weight tensor a relation."""
+    """Tensors are in this order: self weight, distinct values, one weight tensor per relation."""
 
     @staticmethod
     def forward(
-        ctx: Any, relations: Any, where: Any, own: Any, columns: Any, self_weight: Any, *tensors: Tensor
+        ctx: Any, relations: Any, value_slots: Any, self_slot: Any, columns: Any, self_weight: Any, *tensors: Tensor
     ) -> Tensor:
         count = len(tensors) - len(relations)
         values, weights = [value.contiguous() for value in tensors[:count]], tensors[count:]
-        if own is not None:
-            result = (_heads(values[own], self_weight) * _wide(self_weight)[:, :, None]).flatten(1)
+        if self_slot is not None:
+            result = (_heads(values[self_slot], self_weight) * _wide(self_weight)[:, :, None]).flatten(1)
         else:
-            width = max(column + values[slot].shape[1] for column, slot in zip(columns, where, strict=True))
-            result = values[where[0]].new_empty(relations[0].num_dst, width)
-        filled = set() if own is None else {0}
-        for relation, slot, weight, column in zip(relations, where, weights, columns, strict=True):
+            width = max(column + values[slot].shape[1] for column, slot in zip(columns, value_slots, strict=True))
+            result = values[value_slots[0]].new_empty(relations[0].num_dst, width)
+        filled = set() if self_slot is None else {0}
+        for relation, slot, weight, column in zip(relations, value_slots, weights, columns, strict=True):
             kernel_of(relation, result).add_weighted(
                 relation, _wide(weight), values[slot], Columns(result, column), column not in filled
             )
             filled.add(column)
-        ctx.relations, ctx.where, ctx.own, ctx.columns = relations, where, own, columns
+        ctx.relations, ctx.value_slots, ctx.self_slot, ctx.columns = relations, value_slots, self_slot, columns
         ctx.save_for_backward(self_weight, *values, *weights)
         return result
 
@@ -109,31 +113,33 @@ class _WeightedSum(torch.autograd.Function):
         d_self: Tensor | None = None
         d_values: list[Tensor | None] = [None] * count
         d_weights: list[Tensor | None] = [None] * len(weights)
-        if ctx.own is not None:
-            across = _heads(upstream, self_weight)
+        if ctx.self_slot is not None:
+            grad_heads = _heads(upstream, self_weight)
             if needed[0]:
-                d_self = torch.einsum("nkf,nkf->nk", across, _heads(values[ctx.own], self_weight)).view_as(self_weight)
-            if needed[1 + ctx.own]:
-                d_values[ctx.own] = (across * _wide(self_weight)[:, :, None]).flatten(1)
-        for r, (relation, slot, weight) in enumerate(zip(ctx.relations, ctx.where, weights, strict=True)):
-            into, fresh = d_values[slot], d_values[slot] is None
-            if needed[1 + slot] and into is None:
-                into = d_values[slot] = torch.empty_like(values[slot])
-            found = kernel_of(relation, grad).add_weighted_back(
+                d_self = torch.einsum("nkf,nkf->nk", grad_heads, _heads(values[ctx.self_slot], self_weight)).view_as(
+                    self_weight
+                )
+            if needed[1 + ctx.self_slot]:
+                d_values[ctx.self_slot] = (grad_heads * _wide(self_weight)[:, :, None]).flatten(1)
+        for r, (relation, slot, weight) in enumerate(zip(ctx.relations, ctx.value_slots, weights, strict=True)):
+            d_value, fresh = d_values[slot], d_values[slot] is None
+            if needed[1 + slot] and d_value is None:
+                d_value = d_values[slot] = torch.empty_like(values[slot])
+            d_weight = kernel_of(relation, grad).add_weighted_back(
                 relation,
                 _wide(weight),
                 values[slot],
                 Columns(upstream, ctx.columns[r]),
-                into,
+                d_value,
                 fresh,
                 needed[1 + count + r],
             )
-            d_weights[r] = None if found is None else found.view_as(weight)
+            d_weights[r] = None if d_weight is None else d_weight.view_as(weight)
         return None, None, None, None, d_self, *d_values, *d_weights
 
 
 def _wide(weights: Tensor) -> Tensor:
-    """(E, K), whatever K."""
+    """(E, K); (E,) is one head."""
     return weights[:, None] if weights.dim() == 1 else weights
 
 
@@ -164,7 +170,7 @@ def aggregate(
         relation: the edges.
         x: (num_src, D).
         reduce: `mean` or `sum`.
-        edge_mask: bool (E,) in the caller's edge order; False is as good as no edge.
+        edge_mask: bool (E,) in the caller's edge order; edges that are False are left out. None keeps all.
 
     Returns:
         (num_dst, D)
@@ -177,7 +183,14 @@ def aggregate(
 
 
 def edge_weights(relation: Relation, reduce: str, edge_mask: Tensor | None, dtype: torch.dtype) -> Tensor:
-    """What each **sorted** edge counts in a mean or a sum; (E,)."""
+    """The weight of each **sorted** edge in a mean or a sum; (E,).
+
+    Args:
+        relation: the edges.
+        reduce: `mean` or `sum`.
+        edge_mask: bool (E,) in the caller's edge order; the weight is 0 where it is False. None keeps all.
+        dtype: floating-point type of the weights.
+    """
     if reduce not in ("mean", "sum"):
         raise InputError(f"reduce = '{reduce}' is not known; use 'mean' or 'sum'.")
     if edge_mask is None:
@@ -188,103 +201,3 @@ def edge_weights(relation: Relation, reduce: str, edge_mask: Tensor | None, dtyp
         number = kernel_of(relation, weights).sum_by_dst(relation, weights[:, None])[:, 0]
         weights *= number.clamp_min(1).reciprocal().index_select(0, relation.dst)
     return weights
-
-
-class NeighbourConv(nn.Module):
-    """A node's own features and those of its neighbours, each through a linear map, added up.
-
-    Args:
-        node_types: all node types of the graph.
-        edge_types: all edge types, as (source type, relation, destination type).
-        in_features: D, of every node type.
-        out_features: H.
-        share: `all`: one pair of maps for all types; `relation`: one map for each edge type's messages and one for each
-            node type's own features.
-        self_loops: whether the node's own features are added.
-    """
-
-    reduce: Literal["mean", "sum"]
-
-    def __init__(
-        self,
-        node_types: Sequence[str],
-        edge_types: Sequence[CanonicalEtype],
-        in_features: int,
-        out_features: int,
-        *,
-        share: Literal["all", "relation"] = "all",
-        self_loops: bool = True,
-    ) -> None:
-        super().__init__()
-        if share not in ("all", "relation"):
-            raise InputError(f"share = '{share}' is not known; use 'all' or 'relation'.")
-        self.node_types, self.edge_types = tuple(node_types), tuple(edge_types)
-        self.in_features, self.out_features, self.share = in_features, out_features, share
-        messages = ["all"] if share == "all" else ["-".join(etype) for etype in self.edge_types]
-        nodes = ["all"] if share == "all" else [f"node-{name}" for name in self.node_types]
-        shape = (out_features, in_features)
-        self.weight = nn.ParameterDict({key: nn.Parameter(torch.empty(shape)) for key in messages})
-        self.self_weight = nn.ParameterDict({key: nn.Parameter(torch.empty(shape)) for key in nodes if self_loops})
-        self.bias = nn.ParameterDict({key: nn.Parameter(torch.empty(out_features)) for key in nodes})
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Glorot-uniform weights, zero biases."""
-        for parameter in self.parameters():
-            nn.init.xavier_uniform_(parameter) if parameter.dim() == 2 else nn.init.zeros_(parameter)
-
-    def forward(
-        self,
-        x: Mapping[str, Tensor],
-        relations: Mapping[CanonicalEtype, Relation],
-        *,
-        edge_mask: Mapping[CanonicalEtype, Tensor] | None = None,
-        num_dst: Mapping[str, int] | None = None,
-    ) -> dict[str, Tensor]:
-        """Compute the layer: {node_type: (N, D)} to {node_type: (num_dst, H)}; see `GraphAttention.forward`.
-
-        Args:
-            x: {node_type: (N, D)}; the first num_dst rows of a type are its destinations.
-            relations: one for each edge type.
-            edge_mask: {edge_type: bool (E,)}; edges that are False are left out.
-            num_dst: {node_type: count} of destinations; all nodes of types that it does not name.
-        """
-        counts = check_graph(x, relations, self.node_types, self.edge_types, self.in_features, num_dst)
-        masks = check_edges("edge_mask", edge_mask, relations, dict.fromkeys(self.edge_types, ()))
-        one = self.share == "all"
-        keys = {etype: "all" if one else "-".join(etype) for etype in self.edge_types}
-        needed = dict.fromkeys((etype[0], key) for etype, key in keys.items())
-        values = {(name, key): linear(x[name], self.weight[key]) for name, key in needed}  # (N, H)
-        result = {}
-        for name, count in counts.items():
-            etypes = [etype for etype in self.edge_types if etype[2] == name]
-            key = "all" if one else f"node-{name}"
-            y = self.bias[key].expand(count, -1)
-            if key in self.self_weight:
-                y = linear(first_rows(x[name], count), self.self_weight[key], self.bias[key])
-            if etypes:
-                y = y + weighted_sum(
-                    [relations[etype] for etype in etypes],
-                    [edge_weights(relations[etype], self.reduce, masks.get(etype), x[name].dtype) for etype in etypes],
-                    [values[etype[0], keys[etype]] for etype in etypes],
-                )
-            result[name] = y
-        return result  # {node_type: (num_dst, H)}
-
-
-class SageConv(NeighbourConv):
-    r"""GraphSAGE with the mean aggregator (Hamilton et al. 2017, https://arxiv.org/abs/1706.02216).
-
-    .. math:: x'_i = W_1 x_i + \sum_r W_2^r \operatorname{mean}_{j \in N_r(i)} x_j + b
-    """
-
-    reduce = "mean"
-
-
-class GraphConv(NeighbourConv):
-    r"""The higher-order network's 1-dimensional layer (Morris et al. 2019, https://arxiv.org/abs/1810.02244).
-
-    .. math:: x'_i = W_1 x_i + \sum_r W_2^r \sum_{j \in N_r(i)} x_j + b
-    """
-
-    reduce = "sum"

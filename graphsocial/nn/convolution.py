@@ -66,12 +66,12 @@ class FusedConvolutions(nn.Module):
     def _pooled(self, features: Sequence[Feature]) -> tuple[Tensor, Tensor]:
         """(N, T, C) the pooled positions of all branches, and (N, T) bool, which are present."""
         present = torch.stack([feature.present for feature in features], dim=1)  # (N, F)
-        given = [_rows(feature) for feature in features]
+        vectors = [_rows(feature) for feature in features]
         if self.joint:
-            given, present = [torch.cat(given, dim=1)], present.any(1, keepdim=True)
+            vectors, present = [torch.cat(vectors, dim=1)], present.any(1, keepdim=True)
         pooled = [
-            self.pool(torch.relu(convolve(vectors[:, None]))).transpose(1, 2)
-            for convolve, vectors in zip(self.filters, given, strict=True)
+            self.pool(torch.relu(convolve(rows[:, None]))).transpose(1, 2)
+            for convolve, rows in zip(self.filters, vectors, strict=True)
         ]
         x = torch.cat(pooled, dim=1)  # (N, T, C)
         return x, present.repeat_interleave(self.tokens, dim=1)
@@ -88,20 +88,21 @@ class MaskedAttention(nn.Module):
 
     def forward(self, x: Tensor, present: Tensor) -> Tensor:
         """(N, T, C) and (N, T) bool → (N, T, C)."""
-        shown, masked = self._shown(x, present)
-        attended, _ = self.attention(x, shown, shown, key_padding_mask=masked, need_weights=False)
+        keys, masked = self._keys(x, present)
+        attended, _ = self.attention(x, keys, keys, key_padding_mask=masked, need_weights=False)
         normed: Tensor = self.norm(x + attended)
         return normed
 
     def weights(self, x: Tensor, present: Tensor) -> Tensor:
         """(N, T, 1 + T) attention weights from each position to the learned one and to each position."""
-        shown, masked = self._shown(x, present)
-        weights: Tensor = self.attention(x, shown, shown, key_padding_mask=masked, need_weights=True)[1]
+        keys, masked = self._keys(x, present)
+        weights: Tensor = self.attention(x, keys, keys, key_padding_mask=masked, need_weights=True)[1]
         return weights
 
-    def _shown(self, x: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        shown = torch.cat([self.anyone.expand(len(x), -1, -1), x], dim=1)
-        return shown, torch.cat([present.new_zeros(len(x), 1), ~present], dim=1)
+    def _keys(self, x: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, 1 + T, C) the learned position and the others, and bool (N, 1 + T), True where one is missing."""
+        keys = torch.cat([self.anyone.expand(len(x), -1, -1), x], dim=1)
+        return keys, torch.cat([present.new_zeros(len(x), 1), ~present], dim=1)
 
 
 def _rows(feature: Feature) -> Tensor:

@@ -20,8 +20,8 @@ class CrossAttention(nn.Module):
 
     .. math:: Y = \operatorname{softmax}\left(\frac{X_q W_Q (X_k W_K)^T}{\sqrt{d_k}}\right) X_k W_V
 
-    Each head has width / heads columns; their outputs are concatenated and go through a linear map, as the paper says
-    in words. A position whose keys are all masked gets zeros.
+    Each head has width / heads columns; their outputs are concatenated and go through a linear map, which the paper
+    describes only in words. A position whose keys are all masked gets zeros.
 
     Args:
         query_features: D of the queries.
@@ -43,20 +43,32 @@ class CrossAttention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, x_q: Tensor, x_k: Tensor, visible: Tensor) -> Tensor:
-        """Attend from x_q (B, T, D_q) to x_k (B, S, D_k) where `visible` (B, T, S) is True; return (B, T, width)."""
-        some = visible.any(2, keepdim=True)
+        """Attend from one sequence to another; return (B, T, width).
+
+        Args:
+            x_q: (B, T, D_q) the queries.
+            x_k: (B, S, D_k) the keys and values.
+            visible: (B, T, S) bool, the keys that each query attends to.
+        """
+        has_keys = visible.any(2, keepdim=True)
         y = scaled_dot_product_attention(
             self._heads(self.query(x_q)),
             self._heads(self.key(x_k)),
             self._heads(self.value(x_k)),
-            attn_mask=(visible | ~some)[:, None],
+            attn_mask=(visible | ~has_keys)[:, None],
             dropout_p=self.dropout if self.training else 0.0,
         )
-        attended: Tensor = self.out(y.transpose(1, 2).flatten(2)) * some
+        attended: Tensor = self.out(y.transpose(1, 2).flatten(2)) * has_keys
         return attended
 
     def weights(self, x_q: Tensor, x_k: Tensor, visible: Tensor) -> Tensor:
-        """The attention weights of `forward`, for explanations: (B, heads, T, S)."""
+        """The attention weights of `forward`, for explanations: (B, heads, T, S).
+
+        Args:
+            x_q: (B, T, D_q) the queries.
+            x_k: (B, S, D_k) the keys.
+            visible: (B, T, S) bool, the keys that each query attends to.
+        """
         score = self._heads(self.query(x_q)) @ self._heads(self.key(x_k)).transpose(2, 3)
         score = score / math.sqrt(self.width // self.heads)
         return torch.softmax(score.masked_fill(~visible[:, None], torch.finfo(score.dtype).min), 3) * visible[:, None]
@@ -126,11 +138,13 @@ class CrossModalFusion(nn.Module):
         self.cross = nn.ModuleDict(
             {f"{a}-{b}": CrossAttention(features[a], features[b], width, heads) for a, b in self.pairs}
         )
-        one = width * max(1, len(self.modalities) - 1)
-        self.out_features = one * len(self.modalities)
-        self.first = nn.ModuleDict({name: CrossAttention(one, one, one, first_heads) for name in self.modalities})
+        first_width = width * max(1, len(self.modalities) - 1)
+        self.out_features = first_width * len(self.modalities)
+        self.first = nn.ModuleDict(
+            {name: CrossAttention(first_width, first_width, first_width, first_heads) for name in self.modalities}
+        )
         self.second = CrossAttention(self.out_features, self.out_features, self.out_features, second_heads)
-        self.norms = nn.ModuleDict({name: nn.LayerNorm(one) for name in self.modalities} if residual else {})
+        self.norms = nn.ModuleDict({name: nn.LayerNorm(first_width) for name in self.modalities} if residual else {})
         self.norm = nn.LayerNorm(self.out_features) if residual else nn.Identity()
 
     def forward(
@@ -197,14 +211,14 @@ def drop_modalities(
 
     Args:
         present: modality → (B, T) bool.
-        share: of each modality's positions, 0 to below 1.
-        generator: of the random numbers; torch's global one by default.
+        share: share of each modality's positions to drop, 0 to below 1.
+        generator: random number generator; torch's global one by default.
 
     Returns:
         Modality → (B, T) bool.
     """
     if not 0 <= share < 1:
         raise InputError(f"A share of {share} cannot go missing; allowed is 0 up to below 1.")
-    kept = {name: there & (torch.rand(there.shape, generator=generator) >= share) for name, there in present.items()}
-    nothing = ~torch.stack(list(kept.values())).any(0)
-    return {name: there | (nothing & present[name]) for name, there in kept.items()}
+    kept = {name: mask & (torch.rand(mask.shape, generator=generator) >= share) for name, mask in present.items()}
+    none_kept = ~torch.stack(list(kept.values())).any(0)
+    return {name: mask | (none_kept & present[name]) for name, mask in kept.items()}

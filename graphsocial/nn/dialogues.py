@@ -43,7 +43,7 @@ class Sequences:
 
 
 class Dialogues:
-    """Reads dialogues out of a graph: their modalities, and the order of their segments.
+    """The dialogues of a graph: the modalities and the order of their segments.
 
     A modality is the first word of the segments' feature columns: `text` and `text_vector` are both of `text`. Its
     inputs are their vectors, concatenated, and their sequences of vectors.
@@ -66,8 +66,8 @@ class Dialogues:
         self.kind = (graph.entity, order, graph.entity)
         self._chains: tuple[Edges, Chains] | None = None
         if self.kind not in graph.edges:
-            there = ", ".join(" ".join(kind) for kind in graph.edges if kind[0] == kind[2] == graph.entity) or "none"
-            raise DataError(f"There are no '{' '.join(self.kind)}' edges to give the order; there are: {there}.")
+            known = ", ".join(" ".join(kind) for kind in graph.edges if kind[0] == kind[2] == graph.entity) or "none"
+            raise DataError(f"There are no '{' '.join(self.kind)}' edges to give the order; there are: {known}.")
         features = self._modalities(graph)
         for name in modalities:
             if name not in features:
@@ -143,10 +143,10 @@ def _rows(feature: Feature, nodes: Tensor) -> Tensor:
 
 
 def _sequences(feature: Feature, nodes: Tensor, mask: Tensor) -> tuple[Feature, Tensor]:
-    """The sequences of these segments, each once, and (C, T) which each segment has; an empty one counts as none."""
+    """The distinct sequences of these segments, and (C, T) the index of each segment's; -1 where empty or missing."""
     taken = feature.take(nodes[mask])
     assert taken.offsets is not None
-    lengths = torch.cat([taken.offsets.diff(), taken.offsets.new_zeros(1)])  # the last stands for -1
+    lengths = torch.cat([taken.offsets.diff(), taken.offsets.new_zeros(1)])  # the last entry is that of index -1
     index = torch.full(mask.shape, -1)
     index[mask] = torch.where(lengths[taken.index] > 0, taken.index, -1)
     return taken, index

@@ -1,4 +1,4 @@
-"""Dropout that draws one random byte a number instead of one random float."""
+"""Dropout that draws one random byte per number instead of one random float."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from graphsocial.errors import InputError
 
 
 class ByteDropout(nn.Module):
-    """Dropout for large hidden states, where drawing the mask costs more than all else of floats.
+    """Dropout for large hidden states, where drawing a mask of random floats costs more than everything else.
 
-    The share that is dropped is rounded to 1/256, and what is kept is scaled by exactly the inverse of its share.
+    The rate is rounded to 1/256, and the kept numbers are scaled by exactly the inverse of the kept share.
 
     Args:
         p: share of the numbers set to 0 in training; from 0 to below 1.
@@ -36,5 +36,5 @@ class ByteDropout(nn.Module):
         return x * kept * (256 / (256 - dropped))
 
     def extra_repr(self) -> str:
-        """What `print` shows."""
+        """The settings in the module's `repr`."""
         return f"p={self.p}"

@@ -46,7 +46,7 @@ def attend(
         edge_mask: bool (E_r,) in the caller's edge order; edges that are False are left out. None keeps all.
         self_value: v of the node itself, (num_dst, H), or None for no self loop.
         self_score: the self loop's score before the LeakyReLU, (num_dst,), with `self_value`.
-        negative_slope: of the LeakyReLU, not negative.
+        negative_slope: slope of the LeakyReLU, not negative.
 
     Returns:
         (num_dst, H). A node with neither neighbours nor a self term gets zeros.
@@ -105,7 +105,16 @@ def joint_softmax(
 
     .. math:: \alpha^r_{ij} \propto \exp f(d^r_i + s^r_j + e^r_{ij}), \qquad \alpha_{ii} \propto \exp f(s_{ii})
 
-    The arguments are those of `attend`. Exact for scores of any size; a masked edge weighs 0.
+    Exact for scores of any size; a masked edge has weight 0. Scores are (…,), or (…, K) for K heads.
+
+    Args:
+        relations: R relations into the same num_dst nodes.
+        source_scores: s, (num_src_r,) of each relation.
+        destination_scores: d, (num_dst,) of each relation.
+        edge_scores: e, (E_r,) in the caller's edge order, or None for edges without scores.
+        edge_mask: bool (E_r,) in the caller's edge order; edges that are False are left out. None keeps all.
+        self_score: the self loop's score before the LeakyReLU, (num_dst,), or None for no self loop.
+        negative_slope: slope of the LeakyReLU, not negative.
 
     Returns:
         For each relation its weights (E_r,), **sorted** as the relation's edges (`relation.unsort(weights)` puts them
@@ -113,8 +122,8 @@ def joint_softmax(
         have K heads.
     """
     none = [None] * len(relations)
-    given = (*source_scores, *destination_scores, *(() if self_score is None else (self_score,)))
-    flat = all(score.dim() == 1 for score in given)
+    node_scores = (*source_scores, *destination_scores, *(() if self_score is None else (self_score,)))
+    flat = all(score.dim() == 1 for score in node_scores)
     kept = tuple(
         None if mask is None else relation.sort(mask)
         for relation, mask in zip(relations, edge_mask or none, strict=True)
@@ -130,14 +139,14 @@ def joint_softmax(
 
 
 class _JointSoftmax(torch.autograd.Function):
-    """Tensors come as: self score or None, R source scores, R destination scores, R edge scores or None; (…, K)."""
+    """Tensors are in this order: self score or None, R source, R destination and R edge scores or None; (…, K)."""
 
     @staticmethod
     def forward(
         ctx: Any, relations: Any, kept: Any, slope: float, self_score: Tensor | None, *scores: Any
     ) -> tuple[Tensor | None, ...]:
         count = len(relations)
-        own = None if self_score is None else leaky_relu(self_score, slope)
+        self_logit = None if self_score is None else leaky_relu(self_score, slope)
         scores = tuple(None if score is None else score.contiguous() for score in scores)
         sources, destinations = scores[:count], scores[count : 2 * count]
         edges = tuple(
@@ -146,11 +155,12 @@ class _JointSoftmax(torch.autograd.Function):
         )
         if relations:
             kernel = kernel_of(relations[0], destinations[0])
-            weights, self_weight = kernel.softmax(relations, Scores(sources, destinations, edges), kept, own, slope)
+            parts = Scores(sources, destinations, edges)
+            weights, self_weight = kernel.softmax(relations, parts, kept, self_logit, slope)
         else:
-            weights, self_weight = [], None if own is None else torch.ones_like(own)
+            weights, self_weight = [], None if self_logit is None else torch.ones_like(self_logit)
         ctx.relations, ctx.slope = relations, slope
-        positive = None if own is None else own > 0
+        positive = None if self_logit is None else self_logit > 0
         ctx.save_for_backward(positive, self_weight, *sources, *destinations, *edges, *weights)
         return self_weight, *weights
 
@@ -161,20 +171,20 @@ class _JointSoftmax(torch.autograd.Function):
         relations, slope, count = ctx.relations, ctx.slope, len(ctx.relations)
         positive, self_weight, *saved = ctx.saved_tensors
         sources, destinations, edges, weights = (saved[part * count : (part + 1) * count] for part in range(4))
-        own = None if self_weight is None else self_weight * d_self
-        mean = torch.zeros_like(destinations[0]) if own is None else own.clone()
+        d_self_score = None if self_weight is None else self_weight * d_self
+        mean = torch.zeros_like(destinations[0]) if d_self_score is None else d_self_score.clone()
         d_scores: list[Tensor | None] = [None] * (3 * count)
         if relations:
             grads = [grad.contiguous() for grad in d_weights]
-            found = kernel_of(relations[0], mean).softmax_back(
+            gradients = kernel_of(relations[0], mean).softmax_back(
                 relations, Scores(sources, destinations, edges), slope, weights, grads, mean
             )
-            for r, (d_source, d_destination, d_edge) in enumerate(found):
+            for r, (d_source, d_destination, d_edge) in enumerate(gradients):
                 needed = ctx.needs_input_grad[4 + r :: count]
                 d_scores[r] = d_source if needed[0] else None
                 d_scores[count + r] = d_destination if needed[1] else None
                 d_scores[2 * count + r] = relations[r].unsort(d_edge) if needed[2] else None
-        if own is not None:
-            own = own - self_weight * mean
-            own = torch.where(positive, own, own * slope)
-        return None, None, None, own, *d_scores
+        if d_self_score is not None:
+            d_self_score = d_self_score - self_weight * mean
+            d_self_score = torch.where(positive, d_self_score, d_self_score * slope)
+        return None, None, None, d_self_score, *d_scores

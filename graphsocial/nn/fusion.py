@@ -1,4 +1,4 @@
-"""From the two endpoints of an edge to its class: weight user against image, combine, classify."""
+"""From the representations of an edge's two endpoints to its class: weight, combine, classify."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class AdaptiveCombination(nn.Module):
     - `paper`: β = exp(LeakyReLU(w_u·x_u + w_i·x_i)), as printed. β is not bounded by 1, so 1 - β can be negative and
       the image's features change their sign. The exponent is cut where β² times features would leave the number
       range (above 22.2 in float32, β = 4e9); below that nothing is changed.
-    - `gated`: β = sigmoid((w_u·x_u + w_i·x_i) / sqrt(2H) + b), in 0..1: our default. It starts at an even weight
-      everywhere; without the root, whose place is that of scaled dot-product attention, a few steps of Adam drive β to
-      0 or 1 and one of the two ends is lost.
+    - `gated`: β = sigmoid((w_u·x_u + w_i·x_i) / sqrt(2H) + b), in 0..1: our default. Initially β = 1/2.
+      Without the division by the root, as in scaled dot-product attention, a few steps of Adam drive β to 0 or 1, and
+      one of the two endpoints is lost.
     - `none`: no weights, x_comb = c(x_u, x_i).
 
     c is `concat` (2H), `sum` (H) or `dot`, the product by element (H).
@@ -34,7 +34,7 @@ class AdaptiveCombination(nn.Module):
         features: H of both inputs.
         mode: how β is computed.
         mechanism: c.
-        negative_slope: of the LeakyReLU of `paper`.
+        negative_slope: slope of the LeakyReLU of `paper`.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class AdaptiveCombination(nn.Module):
 
     @property
     def out_features(self) -> int:
-        """Width of what `forward` returns."""
+        """Width of the output of `forward`."""
         return 2 * self.features if self.mechanism == "concat" else self.features
 
     def forward(self, x_u: Tensor, x_i: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -94,7 +94,7 @@ class Classifier(nn.Sequential):
         in_features: D.
         hidden_features: H.
         classes: K.
-        dropout: share of hidden values dropped in training.
+        dropout: dropout rate of the hidden layers.
     """
 
     def __init__(self, in_features: int, hidden_features: int, classes: int, *, dropout: float = 0.5) -> None:

@@ -1,9 +1,8 @@
-"""Graph attention over a heterogeneous graph: every node weighs its neighbours of all types, and itself."""
+"""Graph attention over a heterogeneous graph: each node attends to its neighbors of all types and to itself."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,13 +10,11 @@ from torch import Tensor, nn
 from graphsocial.errors import InputError
 from graphsocial.graph.adjacency import CanonicalEtype, Relation, check_edges, check_graph, first_rows
 from graphsocial.nn.aggregation import weighted_sum, weighted_sums
-from graphsocial.nn.edge_softmax import attend, joint_softmax
+from graphsocial.nn.edge_softmax import joint_softmax
 from graphsocial.nn.products import linear
+from graphsocial.nn.sharing import ALL, Share, check_share, edge_key, node_key
 
-__all__ = ["GraphAttention", "attend"]
-
-ALL = "all"  # the one set of weights of share="all"
-EDGE_COST = 12  # multiplications of a matrix product in the time that one number takes to be fetched along an edge
+EDGE_COST = 12  # multiplications of a matrix product in the time of fetching one number along an edge
 
 
 class GraphAttention(nn.Module):
@@ -44,7 +41,7 @@ class GraphAttention(nn.Module):
         edge_features: width De of the edge types that have features.
         share: which weights are shared; see above.
         self_loops: whether a node attends to itself.
-        negative_slope: of the LeakyReLU in the logits.
+        negative_slope: slope of the LeakyReLU in the logits.
         edge_values: beyond the paper: an edge's features enter its message too, as Θ x_j + Θ_v e_ij.
         heads: K; each has its own softmax and H / K of the output's columns.
     """
@@ -57,7 +54,7 @@ class GraphAttention(nn.Module):
         out_features: int,
         *,
         edge_features: Mapping[CanonicalEtype, int] | None = None,
-        share: Literal["all", "relation"] = "all",
+        share: Share = ALL,
         self_loops: bool = True,
         negative_slope: float = 0.2,
         edge_values: bool = False,
@@ -68,8 +65,7 @@ class GraphAttention(nn.Module):
         self.in_features, self.out_features = in_features, out_features
         self.edge_features, self.share, self.edge_values = dict(edge_features or {}), share, edge_values
         self.self_loops, self.negative_slope, self.heads = self_loops, negative_slope, heads
-        if share not in (ALL, "relation"):
-            raise InputError(f"share = '{share}' is not known; use 'all' or 'relation'.")
+        check_share(share)
         if negative_slope < 0:
             raise InputError(f"negative_slope = {negative_slope} is negative; LeakyReLU must not fall.")
         if heads < 1 or out_features % heads:
@@ -85,7 +81,7 @@ class GraphAttention(nn.Module):
                     "to one width, or use share='relation'."
                 )
         keys = [ALL] if share == ALL else [self._key(etype) for etype in self.edge_types]
-        nodes = list(dict.fromkeys(self._node_key(name) for name in self.node_types))
+        nodes = list(dict.fromkeys(node_key(name, share) for name in self.node_types))
         self.weight = _parameters(dict.fromkeys(keys, (out_features, in_features)))
         self.attention_self = _parameters(dict.fromkeys(keys, (out_features,)))
         self.attention_neighbour = _parameters(dict.fromkeys(keys, (out_features,)))
@@ -107,15 +103,12 @@ class GraphAttention(nn.Module):
                 nn.init.xavier_uniform_(parameter if parameter.dim() == 2 else parameter[None])
 
     def _key(self, etype: CanonicalEtype) -> str:
-        return ALL if self.share == ALL else "-".join(etype)
-
-    def _node_key(self, node_type: str) -> str:
-        return ALL if self.share == ALL else f"node-{node_type}"  # a bare name could be that of a module's method
+        return edge_key(etype, self.share)
 
     def fold_edge_vector(self) -> dict[CanonicalEtype, Tensor]:
         """a_e^T Θ_e for each edge type with features; (K, De). `edge_features @ vector.t()` is its `edge_scores`.
 
-        A model puts those of all its layers together and has all their edge logits in one matrix product.
+        A model can concatenate those of all its layers and compute all edge logits in one matrix product.
         """
         folded = {key: self._fold(self.attention_edge[key], weight) for key, weight in self.edge_weight.items()}
         return {etype: folded[self._key(etype)] for etype in self.edge_features}
@@ -139,50 +132,50 @@ class GraphAttention(nn.Module):
         Args:
             x: {node_type: (N, D)}. In a mini-batch block the first num_dst rows of a type are its destinations.
             relations: one for each edge type, with or without edges.
-            edge_features: {edge_type: (E, De)} for each type that has features, unless `edge_scores` has it.
+            edge_features: {edge_type: (E, De)} of each type with features, unless `edge_scores` has the type.
             edge_scores: {edge_type: (E, K), or (E,) for one head}, the edges' part of the logits, from
                 `fold_edge_vector`.
-            edge_mask: {edge_type: bool (E,)}; False is as good as no edge.
-            num_dst: {node_type: count} of destinations; all nodes where it does not say.
+            edge_mask: {edge_type: bool (E,)}; edges that are False are left out.
+            num_dst: {node_type: count} of destinations; by default all nodes of the type.
 
         Returns:
             {node_type: (num_dst, H)}
 
         Raises:
-            InputError: types, shapes or counts that do not fit; a missing edge feature.
+            InputError: types, shapes or counts do not match the layer, or an edge feature is missing.
         """
         counts = check_graph(x, relations, self.node_types, self.edge_types, self.in_features, num_dst)
         weights, self_weights = self._weights(x, relations, counts, edge_features, edge_scores, edge_mask)
-        carried = edge_features if self.edge_values and edge_features else {}
+        message_features = edge_features if self.edge_values and edge_features else {}
         first = self._transforms_first(relations, counts)
-        there = [etype for etype in self.edge_types if relations[etype].num_edges]  # the others add nothing
-        values = self._values(x, first, there)
+        nonempty = [etype for etype in self.edge_types if relations[etype].num_edges]  # the others add nothing
+        values = self._values(x, first, nonempty)
         result = {}
         for name in self.node_types:
-            count, etypes = counts[name], [etype for etype in there if etype[2] == name]
-            bias = self.bias[self._node_key(name)]
-            y = None
-            if self._node_key(name) in self.self_weight:
-                y = linear(first_rows(x[name], count), self.self_weight[self._node_key(name)], bias)
-            into = [relations[etype] for etype in etypes]
-            shares = [weights[etype] for etype in etypes]
-            carried_by = [values[etype[0], self._key(etype) if first else ALL] for etype in etypes]
+            count, etypes = counts[name], [etype for etype in nonempty if etype[2] == name]
+            key = node_key(name, self.share)
+            bias, y = self.bias[key], None
+            if key in self.self_weight:
+                y = linear(first_rows(x[name], count), self.self_weight[key], bias)
+            edges = [relations[etype] for etype in etypes]
+            alphas = [weights[etype] for etype in etypes]
+            sources = [values[etype[0], self._key(etype) if first else ALL] for etype in etypes]
             if etypes or name in self_weights:
                 if first or self.share == ALL:
-                    own = first_rows(values[name, ALL], count) if name in self_weights else None
-                    found = weighted_sum(into, shares, carried_by, self_weight=self_weights.get(name), self_value=own)
+                    loop = first_rows(values[name, ALL], count) if name in self_weights else None
+                    sums = weighted_sum(edges, alphas, sources, self_weight=self_weights.get(name), self_value=loop)
                 else:
-                    found = weighted_sums(into, shares, carried_by)  # (num_dst, R D), side by side as the Θ below
+                    sums = weighted_sums(edges, alphas, sources)  # (num_dst, R D), concatenated as the Θ below
                 if first:
-                    y = found + (bias if y is None else y)
+                    y = sums + (bias if y is None else y)
                 else:
                     keys = [ALL] if self.share == ALL else [self._key(etype) for etype in etypes]
-                    y = linear(found, torch.cat([self.weight[key] for key in keys], 1), bias if y is None else None, y)
+                    y = linear(sums, torch.cat([self.weight[key] for key in keys], 1), bias if y is None else None, y)
             if y is None:
                 y = bias.expand(count, -1)
             for etype in etypes:
-                if etype in carried:
-                    y = y + self._edge_messages(etype, relations[etype], weights[etype], carried[etype])
+                if etype in message_features:
+                    y = y + self._edge_messages(etype, relations[etype], weights[etype], message_features[etype])
             result[name] = y
         return result  # {node_type: (num_dst, H)}
 
@@ -198,7 +191,7 @@ class GraphAttention(nn.Module):
     def _values(
         self, x: Mapping[str, Tensor], first: bool, etypes: Sequence[CanonicalEtype]
     ) -> dict[tuple[str, str], Tensor]:
-        """What is summed, by source type and set of weights: Θ x, or x itself."""
+        """The values to sum, by source type and set of weights: Θ x, or x itself."""
         if not first:
             return {(name, ALL): part for name, part in x.items()}
         needed = {(etype[0], self._key(etype)) for etype in etypes}
@@ -224,13 +217,23 @@ class GraphAttention(nn.Module):
         edge_mask: Mapping[CanonicalEtype, Tensor] | None = None,
         num_dst: Mapping[str, int] | None = None,
     ) -> tuple[dict[CanonicalEtype, Tensor], dict[str, Tensor]]:
-        """The weights that `forward` uses: α_ij of each edge, in the caller's order (E,), and α_ii (num_dst,).
+        """Compute the attention weights that `forward` uses; the arguments are the same.
 
-        With K heads (E, K) and (num_dst, K).
+        Args:
+            x: {node_type: (N, D)}.
+            relations: one for each edge type.
+            edge_features: {edge_type: (E, De)}.
+            edge_scores: {edge_type: (E, K)}.
+            edge_mask: {edge_type: bool (E,)}.
+            num_dst: {node_type: count}.
+
+        Returns:
+            α_ij: {edge_type: (E,)} in the caller's edge order; α_ii: {node_type: (num_dst,)}. With K heads (E, K) and
+            (num_dst, K).
         """
         counts = check_graph(x, relations, self.node_types, self.edge_types, self.in_features, num_dst)
-        weights, own = self._weights(x, relations, counts, edge_features, edge_scores, edge_mask)
-        return {etype: relations[etype].unsort(w) for etype, w in weights.items()}, own
+        weights, self_weights = self._weights(x, relations, counts, edge_features, edge_scores, edge_mask)
+        return {etype: relations[etype].unsort(w) for etype, w in weights.items()}, self_weights
 
     def _weights(
         self,
@@ -246,14 +249,14 @@ class GraphAttention(nn.Module):
         edges = self._edge_scores(relations, edge_features, edge_scores)
         scores = self._node_scores(x)
         weights: dict[CanonicalEtype, Tensor] = {}
-        own: dict[str, Tensor] = {}
+        self_weights: dict[str, Tensor] = {}
         for name in self.node_types:
             etypes = [etype for etype in self.edge_types if etype[2] == name]
             loop = self.share == ALL and self.self_loops
             for group in [etypes] if self.share == ALL else [[etype] for etype in etypes]:
                 if not group and not loop:
                     continue
-                found, self_weight = joint_softmax(
+                alphas, self_weight = joint_softmax(
                     [relations[etype] for etype in group],
                     [scores[etype[0], self._key(etype)][1] for etype in group],
                     [first_rows(scores[name, self._key(etype)][0], counts[name]) for etype in group],
@@ -262,10 +265,10 @@ class GraphAttention(nn.Module):
                     self_score=first_rows(torch.add(*scores[name, ALL]), counts[name]) if loop else None,
                     negative_slope=self.negative_slope,
                 )
-                weights |= zip(group, found, strict=True)
+                weights |= zip(group, alphas, strict=True)
                 if self_weight is not None:
-                    own[name] = self_weight
-        return weights, own
+                    self_weights[name] = self_weight
+        return weights, self_weights
 
     def _node_scores(self, x: Mapping[str, Tensor]) -> dict[tuple[str, str], tuple[Tensor, Tensor]]:
         """(a_s^T Θ x, a_t^T Θ x) by node type and set of weights, each (N,), or (N, K) for several heads."""
@@ -280,8 +283,8 @@ class GraphAttention(nn.Module):
                 rows = torch.cat([folded[key] for key in keys]) @ x[name].t()
                 parts = rows.view(len(keys), 2, self.heads, -1)  # N last, so that each head's scores lie together
                 for key, part in zip(keys, parts, strict=True):
-                    own, neighbour = part[:, 0] if self.heads == 1 else part.transpose(1, 2)
-                    scores[name, key] = own, neighbour
+                    as_destination, as_source = part[:, 0] if self.heads == 1 else part.transpose(1, 2)
+                    scores[name, key] = as_destination, as_source
         return scores
 
     def _edge_scores(

@@ -1,4 +1,4 @@
-"""Message passing beside a network over sequences: a few layers of GraphSAGE whose output the heads read too."""
+"""GraphSAGE layers beside a network over sequences; the heads read the outputs of both."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from graphsocial.features.sequences import Chains
 from graphsocial.graph import Canonical, SocialGraph
 from graphsocial.graph.adjacency import first_rows
 from graphsocial.graph.batching import Batch
-from graphsocial.nn.aggregation import SageConv, take_rows
+from graphsocial.nn.aggregation import take_rows
 from graphsocial.nn.inputs import NodeInputs
+from graphsocial.nn.neighbor_conv import SageConv
 from graphsocial.nn.normalisation import BatchNormRelu
 
 
 class GraphContext(nn.Module):
     """Node inputs → layers of GraphSAGE over all edge types, each with its own weights → the batch's nodes.
 
-    As DialogueGCN does (Ghosal et al. 2019), who speaks and what follows what are relations; here replies are too.
+    As in DialogueGCN (Ghosal et al. 2019), speakers and the order of utterances are relations; here replies are too.
 
     Args:
-        graph: what it will run on.
+        graph: the graph that it will run on.
         width: H of the layers.
         layers: number of layers, as in the batches.
         past: the edge types to use; None for all of the graph's. See `forward_in_time`.

@@ -91,7 +91,7 @@ class NodeInputs(nn.Module):
         Args:
             graph: the graph.
             rows: a batch's rows; None for all nodes.
-            history: node type → (N, K + 1 + M) for all nodes, of `labels.label_history`.
+            history: node type → (N, K + 1 + M) for all nodes, from `labels.label_history`.
         """
         hidden = {}
         for name in self.types if rows is None else rows:

@@ -21,9 +21,9 @@ class LabelMessages(nn.Module):
     .. math:: y_i = \sum_r \frac{1}{\sqrt{1 + n_i^r}} \sum_{j \in N_r(i)}
         \Big(\Theta^r_{c(ij)} + \sum_m z^m_{ij} \Psi^{rm}\Big) x_j
 
-    where c(ij) is the edge's class, z its numbers and n the number of labelled edges into i. It carries *which* label
-    an edge to *which* neighbor has, which counts of classes do not. The root keeps both the mean and the amount of
-    evidence.
+    where c(ij) is the edge's class, z its numbers and n the number of labelled edges into i. The messages say *which*
+    label an edge to *which* neighbor has, unlike counts of classes. Dividing by the root keeps both the mean and the
+    number of labels in the sum.
 
     Args:
         edge_types: the edge types with labels.
@@ -60,7 +60,7 @@ class LabelMessages(nn.Module):
 
         Args:
             x: {node_type: (N, D)}
-            relations: as for the other layers; those of `edge_types` are used.
+            relations: {edge_type: relation}; those of `edge_types` are used.
             labels: {edge_type: int64 (E,)} class of each edge, in the caller's order; -1 where hidden or unknown.
             numbers: {edge_type: (E, M)} standardised, 0 where hidden or unknown.
 
@@ -78,14 +78,14 @@ class LabelMessages(nn.Module):
             if numbers is not None:
                 values += [x[kind[0]] @ psi.t() for psi in theta[self.classes :]]  # (N, H) each
                 weights += [column.contiguous() for column in relation.sort(numbers[kind]).unbind(1)]
-            relations_of = [coded, *[relation] * (len(values) - 1)]
-            message = weighted_sum(relations_of, weights, values) * (1 + count).rsqrt()[:, None]
+            sources = [coded, *[relation] * (len(values) - 1)]
+            message = weighted_sum(sources, weights, values) * (1 + count).rsqrt()[:, None]
             messages[kind[2]] = messages[kind[2]] + message if kind[2] in messages else message
         return messages
 
 
 def _by_label(relation: Relation, label: Tensor, classes: int) -> Relation:
-    """The same edges from one of K sources for each node: row j K + c is node j transformed for class c."""
+    """The same edges with K sources per node: row j K + c of the values is node j transformed for class c."""
     src = relation.src.long() * classes + relation.sort(label).clamp_min(0)
     count = relation.num_src * classes
     return replace(relation, num_src=count, src=src.to(relation.src.dtype if count < 2**31 else torch.int64), back=None)

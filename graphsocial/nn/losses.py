@@ -19,7 +19,7 @@ from graphsocial.types import Target
 
 Weighting = Literal["sqrt", "balanced", "none"]
 HEAVIEST = 20.0  # maximum weight of a class
-POWERS = (0.0, 0.25, 0.5, 0.75)  # at 1, a model that predicts the prior for all would name any class
+POWERS = (0.0, 0.25, 0.5, 0.75)  # at 1, any class may win for a model that predicts the prior for all
 COVERAGE = 0.9
 """The nominal coverage of prediction intervals."""
 
@@ -29,17 +29,17 @@ class Objective:
     """A target with its scale in the training examples, its decision rule and its prediction interval.
 
     Attributes:
-        target: what is predicted.
+        target: the target.
         scale: multiclass: (K,) log of each class's weight in the loss; regression: (2,) mean and standard deviation of
             the transformed numbers.
-        naming: multiclass: the decision rule, (K,) offsets that are added to the log probabilities before the argmax;
+        decision_offsets: multiclass: the decision rule, (K,) offsets added to the log probabilities before the argmax;
             zeros for the most probable class.
         margin: regression: half the width of the prediction interval, in standard deviations; None where not known.
     """
 
     target: Target
     scale: Tensor
-    naming: Tensor
+    decision_offsets: Tensor
     margin: float | None = None
 
     @classmethod
@@ -118,24 +118,24 @@ class Objective:
         return self.read(center - self.margin).numpy(), self.read(center + self.margin).numpy()
 
     def metrics(self, predictions: NDArray[np.float64], labels: NDArray[np.generic]) -> dict[str, float]:
-        """The scores of what `read` returned against known labels."""
+        """The metrics of predictions (those of `read`) for examples with known labels."""
         if self.target.kind == "regression":
             return regression(predictions, labels.astype(np.float64))
         return multiclass(predictions, labels.astype(np.int64), self.choose(predictions))
 
     def choose(self, probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
         """(N,) the predicted class by the decision rule."""
-        chosen: NDArray[np.int64] = (probabilities * self.naming.exp().numpy()).argmax(axis=1)
+        chosen: NDArray[np.int64] = (probabilities * self.decision_offsets.exp().numpy()).argmax(axis=1)
         return chosen
 
-    def named_best(
+    def with_best_decision_rule(
         self, predictions: NDArray[np.float64], labels: NDArray[np.generic], shares: Tensor, metric: str
     ) -> Objective:
         """Choose the decision rule argmax p_k / prior_k^τ (logit adjustment), with τ from `POWERS`, on validation.
 
         Metrics such as weighted F1 reward predicting rare classes more often than they are most probable. The stored
-        probabilities do not change. A gain counts where it is above 2 sqrt(c / n), about two standard errors of a
-        paired difference when a share c of the n examples gets another class; without any, τ is 0.
+        probabilities do not change. A rule is chosen only if its gain is above 2 sqrt(c / n), about two standard
+        errors of a paired difference where a share c of the n examples gets another class; otherwise τ is 0.
 
         Args:
             predictions: (n, K) probabilities of validation examples.
@@ -146,7 +146,7 @@ class Objective:
         if self.target.kind == "regression" or not len(labels):
             return self
         sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
-        rules = [replace(self, naming=-power * torch.log(shares.double())) for power in POWERS]
+        rules = [replace(self, decision_offsets=-power * torch.log(shares.double())) for power in POWERS]
         scores = np.asarray([sign * rule.metrics(predictions, labels).get(metric, 0.0) for rule in rules])
         changed = np.asarray([(rule.choose(predictions) != rules[0].choose(predictions)).mean() for rule in rules])
         gains = scores - scores[0] - 2 * np.sqrt(changed / len(labels))
@@ -204,7 +204,7 @@ def total_loss(
 
     Args:
         parts: the objectives.
-        outputs: what the network returned for the batch.
+        outputs: the outputs of the network for the batch, by target name.
         graph: the graph with the labels.
         examples: (B,) positions of the batch's examples.
     """

@@ -11,7 +11,7 @@ from torch.nn.functional import relu
 
 
 class BatchNormRelu(nn.BatchNorm1d):
-    r"""`relu(BatchNorm1d(x)) + residual` in two passes over the rows, keeping only x for the way back.
+    r"""`relu(BatchNorm1d(x)) + residual` in two passes over the rows, keeping only x for the backward pass.
 
     .. math:: y = \max(0, \gamma (x - \mu) / \sqrt{\sigma^2 + \epsilon} + \beta) + r
 

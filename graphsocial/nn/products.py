@@ -1,4 +1,4 @@
-"""Linear maps of tall matrices: many rows, few columns, which a library's product is slow to bring back."""
+"""Linear maps of tall matrices (many rows, few columns), with a faster product for the gradient of the weight."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SMALL = 64  # rows of a block
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, onto: Tensor | None = None) -> Tensor:
-    r"""`torch.nn.functional.linear`, with the weight's gradient from blocks of rows, perhaps added onto something.
+    r"""`torch.nn.functional.linear`, with the weight's gradient from blocks of rows; the result may be added to `onto`.
 
     .. math:: y = x W^\top + b + o, \qquad dW = \sum_p dy_p^\top x_p
 
@@ -21,7 +21,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, onto: Tensor |
         x: (N, D).
         weight: (H, D).
         bias: (H,).
-        onto: (N, H), not needed by anything else: the result takes its place.
+        onto: (N, H) to add the result to, in place; nothing else may need its value.
 
     Returns:
         (N, H)

@@ -114,7 +114,13 @@ class AttentivePooling(nn.Module):
 
 
 def check_sequence(x: Tensor, mask: Tensor, features: int) -> None:
-    """Raise `InputError` unless x is (B, T, features) and mask (B, T) of bool."""
+    """Raise `InputError` where the shapes of a padded sequence and its mask do not match a layer.
+
+    Args:
+        x: the sequences; (B, T, features) is expected.
+        mask: their mask; bool (B, T) is expected.
+        features: D of the layer's inputs.
+    """
     if x.dim() != 3 or x.shape[2] != features:
         raise InputError(f"x has the shape {tuple(x.shape)}; it takes (B, T, {features}).")
     if mask.shape != x.shape[:2] or mask.dtype != torch.bool:

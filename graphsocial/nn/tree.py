@@ -1,4 +1,4 @@
-"""Graph convolution over the dependency trees of sentences: each word takes in the words that it depends on."""
+"""Graph convolution over the dependency trees of sentences: each word aggregates its head and its dependents."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def trees(head: Tensor) -> Relation:
     """Many dependency trees as one relation: word ↔ head in both directions, and each word with itself.
 
     Args:
-        head: (N,) int64, the number of each word's head among all N words; the root of a tree is its own.
+        head: (N,) int64, index of each word's head among all N words; the root of a tree has itself as head.
 
     Raises:
         InputError: a head is not a word.
     """
     words = torch.arange(len(head), device=head.device)
-    below = words != head  # the loop of a root is the one that every word gets
+    below = words != head  # every word, roots included, gets one self loop
     src = torch.cat([head[below], words[below], words])
     dst = torch.cat([words[below], head[below], words])
     return Relation.from_edges(src, dst, len(head), len(head))
@@ -36,11 +36,11 @@ class TreeConv(nn.Module):
 
     N(i) is a word, its head and its dependents (Zhang, Li and Song 2019, "Aspect-based Sentiment Classification with
     Aspect-specific Graph Convolutional Networks", eq. 1, whose form the paper's figure follows). The attention weighs
-    each of a sentence's n words anew, against the mean x̄ of what came in; the input stays.
+    each of a sentence's n words anew, against the mean x̄ of the inputs; the input is added (residual).
 
     Args:
         features: D of the words, in and out.
-        layers: of the convolution (2).
+        layers: number of layers of the convolution.
     """
 
     def __init__(self, features: int, layers: int = 2) -> None:
@@ -54,13 +54,13 @@ class TreeConv(nn.Module):
         """Convolve the words x (N, D) of many texts; return (N, D) and α (N,), which is 1 in sum over each text.
 
         Args:
-            x: the words of all texts.
+            x: (N, D) the words of all texts.
             head: (N,) int64; see `trees`.
-            text: (N,) int64, which text each word is of.
-            texts: how many texts there are.
+            text: (N,) int64, index of each word's text.
+            texts: number of texts.
         """
         if head.shape != x.shape[:1] or text.shape != x.shape[:1]:
-            raise InputError(f"head {tuple(head.shape)} and text {tuple(text.shape)} must have one entry a word.")
+            raise InputError(f"head {tuple(head.shape)} and text {tuple(text.shape)} must have one entry per word.")
         relation = trees(head)
         h = x
         for layer in self.layers:

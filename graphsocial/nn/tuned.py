@@ -22,7 +22,7 @@ class TunedEncoder(nn.Module):
 
     .. math:: \mathrm{softmax}_j (q_i \cdot k_j / \sqrt{d} - |n_i - n_j|), \quad |n_i - n_j| \le context
 
-    for words i and j of the utterances n_i and n_j; each is in memory once, however many attend to it. Each output
+    for words i and j of the utterances n_i and n_j; each is stored once, however many words attend to it. Each output
     vector is standardised and scaled to a norm of about `LENGTH`: the pretrained encoder's have one norm too, and
     statistics over training rows would be out of date after each step.
 
@@ -56,7 +56,7 @@ class TunedEncoder(nn.Module):
 
         Args:
             feature: a feature of S sequences.
-            index: (R, T) int64, which of the S sequences are neighbors in a row, in order; -1 for none.
+            index: (R, T) int64, the S sequences that are neighbors in each row, in order; -1 for none.
         """
         assert feature.offsets is not None
         shape = index.shape
@@ -72,29 +72,29 @@ class TunedEncoder(nn.Module):
         return dropout(vectors.view(*shape, self.out_features), self.dropout, self.training)
 
     def _read(self, feature: Feature, index: Tensor, lengths: Tensor) -> Tensor:
-        """The same for rows of similar length, whose sequences are concatenated: (R, M) states."""
+        """`side_by_side` for rows of similar length, whose sequences are concatenated: (R, M) states."""
         assert feature.offsets is not None
         total = lengths.sum(1)
         mask = torch.arange(int(total.max())) < total[:, None]  # (R, M)
-        sequence, long = index.flatten(), lengths.flatten()
-        of = torch.repeat_interleave(torch.arange(len(long)), long)  # state → sequence, row after row
-        step = torch.arange(len(of)) - (long.cumsum(0) - long)[of]
-        states = feature.vectors[feature.offsets[sequence[of]] + step]
+        sequence, length = index.flatten(), lengths.flatten()
+        sequence_of = torch.repeat_interleave(torch.arange(len(length)), length)  # state → sequence, row after row
+        step = torch.arange(len(sequence_of)) - (length.cumsum(0) - length)[sequence_of]
+        states = feature.vectors[feature.offsets[sequence[sequence_of]] + step]
         x = states.new_zeros(*mask.shape, states.shape[1]).masked_scatter(mask[:, :, None], states)
-        position = torch.zeros(mask.shape, dtype=torch.int64).masked_scatter(mask, of % index.shape[1])
-        away = position[:, :, None] - position[:, None, :]  # (R, M, M), above 0 where the other is before
-        seen = mask[:, None, :] & (away.abs() <= self.context)
+        position = torch.zeros(mask.shape, dtype=torch.int64).masked_scatter(mask, sequence_of % index.shape[1])
+        distance = position[:, :, None] - position[:, None, :]  # (R, M, M), above 0 where the key is before the query
+        seen = mask[:, None, :] & (distance.abs() <= self.context)
         if self.causal:
-            seen &= away >= 0
-        bias = (-away.abs()).to(x.dtype).masked_fill(~seen, torch.finfo(x.dtype).min)
+            seen &= distance >= 0
+        bias = (-distance.abs()).to(x.dtype).masked_fill(~seen, torch.finfo(x.dtype).min)
         states = self.upper.attend(x, bias[:, None])[mask]
-        nonempty = long > 0
-        present = torch.arange(int(long.max())) < long[nonempty][:, None]  # (S, L)
-        own = states.new_zeros(*present.shape, states.shape[1]).masked_scatter(present[:, :, None], states)
-        vectors: Tensor = self.upper.read_out(own, present)
+        nonempty = length > 0
+        present = torch.arange(int(length.max())) < length[nonempty][:, None]  # (S, L)
+        padded = states.new_zeros(*present.shape, states.shape[1]).masked_scatter(present[:, :, None], states)
+        vectors: Tensor = self.upper.read_out(padded, present)
         vectors = layer_norm(vectors, vectors.shape[1:]) * (LENGTH * self.out_features**-0.5)
         return (
-            vectors.new_zeros(len(long), self.out_features)
+            vectors.new_zeros(len(length), self.out_features)
             .index_put((nonempty.nonzero()[:, 0],), vectors)
             .view(*index.shape, -1)
         )

@@ -75,7 +75,7 @@ class WordEncoder(nn.Module):
         return pooled
 
     def _through_tree(self, tree: TreeConv, x: Tensor, mask: Tensor, head: Tensor) -> Tensor:
-        """The same words after the tree convolution: padded to flat, all trees as one graph, and back."""
+        """Apply the tree convolution to padded words, with all trees as one graph: (B, T, D) to (B, T, D)."""
         lengths = mask.sum(1)
         first = lengths.cumsum(0) - lengths
         text = torch.repeat_interleave(torch.arange(len(x)), lengths)

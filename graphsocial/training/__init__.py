@@ -164,7 +164,7 @@ def _weights(result: TrainingResult, graph: SocialGraph) -> Weights:
     """What predicting needs of a training."""
     return Weights(
         network=result.network.state_dict(),
-        objectives={part.target.name: (part.scale, part.naming, part.margin) for part in result.objectives},
+        objectives={part.target.name: (part.scale, part.decision_offsets, part.margin) for part in result.objectives},
         classes={target.name: list(target.classes) for target in graph.targets},
         tabular=graph.tabular_state(),
     )

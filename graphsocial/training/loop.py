@@ -75,7 +75,7 @@ def fit(
     trained = any(True for _ in network.parameters())
     parts = objectives(graph, train, class_weights=settings.class_weights if trained else "none")
     if settings.naming == "weighted":
-        parts = tuple(replace(part, naming=part.scale) if part.target.classes else part for part in parts)
+        parts = tuple(replace(part, decision_offsets=part.scale) if part.target.classes else part for part in parts)
     if not trained:
         return TrainingResult(
             network.eval(), _decided(network, loader, train, validation, parts, settings, metric), (), 0
@@ -195,7 +195,7 @@ def _decided(
             part = part.calibrated(predictions[name], labels)
         elif decision.naming == "validated":
             shares = class_shares(loader.graph, train, part.target)
-            part = part.named_best(predictions[name][labelled], labels.numpy()[labelled], shares, metric)
+            part = part.with_best_decision_rule(predictions[name][labelled], labels.numpy()[labelled], shares, metric)
         decided.append(part)
     return tuple(decided)
 

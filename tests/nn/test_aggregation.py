@@ -13,7 +13,8 @@ import torch
 
 from graphsocial.errors import InputError
 from graphsocial.graph.adjacency import Relation
-from graphsocial.nn.aggregation import GraphConv, SageConv, aggregate
+from graphsocial.nn.aggregation import aggregate
+from graphsocial.nn.neighbor_conv import GraphConv, SageConv
 
 CONNECTS = ("user", "connects", "user")
 VIEWS = ("user", "views", "image")

@@ -15,7 +15,8 @@ from torch.nn.functional import leaky_relu
 
 from graphsocial.errors import InputError
 from graphsocial.graph.adjacency import Relation
-from graphsocial.nn.graph_attention import GraphAttention, attend
+from graphsocial.nn.edge_softmax import attend
+from graphsocial.nn.graph_attention import GraphAttention
 
 NUM = {"user": 9, "image": 7}
 CONNECTS = ("user", "connects", "user")

@@ -90,13 +90,13 @@ def test_validation_decides_how_boldly_rare_classes_are_named(graph: SocialGraph
     said = np.repeat([[0.6, 0.4, 0.0], [0.9, 0.1, 0.0]], 20, axis=0)
     assert not part.choose(said).any()
     truth = np.repeat([1, 0], 20)
-    bold = part.named_best(said, truth, shares, "weighted_f1")
+    bold = part.with_best_decision_rule(said, truth, shares, "weighted_f1")
     assert (bold.choose(said) == truth).all()  # 0.6 / 0.8^τ < 0.4 / 0.1^τ from τ = 0.25 on
-    torch.testing.assert_close(bold.naming, -0.25 * torch.log(shares.double()))
+    torch.testing.assert_close(bold.decision_offsets, -0.25 * torch.log(shares.double()))
     for told, metric in ((0 * truth, "weighted_f1"), (truth, "log_loss")):
-        assert not part.named_best(said, told, shares, metric).naming.any()
+        assert not part.with_best_decision_rule(said, told, shares, metric).decision_offsets.any()
     barely = np.repeat([1, 0], [11, 29])  # 11 of 20 would be named rightly: no more than chance may do
-    assert not part.named_best(said, barely, shares, "accuracy").naming.any()
+    assert not part.with_best_decision_rule(said, barely, shares, "accuracy").decision_offsets.any()
 
 
 def test_scores_of_numbers() -> None:

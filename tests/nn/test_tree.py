@@ -62,7 +62,7 @@ def test_texts_do_not_mix_and_may_be_empty():
 def test_what_does_not_fit_is_named():
     with pytest.raises(InputError, match="0 layers"):
         TreeConv(4, layers=0)
-    with pytest.raises(InputError, match="one entry a word"):
+    with pytest.raises(InputError, match="one entry per word"):
         TreeConv(4)(torch.zeros(6, 4), HEAD[:5], TEXT, 2)
     with pytest.raises(InputError, match="node numbers from 0 to 7"):
         TreeConv(4)(torch.zeros(2, 4), torch.tensor([0, 7]), torch.tensor([0, 0]), 1)

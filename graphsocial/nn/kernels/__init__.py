@@ -1,21 +1,21 @@
 """The edge-wise operations of message passing, in three implementations with the same results (`Relation.kernel`).
 
-- `fused`: compiled for the CPU, one pass over the edges each; the default there.
+- `fused`: compiled for the CPU, one pass over the edges per operation; the default there.
 - `csr`: torch's sparse products, on any device; the default on a GPU.
 - `dgl`: DGL's own operators, the reference.
 
 Each module has the functions below. K heads share a relation's edges; weights and scores are (…, K), and each head
-weighs its own H / K columns of the values. Per-edge tensors are **sorted** as the relation's edges. Nothing here is
-differentiable; `aggregation.weighted_sum` and `edge_softmax.joint_softmax` are, by means of these.
+weighs its own H / K columns of the values. Per-edge tensors are **sorted** as the relation's edges. The functions
+are not differentiable; `aggregation.weighted_sum` and `edge_softmax.joint_softmax`, which call them, are.
 
     add_weighted(relation, weights (E, K), x (num_src, H), out, fresh)
-        out_i += Σ_j w_ij x_j, in H columns of `out`; = for += where `fresh`, since they hold nothing yet
+        out_i += Σ_j w_ij x_j, in H columns of `out`; = for += where `fresh`, since they have no values yet
     add_weighted_back(relation, weights, x, grad, d_x, fresh, wants_weights)
         d_x_j += Σ_i w_ij g_i, unless d_x is None; returns d_w_ij = g_i·x_j where wanted; g are H columns of `grad`
-    softmax(relations, scores, keep, own, slope)
-        w_ij ∝ exp f(d_i + s_j + e_ij) and own ∝ exp own, which sum to 1 for each destination; f is LeakyReLU of `slope`
+    softmax(relations, scores, keep, self_logit, slope)
+        w_ij ∝ exp f(d_i + s_j + e_ij) and w_ii ∝ exp self_logit_i, which sum to 1 for each i; f is LeakyReLU of `slope`
     softmax_back(relations, scores, slope, weights, grads, mean)
-        for each relation d_s, d_d, d_e; mean is Σ w g over what else is in the softmax
+        for each relation d_s, d_d, d_e; mean is w g of the self loop
     sum_by_dst(relation, values (E, K))
         (num_dst, K)
 """
@@ -37,7 +37,7 @@ NAMES = ("auto", *MODULES)
 
 
 class Columns(NamedTuple):
-    """Some columns of a wider tensor (num_dst, ≥ H), which one relation's H values are added to, or read from.
+    """H columns of a wider tensor (num_dst, ≥ H), into which a relation's sums are added, or from which they are read.
 
     Attributes:
         tensor: the wider tensor.
@@ -67,7 +67,7 @@ class Scores(NamedTuple):
 
 
 def kernel_of(relation: Relation, x: Tensor) -> ModuleType:
-    """The module that computes a relation's operations on values such as `x`; loaded on first use.
+    """The module with the operations for a relation and the device of `x`; imported on first use.
 
     Raises:
         InputError: the kernel does not run where `x` is.

@@ -1,4 +1,4 @@
-"""Rows as vector registers: the innermost loops over edges, in LLVM's own terms.
+"""Rows as vector registers: the innermost loops over edges, as LLVM code.
 
 A loop over a slice makes numba check, for each edge, bounds and whether the slices overlap, and load and store the sum
 of the row. Here a block of `BLOCK` columns of that sum stays in registers over all of the row's edges. The numbers are
@@ -41,20 +41,20 @@ class _Rows:
         self.bytes = int(kind.dtype.bitwidth) // 8
         self.lanes = LINE // self.bytes
 
-    def place(self, row: Any, column: Any = None) -> Any:
+    def address(self, row: Any, column: Any = None) -> Any:
         """The address of a number."""
         offset = self.builder.mul(row, self.steps[0])
         if column is not None:
             offset = self.builder.add(offset, self.builder.mul(column, self.steps[-1]))
         return self.builder.gep(self.start, [offset])
 
-    def one(self, row: Any) -> Any:
+    def pointer(self, row: Any) -> Any:
         """A pointer to the first number of a row."""
-        return self.builder.bitcast(self.place(row), self.number.as_pointer())
+        return self.builder.bitcast(self.address(row), self.number.as_pointer())
 
     def block(self, row: Any, column: Any) -> list[Any]:
         """Pointers to the vectors of a block of columns."""
-        start, kind = self.place(row, column), ir.VectorType(self.number, self.lanes).as_pointer()
+        start, kind = self.address(row, column), ir.VectorType(self.number, self.lanes).as_pointer()
         steps = (ir.Constant(ir.IntType(64), LINE * step) for step in range(BLOCK // self.lanes))
         return [self.builder.bitcast(self.builder.gep(start, [step]), kind) for step in steps]
 
@@ -73,10 +73,10 @@ class _Rows:
         """Ask for cache lines from a number on."""
         shape = ir.FunctionType(ir.VoidType(), [_BYTE, _NUMBER, _NUMBER, _NUMBER])
         prefetch = self.builder.module.declare_intrinsic("llvm.prefetch", [_BYTE], shape)
-        start = self.place(row, column)
+        start = self.address(row, column)
         for line in range(lines):
-            place = self.builder.gep(start, [ir.Constant(ir.IntType(64), LINE * line)])
-            self.builder.call(prefetch, [place, _NUMBER(0), _NUMBER(3), _NUMBER(1)])  # to read, keep it, data
+            address = self.builder.gep(start, [ir.Constant(ir.IntType(64), LINE * line)])
+            self.builder.call(prefetch, [address, _NUMBER(0), _NUMBER(3), _NUMBER(1)])  # to read, keep it, data
 
 
 def _arguments(context: Any, builder: Any, signature: Any, values: Sequence[Any]) -> list[Any]:
@@ -91,7 +91,7 @@ def _arguments(context: Any, builder: Any, signature: Any, values: Sequence[Any]
 
 def _whole(context: Any, builder: Any, rows: _Rows, k: Any) -> Any:
     """The node number at a position of an index array, as 64 bits."""
-    number = builder.load(rows.one(k))
+    number = builder.load(rows.pointer(k))
     return number if number.type == k.type else builder.sext(number, k.type)
 
 
@@ -101,8 +101,8 @@ def prefetch(lines: int) -> Any:
     @_inlined
     def fetch(typing: Any, rows: Any, index: Any, column: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            where, at, first = _arguments(context, builder, signature, values)
-            where.fetch(at, first, lines)
+            array, row, first = _arguments(context, builder, signature, values)
+            array.fetch(row, first, lines)
             return context.get_dummy_value()
 
         return types.void(rows, index, column), generate
@@ -112,28 +112,51 @@ def prefetch(lines: int) -> Any:
 
 @_inlined
 def add_block(
-    typing: Any, out: Any, i: Any, to: Any, x: Any, of: Any, index: Any, weights: Any, first: Any, end: Any, last: Any
+    typing: Any,
+    out: Any,
+    i: Any,
+    column: Any,
+    x: Any,
+    x_column: Any,
+    index: Any,
+    weights: Any,
+    first: Any,
+    end: Any,
+    last: Any,
 ) -> Any:
-    """out[i, to : to + BLOCK] += Σ_k weights[k] x[index[k], of : of + BLOCK] over first ≤ k < end.
+    """out[i, c : c + BLOCK] += Σ_k weights[k] x[index[k], d : d + BLOCK] over first ≤ k < end.
 
     Rows of edges before `last` are fetched ahead.
+
+    Args:
+        typing: numba's typing context.
+        out: (num_dst, ≥ H), updated.
+        i: row of `out`.
+        column: c, first column of the block in `out`.
+        x: (num_src, H).
+        x_column: d, first column of the block in `x`.
+        index: (E,) rows of `x`.
+        weights: (E,).
+        first: first edge.
+        end: end of the edges.
+        last: end of the edges to fetch ahead.
     """
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        out, i, to, x, of, index, weights, first, end, last = _arguments(context, builder, signature, values)
-        sums = [cgutils.alloca_once_value(builder, part) for part in out.load(i, to)]  # type: ignore[no-untyped-call]
+        out, i, column, x, x_column, index, weights, first, end, last = _arguments(context, builder, signature, values)
+        sums = [cgutils.alloca_once_value(builder, part) for part in out.load(i, column)]  # type: ignore[no-untyped-call]
         with cgutils.for_range_slice(builder, first, end, first.type(1), inc=True) as (k, _):
             ahead = builder.add(k, k.type(AHEAD))
             with builder.if_then(builder.icmp_signed("<", ahead, last)):
-                x.fetch(_whole(context, builder, index, ahead), of, BLOCK // x.lanes)
-            weight = x.spread(builder.load(weights.one(k)))
-            for place, part in zip(sums, x.load(_whole(context, builder, index, k), of), strict=True):
-                _add_product(builder, place, weight, part)
-        for pointer, place in zip(out.block(i, to), sums, strict=True):
-            builder.store(builder.load(place), pointer, align=out.bytes)
+                x.fetch(_whole(context, builder, index, ahead), x_column, BLOCK // x.lanes)
+            weight = x.spread(builder.load(weights.pointer(k)))
+            for total, part in zip(sums, x.load(_whole(context, builder, index, k), x_column), strict=True):
+                _add_product(builder, total, weight, part)
+        for pointer, total in zip(out.block(i, column), sums, strict=True):
+            builder.store(builder.load(total), pointer, align=out.bytes)
         return context.get_dummy_value()
 
-    return types.void(out, i, to, x, of, index, weights, first, end, last), generate
+    return types.void(out, i, column, x, x_column, index, weights, first, end, last), generate
 
 
 @_inlined
@@ -143,9 +166,9 @@ def add_block_back(
     d_weights: Any,
     j: Any,
     x: Any,
-    of: Any,
+    x_column: Any,
     grad: Any,
-    to: Any,
+    column: Any,
     index: Any,
     order: Any,
     weights: Any,
@@ -153,18 +176,34 @@ def add_block_back(
     end: Any,
     last: Any,
 ) -> Any:
-    """With g_k = grad[index[k], to : to + BLOCK] and x_j = x[j, of : of + BLOCK], over first ≤ k < end:
+    """With g_k = grad[index[k], c : c + BLOCK] and x_j = x[j, d : d + BLOCK], over first ≤ k < end:
 
-    d_x[j, of : of + BLOCK] += Σ_k weights[order[k]] g_k and d_weights[order[k]] += g_k · x_j, = for += where of is 0.
+    d_x[j, d : d + BLOCK] += Σ_k weights[order[k]] g_k and d_weights[order[k]] += g_k · x_j, = for += where d is 0.
+
+    Args:
+        typing: numba's typing context.
+        d_x: (num_src, H), updated.
+        d_weights: (E,), updated.
+        j: row of `x` and `d_x`.
+        x: (num_src, H).
+        x_column: d, first column of the block in `x`.
+        grad: (num_dst, ≥ H).
+        column: c, first column of the block in `grad`.
+        index: (E,) rows of `grad`.
+        order: (E,) positions in `weights` and `d_weights`.
+        weights: (E,).
+        first: first edge.
+        end: end of the edges.
+        last: end of the edges to fetch ahead.
     """
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        given = _arguments(context, builder, signature, values)
-        d_x, d_weights, j, x, of, grad, to, index, order, weights, first, end, last = given
-        own = x.load(j, of)
-        initial = builder.icmp_signed("==", of, of.type(0))
-        sums = [cgutils.alloca_once_value(builder, part) for part in d_x.load(j, of)]  # type: ignore[no-untyped-call]
-        kind = own[0].type
+        arguments = _arguments(context, builder, signature, values)
+        d_x, d_weights, j, x, x_column, grad, column, index, order, weights, first, end, last = arguments
+        x_parts = x.load(j, x_column)
+        initial = builder.icmp_signed("==", x_column, x_column.type(0))
+        sums = [cgutils.alloca_once_value(builder, part) for part in d_x.load(j, x_column)]  # type: ignore[no-untyped-call]
+        kind = x_parts[0].type
         reduce = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
             builder.module,
             ir.FunctionType(x.number, [x.number, kind]),
@@ -173,28 +212,30 @@ def add_block_back(
         with cgutils.for_range_slice(builder, first, end, first.type(1), inc=True) as (k, _):
             ahead = builder.add(k, k.type(AHEAD))
             with builder.if_then(builder.icmp_signed("<", ahead, last)):
-                grad.fetch(_whole(context, builder, index, ahead), to, BLOCK // x.lanes)
+                grad.fetch(_whole(context, builder, index, ahead), column, BLOCK // x.lanes)
                 edge = _whole(context, builder, order, ahead)
                 weights.fetch(edge, None, 1)
                 d_weights.fetch(edge, None, 1)
             edge = _whole(context, builder, order, k)
-            weight = x.spread(builder.load(weights.one(edge)))
+            weight = x.spread(builder.load(weights.pointer(edge)))
             dot = cgutils.alloca_once_value(builder, ir.Constant(kind, None))  # type: ignore[no-untyped-call]
             builder.store(ir.Constant(kind, None), dot)
-            for place, mine, part in zip(sums, own, grad.load(_whole(context, builder, index, k), to), strict=True):
-                _add_product(builder, dot, mine, part)
-                _add_product(builder, place, weight, part)
-            pointer = d_weights.one(edge)
+            for total, x_part, part in zip(
+                sums, x_parts, grad.load(_whole(context, builder, index, k), column), strict=True
+            ):
+                _add_product(builder, dot, x_part, part)
+                _add_product(builder, total, weight, part)
+            pointer = d_weights.pointer(edge)
             before = builder.select(initial, ir.Constant(x.number, 0.0), builder.load(pointer))
             builder.store(builder.call(reduce, [before, builder.load(dot)], fastmath=_FAST), pointer)
-        for pointer, place in zip(d_x.block(j, of), sums, strict=True):
-            builder.store(builder.load(place), pointer, align=d_x.bytes)
+        for pointer, total in zip(d_x.block(j, x_column), sums, strict=True):
+            builder.store(builder.load(total), pointer, align=d_x.bytes)
         return context.get_dummy_value()
 
-    return types.void(d_x, d_weights, j, x, of, grad, to, index, order, weights, first, end, last), generate
+    return types.void(d_x, d_weights, j, x, x_column, grad, column, index, order, weights, first, end, last), generate
 
 
-def _add_product(builder: Any, place: Any, left: Any, right: Any) -> None:
-    """Add left · right to what is kept at a place."""
+def _add_product(builder: Any, total: Any, left: Any, right: Any) -> None:
+    """Add left · right to the vector in memory at `total`."""
     product = builder.fmul(left, right, flags=_FAST)
-    builder.store(builder.fadd(builder.load(place), product, flags=_FAST), place)
+    builder.store(builder.fadd(builder.load(total), product, flags=_FAST), total)

@@ -1,4 +1,4 @@
-"""Batch normalisation with what follows it, compiled for the CPU: two passes over the rows each way.
+"""Batch normalisation, ReLU and residual, compiled for the CPU: two passes over the rows, forward and backward.
 
 The statistics are summed in float64 over fixed blocks of rows, so they do not depend on the number of threads.
 """
@@ -34,14 +34,14 @@ def _scale_relu(lo, hi, x, scale, shift, residual, out):  # type: ignore[no-unty
     """out = max(0, scale · x + shift) + residual"""
     zero = x.dtype.type(0)
     for i in range(lo * BLOCK, min(len(x), hi * BLOCK)):
-        row, into = x[i], out[i]
+        row, result = x[i], out[i]
         if len(residual):
             rest = residual[i]
             for h in range(len(row)):
-                into[h] = max(row[h] * scale[h] + shift[h], zero) + rest[h]
+                result[h] = max(row[h] * scale[h] + shift[h], zero) + rest[h]
         else:
             for h in range(len(row)):
-                into[h] = max(row[h] * scale[h] + shift[h], zero)
+                result[h] = max(row[h] * scale[h] + shift[h], zero)
 
 
 @compiled
@@ -62,10 +62,10 @@ def _scale_relu_back(lo, hi, x, scale, shift, grad, by_x, constant, d_x):  # typ
     """d_x = scale · g + by_x · x + constant, with g where the ReLU lets it through."""
     zero = x.dtype.type(0)
     for i in range(lo * BLOCK, min(len(x), hi * BLOCK)):
-        row, upstream, into = x[i], grad[i], d_x[i]
+        row, upstream, result = x[i], grad[i], d_x[i]
         for h in range(len(row)):
             g = upstream[h] if row[h] * scale[h] + shift[h] > 0 else zero
-            into[h] = g * scale[h] + row[h] * by_x[h] + constant[h]
+            result[h] = g * scale[h] + row[h] * by_x[h] + constant[h]
 
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -76,19 +76,42 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def scale_relu(x: Tensor, scale: Tensor, shift: Tensor, residual: Tensor | None) -> Tensor:
-    """max(0, scale · x + shift) + residual; (N, H)."""
+    """max(0, scale · x + shift) + residual; (N, H).
+
+    Args:
+        x: (N, H).
+        scale: (H,).
+        shift: (H,).
+        residual: (N, H) or None.
+    """
     out = torch.empty_like(x)
     run(_scale_relu, _parts(x), x.numel(), x, scale, shift, x[:0] if residual is None else residual, out)
     return out
 
 
 def moments_back(x: Tensor, scale: Tensor, shift: Tensor, grad: Tensor) -> Tensor:
-    """Σ g and Σ g x over rows, where scale · x + shift > 0; float64 (2, H)."""
+    """Σ g and Σ g x over rows, where scale · x + shift > 0; float64 (2, H).
+
+    Args:
+        x: (N, H).
+        scale: (H,).
+        shift: (H,).
+        grad: g, (N, H).
+    """
     return _sums(_moments_back, x, scale, shift, grad)
 
 
 def scale_relu_back(x: Tensor, scale: Tensor, shift: Tensor, grad: Tensor, by_x: Tensor, constant: Tensor) -> Tensor:
-    """scale · g + by_x · x + constant, with g = grad where scale · x + shift > 0, else 0; (N, H)."""
+    """scale · g + by_x · x + constant, with g = grad where scale · x + shift > 0, else 0; (N, H).
+
+    Args:
+        x: (N, H).
+        scale: (H,).
+        shift: (H,).
+        grad: (N, H).
+        by_x: (H,).
+        constant: (H,).
+    """
     d_x = torch.empty_like(x)
     run(_scale_relu_back, _parts(x), 2 * x.numel(), x, scale, shift, grad, by_x, constant, d_x)
     return d_x

@@ -19,19 +19,40 @@ with warnings.catch_warnings():  # torch warns once per process; here it is igno
 
 
 def add_weighted(relation: Relation, weights: Tensor, x: Tensor, out: Columns, fresh: bool) -> None:
-    """Add each destination's weighted neighbors to columns of `out`; see `kernels`."""
+    """Add the weighted sum of each destination's neighbors to columns of `out`; see `kernels`.
+
+    Args:
+        relation: the edges.
+        weights: (E, K), **sorted** as the relation's edges.
+        x: (num_src, H).
+        out: H columns of (num_dst, ≥ H), updated in place.
+        fresh: `out` has no values yet: it is overwritten.
+    """
     columns_of_out = out.view(x.shape[1])
     for head, columns in enumerate(_columns(x, weights)):
         matrix = _matrix(relation, weights[:, head])
-        into = columns_of_out[:, columns]
+        head_columns = columns_of_out[:, columns]
         sums = matrix @ x[:, columns].contiguous()
-        into.copy_(sums) if fresh else into.add_(sums)
+        head_columns.copy_(sums) if fresh else head_columns.add_(sums)
 
 
 def add_weighted_back(
     relation: Relation, weights: Tensor, x: Tensor, grad: Columns, d_x: Tensor | None, fresh: bool, wants_weights: bool
 ) -> Tensor | None:
-    """Add to `d_x`, and return the gradient of the weights where it is wanted; see `kernels`."""
+    """Add to the gradient of `x`, and return that of the weights; see `kernels`.
+
+    Args:
+        relation: the edges.
+        weights: (E, K), **sorted** as the relation's edges.
+        x: (num_src, H).
+        grad: gradient of the sums, H columns of (num_dst, ≥ H).
+        d_x: (num_src, H) gradient of `x`, updated in place; None where it is not needed.
+        fresh: `d_x` has no values yet: it is overwritten.
+        wants_weights: whether to compute the gradient of the weights.
+
+    Returns:
+        (E, K) gradient of the weights, or None.
+    """
     upstream = grad.view(x.shape[1])
     d_weights = torch.empty_like(weights) if wants_weights else None
     for head, columns in enumerate(_columns(x, weights)):

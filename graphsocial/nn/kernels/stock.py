@@ -19,7 +19,15 @@ _KEY = "_graphsocial_dgl"
 
 
 def add_weighted(relation: Relation, weights: Tensor, x: Tensor, out: Columns, fresh: bool) -> None:
-    """Add each destination's weighted neighbors to columns of `out`; see `kernels`."""
+    """Add the weighted sum of each destination's neighbors to columns of `out`; see `kernels`.
+
+    Args:
+        relation: the edges.
+        weights: (E, K), **sorted** as the relation's edges.
+        x: (num_src, H).
+        out: H columns of (num_dst, ≥ H), updated in place.
+        fresh: `out` has no values yet: it is overwritten.
+    """
     columns_of_out = out.view(x.shape[1])
     sums = dgl.ops.u_mul_e_sum(graphs_of(relation)[0], _heads(x, weights), weights[:, :, None])
     sums = sums.reshape(columns_of_out.shape)
@@ -29,7 +37,20 @@ def add_weighted(relation: Relation, weights: Tensor, x: Tensor, out: Columns, f
 def add_weighted_back(
     relation: Relation, weights: Tensor, x: Tensor, grad: Columns, d_x: Tensor | None, fresh: bool, wants_weights: bool
 ) -> Tensor | None:
-    """Add to `d_x`, and return the gradient of the weights where it is wanted; see `kernels`."""
+    """Add to the gradient of `x`, and return that of the weights; see `kernels`.
+
+    Args:
+        relation: the edges.
+        weights: (E, K), **sorted** as the relation's edges.
+        x: (num_src, H).
+        grad: gradient of the sums, H columns of (num_dst, ≥ H).
+        d_x: (num_src, H) gradient of `x`, updated in place; None where it is not needed.
+        fresh: `d_x` has no values yet: it is overwritten.
+        wants_weights: whether to compute the gradient of the weights.
+
+    Returns:
+        (E, K) gradient of the weights, or None.
+    """
     upstream = grad.view(x.shape[1])
     graph, transposed = graphs_of(relation)
     if d_x is not None:
