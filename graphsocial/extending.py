@@ -57,6 +57,8 @@ if TYPE_CHECKING:
     from graphsocial.nn.graph_attention import GraphAttention as GraphAttention
     from graphsocial.nn.inputs import NodeInputs as NodeInputs
     from graphsocial.nn.losses import class_shares as class_shares
+    from graphsocial.nn.neighbor_conv import GraphConv as GraphConv
+    from graphsocial.nn.neighbor_conv import SageConv as SageConv
     from graphsocial.sources.base import Plan as Plan
     from graphsocial.sources.base import RawColumn as RawColumn
     from graphsocial.sources.base import RawTable as RawTable

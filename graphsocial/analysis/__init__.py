@@ -16,6 +16,7 @@ from graphsocial.errors import InputError, StoreError
 from graphsocial.plugins import authored, configure, plain, resolve
 from graphsocial.store import GraphStore
 from graphsocial.store.sql import quote
+from graphsocial.store.temporary import registered
 from graphsocial.types import Progress
 
 
@@ -100,17 +101,17 @@ def _save(store: GraphStore, analysis: Analysis) -> None:
     with store.transaction():
         for name, frame in analysis.tables.items():
             _check_owner(store, analysis.name, name)
-            store.connection.register("new_rows", frame.to_arrow())
-            if store.first("select 1 from duckdb_tables() where table_name = ?", [name]):
-                # the columns may have changed since: the table gets the union of both
-                store.connection.execute(
-                    f"create or replace table {quote(name)} as (select * from {quote(name)} where not ({same_key})) "
-                    "union all by name (select * from new_rows)",
-                    list(key.values()),
-                ).fetchall()
-            else:
-                store.connection.execute(f"create table {quote(name)} as select * from new_rows").fetchall()
-            store.connection.unregister("new_rows")
+            with registered(store.connection, frame.to_arrow()) as new_rows:
+                if store.first("select 1 from duckdb_tables() where table_name = ?", [name]):
+                    # the columns may have changed since: the table gets the union of both
+                    other_rows = f"select * from {quote(name)} where not ({same_key})"
+                    store.connection.execute(
+                        f"create or replace table {quote(name)} as ({other_rows}) "
+                        f"union all by name (select * from {new_rows})",
+                        list(key.values()),
+                    ).fetchall()
+                else:
+                    store.connection.execute(f"create table {quote(name)} as select * from {new_rows}").fetchall()
         store.connection.execute(
             "delete from analyses where analysis = ? and dataset = ? and key = ?",
             [analysis.name, analysis.dataset, json.dumps(analysis.key)],

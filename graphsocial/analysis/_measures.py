@@ -151,15 +151,15 @@ def triangles(graph: Any) -> Ints:
     nodes = graph.shape[0]
     order = np.argsort(degrees(graph), kind="stable")
     ascending = triu(graph[order][:, order], k=1, format="csr")
-    found = np.zeros(nodes)
+    ordered = np.zeros(nodes)
     for rows, product in _blocks(ascending, ascending):
         closed = product.multiply(ascending[rows]).tocsr()
-        found[rows] += closed.sum(axis=1)
-        found += closed.sum(axis=0)
+        ordered[rows] += closed.sum(axis=1)
+        ordered += closed.sum(axis=0)
     for rows, product in _blocks(ascending.T.tocsr(), ascending):
-        found[rows] += product.multiply(ascending[rows]).sum(axis=1)
+        ordered[rows] += product.multiply(ascending[rows]).sum(axis=1)
     counts = np.zeros(nodes, dtype=np.int64)
-    counts[order] = found.astype(np.int64)
+    counts[order] = ordered.astype(np.int64)
     return counts
 
 

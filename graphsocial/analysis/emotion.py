@@ -62,7 +62,12 @@ class Emotion:
             raise InputError("permutations is at least 19, which can find p = 0.05.")
 
     def analyze(self, store: GraphStore, dataset: str, *, progress: Progress | None = None) -> Findings:
-        """See `analyze`.
+        """Analyze the emotions of a dataset's dialogues; the tables are described above.
+
+        Args:
+            store: the store to read.
+            dataset: name of the dataset.
+            progress: called with the name of the step, steps done and steps in all.
 
         Raises:
             DataError: no segment has an emotion.

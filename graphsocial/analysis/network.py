@@ -69,7 +69,12 @@ class Network:
             raise InputError("pivots is 0 or more, and permutations at least 19, which can find p = 0.05.")
 
     def analyze(self, store: GraphStore, dataset: str, *, progress: Progress | None = None) -> Findings:
-        """See `analyze`.
+        """Analyze the edges of one type; the tables are described above.
+
+        Args:
+            store: the store to read.
+            dataset: name of the dataset.
+            progress: called with the name of the step, steps done and steps in all.
 
         Raises:
             DataError: the dataset has no such edges.

@@ -68,7 +68,12 @@ class Popularity:
             raise InputError(f"popular is a share between 0 and 1, not {self.popular}.")
 
     def analyze(self, store: GraphStore, dataset: str, *, progress: Progress | None = None) -> Findings:
-        """See `analyze`.
+        """Analyze the shares of one node type; the tables are described above.
+
+        Args:
+            store: the store to read.
+            dataset: name of the dataset.
+            progress: called with the name of the step, steps done and steps in all.
 
         Raises:
             DataError: no node type has the column of shares, or too few rows have a value.

@@ -49,7 +49,12 @@ class Robustness:
             raise InputError("draws is at least 1, and shares are above 0 and at most 1.")
 
     def analyze(self, store: GraphStore, dataset: str, *, progress: Progress | None = None) -> Findings:
-        """See `analyze`; the opening of the test set is logged in `test_openings`.
+        """Score the run with missing modalities; the opening of the test set is logged in `test_openings`.
+
+        Args:
+            store: the store to read.
+            dataset: name of the dataset.
+            progress: called with the name of the step, steps done and steps in all.
 
         Raises:
             InputError: the run is of another dataset.

@@ -189,7 +189,7 @@ def _scores(panel: Panel, scores: Scores, metrics: Sequence[str]) -> pl.DataFram
     for configuration in panel.configurations:
         by_run = list(_scores_by_run(panel, configuration.label).values())
         for metric in metrics:
-            values = [of_run[metric] for of_run in by_run]
+            values = [run_scores[metric] for run_scores in by_run]
             interval = scores.interval(configuration.label, metric)
             rows.append(
                 {
@@ -211,10 +211,10 @@ def _differences(
 ) -> pl.DataFrame:
     rows = []
     for label, other in pairs:
-        of_label, of_other = _scores_by_run(panel, label), _scores_by_run(panel, other)
-        both = sorted(of_label.keys() & of_other.keys())
+        label_scores, other_scores = _scores_by_run(panel, label), _scores_by_run(panel, other)
+        both = sorted(label_scores.keys() & other_scores.keys())
         for metric in metrics:
-            t, p = paired_t([of_label[key][metric] for key in both], [of_other[key][metric] for key in both])
+            t, p = paired_t([label_scores[key][metric] for key in both], [other_scores[key][metric] for key in both])
             interval = scores.difference(label, other, metric)
             rows.append(
                 {

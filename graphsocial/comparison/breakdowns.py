@@ -12,10 +12,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from graphsocial.comparison.bootstrap import BootstrapSamples, ScoredRows
-from graphsocial.comparison.outcomes import ClassOutcomes, Examples, Outcomes, is_classes
+from graphsocial.comparison.examples import Examples
+from graphsocial.comparison.outcomes import ClassOutcomes, Outcomes, is_classes
 from graphsocial.errors import InputError
 from graphsocial.store import GraphStore
 from graphsocial.store.sql import literal, quote
+from graphsocial.store.temporary import registered
 
 DEGREES = {"0": 0, "1–2": 1, "3–9": 3, "10+": 10}  # label → the smallest degree
 SMALL = 30  # rows; a group with fewer is marked as small
@@ -83,22 +85,20 @@ def grouped_by(store: GraphStore, examples: Examples, dataset: str, expression: 
     )
     renamed = ", ".join(f"{key} as _{key}" for key in keys)
     frame = examples.frame.select(keys).unique()
-    store.connection.register("example_ids", frame)
+    columns = ", ".join(f"_examples._{key} as {key}" for key in keys)
     try:
-        columns = ", ".join(f"_examples._{key} as {key}" for key in keys)
-        values = store.sql(
-            f"select {columns}, ({expression}) as _value from (select {renamed} from example_ids) as _examples {joins}"
-        ).pl()
+        with registered(store.connection, frame) as table:
+            values = store.sql(
+                f"select {columns}, ({expression}) as _value from (select {renamed} from {table}) as _examples {joins}"
+            ).pl()
     except InputError as error:
         column_names = ", ".join(
             f"{alias}.{column.name}"
             for alias, end in zip(aliases, examples.ends, strict=True)
             for column in store.schema.node(end).columns
         )
-        message = str(error).partition("\n\nLINE ")[0]  # without the query, most of which is ours
+        message = str(error).partition("\n\nLINE ")[0]  # without the query, most of which the user did not write
         raise InputError(f"{message.rstrip('.')}. Columns: {column_names or 'none'}.") from error
-    finally:
-        store.connection.unregister("example_ids")
     return _group_labels(examples.frame.join(values, on=list(keys), how="left", maintain_order="left")["_value"])
 
 

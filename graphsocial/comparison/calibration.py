@@ -64,8 +64,8 @@ def fit_temperature(probabilities: Array, target: NDArray[np.int64]) -> float:
     """
 
     def loss(log_temperature: float) -> float:
-        of_target = scaled(probabilities, float(np.exp(log_temperature)))[np.arange(len(target)), target]
-        return float(-np.log(of_target.clip(1e-12)).mean())
+        target_probabilities = scaled(probabilities, float(np.exp(log_temperature)))[np.arange(len(target)), target]
+        return float(-np.log(target_probabilities.clip(1e-12)).mean())
 
     return float(np.exp(minimize_scalar(loss, bounds=LIMITS, method="bounded").x))
 

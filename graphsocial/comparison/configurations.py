@@ -10,8 +10,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from graphsocial import runs
-from graphsocial.comparison import outcomes
-from graphsocial.comparison.outcomes import Examples, Outcomes
+from graphsocial.comparison import examples
+from graphsocial.comparison.examples import Examples
+from graphsocial.comparison.outcomes import Outcomes
 from graphsocial.errors import DataError, InputError, UnknownNameError
 from graphsocial.runs import Run
 from graphsocial.store import GraphStore
@@ -194,12 +195,12 @@ class Panel:
                     "Train it again with the same split."
                 )
         run_groups = [group for by_seed in seeds.values() for group in by_seed.values()]
-        target = outcomes.one_target(store, [run for group in run_groups for run in group], target)
-        examples, by_group, left_out = outcomes.read(store, run_groups, target, split)
+        target = examples.one_target(store, [run for group in run_groups for run in group], target)
+        shared, by_group, left_out = examples.read(store, run_groups, target, split)
         remaining = iter(by_group)
         return cls(
             tuple(configurations),
-            examples,
+            shared,
             {label: list(by_seed) for label, by_seed in seeds.items()},
             {label: [next(remaining) for _ in by_seed] for label, by_seed in seeds.items()},
             left_out,

@@ -17,6 +17,7 @@ from graphsocial.explanation.rows import explanation_rows
 from graphsocial.prediction import Ids, RestoredRun, examples_of, rebuild
 from graphsocial.runs import Run
 from graphsocial.store import GraphStore
+from graphsocial.store.temporary import registered
 from graphsocial.training.data import RunData, make_loader
 from graphsocial.training.loop import AT_ONCE
 from graphsocial.types import Progress
@@ -41,7 +42,7 @@ def explain(
     - `modality`: the drop of the score when a column, the words on edges, the visible labels or an edge type is removed
       from the whole graph.
     - `gate`: the weights with which a network combines the parts of an example: the endpoints of a pair, scales,
-      vectors, what modalities exchange (its length).
+      vectors, or the length of what one modality receives from another.
     - `neighbour`: the `top` neighbours of each endpoint in each edge type by attention, from networks with attention.
     - `sequence`: the drop of the score when another node of the same sequence is blanked, such as a segment of the same
       dialogue; and when the example's own node is (`itself`, at `distance` 0).
@@ -49,7 +50,7 @@ def explain(
 
     `fidelity` measures the ranking: the drop of the score without the first ones (the `top` neighbours of each
     endpoint, the `top` nodes by attention, the two first modalities) less that without as many random ones. At or below
-    0 the ranking means nothing. See `attribution`, `neighbourhoods` and `sequences`.
+    0 the ranking is no better than chance. See `attribution`, `neighbourhoods` and `sequences`.
 
     Args:
         store: the store of the run.
@@ -81,17 +82,13 @@ def explain(
         if progress:
             progress("explaining", done, len(examples))
     explanations = pl.concat(frames)
-    with store.transaction():
-        store.connection.register("new_explanations", explanations.to_arrow())
+    with store.transaction(), registered(store.connection, explanations.to_arrow()) as new_rows:
         store.connection.execute(
-            "delete from explanations e where run_id = ? and exists (select 1 from new_explanations n where "
+            f"delete from explanations e where run_id = ? and exists (select 1 from {new_rows} n where "
             "n.entity_id = e.entity_id and n.other_id is not distinct from e.other_id)",
             [run.id],
         )
-        store.connection.execute(
-            "insert into explanations by name select ? as run_id, * from new_explanations", [run.id]
-        )
-        store.connection.unregister("new_explanations")
+        store.connection.execute(f"insert into explanations by name select ? as run_id, * from {new_rows}", [run.id])
     return explanations
 
 

@@ -72,7 +72,13 @@ def modalities(graph: SocialGraph, batch: Batch) -> tuple[Modality, ...]:
 
 
 def without(graph: SocialGraph, batch: Batch, removed: Sequence[Modality]) -> tuple[SocialGraph, Batch]:
-    """The same graph and batch with these modalities removed: values are missing, edges and labels are masked."""
+    """The same graph and batch with these modalities removed: values are missing, edges and labels are masked.
+
+    Args:
+        graph: the graph.
+        batch: a batch of it.
+        removed: the modalities to remove.
+    """
     changed = graph
     for part in removed:
         if part.kind == "labels":
@@ -152,13 +158,13 @@ def _without_edges(batch: Batch, of: str | tuple[Canonical, ...]) -> Batch:
 
 @dataclass(frozen=True)
 class Copies:
-    """Copies of examples' endpoints, each of which loses neighbours of its own without any effect on other nodes.
+    """Copies of examples' endpoints; each copy loses some of its neighbours, without any effect on other nodes.
 
     A copy receives the messages that its original receives, in all layers, and sends none. So one forward pass predicts
-    any number of copies, each as if it alone had been changed.
+    any number of copies, each as if it were the only change to the graph.
 
     Attributes:
-        examples: (C,) the example that each copy is of.
+        examples: (C,) the example of each copy.
         removed: for each endpoint, edge type → (C, …) lists of edges, by their row in the graph, that each copy loses.
     """
 

@@ -31,7 +31,7 @@ class ExplainedBatch:
 
     Attributes:
         network: the trained network.
-        objectives: how its outputs are read, one for each target.
+        objectives: the objective of each target, which turns outputs into predictions.
         loader: loader of the whole graph.
         view: visible edges and labels, as in the batch in which the run predicted these examples.
         examples: (B,) row numbers of the examples that are explained.
@@ -123,7 +123,7 @@ class Effects:
 
     Attributes:
         names: M modalities.
-        values: (B, M) the drop of the score without each; below 0 where it spoke against the prediction.
+        values: (B, M) the drop of the score without each; below 0 where the modality speaks against the prediction.
         fidelity: (B,) the drop without the `TOP_MODALITIES` first ones at once less that without as many random ones;
             NaN where there are no more than that.
     """

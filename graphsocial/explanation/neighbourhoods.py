@@ -46,7 +46,7 @@ def neighbours(
     """The neighbours with most attention, and the drop of the scores without them.
 
     Args:
-        explained: the examples, their network and what they see.
+        explained: the examples, their network and their view of the graph.
         top: number of neighbours for each endpoint and edge type.
         seed: random seed of the random neighbours that they are compared with.
 
@@ -164,8 +164,8 @@ def _deletion_fidelity(
         copies = Copies(explained.examples[torch.from_numpy(rows)], removed)
         scores = explained.scores(explained.graph, with_copies(explained.graph, whole, copies), rows)
         for name, values in scores.items():
-            of_copies = values.view(len(chunk), 1 + RANDOM_DELETIONS).numpy()
-            fidelity[name][rows[:: 1 + RANDOM_DELETIONS]] = of_copies[:, 1:].mean(1) - of_copies[:, 0]
+            copy_scores = values.view(len(chunk), 1 + RANDOM_DELETIONS).numpy()
+            fidelity[name][rows[:: 1 + RANDOM_DELETIONS]] = copy_scores[:, 1:].mean(1) - copy_scores[:, 0]
     return fidelity
 
 

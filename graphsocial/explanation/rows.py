@@ -33,7 +33,7 @@ def explanation_rows(explained: ExplainedBatch, *, top: int, seed: int) -> pl.Da
     """All rows about a batch of explained examples, in the columns of `SCHEMA`.
 
     Args:
-        explained: the examples, their network and what they see.
+        explained: the examples, their network and their view of the graph.
         top: number of neighbours for each endpoint and edge type, and of nodes of a sequence that `fidelity` removes.
         seed: random seed of the random removals.
     """
@@ -66,16 +66,13 @@ def _gate_rows(explained: ExplainedBatch) -> Iterator[tuple[Any, ...]]:
 def _neighbour_rows(explained: ExplainedBatch, top: int, seed: int) -> Iterator[tuple[Any, ...]]:
     entity_ids, graph = _entity_ids(explained), explained.graph
     attended, fidelity = neighbours(explained, top, seed=seed)
-    for target, of_examples in fidelity.items():
+    for target, values in fidelity.items():
         for neighbour in attended:
-            ids, relation, node_type = (
-                entity_ids[neighbour.example],
-                " ".join(neighbour.edge_type),
-                neighbour.edge_type[0],
-            )
+            ids, node_type = entity_ids[neighbour.example], neighbour.edge_type[0]
+            relation = " ".join(neighbour.edge_type)
             nodes = (ids[neighbour.endpoint], node_type, graph.ids[node_type][neighbour.node])
-            value, rank = neighbour.weight, neighbour.rank
-            yield target, *ids, "neighbour", relation, *nodes, None, value, rank, of_examples[neighbour.example]
+            weight, rank = neighbour.weight, neighbour.rank
+            yield target, *ids, "neighbour", relation, *nodes, None, weight, rank, values[neighbour.example]
 
 
 def _sequence_rows(explained: ExplainedBatch, top: int) -> Iterator[pl.DataFrame]:

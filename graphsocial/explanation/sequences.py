@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class SequenceContext:
-    """The sequence that each of B examples was read in, S positions long.
+    """The sequences of B examples, padded to S positions.
 
     Attributes:
         nodes: (B, S) row numbers of the nodes in sequence order, -1 for padding.
@@ -35,11 +35,11 @@ class SequenceContext:
     def fidelity(self, name: str, target: str, top: int) -> Floats:
         """(B,) the summed drops of the `top` most attended nodes less those of as many random ones.
 
-        Nodes are blanked one at a time, so that random ones are expected to come to `top` times the mean over all.
+        Nodes are blanked one at a time, so the expected sum over random ones is `top` times the mean over all.
 
         Args:
-            name: of the attention.
-            target: whose drops.
+            name: name of the attention.
+            target: name of the target whose drops are summed.
             top: number of nodes; NaN where a sequence has no more than that.
         """
         effects = self.effects[target]
@@ -53,10 +53,10 @@ class SequenceContext:
 def sequence_context(explained: ExplainedBatch) -> SequenceContext | None:
     """The sequence around each example, for networks that read examples in their order; else None.
 
-    The attention is the network's own. The effects are measured: one position of all sequences after the other is
-    blanked and all examples are predicted again, so that there are as many forward passes as the longest sequence has
-    nodes. That serves networks without attention too, and measures what attention is worth. Where messages are passed
-    between sequences as well, the drop is that of the same position in all of them.
+    The attention is that of the network. The effects are measured: each position is blanked in all sequences at once,
+    and all examples are predicted again, with as many forward passes as the longest sequence has nodes. This works
+    without attention too, and shows whether attention is faithful. Where messages are passed between sequences as well,
+    the drop is that of the same position in all of them.
     """
     trace = explained.trace
     if trace.beside is None:

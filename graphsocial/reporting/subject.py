@@ -12,7 +12,8 @@ import polars as pl
 
 from graphsocial.comparison import Comparison, breakdowns, compare, configurations
 from graphsocial.comparison.configurations import Panel
-from graphsocial.comparison.outcomes import Array, Examples, Outcomes
+from graphsocial.comparison.examples import Examples
+from graphsocial.comparison.outcomes import Array, Outcomes
 from graphsocial.errors import DataError
 from graphsocial.runs import Run
 from graphsocial.store import GraphStore

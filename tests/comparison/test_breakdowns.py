@@ -14,7 +14,8 @@ import graphsocial as gs
 from graphsocial import runs
 from graphsocial.comparison import breakdowns
 from graphsocial.comparison.bootstrap import BootstrapSamples
-from graphsocial.comparison.outcomes import Examples, Outcomes, read
+from graphsocial.comparison.examples import Examples, read
+from graphsocial.comparison.outcomes import Outcomes
 from graphsocial.errors import InputError
 
 PAIRS = [("u1", "i1"), ("u1", "i2"), ("u2", "i1"), ("u3", "i3"), ("u4", "i9")]
