@@ -142,10 +142,10 @@ def featurize(
 ) -> None:
     """Encode texts, images, sounds and rows as feature vectors; content that has vectors is not encoded again."""
     from graphsocial.features import featurize as encode
-    from graphsocial.prediction.embedding import embed, run_named
+    from graphsocial.prediction.embedding import embed, encoder_run
 
     with session.write() as opened, session.out.progress() as progress:
-        run = run_named(opened, what, encoder)
+        run = encoder_run(opened, what, encoder)
         if run is not None:
             encoded = [embed(opened, run, progress=progress)]
         else:

@@ -1,4 +1,4 @@
-"""From a trained run to rows in `predictions`, and from those rows to scores."""
+"""Predictions of a trained run, as rows in `predictions`, and their scores."""
 
 from __future__ import annotations
 
@@ -41,41 +41,50 @@ def predict(
     train: bool = False,
     progress: Progress | None = None,
 ) -> int:
-    """Answer with a trained run and write the answers to `predictions`, in one transaction.
+    """Predict examples with a trained run and write the predictions to `predictions`, in one transaction.
 
-    The graph is read anew, so that users, images and edges that came after training take part; the roles are those of
-    the run's split, and examples that are in none of them are answered as new.
+    The graph is read again, so it includes users, images and edges that were added after training. Examples have the
+    roles of the run's split; those without a role are predicted as new ones.
 
     Args:
-        run: a run, its id, the start of it, or `latest`.
-        ids: whom to answer: ids of nodes, or pairs of ids, which need no edge; or a CSV file whose first columns they
-            are. By default all examples of the data but the training ones.
-        train: answer the training examples as well, each hidden from the graph when it is asked about.
+        store: the store of the run, open for writing.
+        run: a run, its id, a prefix of it, or `latest`.
+        ids: the examples to predict: ids of nodes, or pairs of ids, which need no edge; or a CSV file with the ids in
+            its first columns. By default all examples of the data except those of the training role.
+        train: predict the training examples as well, each with its label hidden.
+        progress: called with the name of the step, steps done and steps in all.
 
     Returns:
-        How many examples were answered.
+        The number of examples predicted.
 
     Raises:
-        InputError: an id is not in the data, or the run cannot speak about the data as it is now.
+        InputError: an id is not in the data, or the run does not fit the data as it is now.
     """
     run = runs.load(store, run) if isinstance(run, str) else run
     restored = rebuild(store, run, progress=progress)
-    data, asked = examples_of(restored.data, ids, train=train)
+    data, examples = examples_of(restored.data, ids, train=train)
     loader = make_loader(restored.config, data)
-    predictions = predict_examples(data, restored.network, restored.objectives, loader, asked)
-    tested = (data.roles[asked] == ROLES.index("test")).any()
+    predictions = predict_examples(data, restored.network, restored.objectives, loader, examples)
+    opens_test = (data.roles[examples] == ROLES.index("test")).any()
     with store.transaction():
         records.save_predictions(
             store, run.id, task=run.task, dataset=run.dataset, predictions=predictions, as_of=run.config["as_of"]
         )
-        if tested:
+        if opens_test:
             records.log_opening(store, run.id, "predict")
-    return len(asked)
+    return len(examples)
 
 
 @dataclass(frozen=True)
 class RestoredRun:
-    """A run as it was trained, on the data as it is now: its configuration, its network, what its outputs mean."""
+    """A trained run, on the data as it is now.
+
+    Attributes:
+        config: its configuration.
+        data: the graph, the labels and the split.
+        network: its network with the trained weights.
+        objectives: the objective of each target, which turns outputs into predictions.
+    """
 
     config: RunConfig
     data: RunData
@@ -84,21 +93,26 @@ class RestoredRun:
 
 
 def rebuild(store: GraphStore, run: Run | str, *, progress: Progress | None = None) -> RestoredRun:
-    """Read a run's weights and the data that it speaks about.
+    """Read the weights and the data of a run.
+
+    Args:
+        store: the store of the run.
+        run: a run, its id, a prefix of it, or `latest`.
+        progress: called with the name of the step, steps done and steps in all.
 
     Raises:
-        InputError: the run is not done, or cannot speak about the data as it is now.
+        InputError: the run is not done, or does not fit the data as it is now.
     """
     run = runs.load(store, run) if isinstance(run, str) else run
     if run.status != "done":
-        raise InputError(f"The run '{run.id}' is not done; finish it with the `train` command that began it.")
+        raise InputError(f"The run '{run.id}' is not done; repeat its `train` command to finish it.")
     state = weights.load(store, run.id)
     config = RunConfig.from_run(run)
     for name in config.edge_types if config.model.layers else ():
         if not any(str(edge) == name and store.span(edge, run.dataset) for edge in store.schema.edges):
             raise InputError(
-                f"The run '{run.id}' hears along '{name}', of which '{run.dataset}' has no edges now. Edges that "
-                "`link` made go with the data that they were made of: link again, or train again."
+                f"The run '{run.id}' passes messages along '{name}', of which '{run.dataset}' has no edges now. Edges "
+                "that `link` wrote are deleted with the data that they were computed from: link again, or train again."
             )
     data = prepare(store, config, tabular=state.tabular, split_id=run.split_id, progress=progress)
     network, objectives = restore(run, config, data, state)
@@ -106,48 +120,53 @@ def rebuild(store: GraphStore, run: Run | str, *, progress: Progress | None = No
 
 
 def examples_of(data: RunData, ids: Ids | None, *, train: bool = False) -> tuple[RunData, Tensor]:
-    """The examples that these ids name; pairs that have no edge are added to the graph's.
+    """The examples with these ids; pairs that have no edge are added to the graph's examples.
 
     Args:
+        data: the data of the run.
         ids: see `predict`; None for all examples of the data.
-        train: whether the training ones are among all.
+        train: without ids, include the training examples.
+
+    Returns:
+        The data with the added pairs, and (B,) int64 sorted positions of the examples.
     """
     if ids is None:
         return data, torch.nonzero((data.roles != ROLES.index("train")) | torch.tensor(train)).squeeze(1)
     graph = data.graph
-    given = _read_ids(ids, [graph.ids[name] for name in graph.end_types])
-    numbers = [_numbers(graph, name, [row[end] for row in given]) for end, name in enumerate(graph.end_types)]
-    keys, known = _key(graph, numbers), _key(graph, [end.numpy() for end in graph.ends])
+    rows = _read_ids(ids, [graph.ids[name] for name in graph.end_types])
+    nodes = [_node_numbers(graph, name, [row[end] for row in rows]) for end, name in enumerate(graph.end_types)]
+    keys, known = _key(graph, nodes), _key(graph, [end.numpy() for end in graph.ends])
     order = np.argsort(known, kind="stable")
-    at = np.searchsorted(known[order], keys).clip(max=len(known) - 1)
-    place = np.where(known[order][at] == keys, order[at], -1)
-    if (place < 0).any() and len(graph.ends) == 1:
+    candidates = np.searchsorted(known[order], keys).clip(max=len(known) - 1)
+    examples = np.where(known[order][candidates] == keys, order[candidates], -1)
+    if (examples < 0).any() and len(graph.ends) == 1:
         raise InputError(
-            f"The task asks nothing about {given[int(np.argmin(place))][0]!r}: it has no line in its labels."
+            f"{rows[int(np.argmin(examples))][0]!r} is no example of the task: it has no row in the task's labels."
         )
-    fresh, first = np.unique(keys[place < 0], return_index=True)
-    if len(fresh):
-        src, dst = (torch.from_numpy(end[place < 0][first]) for end in numbers)
+    new_keys, first = np.unique(keys[examples < 0], return_index=True)
+    if len(new_keys):
+        src, dst = (torch.from_numpy(end[examples < 0][first]) for end in nodes)
         graph = graph.with_pairs(src, dst)
-        place[place < 0] = len(known) + np.searchsorted(fresh, keys[place < 0])
-    roles = torch.cat([data.roles, torch.full((len(fresh),), -1)])
-    return replace(data, graph=graph, roles=roles), torch.from_numpy(np.unique(place))
+        examples[examples < 0] = len(known) + np.searchsorted(new_keys, keys[examples < 0])
+    roles = torch.cat([data.roles, torch.full((len(new_keys),), -1)])
+    return replace(data, graph=graph, roles=roles), torch.from_numpy(np.unique(examples))
 
 
 def _key(graph: SocialGraph, ends: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """One integer for each example, from the node numbers of its endpoints."""
     return ends[0] if len(ends) == 1 else ends[0] * graph.num_nodes[graph.end_types[1]] + ends[1]
 
 
 def _read_ids(ids: Ids, known: Sequence[NDArray[np.object_]]) -> list[tuple[str, ...]]:
-    """The ids of each example; `known` has all ids of each end."""
+    """The ids of each example; `known` has all ids of each endpoint's node type."""
     columns = len(known)
     if not isinstance(ids, Path | str):
-        given = [(one,) if isinstance(one, str) else tuple(str(part) for part in one) for one in ids]
-        wrong = next((one for one in given if len(one) != columns), None)
+        examples = [(entry,) if isinstance(entry, str) else tuple(str(part) for part in entry) for entry in ids]
+        wrong = next((example for example in examples if len(example) != columns), None)
         if wrong is not None:
-            wanted = "one id, of a node" if columns == 1 else "two ids, of the source and of the destination"
-            raise InputError(f"The task's examples have {wanted}; {' '.join(map(repr, wrong))} is {len(wrong)}.")
-        return given
+            expected = "one id, of a node" if columns == 1 else "two ids, of the source and of the destination"
+            raise InputError(f"The task's examples have {expected}; {' '.join(map(repr, wrong))} is {len(wrong)}.")
+        return examples
     path = Path(ids)
     if not path.is_file():
         raise MissingFileError(f"There is no file '{path}'.")
@@ -156,31 +175,38 @@ def _read_ids(ids: Ids, known: Sequence[NDArray[np.object_]]) -> list[tuple[str,
     except pl.exceptions.PolarsError as error:
         raise InputError(f"'{path}' cannot be read as CSV: {error}") from error
     if len(frame.columns) < columns or frame.height < 2:
-        wanted = "a column of ids" if columns == 1 else "two columns of ids, of the source and of the destination,"
-        raise InputError(f"'{path}' needs a header, {wanted} and at least one row.")
+        expected = "a column of ids" if columns == 1 else "two columns of ids, of the source and of the destination,"
+        raise InputError(f"'{path}' needs a header, {expected} and at least one row.")
     header, *rows = frame.select(frame.columns[:columns]).iter_rows()
-    if all(one in there for one, there in zip(header, known, strict=True)):
+    if all(name in known_ids for name, known_ids in zip(header, known, strict=True)):
         raise InputError(f"The first line of '{path}' is ids ({', '.join(header)}); put a line with names above it.")
     return rows
 
 
-def _numbers(graph: SocialGraph, name: str, ids: list[str]) -> NDArray[np.int64]:
-    place = {found: number for number, found in enumerate(graph.ids[name])}
-    missing = [one for one in ids if one not in place]
+def _node_numbers(graph: SocialGraph, name: str, ids: list[str]) -> NDArray[np.int64]:
+    """(N,) local node numbers of these ids of a node type."""
+    number_of = {node_id: number for number, node_id in enumerate(graph.ids[name])}
+    missing = [node_id for node_id in ids if node_id not in number_of]
     if missing:
         others = len(set(missing)) - 1
         more = f", nor any of {others:,} other ids that were given" if others else ""
         raise InputError(f"No {name} has the id '{missing[0]}' in this data{more}.")
-    return np.asarray([place[one] for one in ids], dtype=np.int64)
+    return np.asarray([number_of[node_id] for node_id in ids], dtype=np.int64)
 
 
 def evaluate(
     store: GraphStore, run: Run | str, *, split: str = "test", progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Score a run's predictions from the rows in the store; nothing is predicted anew.
+    """Score the stored predictions of a run; no model is run, with one exception.
 
-    A look at the test part is logged in `test_openings`. The test part of a run that was trained without it is
-    predicted and scored now.
+    Scoring the test set is logged in `test_openings`. The test set of a run that was trained with the test set closed
+    is predicted first.
+
+    Args:
+        store: the store of the run.
+        run: a run, its id, a prefix of it, or `latest`.
+        split: `train`, `validation` or `test`.
+        progress: called with the name of the step, steps done and steps in all.
 
     Returns:
         `run`, `split` and `targets`: by name, `rows`, `metrics` (name → value) and, for classes, `classes` (rows of
@@ -191,7 +217,7 @@ def evaluate(
     """
     run = runs.load(store, run) if isinstance(run, str) else run
     if split not in ROLES:
-        raise InputError(f"'{split}' is no part of a split; use one of {', '.join(ROLES)}.")
+        raise InputError(f"'{split}' is no split role; use one of {', '.join(ROLES)}.")
     unopened = split == "test" and run.status == "done" and "test" not in run.metrics
     if unopened:
         restored = rebuild(store, run, progress=progress)
@@ -210,8 +236,8 @@ def evaluate(
         )
     if split == "test" and not unopened:
         records.log_opening(store, run.id, "evaluate")
-    found = {str(name): _scores(part) for (name,), part in rows.group_by("target", maintain_order=True)}
-    return {"run": run.id, "split": split, "targets": found}
+    targets = {str(name): _scores(part) for (name,), part in rows.group_by("target", maintain_order=True)}
+    return {"run": run.id, "split": split, "targets": targets}
 
 
 def _scores(rows: pl.DataFrame) -> dict[str, Any]:
@@ -220,15 +246,15 @@ def _scores(rows: pl.DataFrame) -> dict[str, Any]:
         bounds = None if rows["lower"].null_count() else (rows["lower"].to_numpy(), rows["upper"].to_numpy())
         values = regression(rows["value"].to_numpy(), rows["true_value"].to_numpy(), bounds)
         return {"rows": rows.height, "metrics": values, "classes": []}
-    told = rows["probabilities"].to_list()
-    classes = list(told[0])
-    probabilities = np.asarray([[row[name] for name in classes] for row in told], dtype=np.float64)
+    stored = rows["probabilities"].to_list()
+    classes = list(stored[0])
+    probabilities = np.asarray([[row[name] for name in classes] for row in stored], dtype=np.float64)
     probabilities /= probabilities.sum(axis=1, keepdims=True)
-    code = {name: place for place, name in enumerate(classes)}
-    truth, chosen = (np.asarray([code[name] for name in rows[column]]) for column in ("true_label", "label"))
-    each = precision_recall_fscore_support(truth, chosen, labels=np.arange(len(classes)), zero_division=0)
+    code_of = {name: code for code, name in enumerate(classes)}
+    truth, predicted = (np.asarray([code_of[name] for name in rows[column]]) for column in ("true_label", "label"))
+    class_scores = precision_recall_fscore_support(truth, predicted, labels=np.arange(len(classes)), zero_division=0)
     table = [
         {"class": name, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
-        for name, p, r, f, n in zip(classes, *each, strict=True)
+        for name, p, r, f, n in zip(classes, *class_scores, strict=True)
     ]
-    return {"rows": rows.height, "metrics": multiclass(probabilities, truth, chosen), "classes": table}
+    return {"rows": rows.height, "metrics": multiclass(probabilities, truth, predicted), "classes": table}

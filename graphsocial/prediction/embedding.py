@@ -1,4 +1,4 @@
-"""What a trained network makes of each node, as vectors in the store: a run as an encoder."""
+"""The representations of a trained network, stored as a feature set: a run as an encoder of nodes."""
 
 from __future__ import annotations
 
@@ -24,73 +24,81 @@ from graphsocial.training.loop import AT_ONCE
 from graphsocial.types import NodeType, Progress
 
 
-def run_named(store: GraphStore, what: str, encoder: str | None) -> Run | None:
-    """The run that `MODEL:RUN` names as the encoder of the rows of `what`; None where it names a featurizer.
+def encoder_run(store: GraphStore, node_type: str, encoder: str | None) -> Run | None:
+    """The run that `MODEL:RUN` names as the encoder of a node type; None for the name of a featurizer.
+
+    Args:
+        store: the store of the run.
+        node_type: name of the node type to encode.
+        encoder: an encoder's name, such as `tmsam:RUN` or `sentence:packaged:minilm`.
 
     Raises:
-        InputError: the run is of another model, or asks about something else.
+        InputError: the run is of another model, or its task predicts something else.
     """
     spec = Spec(encoder or "")
     model, name = spec.name.replace("-", "_"), spec.argument
     if not name or model in names("featurizer") or model not in names("model"):
         return None
     run = runs.load(store, name)
-    asked = store.first("select entity from splits where split_id = ?", [run.split_id])
-    if run.model != model or asked != (what,):
-        about = asked[0] if asked else "nothing that is known"
-        raise InputError(f"'{run.id}' is a run of {run.model} about {about}, not one of {model} about '{what}'.")
+    predicted = store.first("select entity from splits where split_id = ?", [run.split_id])
+    if run.model != model or predicted != (node_type,):
+        about = predicted[0] if predicted else "an unknown entity"
+        raise InputError(f"'{run.id}' is a run of {run.model} about {about}, not one of {model} about '{node_type}'.")
     return run
 
 
 @torch.no_grad()
 def embed(store: GraphStore, run: Run | str, *, progress: Progress | None = None) -> FeatureReport:
-    """Write the vectors that a run's heads read of the nodes that its task asks about, in one transaction.
+    """Store the representations that a run's heads read, for all examples of its task, in one transaction.
 
-    They become a feature set of the node type's rows, keyed by the run's weights and by the data, so that the same call
-    again writes nothing. Vectors of nodes that the run was trained on know their labels: another model may use them
-    on the same split only.
+    They become a feature set of the node type's rows, keyed by the run's weights and the data, so that a repeated call
+    writes nothing. Vectors of training nodes depend on their labels: another model may use them on the same split only.
 
     Args:
-        run: a run, its id, the start of it, or `latest`.
+        store: the store of the run, open for writing.
+        run: a run, its id, a prefix of it, or `latest`.
+        progress: called with the name of the step, steps done and steps in all.
 
     Raises:
-        InputError: the run asks about edges, or its network has no such vectors.
+        InputError: the run predicts edges, or its network has no such vectors.
     """
     run = runs.load(store, run) if isinstance(run, str) else run
     restored = rebuild(store, run, progress=progress)
     graph, entry = restored.data.graph, restored.data.entity
     network = restored.network.eval()
-    wrong = InputError(f"'{run.model}' makes no vector of each node; take a run of a model of nodes, such as tmsam.")
+    unsupported = InputError(
+        f"'{run.model}' makes no vector of each node; use a run of a model of nodes, such as tmsam."
+    )
     if not isinstance(entry, NodeType):
-        raise wrong
+        raise unsupported
     loader, examples = make_loader(restored.config, restored.data).exact, torch.arange(graph.num_examples)
-    found = torch.zeros(0)
+    matrix = torch.zeros(0)
     for batch in loader.batches(examples, AT_ONCE, together=network.together(graph)):
         after = network.trace(graph, batch).after
         if after is None:
-            raise wrong
-        found = found if len(found) else after.new_zeros(len(examples), after.shape[1])
-        found[batch.examples] = after
+            raise unsupported
+        matrix = matrix if len(matrix) else after.new_zeros(len(examples), after.shape[1])
+        matrix[batch.examples] = after
     (checkpoint,) = store.first("select checkpoint_hash from runs where run_id = ?", [run.id]) or (None,)
     key = blake2b(json.dumps([run.id, checkpoint, restored.data.data_hash]).encode(), digest_size=16).hexdigest()
-    use = FeatureRef(entry, WHOLE_ROW, key, found.shape[1])
+    feature_set = FeatureRef(entry, WHOLE_ROW, key, matrix.shape[1])
     name = f"{run.model}:{run.id}"
-    known = store.first("select count(*) from feature_rows where set_id = ?", [key])
-    if known and known[0]:
-        return FeatureReport(use, name, int(known[0]), 0, int(known[0]), 0, 0)
-    contents = [blake2b(f"{key} {one}".encode(), digest_size=16).hexdigest() for one in graph.example_ids()[0]]
+    stored = store.first("select count(*) from feature_rows where set_id = ?", [key])
+    if stored and stored[0]:
+        return FeatureReport(feature_set, name, int(stored[0]), 0, int(stored[0]), 0, 0)
+    contents = [blake2b(f"{key} {node_id}".encode(), digest_size=16).hexdigest() for node_id in graph.example_ids()[0]]
     with store.transaction():
-        vectors.make_table(store, use)
+        vectors.make_table(store, feature_set)
         store.connection.execute(
             "insert into feature_sets (set_id, encoder, settings, dimension, sequences, split_id) "
             "values (?, ?, ?, ?, false, ?) on conflict do nothing",
-            [key, name, json.dumps({"run": run.id}), use.dimension, run.split_id],
+            [key, name, json.dumps({"run": run.id}), feature_set.dimension, run.split_id],
         )
-        vectors.write(store, use, contents, Encoded(np.ascontiguousarray(found.numpy())))
+        vectors.write(store, feature_set, contents, Encoded(np.ascontiguousarray(matrix.numpy())))
         store.connection.execute(
             f"insert into feature_rows select ?, ?, ?, ?, idx, content from {quote(entry.table)} "
             "join (select unnest(?::varchar[]) as id, unnest(?::varchar[]) as content) using (id) "
             "where dataset = ? order by idx",
             [key, run.dataset, entry.table, WHOLE_ROW, graph.example_ids()[0].tolist(), contents, run.dataset],
         ).fetchall()
-    return FeatureReport(use, name, len(contents), len(contents), 0, 0, 0)
+    return FeatureReport(feature_set, name, len(contents), len(contents), 0, 0, 0)

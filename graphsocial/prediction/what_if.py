@@ -1,4 +1,4 @@
-"""What a run would say of a node if its text, image or another column were different."""
+"""Predictions of a run for a node with other values of its text, image or other columns."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from graphsocial.types import Column, NodeType
 
 @dataclass(frozen=True)
 class Alternative:
-    """What a run says of one node as it is, and as it might be.
+    """Predictions of a run for one node, with its stored values and with changed ones.
 
     Attributes:
-        run: the run's id.
-        entity_id: the node's.
-        changes: column → the other value.
-        answers: one row a target: `target`, and as it is and as it might be `value` or `label`, with `confidence` or
-            the bounds of the interval.
+        run: id of the run.
+        entity_id: id of the node.
+        changes: column → the changed value.
+        answers: one row per target: `target`; `label` and `confidence`, or `value` with the bounds `lower` and `upper`
+            of its interval; and the same columns with the suffix `_if` for the changed values.
     """
 
     run: str
@@ -45,71 +45,72 @@ class Alternative:
     answers: pl.DataFrame
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON."""
+        """The fields as values that JSON can hold."""
         return {**self.__dict__, "answers": self.answers.to_dicts()}
 
 
 def what_if(store: GraphStore, run: Run | str, entity_id: str, changes: Mapping[str, object]) -> Alternative:
-    """Score a node again with other values of its columns; nothing stays in the store.
+    """Predict a node again with other values of its columns; the store does not change.
 
-    The columns are changed in a transaction that is undone: texts and images are encoded, the context is computed and
-    the graph is read as they always are.
+    The columns are changed in a transaction that is rolled back: texts and images are encoded, the context is computed
+    and the graph is read as for any prediction.
 
     Args:
-        run: of a task about nodes; a run, its id, the start of it, or `latest`.
-        entity_id: the node's id.
-        changes: column → value; a text, the path of an image, a category, a number, or None for nothing.
+        store: the store of the run, open for writing.
+        run: a run of a task about nodes, its id, a prefix of it, or `latest`.
+        entity_id: id of the node.
+        changes: column → value: a text, the path of an image, a category, a number, or None for a missing value.
 
     Raises:
         InputError: the run is about pairs, there is no such node, or a value does not fit its column.
         UnknownNameError: there is no such column.
-        DataError: the changed node has no line among the task's examples any more.
+        DataError: the changed node is no longer an example of the task.
     """
     run = runs.load(store, run) if isinstance(run, str) else run
     restored = rebuild(store, run)
     node = restored.data.entity
     if not isinstance(node, NodeType):
         raise InputError(
-            f"The run '{run.id}' is about pairs ('{node}'); what-if changes nodes. Other pairs are answered by "
+            f"The run '{run.id}' is about pairs ('{node}'); what-if changes nodes. Other pairs are predicted by "
             "`predict RUN --ids FILE.csv`."
         )
     if not changes:
-        raise InputError("Say what is to be different, such as text='Another caption'.")
+        raise InputError("Name at least one column with its other value, such as text='Another caption'.")
     columns = {column.name: column for column in node.columns}
     for name in changes:
         if name not in columns:
             raise UnknownNameError.of(f"column of '{node}'", name, columns)
     if not store.first(f"select 1 from {quote(node.table)} where id = ? and dataset = ?", [entity_id, run.dataset]):
         raise InputError(f"No {node} has the id '{entity_id}' in this data.")
-    before = _answers(store, run, entity_id)
-    with _undone(store):
+    before = _predictions(store, run, entity_id)
+    with _rolled_back(store):
         for name, value in changes.items():
             _change(store, node, columns[name], run.dataset, entity_id, value)
-        after = _answers(store, run, entity_id)
-    told = {name: "" if value is None else str(value) for name, value in changes.items()}
+        after = _predictions(store, run, entity_id)
+    texts = {name: "" if value is None else str(value) for name, value in changes.items()}
     rows = [
         _row(old) | {f"{key}_if": value for key, value in _row(new).items() if key != "target"}
         for old, new in zip(before.targets, after.targets, strict=True)
     ]
-    return Alternative(run.id, entity_id, told, pl.DataFrame(rows))
+    return Alternative(run.id, entity_id, texts, pl.DataFrame(rows))
 
 
-class _UndoneError(Exception):
-    """Ends a transaction whose changes are not meant to stay."""
+class _RollbackError(Exception):
+    """Rolls back a transaction whose changes are temporary."""
 
 
 @contextmanager
-def _undone(store: GraphStore) -> Iterator[None]:
+def _rolled_back(store: GraphStore) -> Iterator[None]:
     try:
         with store.transaction():
             yield
-            raise _UndoneError
-    except _UndoneError:
-        pass  # as it should be
+            raise _RollbackError
+    except _RollbackError:
+        pass  # raised above, to roll back
 
 
 def _change(store: GraphStore, node: NodeType, column: Column, dataset: str, entity_id: str, value: object) -> None:
-    """Set one value, and let every encoder that was run on the column read it."""
+    """Set one value, and encode it with every encoder that was run on the column."""
     if value is not None:
         try:
             ((value,),) = store.sql(f"select cast(? as {column.sql_type})", [value]).fetchall()
@@ -123,33 +124,33 @@ def _change(store: GraphStore, node: NodeType, column: Column, dataset: str, ent
     ).fetchall()
     if column.kind not in ENCODABLE:
         return
-    made = store.sql(
+    encoders = store.sql(
         "select distinct s.encoder, s.settings from feature_sets as s join feature_rows as r using (set_id) "
         "where s.split_id is null and r.dataset = ? and r.table_name = ? and r.column_name = ? order by all",
         [dataset, node.table, column.name],
     ).fetchall()
-    for encoder, settings in made:
-        given = {name: _read(told) for name, told in json.loads(settings).items()}
-        featurize(store, f"{node}.{column.name}", encoder_for(encoder, column.kind, given), dataset=dataset)
+    for encoder, settings in encoders:
+        values = {name: _parsed(text) for name, text in json.loads(settings).items()}
+        featurize(store, f"{node}.{column.name}", encoder_for(encoder, column.kind, values), dataset=dataset)
 
 
-def _read(told: str) -> object:
-    """A setting as it was before it was written down as text; only tuples do not read themselves."""
-    return ast.literal_eval(told) if told.startswith("(") else told
+def _parsed(text: str) -> object:
+    """The value of a stored setting; encoders parse all settings from text except tuples."""
+    return ast.literal_eval(text) if text.startswith("(") else text
 
 
-def _answers(store: GraphStore, run: Run, entity_id: str) -> Predictions:
+def _predictions(store: GraphStore, run: Run, entity_id: str) -> Predictions:
     restored = rebuild(store, run)
     graph = restored.data.graph
-    place = np.flatnonzero(graph.example_ids()[0] == entity_id)
-    if not len(place):
-        raise DataError(f"'{entity_id}' has no line among the examples of '{run.task}'.")
+    example = np.flatnonzero(graph.example_ids()[0] == entity_id)
+    if not len(example):
+        raise DataError(f"'{entity_id}' is no longer an example of '{run.task}'.")
     loader = make_loader(restored.config, restored.data)
-    return predict_examples(restored.data, restored.network, restored.objectives, loader, torch.from_numpy(place))
+    return predict_examples(restored.data, restored.network, restored.objectives, loader, torch.from_numpy(example))
 
 
 def _row(part: TargetPredictions) -> dict[str, Any]:
-    """One answer as columns of a table."""
+    """The prediction of one target as columns of a table."""
     row: dict[str, Any] = {"target": part.target.name, "label": None, "confidence": None}
     row |= {"value": None, "lower": None, "upper": None}
     if part.decisions is not None:

@@ -1,4 +1,4 @@
-"""What a search for settings tries, and what became of it: spaces, trials and studies, and their rows in the store."""
+"""Search spaces, trials and studies of a hyperparameter search, and the stored trials."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from graphsocial.store import GraphStore
 
 State = Literal["complete", "pruned", "failed"]
 
-
 Space = Mapping[str, Range | tuple[Any, ...]]
 """Setting → a range, or the values to choose from."""
 
@@ -24,12 +23,12 @@ class Trial:
 
     Attributes:
         number: from 0.
-        run_id: of the run, whose test part the search leaves closed; None where it could not begin.
-        settings: what was tried.
+        run_id: id of the run, whose test set stays closed; None where the training could not begin.
+        settings: the proposed values of the searched settings.
         state: `complete`, `pruned` (worse than most others at that epoch), or `failed`.
-        value: the metric on validation at the best epoch.
-        epochs: the same after each epoch; None where it was not seen, as by a search that was interrupted.
-        note: why it failed.
+        value: the validation metric at the best epoch.
+        epochs: the validation metric after each epoch; None where it is not known, as after an interruption.
+        note: the error message of a failed trial.
     """
 
     number: int
@@ -46,8 +45,12 @@ class Study:
     """A search and its trials, best first: complete ones, then pruned ones, then failed ones.
 
     Attributes:
-        id: the same for the same task, settings, space, seed and data.
-        metric: on validation.
+        id: hash of the task, settings, space, seed and data.
+        task: name of the task.
+        model: name of the model.
+        dataset: name of the dataset.
+        metric: the validation metric that is optimized.
+        trials: the trials, ranked.
     """
 
     id: str
@@ -59,16 +62,16 @@ class Study:
 
     @property
     def best(self) -> Trial:
-        """The trial that did best on validation."""
+        """The trial with the best validation metric."""
         return self.trials[0]
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON."""
+        """The fields as values that JSON can hold."""
         return {**self.__dict__, "trials": [asdict(trial) for trial in self.trials]}
 
 
-def remembered(store: GraphStore, study_id: str) -> dict[int, Trial]:
-    """The trials of a search that are in the store, by number."""
+def stored_trials(store: GraphStore, study_id: str) -> dict[int, Trial]:
+    """The stored trials of a study, by number."""
     rows = store.sql(
         "select number, run_id, settings, state, value, epochs, note from trials where study_id = ?", [study_id]
     ).fetchall()
@@ -78,8 +81,14 @@ def remembered(store: GraphStore, study_id: str) -> dict[int, Trial]:
     }
 
 
-def remember(store: GraphStore, study: Study, trial: Trial) -> None:
-    """Write one trial of a search, in place of one of the same number."""
+def store_trial(store: GraphStore, study: Study, trial: Trial) -> None:
+    """Write one trial of a study; it replaces a stored one of the same number.
+
+    Args:
+        store: the store, open for writing.
+        study: the study that the trial belongs to.
+        trial: the trial.
+    """
     store.connection.execute(
         "insert or replace into trials "
         "(study_id, number, run_id, task, dataset, settings, state, metric, value, epochs, note) "
@@ -100,10 +109,11 @@ def remember(store: GraphStore, study: Study, trial: Trial) -> None:
     ).fetchall()
 
 
-def ranked(found: Sequence[Trial], *, lower: bool) -> tuple[Trial, ...]:
-    """Best first: complete ones, then pruned ones, then failed ones.
+def ranked(trials: Sequence[Trial], *, lower: bool) -> tuple[Trial, ...]:
+    """Trials from best to worst: complete ones, then pruned ones, then failed ones.
 
     Args:
+        trials: the trials.
         lower: lower values are better.
     """
     order = get_args(State)
@@ -112,4 +122,4 @@ def ranked(found: Sequence[Trial], *, lower: bool) -> tuple[Trial, ...]:
         value = math.inf if trial.value is None else trial.value if lower else -trial.value
         return order.index(trial.state), value, trial.number
 
-    return tuple(sorted(found, key=key))
+    return tuple(sorted(trials, key=key))

@@ -60,5 +60,5 @@ def test_what_cannot_be_supposed(notes: gs.GraphStore) -> None:
         gs.what_if(notes, "latest", "n000007", {"text_emotion": "high"})
     with pytest.raises(InputError, match="No note has the id 'x'"):
         gs.what_if(notes, "latest", "x", {"text": "a"})
-    with pytest.raises(InputError, match="Say what is to be different"):
+    with pytest.raises(InputError, match="Name at least one column"):
         gs.what_if(notes, "latest", "n000007", {})

@@ -22,7 +22,7 @@ from graphsocial.models.base import Network
 from graphsocial.models.lstm import Lstm
 from graphsocial.models.msa import Msa
 from graphsocial.models.tmsam import Tmsam
-from graphsocial.prediction.embedding import embed, run_named
+from graphsocial.prediction.embedding import embed, encoder_run
 from graphsocial.reproduction import compare_data
 from graphsocial.reproduction.base import Data
 from graphsocial.training.config import TrainOptions, design
@@ -286,8 +286,8 @@ def test_what_is_not_read_is_neither_encoded_nor_loaded(
 
 def test_a_run_is_an_encoder_of_its_segments(store: gs.GraphStore) -> None:
     run = train(store, "tmsam", width=16)
-    named = run_named(store, "segment", f"tmsam:{run.id}")
-    assert named is not None and run_named(store, "segment.text", "sentence:packaged:minilm") is None
+    named = encoder_run(store, "segment", f"tmsam:{run.id}")
+    assert named is not None and encoder_run(store, "segment.text", "sentence:packaged:minilm") is None
     report = embed(store, named)
     segments = store.sql("select count(*) from node_segment").fetchall()[0][0]
     assert (report.rows, report.encoded, report.encoder) == (segments, segments, f"tmsam:{run.id}")
@@ -316,7 +316,7 @@ def test_a_run_is_an_encoder_of_its_segments(store: gs.GraphStore) -> None:
     with pytest.raises(InputError, match="majority' makes no vector"):
         embed(store, majority)
     with pytest.raises(InputError, match="is a run of majority about segment, not one of tmsam about 'user'"):
-        run_named(store, "user", f"tmsam:{majority.id}")
+        encoder_run(store, "user", f"tmsam:{majority.id}")
 
 
 def test_words_and_vectors_are_read_side_by_side(tmp_path: Path) -> None:

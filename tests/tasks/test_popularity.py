@@ -342,5 +342,7 @@ def test_a_prediction_does_not_depend_on_the_other_posts_of_its_batch(notes: gs.
     assert effects.filter(pl.col("name") == str(edge))["value"].abs().max() > 0  # type: ignore[operator]
     assert effects.filter(pl.col("name") == "context.similar")["value"].abs().max() > 0  # type: ignore[operator]
     notes.clear(edge, "notes")
-    with pytest.raises(InputError, match="hears along 'note similar note', of which 'notes' has no edges now"):
+    with pytest.raises(
+        InputError, match="passes messages along 'note similar note', of which 'notes' has no edges now"
+    ):
         gs.predict(notes, run)
