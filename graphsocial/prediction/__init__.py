@@ -44,7 +44,8 @@ def predict(
     """Predict examples with a trained run and write the predictions to `predictions`, in one transaction.
 
     The graph is read again, so it includes users, images and edges that were added after training. Examples have the
-    roles of the run's split; those without a role are predicted as new ones.
+    roles of the run's split; those without a role are predicted as new ones. A run of an earlier version takes the
+    defaults of settings that did not exist then, and its configuration in `runs` lists them under `defaulted`.
 
     Args:
         store: the store of the run, open for writing.
@@ -70,6 +71,7 @@ def predict(
         records.save_predictions(
             store, run.id, task=run.task, dataset=run.dataset, predictions=predictions, as_of=run.config["as_of"]
         )
+        records.record_defaults(store, run.id, restored.config.later_settings(run))
         if opens_test:
             records.log_opening(store, run.id, "predict")
     return len(examples)

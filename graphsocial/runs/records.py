@@ -230,6 +230,25 @@ def save_metrics(store: GraphStore, run_id: str, predictions: Predictions, *, sp
                     )
 
 
+def record_defaults(store: GraphStore, run_id: str, settings: Mapping[str, Mapping[str, Any]]) -> None:
+    """Add settings that did not exist when a run was recorded to its configuration, and list them under `defaulted`.
+
+    Args:
+        store: the store, open for writing.
+        run_id: id of a run in the store.
+        settings: part of the configuration → setting → the default that the run takes.
+    """
+    if not settings:
+        return
+    (text,) = store.first("select config from runs where run_id = ?", [run_id]) or ("{}",)
+    config = json.loads(text)
+    config["defaulted"] = list(config.get("defaulted", ()))
+    for part, values in settings.items():
+        config[part] = {**config.get(part, {}), **values}
+        config["defaulted"] += [f"{part}.{name}" for name in values]
+    store.connection.execute("update runs set config = ? where run_id = ?", [json.dumps(config), run_id]).fetchall()
+
+
 def log_opening(store: GraphStore, run_id: str, how: Literal["train", "predict", "evaluate"]) -> None:
     """Log an opening of the test set: a run's predictions were compared with the test labels.
 

@@ -161,6 +161,19 @@ class RunConfig:
             seed=run.seed,
         )
 
+    def later_settings(self, run: Run) -> dict[str, dict[str, Any]]:
+        """Part → the settings that did not exist when a run was recorded, with the defaults that it takes.
+
+        Args:
+            run: the run that this configuration was read from, see `from_run`.
+        """
+        complete, later = self.to_json(), {}
+        for part in ("task", "model", "split", "fitting", "visibility"):
+            recorded = run.config.get(part, {})
+            names = {RENAMED.get(part, {}).get(name, name) for name in recorded}
+            later[part] = {name: value for name, value in complete[part].items() if name not in names}
+        return {part: settings for part, settings in later.items() if settings}
+
 
 def _recorded(run: Run, part: str, kind: Any, recorded: Mapping[str, Any]) -> Any:
     """A part of a run's configuration as it was recorded: JSON's lists are tuples again."""

@@ -225,7 +225,12 @@ def test_configurations_of_other_versions_are_read(social: gs.GraphStore, caplog
         f"The run '{run.id}' has a setting that is gone, and is left out: fitting.momentum.",
         f"The run '{run.id}' is older than the setting fitting.clip, which takes its default.",
     ]
-    assert runs.load(social, run.id).config == old
+    recorded = runs.load(social, run.id).config
+    assert recorded == {**old, "fitting": {**old["fitting"], "clip": 5.0}, "defaulted": ["fitting.clip"]}
+    caplog.clear()
+    gs.predict(social, run.id)
+    assert not any("older than" in record.getMessage() for record in caplog.records)
+    assert runs.load(social, run.id).config == recorded
     config = RunConfig.from_run(runs.load(social, run.id))
     assert (config.fitting.cold_start_share, config.fitting.clip) == (0.5, 5.0)
     social.connection.execute("update runs set config = ?", [json.dumps({**old, "fitting": {"naming": "loudest"}})])
