@@ -276,8 +276,9 @@ class SocialGraph:
         """The same nodes and examples with the message edges of another graph, such as one that DGL has rewired.
 
         Args:
-            changed: what `property_graph` became. Nodes are found by type and id. An edge whose `position` is that of
-                an edge between the same nodes keeps its features and its example; any other is new and has no features.
+            changed: the changed result of `property_graph`. Nodes are matched by type and id. An edge whose `position`
+                is that of an edge between the same nodes keeps its features and its example; any other is new and has
+                no features.
 
         Raises:
             InputError: a node that this graph does not have, or a new edge of a supervised type, which would belong to

@@ -194,7 +194,7 @@ def _edge_data(graph: SocialGraph, view: View, kind: Canonical, edge_ids: Tensor
 
 
 def _vectors(features: Sequence[Feature], rows: Sequence[Tensor]) -> dict[str, Tensor]:
-    """Features that are one vector a row, each as it is, where it is present, and all side by side as `x`."""
+    """Features with one vector per row: each unchanged, its presence, and the model inputs concatenated as `x`."""
     data: dict[str, Tensor] = {}
     inputs: list[Tensor] = []
     encoders = Counter[str]()

@@ -61,7 +61,7 @@ def edges(store: gs.GraphStore, relation: str = "similar") -> pl.DataFrame:
     ).pl()
 
 
-def test_each_post_hears_from_the_nearest_earlier_ones(store: gs.GraphStore) -> None:
+def test_each_post_has_edges_from_its_nearest_earlier_posts(store: gs.GraphStore) -> None:
     report = gs.link(store, "post", "vector", k=4, minimum=-1)
     found = edges(store)
     rows = {row["id"]: row for row in store.sql("select id, vector, published from node_post").pl().to_dicts()}
@@ -127,7 +127,7 @@ def test_without_times_any_may_be_near_any(store: gs.GraphStore) -> None:
     assert [column.name for column in store.schema.edge("tag similar tag").columns] == ["similarity"]
 
 
-def test_what_cannot_be_linked_is_an_error(store: gs.GraphStore, tmp_path: Path) -> None:
+def test_impossible_links_are_errors(store: gs.GraphStore, tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'message'"):
         gs.link(store, "post", "mesage")
     with pytest.raises(InputError, match="takes no encoder"):

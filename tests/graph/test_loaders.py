@@ -88,7 +88,7 @@ def test_samples_follow_the_generator_and_keep_to_the_fanouts(graph: SocialGraph
 @pytest.mark.parametrize("end", [0, 1], ids=["users", "images"])
 @pytest.mark.parametrize("share", [1.0, 0.5])
 @pytest.mark.parametrize("sampled", [False, True])
-def test_cold_nodes_are_asked_about_without_any_label_of_theirs(
+def test_cold_nodes_are_predicted_with_all_their_labels_hidden(
     graph: SocialGraph, roles: Tensor, sampled: bool, share: float, end: int
 ) -> None:
     whole = FullGraphLoader(graph, roles, Visibility(), 2)

@@ -42,8 +42,8 @@ def test_exact_search_is_the_dense_matrix(timed: bool, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("timed", [False, True])
-def test_lists_find_what_they_say(timed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "AT_ONCE", 20)  # then nobody looks into some lists
+def test_inverted_lists_find_the_nearest_vectors(timed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "AT_ONCE", 20)  # then some lists are not searched
     vectors = clustered(900)
     times = torch.randperm(900) if timed else None
     found = nearest(vectors, 5, times=times, exact=False, recall=0.9)

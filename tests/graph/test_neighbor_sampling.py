@@ -28,7 +28,7 @@ def rows_of(relation: Relation, nodes: Tensor, fanout: int, seed: int = 0, **giv
 
 
 @pytest.mark.parametrize("fanout", [0, 1, 5, 50, -1])
-def test_own_edges_each_once_and_no_more_than_asked(relation: Relation, fanout: int) -> None:
+def test_each_edge_is_sampled_once_and_at_most_fanout_per_node(relation: Relation, fanout: int) -> None:
     nodes = torch.randperm(SIZE, generator=torch.Generator().manual_seed(1))
     for node, found in zip(nodes.tolist(), rows_of(relation, nodes, fanout), strict=True):
         first, end = int(relation.indptr[node]), int(relation.indptr[node + 1])

@@ -60,7 +60,9 @@ def shuffled_reverse(graph: SocialGraph) -> SocialGraph:
 
 @pytest.mark.parametrize("sampled", [False, True])
 @pytest.mark.parametrize("shuffled", [False, True])
-def test_asked_and_held_out_edges_are_nowhere(graph: SocialGraph, roles: Tensor, sampled: bool, shuffled: bool) -> None:
+def test_edges_to_predict_and_held_out_edges_are_hidden(
+    graph: SocialGraph, roles: Tensor, sampled: bool, shuffled: bool
+) -> None:
     if shuffled:
         graph = shuffled_reverse(graph)
     loader = FullGraphLoader(graph, roles, Visibility(), depth=2)
@@ -97,7 +99,7 @@ def test_duplicates_of_a_pair_are_hidden_with_it(graph: SocialGraph, roles: Tens
 
 
 @pytest.mark.parametrize("state", ["hidden", "structure", "full"])
-def test_three_states_of_the_asked_edges(graph: SocialGraph, roles: Tensor, state: str) -> None:
+def test_three_states_of_the_edges_to_predict(graph: SocialGraph, roles: Tensor, state: str) -> None:
     asked = torch.nonzero(roles == 2).squeeze(1)
     view = View.of(roles, graph.answered, Visibility(asked=state, validation="structure"), asked)  # type: ignore[arg-type]
     assert view.edge[asked].all() == (state != "hidden")

@@ -139,7 +139,7 @@ def test_block_is_the_full_graph_seen_from_its_first_nodes():
         torch.testing.assert_close(got[name], full[name][:count], rtol=1e-10, atol=1e-10)
 
 
-def test_what_does_not_fit_is_named():
+def test_wrong_shapes_and_settings_are_errors():
     _, relations, x = small_graph()
     with pytest.raises(InputError, match=r"x has the shape \(7, 5\); the relation takes \(9, D\)"):
         aggregate(relations[VIEWS], x["image"], reduce="mean")

@@ -77,7 +77,7 @@ def test_fusion_is_table_3_and_equation_8():
 
 
 @pytest.mark.parametrize("residual", [False, True])
-def test_what_is_missing_or_beyond_the_end_has_no_influence(residual):
+def test_missing_modalities_and_padding_have_no_influence(residual):
     layer = fusion(residual=residual)
     x, present, mask = given()
     present["audio"][0, 1] = False
@@ -93,7 +93,7 @@ def test_what_is_missing_or_beyond_the_end_has_no_influence(residual):
     assert layer(x, present, mask).isfinite().all()  # nothing at all is known
 
 
-def test_causal_fusion_sees_the_past_alone():
+def test_causal_fusion_depends_on_the_past_only():
     layer = fusion()
     x, present, mask = given()
     before = layer(x, present, mask, causal=True)
@@ -114,7 +114,7 @@ def test_causal_fusion_sees_the_past_alone():
         torch.testing.assert_close(part.sum(2)[mask], torch.ones(int(mask.sum())))
 
 
-def test_what_a_modality_tells_is_as_long_as_it_is():
+def test_norms_are_those_of_the_contributions_between_modalities():
     layer = fusion()
     x, present, mask = given()
     present["audio"][1] = False
@@ -123,8 +123,8 @@ def test_what_a_modality_tells_is_as_long_as_it_is():
     assert set(noted.norms) == {f"{a} → {b}" for a in SIZES for b in SIZES if a != b}
     assert not noted.norms["text → audio"][1].any() and noted.norms["audio → text"][1].any()
     seen = mask[:, None].expand(-1, 4, -1)
-    told = layer.cross["text-video"](x["text"], x["video"], seen)
-    torch.testing.assert_close(noted.norms["text → video"][mask], told.norm(dim=2)[mask])
+    contribution = layer.cross["text-video"](x["text"], x["video"], seen)
+    torch.testing.assert_close(noted.norms["text → video"][mask], contribution.norm(dim=2)[mask])
 
 
 def test_a_single_modality_asks_itself():
@@ -144,7 +144,7 @@ def test_modalities_go_missing_but_never_all():
     assert all(torch.equal(same[name], present[name]) for name in SIZES)
 
 
-def test_what_does_not_fit_is_named():
+def test_wrong_shapes_and_settings_are_errors():
     with pytest.raises(InputError, match=r"6 heads do not divide the width 400; use one of \[1, 2, 4, 5, 8"):
         CrossModalFusion(dict.fromkeys(SIZES, 4), first_heads=6)
     with pytest.raises(InputError, match="no modality"):

@@ -56,7 +56,7 @@ def test_gate_learns_which_side_matters():
     assert beta.shape == (8,)
 
 
-def test_combination_names_what_does_not_fit():
+def test_combination_refuses_wrong_shapes_and_settings():
     with pytest.raises(InputError, match="mode = 'papr'"):
         AdaptiveCombination(4, mode="papr")
     with pytest.raises(InputError, match="mechanism = 'mean'"):

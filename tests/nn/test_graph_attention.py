@@ -102,7 +102,7 @@ RENAMED = {"source_scores": "sources", "destination_scores": "destinations", "ed
 @pytest.mark.parametrize("masked", [False, True], ids=["whole", "masked"])
 @pytest.mark.parametrize("scored", [False, True], ids=["plain", "scored"])
 @pytest.mark.parametrize("own", [False, True], ids=["no-self", "self"])
-def test_attend_is_dense_algebra(own, scored, masked, scale):
+def test_attend_equals_dense_algebra(own, scored, masked, scale):
     ends, inputs = attend_inputs(own=own, scored=scored, masked=masked, scale=scale)
     got, want = attend(**inputs), dense(ends, inputs)
     torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-10)
@@ -138,7 +138,7 @@ def test_float32_is_exact_for_any_scores(offset):
     assert all(t.grad.isfinite().all() for t in flat(inputs))
 
 
-def test_a_masked_edge_is_no_edge():
+def test_a_masked_edge_equals_a_removed_edge():
     ends, inputs = attend_inputs(own=False, scored=True, masked=True)
     keep = inputs["edge_mask"][1]
     got = attend(**inputs)
@@ -422,7 +422,7 @@ def test_edge_values_are_messages(share):
     compare(got, want, leaves)
 
 
-def test_layer_names_what_does_not_fit():
+def test_layer_refuses_wrong_shapes_and_settings():
     _, relations, x, e = small_graph()
     layer = layer_of("all")
     keep = torch.ones(16, dtype=torch.bool)

@@ -132,7 +132,7 @@ def test_same_bits_whatever_the_threads() -> None:
         assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
 
 
-def test_what_a_kernel_cannot_do_is_said() -> None:
+def test_unknown_kernels_and_wrong_devices_are_errors() -> None:
     relation = relations("auto")[0]
     with pytest.raises(InputError, match="float16"):
         take_rows(torch.randn(3, 2).half(), torch.tensor([0]))

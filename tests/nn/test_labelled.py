@@ -76,7 +76,7 @@ def test_numbers_weigh_messages_of_their_own() -> None:
             torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
 
 
-def test_a_hidden_label_says_nothing_and_a_shown_one_does() -> None:
+def test_only_visible_labels_send_messages() -> None:
     layer, x, relations, src, dst, label = example()
     hidden = label.clone()
     hidden[0] = -1

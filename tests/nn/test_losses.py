@@ -84,19 +84,19 @@ def test_weights_are_taken_out_of_probabilities(graph: SocialGraph) -> None:
     torch.testing.assert_close(ratio, weighted)
 
 
-def test_validation_decides_how_boldly_rare_classes_are_named(graph: SocialGraph) -> None:
+def test_decision_rule_is_chosen_on_validation(graph: SocialGraph) -> None:
     part = Objective.of(graph, MOOD, ALL)
     shares = torch.tensor([0.8, 0.1, 0.1])
-    said = np.repeat([[0.6, 0.4, 0.0], [0.9, 0.1, 0.0]], 20, axis=0)
-    assert not part.choose(said).any()
+    probabilities = np.repeat([[0.6, 0.4, 0.0], [0.9, 0.1, 0.0]], 20, axis=0)
+    assert not part.choose(probabilities).any()
     truth = np.repeat([1, 0], 20)
-    bold = part.with_best_decision_rule(said, truth, shares, "weighted_f1")
-    assert (bold.choose(said) == truth).all()  # 0.6 / 0.8^τ < 0.4 / 0.1^τ from τ = 0.25 on
-    torch.testing.assert_close(bold.decision_offsets, -0.25 * torch.log(shares.double()))
-    for told, metric in ((0 * truth, "weighted_f1"), (truth, "log_loss")):
-        assert not part.with_best_decision_rule(said, told, shares, metric).decision_offsets.any()
-    barely = np.repeat([1, 0], [11, 29])  # 11 of 20 would be named rightly: no more than chance may do
-    assert not part.with_best_decision_rule(said, barely, shares, "accuracy").decision_offsets.any()
+    chosen = part.with_best_decision_rule(probabilities, truth, shares, "weighted_f1")
+    assert (chosen.choose(probabilities) == truth).all()  # 0.6 / 0.8^τ < 0.4 / 0.1^τ from τ = 0.25 on
+    torch.testing.assert_close(chosen.decision_offsets, -0.25 * torch.log(shares.double()))
+    for labels, metric in ((0 * truth, "weighted_f1"), (truth, "log_loss")):
+        assert not part.with_best_decision_rule(probabilities, labels, shares, metric).decision_offsets.any()
+    barely = np.repeat([1, 0], [11, 29])  # a gain of 2 of 40 rows: within two standard errors
+    assert not part.with_best_decision_rule(probabilities, barely, shares, "accuracy").decision_offsets.any()
 
 
 def test_scores_of_numbers() -> None:
@@ -130,9 +130,9 @@ def test_intervals_hold_nine_of_ten_new_numbers(transform: str) -> None:
     held = []
     for _ in range(60):
         truth = random.lognormal(3, 1, 400)
-        said = truth * random.lognormal(0, 0.5, 400)
-        calibrated = part.calibrated(said[:200], torch.from_numpy(truth[:200]))
-        bounds = calibrated.interval(said[200:])
+        predictions = truth * random.lognormal(0, 0.5, 400)
+        calibrated = part.calibrated(predictions[:200], torch.from_numpy(truth[:200]))
+        bounds = calibrated.interval(predictions[200:])
         assert bounds is not None and (bounds[0] <= bounds[1]).all()
         held.append(((bounds[0] <= truth[200:]) & (truth[200:] <= bounds[1])).mean())
     assert np.mean(held) == pytest.approx(0.9, abs=0.01)

@@ -31,7 +31,7 @@ def test_linear_is_that_of_torch(rows: int, bias: bool, onto: bool) -> None:
         torch.testing.assert_close(a, b_, rtol=1e-10, atol=1e-10)
 
 
-def test_a_result_takes_the_place_of_what_it_is_added_onto() -> None:
+def test_the_result_is_added_in_place() -> None:
     x, weight, onto = torch.ones(4, 2), torch.ones(3, 2), torch.ones(4, 3)
     assert linear(x, weight, onto=onto).data_ptr() == onto.data_ptr()
     assert onto.eq(3).all()

@@ -34,7 +34,7 @@ def test_convolution_is_equation_2(padding, kernel):
         assert not y[row, kept:].any()
 
 
-def test_causal_convolution_does_not_see_what_comes_later():
+def test_causal_convolution_does_not_depend_on_later_inputs():
     layer = MaskedConv1d(3, 4, 3, padding="causal")
     x, mask = ragged([6])
     before = layer(x, mask)[0]
@@ -79,7 +79,7 @@ def test_padding_changes_nothing_and_the_past_is_all_that_is_seen(causal):
     assert not layer(x, torch.zeros_like(mask)).any()
 
 
-def test_pooling_is_a_softmax_over_what_is_there():
+def test_pooling_is_a_softmax_over_unmasked_positions():
     torch.manual_seed(0)
     layer = AttentivePooling(3)
     x, mask = ragged([4, 2, 0])
@@ -92,7 +92,7 @@ def test_pooling_is_a_softmax_over_what_is_there():
     assert not pooled[2].any() and not weights[~mask].any()
 
 
-def test_what_does_not_fit_is_named():
+def test_wrong_shapes_and_settings_are_errors():
     with pytest.raises(InputError, match="kernel = 0"):
         MaskedConv1d(3, 4, 0)
     with pytest.raises(InputError, match="padding = 'sane'"):

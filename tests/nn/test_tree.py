@@ -59,7 +59,7 @@ def test_texts_do_not_mix_and_may_be_empty():
     torch.testing.assert_close(both[4:], alone)
 
 
-def test_what_does_not_fit_is_named():
+def test_wrong_shapes_and_settings_are_errors():
     with pytest.raises(InputError, match="0 layers"):
         TreeConv(4, layers=0)
     with pytest.raises(InputError, match="one entry per word"):

@@ -61,7 +61,7 @@ def test_sequences_of_some_rows():
         replace(feature, offsets=None).padded(torch.tensor([0]))
 
 
-def test_what_does_not_fit_is_named():
+def test_wrong_inputs_and_settings_are_errors():
     with pytest.raises(InputError, match="7 cannot be shared by two directions"):
         WordEncoder(9, 7)
     with pytest.raises(InputError, match="have no vectors"):

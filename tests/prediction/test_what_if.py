@@ -31,7 +31,7 @@ def contents(store: gs.GraphStore) -> list[object]:
     return [store.sql(f"select * from {table} order by all").fetchall() for table in TABLES]
 
 
-def test_more_likes_mean_more_shares_and_nothing_stays(notes: gs.GraphStore) -> None:
+def test_more_likes_predict_more_shares_and_the_store_is_unchanged(notes: gs.GraphStore) -> None:
     before = contents(notes)
     few, many = (gs.what_if(notes, "latest", "n000007", {"likes": likes}).answers.to_dicts() for likes in (1, 10**6))
     assert [row["target"] for row in few] == ["popularity", "shares"] == [row["target"] for row in many]
@@ -42,7 +42,7 @@ def test_more_likes_mean_more_shares_and_nothing_stays(notes: gs.GraphStore) -> 
     assert contents(notes) == before
 
 
-def test_another_text_is_encoded_and_forgotten(notes: gs.GraphStore) -> None:
+def test_another_text_is_encoded_and_not_stored(notes: gs.GraphStore) -> None:
     before = contents(notes)
     found = gs.what_if(notes, "latest", "n000007", {"text": "Words that no other note has", "cover": None})
     row = found.answers.to_dicts()[1]
@@ -53,7 +53,7 @@ def test_another_text_is_encoded_and_forgotten(notes: gs.GraphStore) -> None:
     assert contents(notes) == before
 
 
-def test_what_cannot_be_supposed(notes: gs.GraphStore) -> None:
+def test_wrong_columns_values_and_ids_are_errors(notes: gs.GraphStore) -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'text'"):
         gs.what_if(notes, "latest", "n000007", {"texts": "a"})
     with pytest.raises(InputError, match="'high' does not fit the column 'text_emotion', which holds a number"):

@@ -95,7 +95,7 @@ def _status(store: GraphStore, run_id: str | None) -> str:
     return str(store.sql("select status from runs where run_id = ?", [run_id]).fetchall()[0][0])
 
 
-def test_the_best_one_s_test_part_opens_by_training_it_again(store: GraphStore) -> None:
+def test_training_the_best_settings_opens_the_test_set(store: GraphStore) -> None:
     found = search(store, seed=4)
     run = gs.train(
         store,
@@ -110,7 +110,7 @@ def test_the_best_one_s_test_part_opens_by_training_it_again(store: GraphStore) 
     assert "test" in run.metrics
 
 
-def test_lower_is_better_where_it_is(store: GraphStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_where_lower_is_better_are_minimized(store: GraphStore, monkeypatch: pytest.MonkeyPatch) -> None:
     from graphsocial.tasks.edge_emotion import EdgeEmotion
 
     monkeypatch.setattr(EdgeEmotion, "selection_metric", "log_loss")
@@ -132,7 +132,7 @@ def test_impossible_trials_fail_and_others_go_on(store: GraphStore) -> None:
         search(store, space={"heads": ("3", "5")}, trials=2, **options)
 
 
-def test_what_cannot_be_searched_is_said_before_anything_is_trained(store: GraphStore) -> None:
+def test_impossible_spaces_are_errors_before_any_training(store: GraphStore) -> None:
     count = store.sql("select count(*) from runs").fetchall()
     with pytest.raises(UnknownNameError, match="Did you mean 'learning_rate'"):
         search(store, space={"learning_rat": Range(0.1, 1)})
