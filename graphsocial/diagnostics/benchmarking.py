@@ -30,7 +30,7 @@ PUBLISHED = {"msa": 0.73, "absa": 0.94, "lstm": 1.17, "tmsam": 1.61}
 
 @dataclass(frozen=True)
 class Acceleration:
-    """Acceleration of one model's training epochs by threads.
+    """Acceleration of the training epochs of one model by multithreading.
 
     Attributes:
         model: name of the model.
@@ -40,7 +40,7 @@ class Acceleration:
         serial_seconds: median seconds of an epoch on one thread.
         parallel_seconds: median seconds of an epoch on all threads.
         ratio: S of eq. 14: serial_seconds / parallel_seconds.
-        examples_per_second: throughput on all threads.
+        examples_per_second: training examples per second on all threads.
         published: the paper's S of this model, of a GPU over a CPU.
     """
 
@@ -78,8 +78,8 @@ def benchmark(
 
     .. math:: S = T_{serial} / T_{parallel}
 
-    The paper's S is the time of an epoch on a CPU over that on a GPU; ours is that of one thread over all. Both are
-    measured alternately, so that a slower machine slows both, after one untimed epoch each.
+    The paper's S is the ratio of the time of an epoch on a CPU to that on a GPU; ours is the ratio of one thread to
+    all. Both are measured alternately after one untimed epoch each, so that other load on the machine slows both.
 
     Args:
         store: the store of the data.
@@ -96,7 +96,7 @@ def benchmark(
         progress: called with the name of the step, rounds done and rounds in all.
 
     Raises:
-        UnknownNameError: there is no such benchmark.
+        UnknownNameError: no benchmark has that name.
         InputError: fewer than two threads, no round, or a given model that is not trained.
     """
     if what not in BENCHMARKS:
@@ -127,10 +127,10 @@ def benchmark(
 def _settings_by_model(
     configs: Mapping[str, RunConfig], settings: Mapping[str, object]
 ) -> dict[str, dict[str, object]]:
-    """Model → the settings that it, its task, split or training has.
+    """Model → those settings that exist in its run configuration.
 
     Raises:
-        UnknownNameError: a setting that none of them has.
+        UnknownNameError: a setting that no configuration has.
     """
     setting_names = {model: _setting_names(config) for model, config in configs.items()}
     for name in settings:
@@ -179,16 +179,17 @@ def _compare(
     threads: int,
     progress: Progress | None,
 ) -> Acceleration:
+    """Time epochs alternately on one thread and on all; the first round is not counted."""
     seconds: dict[int, list[float]] = {1: [], threads: []}
-    for turn in range(rounds + 1):
-        for count, taken in seconds.items():
+    for round_index in range(rounds + 1):
+        for count, times in seconds.items():
             if progress:
-                progress(f"timing {model}", turn, rounds + 1)
+                progress(f"timing {model}", round_index, rounds + 1)
             with _threads(count):
-                started = perf_counter()
+                start = perf_counter()
                 epoch()
-                taken.append(perf_counter() - started)
-    serial, parallel = (statistics.median(taken[1:]) for taken in seconds.values())
+                times.append(perf_counter() - start)
+    serial, parallel = (statistics.median(times[1:]) for times in seconds.values())
     return Acceleration(
         model,
         examples,
@@ -204,6 +205,7 @@ def _compare(
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
+    """Set the number of torch threads within a `with` block."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -1,4 +1,4 @@
-"""Checks that graphsocial and its dependencies work on this machine, each by a small real piece of work."""
+"""Checks that graphsocial and its dependencies work on this machine; each one runs a small real workload."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Check:
     Attributes:
         name: name of the check.
         ok: whether it passed.
-        detail: its result, or the error.
-        seconds: wall time.
+        detail: result in words, or the error.
+        seconds: wall time in seconds.
     """
 
     name: str
@@ -49,17 +49,18 @@ class Check:
 
 
 def examine() -> Iterator[Check]:
-    """Run all checks, also after one that fails."""
-    for name, work in CHECKS.items():
-        begin = perf_counter()
-        ok, detail = _attempt(work)
-        yield Check(name, ok, detail, round(perf_counter() - begin, 3))
+    """Run all checks; a failed check does not stop the others."""
+    for name, check in CHECKS.items():
+        start = perf_counter()
+        ok, detail = _attempt(check)
+        yield Check(name, ok, detail, round(perf_counter() - start, 3))
 
 
-def _attempt(work: Callable[[], str]) -> tuple[bool, str]:
+def _attempt(check: Callable[[], str]) -> tuple[bool, str]:
+    """Whether a check passes, with its result or the error."""
     try:
-        return True, work()
-    except Exception as error:  # whatever is broken may raise anything
+        return True, check()
+    except Exception as error:  # a broken package may raise any exception
         return False, f"{type(error).__name__}: {error}"
 
 
@@ -82,14 +83,14 @@ def store() -> str:
             store.write(user, "select 'u' || range as id, range as age from range(3)", dataset="doctor")
             store.write(knows, "select 'u0' as src, 'u1' as dst", dataset="doctor")
         with open(path, read_only=True) as store:
-            rows = store.read(user).fetchall(), store.read(knows).fetchall()
-    _expect([len(part) for part in rows], [3, 1])
+            users, edges = store.read(user).fetchall(), store.read(knows).fetchall()
+    _expect([len(users), len(edges)], [3, 1])
     return "wrote and read 3 nodes and 1 edge"
 
 
 def dgl() -> str:
-    """Import DGL beside this torch, and build a heterograph."""
-    os.environ.setdefault("DGLBACKEND", "pytorch")  # else DGL writes a config file into the home folder
+    """Import DGL with the installed torch, and build a heterograph."""
+    os.environ.setdefault("DGLBACKEND", "pytorch")  # otherwise DGL writes a configuration file into the home folder
     import torch
 
     graph = _graph().heterograph
@@ -99,7 +100,7 @@ def dgl() -> str:
 
 
 def torchvision() -> str:
-    """Import torchvision beside this torch."""
+    """Import torchvision with the installed torch, and resize an image."""
     from graphsocial._compat.torchvision import ensure_torchvision
 
     ensure_torchvision()
@@ -150,9 +151,9 @@ def checkpoint() -> str:
 
     with TemporaryDirectory(prefix="graphsocial-") as folder:
         path = Path(folder) / "checkpoint.safetensors"
-        write_tensors(path, {"x": torch.arange(4.0)}, {"told": "yes"})
-        tensors, told = read_tensors(path)
-        _expect((tensors["x"].tolist(), told), ([0.0, 1.0, 2.0, 3.0], {"told": "yes"}))
+        write_tensors(path, {"x": torch.arange(4.0)}, {"key": "value"})
+        tensors, metadata = read_tensors(path)
+        _expect((tensors["x"].tolist(), metadata), ([0.0, 1.0, 2.0, 3.0], {"key": "value"}))
     return "wrote and read 4 numbers"
 
 
@@ -161,7 +162,7 @@ def text_weights() -> str:
     from graphsocial.featurizers.sentence import Sentence
 
     encoder = Sentence()
-    return f"{encoder.model}, {encoder.dimension} numbers a text, fingerprint {encoder.fingerprint()[:8]}"
+    return f"{encoder.model}, {encoder.dimension} dimensions, fingerprint {encoder.fingerprint()[:8]}"
 
 
 def image_weights() -> str:
@@ -169,7 +170,7 @@ def image_weights() -> str:
     from graphsocial.featurizers.vision import Vision
 
     encoder = Vision()
-    return f"{encoder.model}, {encoder.dimension} numbers an image, fingerprint {encoder.fingerprint()[:8]}"
+    return f"{encoder.model}, {encoder.dimension} dimensions, fingerprint {encoder.fingerprint()[:8]}"
 
 
 CHECKS: dict[str, Callable[[], str]] = {
@@ -191,7 +192,7 @@ def _expect(actual: object, expected: object) -> None:
 
 
 def _graph() -> Any:
-    """Two users who each saw two images, with reverse edges; four labelled pairs."""
+    """A graph of two users who each viewed two images, with reverse edges; four labelled pairs."""
     import numpy as np
     import torch
 

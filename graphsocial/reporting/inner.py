@@ -97,12 +97,12 @@ def gates(subject: Subject, traces: ExampleTraces) -> Section | None:
         )
     rows = _by_group(subject, traces, values)
     if rows and len(others) <= 1:
-        complement = f"; that of the {others[0][0]} has the weight 1 − this" if others else ""
+        complement = f"; that of ‘{others[0][0]}’ is 1 minus this" if others else ""
         parts.append(
             Chart(
                 f"Gate weight of the {name} by group",
                 charts.intervals(frame_of(rows), f"gate weight of the {name}", reference=float(np.median(values))),
-                f"The weight of the representation of the {name}{complement}. Dots are medians, lines range from the "
+                f"Weight of ‘{name}’{complement}. Dots are medians, lines range from the "
                 "10 % to the 90 % quantile of the group's examples; the dashed line is the median of all examples.",
             )
         )

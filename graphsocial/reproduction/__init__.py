@@ -16,6 +16,7 @@ from graphsocial.reproduction._plan import trainings as trainings
 from graphsocial.reproduction.base import Data, Paper, Row, Table
 from graphsocial.runs import Run
 from graphsocial.store import GraphStore
+from graphsocial.store.temporary import registered
 from graphsocial.training import carry_out
 from graphsocial.training.loop import Epoch
 
@@ -41,16 +42,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A paper's figures and ours.
+    """The published figures of a paper's tables and the figures of our runs.
 
     Attributes:
         paper: name of the paper.
         dataset: name of the dataset.
         papers_data: whether the dataset has the paper's row counts and is not synthetic.
-        data: the same in a sentence.
+        data: the same as a sentence.
         titles: table number → its title and note.
-        rows: a line for each table, row and metric: `table_number`, `place` (position of the row), `row_name`, `model`,
-            `metric`, `published`, `published_sd`, `mean`, `sd` (sample standard deviation, null for one run),
+        rows: a row for each table, row of it and metric: `table_number`, `place` (position of the row), `row_name`,
+            `model`, `metric`, `published`, `published_sd`, `mean`, `sd` (sample standard deviation, null for one run),
             `run_ids`, `note`.
     """
 
@@ -82,7 +83,7 @@ SCHEMA: dict[str, Any] = {
 
 
 def paper_of(name: str) -> Paper:
-    """The paper of a name: `reproduction/<name>.py`, an entry point, or a file.
+    """A paper by name: a module `reproduction/<name>.py`, an entry point, or a file.
 
     Raises:
         UnknownNameError: no paper has that name.
@@ -108,8 +109,8 @@ def reproduce(
     """Train the rows of a paper's tables on the store's data and compare our figures with the published ones.
 
     Every row is trained as by `train`: finished trainings are reused, and an interrupted reproduction resumes. A row
-    that this data cannot train is kept with the reason in its note. The lines replace those of the same paper, table
-    and dataset in the store's table `reproductions`.
+    that cannot be trained on this data is kept with the reason in its note. The rows replace those of the same paper,
+    table and dataset in the store's table `reproductions`.
 
     Args:
         store: the store to read and write.
@@ -165,7 +166,7 @@ def reproduce(
 
 
 def compare_data(store: GraphStore, data: Data, dataset: str) -> tuple[bool, str]:
-    """Whether a dataset has the paper's row counts and is not synthetic; and the same in a sentence.
+    """Whether a dataset has the paper's row counts and is not synthetic; and the same as a sentence.
 
     Args:
         store: the store of the dataset.
@@ -205,7 +206,7 @@ def _lines(
     runs: list[Run],
     failed: Mapping[tuple[str, str], str],
 ) -> Iterator[tuple[Any, ...]]:
-    """A line for each metric."""
+    """One row per metric, in the order of `SCHEMA`."""
     note = " ".join(filter(None, (row.note, failed.get((table.number, row.name)))))
     scores = [_scores(store, run) for run in runs]
     for metric in table.metrics:
@@ -231,18 +232,17 @@ def _scores(store: GraphStore, run: Run) -> dict[str, float]:
 
 
 def _save(store: GraphStore, result: Reproduction) -> None:
-    """Replace the lines of the same paper, tables and dataset, in one transaction."""
+    """Replace the rows of the same paper, tables and dataset, in one transaction."""
     with store.transaction():
         for number in result.rows["table_number"].unique():
             store.connection.execute(
                 "delete from reproductions where paper = ? and table_number = ? and dataset = ?",
                 [result.paper, number, result.dataset],
             ).fetchall()
-        store.connection.register("new_lines", result.rows.to_arrow())
         columns = ", ".join(SCHEMA)
-        store.connection.execute(
-            f"insert into reproductions (paper, dataset, papers_data, {columns}) "
-            f"select ?, ?, ?, {columns} from new_lines",
-            [result.paper, result.dataset, result.papers_data],
-        ).fetchall()
-        store.connection.unregister("new_lines")
+        with registered(store.connection, result.rows.to_arrow()) as rows:
+            store.connection.execute(
+                f"insert into reproductions (paper, dataset, papers_data, {columns}) "
+                f"select ?, ?, ?, {columns} from {rows}",
+                [result.paper, result.dataset, result.papers_data],
+            ).fetchall()

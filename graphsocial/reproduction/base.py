@@ -45,7 +45,7 @@ class Table:
     Attributes:
         number: its number as `--table` takes it: `2`, or `fig9`.
         title: title in the paper.
-        rows: rows in the paper's order.
+        rows: its rows in the paper's order.
         metrics: names of the metrics as in the store's table `metrics`; `target.metric` where several targets of the
             task have it.
         note: caveats of the whole table.
@@ -95,7 +95,7 @@ class Paper:
         """The table of a number.
 
         Raises:
-            UnknownNameError: there is none.
+            UnknownNameError: the paper has no such table.
         """
         for table in self.tables:
             if table.number == number:

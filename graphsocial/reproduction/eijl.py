@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from graphsocial.reproduction.base import Data, Paper, Row, Table
 
-FORM = {
+PAPER_SETTINGS = {
     "task.likability": True,
     "task.history": False,
     "model.graph": False,
@@ -25,8 +25,8 @@ ROBERTA_RESNET = {
     "note.cover": "vision:resnet50",
     "note.title": None,
 }
-GIVEN = {"note.text": None, "note.cover": None, "note.title": None}
-BASELINE = "Not in the paper."
+PRECOMPUTED = {"note.text": None, "note.cover": None, "note.title": None}
+NOT_IN_PAPER = "Not in the paper."
 LAYERS = 12
 """Number of layers of each tower of CLIP ViT-B; experiment 1 trains all of them and freezes the embeddings."""
 CLIP_TUNED = {
@@ -39,8 +39,8 @@ SPLIT = "The paper splits notes 80:20; ours are split 80:10:10, since the epoch 
 
 
 def _row(name: str, mae: float, features: Mapping[str, str | None], *, note: str = "", **parts: object) -> Row:
-    settings = {**FORM, "emotion": False, "joint": False, "branches": "separate"}
-    settings |= {f"model.{part}" if f"model.{part}" in FORM else part: value for part, value in parts.items()}
+    settings = {**PAPER_SETTINGS, "emotion": False, "joint": False, "branches": "separate"}
+    settings |= {f"model.{part}" if f"model.{part}" in PAPER_SETTINGS else part: value for part, value in parts.items()}
     return Row(name, {"shares.mae": mae}, "eijl", settings, features, note=note)
 
 
@@ -54,10 +54,12 @@ def _rows(clip: Mapping[str, str | None]) -> tuple[Row, ...]:
         _row("6 (CLIPTXT_CNN + CLIPIMG_CNN)_Joint", 219, clip, joint=True),
         _row("7 (CLIPTXT + CLIPIMG)_CNN_Joint_Emo", 199, clip, branches="joint", joint=True, emotion=True),
         _row("8 (CLIPTXT_CNN + CLIPIMG_CNN)_Joint_Emo", 187, clip, joint=True, emotion=True),
-        Row("EIJL, our form", {}, "eijl", likability, clip, note=f"{BASELINE} With graph, context and projections."),
-        Row("EIJL, our form without graph", {}, "eijl", {**likability, "graph": False}, clip, note=BASELINE),
-        Row("likes only", {}, "likes_only", likability, GIVEN, note=BASELINE),
-        Row("median", {}, "majority", likability, GIVEN, note=BASELINE),
+        Row(
+            "EIJL, our form", {}, "eijl", likability, clip, note=f"{NOT_IN_PAPER} With graph, context and projections."
+        ),
+        Row("EIJL, our form without graph", {}, "eijl", {**likability, "graph": False}, clip, note=NOT_IN_PAPER),
+        Row("likes only", {}, "likes_only", likability, PRECOMPUTED, note=NOT_IN_PAPER),
+        Row("median", {}, "majority", likability, PRECOMPUTED, note=NOT_IN_PAPER),
     )
 
 
@@ -81,8 +83,8 @@ PAPER = Paper(
         ),
         Table(
             "2-vectors",
-            "The same with the vectors that came with the data (`text_vector`, `cover_vector`) in place of CLIP's",
-            _rows(GIVEN),
+            "The same with precomputed vectors of the dataset (`text_vector`, `cover_vector`) in place of CLIP's",
+            _rows(PRECOMPUTED),
             METRICS,
             note=SPLIT,
         ),

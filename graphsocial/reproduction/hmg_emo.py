@@ -17,7 +17,7 @@ FITTING = {
     "naming": "likeliest",
     "visibility.asked": "full",
 }
-FORM = {
+PAPER_SETTINGS = {
     **FITTING,
     "backbone": "gat",
     "layers": 5,
@@ -35,16 +35,16 @@ FORM = {
 }
 """The network and training of sections III and IV.B, the same as in `examples/settings/hmg_emo_paper.yaml`."""
 METRICS = ("weighted_f1", "weighted_precision", "weighted_recall")
-OTHERS = "Another system, multi-task hypergraph learning; it is not part of graphsocial."
-BASELINE = "Not in the paper."
+NOT_IMPLEMENTED = "Another system, multi-task hypergraph learning; it is not part of graphsocial."
+NOT_IN_PAPER = "Not in the paper."
 
 
-def _printed(*figures: tuple[float, float]) -> dict[str, Score]:
+def _published(*figures: tuple[float, float]) -> dict[str, Score]:
     return dict(zip(METRICS, figures, strict=True))
 
 
 def _row(name: str, *figures: tuple[float, float], note: str = "", **changed: object) -> Row:
-    return Row(name, _printed(*figures), "hmg_emo", {**FORM, **changed}, note=note)
+    return Row(name, _published(*figures), "hmg_emo", {**PAPER_SETTINGS, **changed}, note=note)
 
 
 PAPER = Paper(
@@ -61,14 +61,14 @@ PAPER = Paper(
             "2",
             "Emotion classification results",
             (
-                Row("RMTHG (V)", _printed((0.44, 0.07), (0.36, 0.16), (0.68, 0.12)), note=OTHERS),
-                Row("RMTHG (Fusion)", _printed((0.60, 0.1), (0.50, 0.1), (0.72, 0.1)), note=OTHERS),
+                Row("RMTHG (V)", _published((0.44, 0.07), (0.36, 0.16), (0.68, 0.12)), note=NOT_IMPLEMENTED),
+                Row("RMTHG (Fusion)", _published((0.60, 0.1), (0.50, 0.1), (0.72, 0.1)), note=NOT_IMPLEMENTED),
                 _row("HMG-Emo-{T, AC}", (0.75, 0.004), (0.92, 0.009), (0.64, 0.001), comments=False, combine="none"),
                 _row("HMG-Emo-{AC}", (0.76, 0.003), (0.94, 0.005), (0.64, 0.002), comments=True, combine="none"),
                 _row("HMG-Emo", (0.77, 0.003), (0.97, 0.007), (0.65, 0.001), comments=True),
-                Row("HMG-Emo, our form", {}, "hmg_emo", note=f"{BASELINE} graphsocial's default settings."),
-                Row("majority class", {}, "majority", note=BASELINE),
-                Row("stratified random", {}, "stratified", note=BASELINE),
+                Row("HMG-Emo, our form", {}, "hmg_emo", note=f"{NOT_IN_PAPER} graphsocial's default settings."),
+                Row("majority class", {}, "majority", note=NOT_IN_PAPER),
+                Row("stratified random", {}, "stratified", note=NOT_IN_PAPER),
             ),
             (*METRICS, "macro_f1"),
         ),
@@ -78,14 +78,14 @@ PAPER = Paper(
             (
                 Row(
                     "HMG-T comments only",
-                    _printed((0.30, 0.003), (0.31, 0.006), (0.34, 0.002)),
+                    _published((0.30, 0.003), (0.31, 0.006), (0.34, 0.002)),
                     "comments_only",
                     FITTING,
                     note="The comments of the supervised edges through HMG-Emo's classifier, without a graph.",
                 ),
                 Row(
                     "LLaVA comments only",
-                    _printed((0.36, 0.002), (0.38, 0.003), (0.38, 0.002)),
+                    _published((0.36, 0.002), (0.38, 0.003), (0.38, 0.002)),
                     note="Not trained: the paper's generator was given the true emotion of every edge, test edges "
                     "included, so that its comments contain the label.",
                 ),

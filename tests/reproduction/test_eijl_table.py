@@ -1,4 +1,4 @@
-"""EIJL's Table 2: the printed figures, each experiment a configuration that differs where the paper says."""
+"""EIJL's Table 2: published figures, and the settings in which the experiments differ."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ import yaml
 
 import graphsocial as gs
 from graphsocial.reproduction import reproduce
-from graphsocial.reproduction.eijl import FORM, GIVEN, PAPER
+from graphsocial.reproduction.eijl import PAPER, PAPER_SETTINGS, PRECOMPUTED
 from graphsocial.synthesis import SyntheticNotes, synthesize
 from graphsocial.training.config import TrainOptions, design
 
-PRINTED = [234, 233, 223, 226, 222, 219, 199, 187]
+PUBLISHED = [234, 233, 223, 226, 222, 219, 199, 187]
 SETTINGS = Path(__file__).resolve().parents[2] / "examples" / "settings" / "eijl_paper.yaml"
 
 
-def test_the_figures_equal_the_printed_ones() -> None:
+def test_figures_equal_the_published_ones() -> None:
     table = PAPER.table("2")
-    assert [row.published["shares.mae"] for row in table.rows if row.published] == PRINTED
+    assert [row.published["shares.mae"] for row in table.rows if row.published] == PUBLISHED
     assert [row.name[0] for row in table.rows if row.published] == list("12345678")
     assert {row.model for row in table.rows if row.published} == {"eijl"}
     vectors = PAPER.table("2-vectors")
-    assert [row.published["shares.mae"] for row in vectors.rows if row.published] == PRINTED[2:]
-    assert all(row.features == GIVEN for row in vectors.rows)
+    assert [row.published["shares.mae"] for row in vectors.rows if row.published] == PUBLISHED[2:]
+    assert all(row.features == PRECOMPUTED for row in vectors.rows)
 
 
-def test_the_experiments_differ_in_the_paper_s_settings() -> None:
+def test_experiments_differ_in_the_settings_of_the_paper() -> None:
     rows = {row.name[0]: row.settings for row in PAPER.table("2").rows if row.published and row.model}
-    parts = {name: (given["branches"], given["joint"], given["emotion"]) for name, given in rows.items()}
+    parts = {name: (settings["branches"], settings["joint"], settings["emotion"]) for name, settings in rows.items()}
     assert parts == {
         "1": ("none", False, False),
         "2": ("joint", False, False),
@@ -41,12 +41,14 @@ def test_the_experiments_differ_in_the_paper_s_settings() -> None:
         "8": ("separate", True, True),
     }
     assert rows["1"]["model.projection"] and not any(rows[name]["model.projection"] for name in "2345678")
-    given = yaml.safe_load(SETTINGS.read_text())
-    assert {f"{part}.{name}": given[part][name] for part, name in (key.split(".") for key in FORM)} == FORM
+    example = yaml.safe_load(SETTINGS.read_text())
+    assert {
+        f"{part}.{name}": example[part][name] for part, name in (key.split(".") for key in PAPER_SETTINGS)
+    } == PAPER_SETTINGS
 
 
 @pytest.mark.slow
-def test_the_table_is_trained_on_notes_with_vectors(tmp_path: Path) -> None:
+def test_table_is_trained_on_notes_with_precomputed_vectors(tmp_path: Path) -> None:
     synthesize("notes", tmp_path / "notes", settings=SyntheticNotes(notes=200, authors=10))
     with gs.open(tmp_path / "s.duckdb") as store:
         gs.ingest(store, "xiaohongshu", tmp_path / "notes")
@@ -54,8 +56,8 @@ def test_the_table_is_trained_on_notes_with_vectors(tmp_path: Path) -> None:
             assert row.model is not None
             design(store, PAPER.task, TrainOptions(model=row.model, features=row.features, settings=row.settings))
         small = {"epochs": 1, "width": 8, "channels": 2, "tokens": 2}
-        found = reproduce(store, "eijl", table="2-vectors", seeds=[0], settings=small)
-        assert not found.papers_data
-        ours = found.rows.filter(metric="shares.mae")
-        assert ours["mean"].null_count() == 0 and ours.height == len(PAPER.table("2-vectors").rows)
-        assert ours["published"].drop_nulls().to_list() == PRINTED[2:]
+        result = reproduce(store, "eijl", table="2-vectors", seeds=[0], settings=small)
+        assert not result.papers_data
+        errors = result.rows.filter(metric="shares.mae")
+        assert errors["mean"].null_count() == 0 and errors.height == len(PAPER.table("2-vectors").rows)
+        assert errors["published"].drop_nulls().to_list() == PUBLISHED[2:]
