@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -152,3 +153,25 @@ def test_public_names_exist_and_are_documented() -> None:
         assert getattr(graphsocial, name).__doc__, name
     with pytest.raises(AttributeError, match="graphsocial has no 'ingset'"):
         graphsocial.ingset  # noqa: B018 - the access is the test
+
+
+def public_functions() -> Iterator[tuple[str, ast.FunctionDef, str]]:
+    """Where each public function or method is, its syntax tree, and its docstring (of `__init__` the class's)."""
+    for name, path in modules().items():
+        for top in ast.parse(path.read_text()).body:
+            members = top.body if isinstance(top, ast.ClassDef) and not top.name.startswith("_") else [top]
+            for node in members:
+                if isinstance(node, ast.FunctionDef) and (node.name == "__init__" or not node.name.startswith("_")):
+                    documented = top if node.name == "__init__" and isinstance(top, ast.ClassDef) else node
+                    yield f"{name}:{node.lineno} {node.name}", node, ast.get_docstring(documented) or ""
+
+
+def test_functions_of_three_parameters_document_their_arguments() -> None:
+    """Commands are documented by the help texts of their options."""
+    lacking = []
+    for where, node, docstring in public_functions():
+        parameters = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+        several = len([entry for entry in parameters if entry.arg not in ("self", "cls")]) >= 3
+        if several and "Args:" not in docstring and not where.startswith("cli."):
+            lacking.append(where)
+    assert not lacking

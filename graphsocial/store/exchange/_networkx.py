@@ -40,7 +40,13 @@ def write(schema: GraphSchema, nodes: Mapping[str, pl.DataFrame], edges: Mapping
 
 
 def read(graph: Any, *, node_type: str | None, relation: str | None) -> Parts:
-    """Schema, nodes and edges of a graph that `write` made, or of any other."""
+    """Schema, nodes and edges of a graph that `write` made, or of any other.
+
+    Args:
+        graph: a networkx graph.
+        node_type: the attribute that holds a node's type; None for the types that `write` kept, or `node` for all.
+        relation: the attribute that holds an edge's relation; None in the same way.
+    """
     schema = graph.graph.get("schema")
     if isinstance(schema, GraphSchema) and node_type is None and relation is None:
         return _typed(graph, schema)
