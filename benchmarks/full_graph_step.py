@@ -3,13 +3,13 @@
     python benchmarks/full_graph_step.py [--peer pyg|dgl]
 
 Five layers of width 64 on 108,899 users and 85,157 images, 1,649,058 contacts and 197,561 views both ways, node
-features of 128, view features of 256; batch normalisation, ReLU; a classifier of three layers over a sixteenth of the
-views, which is what a step of `graphsocial train` has, or over all of them (`--views all`); SGD. The same mathematics:
-`HeteroConv(GATConv)` with one Θ for both ends, and the views' features in the logits; DGL's `EdgeGATConv` puts them
-into the messages too, and so do our layers when they are compared with it.
+features of 128 dimensions, view features of 256; batch normalisation, ReLU; a classifier of three layers over a
+sixteenth of the views, which is what a step of `graphsocial train` has, or over all of them (`--views all`); SGD. Equal
+computations: `HeteroConv(GATConv)` with one Θ for both ends, and the views' features in the logits; DGL's `EdgeGATConv`
+puts them into the messages too, and so do our layers when they are compared with it.
 
-Each side is a process of its own, since graphsocial tells its process's malloc to keep freed memory. So that this is
-not taken for the kernels' merit, the peer runs a second time with the same setting.
+Each side runs in a separate process, since graphsocial sets malloc to keep freed memory. To separate that effect from
+the kernels', the peer runs a second time with the same malloc setting.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ KEPT = {"GLIBC_TUNABLES": f"glibc.malloc.mmap_threshold={2**32}:glibc.malloc.tri
 
 
 class Layers(nn.Module):
-    """What all sides share: batch normalisation, ReLU and the classifier; `message` is a side's own."""
+    """Base class of all sides: batch normalisation, ReLU and the classifier; subclasses define `message`."""
 
     norm: type[nn.Module] = nn.BatchNorm1d
 
@@ -76,7 +76,7 @@ class Layers(nn.Module):
 
 
 class Ours(Layers):
-    """graphsocial.nn, as the model `hmg_emo` uses it."""
+    """The layers of graphsocial.nn, as in the model `hmg_emo`."""
 
     norm = BatchNormRelu
 
@@ -99,7 +99,7 @@ class Ours(Layers):
         )
         if edge_values:
             for layer in self.layers:
-                layer.edge_value = layer.edge_weight  # one Θ for logits and messages, as DGL has it
+                layer.edge_value = layer.edge_weight  # one Θ for logits and messages, as in DGL
         self.edge_values = {"edge_features": dict.fromkeys(SPEAKING, features)} if edge_values else {}
         self.features = features
         self.relations = {
@@ -123,7 +123,7 @@ class Ours(Layers):
 
 
 class Pyg(Layers):
-    """torch_geometric.nn, as HMG-Emo's authors used it."""
+    """The layers of torch_geometric.nn, as in the code of HMG-Emo's authors."""
 
     def __init__(self, graph: Edges, features: Tensor) -> None:
         from torch_geometric.nn import GATConv, HeteroConv
@@ -143,7 +143,7 @@ class Pyg(Layers):
         self.attributes = dict.fromkeys(SPEAKING, features)
 
     def copy(self, ours: Ours) -> None:
-        """Take over our weights."""
+        """Copy the weights of our layers."""
         with torch.no_grad():
             for theirs, layer in zip(self.layers, ours.layers, strict=True):
                 for kind in ours.relations:
@@ -165,7 +165,7 @@ class Pyg(Layers):
 
 
 class Dgl(Layers):
-    """dgl.nn: GATConv for contacts, EdgeGATConv for views, under HeteroGraphConv."""
+    """The layers of dgl.nn: GATConv for contacts, EdgeGATConv for views, in a HeteroGraphConv."""
 
     def __init__(self, graph: Edges, features: Tensor) -> None:
         import dgl
@@ -188,7 +188,7 @@ class Dgl(Layers):
         self.features = features
 
     def copy(self, ours: Ours) -> None:
-        """Take over our weights; EdgeGATConv has two Θ, which are made one."""
+        """Copy the weights of our layers; the two Θ of EdgeGATConv become one."""
         with torch.no_grad():
             for theirs, layer in zip(self.layers, ours.layers, strict=True):
                 for kind in ours.relations:
@@ -216,7 +216,7 @@ PEERS = {"pyg": ("PyG `HeteroConv(GATConv)`", 10, 3), "dgl": ("DGL `GATConv`, `E
 def build(
     names: list[str], views: str = "sixteenth", factor: float = 1.0
 ) -> tuple[dict[str, Layers], Callable[[Layers], Step], Edges]:
-    """The sides with equal weights, a function that makes a training step of one, and the graph.
+    """The sides with equal weights, a function that returns the training step of a side, and the graph.
 
     Args:
         names: of the sides; the first is `graphsocial`.
@@ -255,7 +255,7 @@ def build(
 
 
 def side(name: str, peer: str, views: str) -> None:
-    """One side of the comparison with a peer, as a process that makes a step on request.
+    """Run one side of the comparison with a peer as a process that makes a training step per request.
 
     Args:
         name: of the side.
@@ -269,7 +269,7 @@ def side(name: str, peer: str, views: str) -> None:
 
 
 def compare(peer: str, views: str) -> None:
-    """Time and memory against one peer, as it comes and with a malloc that keeps freed memory, as ours does."""
+    """Time and memory against one peer, with the default malloc and with one that keeps freed memory, like ours."""
 
     def process(name: str, environment: dict[str, str] | None = None) -> Process:
         arguments = ("--side", name, "--peer", peer, "--views", views)
@@ -277,7 +277,7 @@ def compare(peer: str, views: str) -> None:
 
     sides = {"graphsocial": process("graphsocial"), peer: process(peer), f"{peer}, memory kept": process(peer, KEPT)}
     copy = bandwidth()
-    taken = interleave(sides)
+    timings = interleave(sides)
     losses = {name: side.results for name, side in sides.items()}
     apart = max(abs(a - b) / abs(b) for other in losses.values() for a, b in zip(losses[peer], other, strict=True))
     if apart > 1e-4:
@@ -295,8 +295,8 @@ def compare(peer: str, views: str) -> None:
                 "least": PEERS[peer][1],
                 "memory_least": PEERS[peer][2],
             },
-            "seconds": taken,
-            "ratio": {name: against(taken["graphsocial"], timing) for name, timing in taken.items()},
+            "seconds": timings,
+            "ratio": {name: against(timings["graphsocial"], timing) for name, timing in timings.items()},
             "peak_gib": gib,
             "memory_ratio": gib[peer] / gib["graphsocial"],
             "losses": losses,
@@ -310,7 +310,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer", choices=tuple(PEERS), help="both by default")
     parser.add_argument("--views", choices=("sixteenth", "all"), help="in the loss; both by default")
-    parser.add_argument("--side", choices=tuple(SIDES), help="be the process of one side; with --peer and --views")
+    parser.add_argument("--side", choices=tuple(SIDES), help="run as the process of one side; with --peer and --views")
     chosen = parser.parse_args()
     if chosen.side:
         side(chosen.side, chosen.peer, chosen.views)

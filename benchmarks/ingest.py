@@ -1,10 +1,10 @@
-"""Ingest of IESN's files into a fresh store, against DuckDB reading the same files into tables without checks.
+"""Ingest of IESN's files into a new store, against DuckDB reading the same files into tables without checks.
 
     python benchmarks/ingest.py
 
-Ours finds delimiters and headers, types and checks every value, rejects with file and line, resolves 4 million ends of
-edges to node numbers, hashes the files, and is one transaction. DuckDB's side is `create table … from read_csv(…)` with
-its own sniffer, `read_parquet` for the Parquet file, into a fresh file. Both close the file within the time.
+Ours detects delimiters and headers, parses and checks every value, records rejects with file and line, resolves 4
+million endpoints to node numbers and hashes the files, in one transaction. DuckDB's side is `create table … from
+read_csv(…)` with its sniffer, `read_parquet` for the Parquet file, into a new file. The times include closing the file.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ import graphsocial as gs
 
 
 def fresh(folder: Path, name: str) -> Path:
-    """A database file that is not there yet."""
+    """The path of a new database file."""
     path = folder / f"{name}.duckdb"
     path.unlink(missing_ok=True)
     return path
 
 
 def ours(raw: Path, scratch: Path) -> int:
-    """Ingest; returns how many rows the files had."""
+    """Ingest the files; returns their number of rows."""
     with gs.open(fresh(scratch, "ours")) as store:
         report = gs.ingest(store, "iesn", raw)
     if report.rejected or not report.changed:
@@ -36,7 +36,7 @@ def ours(raw: Path, scratch: Path) -> int:
 
 
 def peer(raw: Path, scratch: Path) -> int:
-    """Read each file into a table of its name; returns how many rows there were."""
+    """Read each file into a table of its name; returns the number of rows."""
     rows = 0
     with duckdb.connect(str(fresh(scratch, "peer"))) as connection:
         for file in sorted(raw.iterdir()):
@@ -53,7 +53,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         read = {"graphsocial": 0, "duckdb": 0}
-        taken = interleave(
+        timings = interleave(
             {
                 "graphsocial": lambda: read.update(graphsocial=ours(raw, scratch)),
                 "duckdb": lambda: read.update(duckdb=peer(raw, scratch)),
@@ -76,8 +76,8 @@ def main() -> None:
             },
             "rows": read["graphsocial"],
             "bytes": sum(file.stat().st_size for file in raw.iterdir()),
-            "seconds": taken,
-            "ratio": against(taken["graphsocial"], taken["duckdb"]),
+            "seconds": timings,
+            "ratio": against(timings["graphsocial"], timings["duckdb"]),
             "database_bytes": sizes,
         },
     )

@@ -1,8 +1,8 @@
-"""Ingest of the 146 files of `facebook_pages` into a fresh store, against DuckDB reading the same files without checks.
+"""Ingest of the 146 files of `facebook_pages` into a new store, against DuckDB reading the same files without checks.
 
     GRAPHSOCIAL_DATA=FOLDER python benchmarks/ingest_pages.py
 
-Ours is the mapping `examples/facebook_pages.yaml`: typed and checked values, second copies and late posts left out,
+Ours is the mapping `examples/facebook_pages.yaml`: typed and checked values, without duplicates and late posts,
 three node types and two edge types from one table. DuckDB's side is one `create table … from read_csv('*.csv.gz')`.
 """
 
@@ -22,13 +22,13 @@ MAPPING = HERE.parent / "examples" / "facebook_pages.yaml"
 
 
 def ours(scratch: Path) -> int:
-    """Ingest; returns how many rows the files had."""
+    """Ingest the files; returns their number of rows."""
     with gs.open(fresh(scratch, "ours")) as store:
         return sum(gs.ingest(store, "table", MAPPING).read.values())
 
 
 def peer(scratch: Path, raw: Path) -> int:
-    """Read all files into one table; returns how many rows there were."""
+    """Read all files into one table; returns the number of rows."""
     with duckdb.connect(str(fresh(scratch, "peer"))) as connection:
         query = f"create table posts as from read_csv('{raw / '*.csv.gz'}')"
         ((count,),) = connection.execute(query).fetchall()
@@ -43,7 +43,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         read = {"graphsocial": 0, "duckdb": 0}
-        taken = interleave(
+        timings = interleave(
             {
                 "graphsocial": lambda: read.update(graphsocial=ours(scratch)),
                 "duckdb": lambda: read.update(duckdb=peer(scratch, raw)),
@@ -63,8 +63,8 @@ def main() -> None:
             },
             "rows": read["graphsocial"],
             "bytes": sum(file.stat().st_size for file in raw.glob("*.csv.gz")),
-            "seconds": taken,
-            "ratio": against(taken["graphsocial"], taken["duckdb"]),
+            "seconds": timings,
+            "ratio": against(timings["graphsocial"], timings["duckdb"]),
         },
     )
 

@@ -1,10 +1,10 @@
-"""Texts after those before them: `language-model` against transformers that reads each text with its own context.
+"""Encoding of texts in their context: `language-model` against transformers with one forward pass per text.
 
     python benchmarks/language_model.py
 
-Dialogues of random words; each turn is wanted as the mean of its own tokens' states, read after all turns before it.
-Ours reads a dialogue once, as what comes later changes nothing before it. The peer is transformers' model of the same
-weights and layers over each turn's context and text, 16 of about one length at a time. Both give the same vectors.
+Dialogues of random words; the vector of a turn is the mean of its tokens' hidden states given all turns before it. Ours
+passes each dialogue through the causal model once. The peer passes each turn with its context through transformers'
+model of the same weights and layers, in batches of 16 of similar length. Both give the same vectors.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ VOCABULARY = ["what", "no", "yes", "we", "you", "they", "went", "home", "late", 
 
 
 def items() -> list[list[str]]:
-    """Each turn of each dialogue, after those before it."""
+    """Each turn of each dialogue with the turns before it."""
     random = np.random.default_rng(0)
     talks = [[" ".join(random.choice(VOCABULARY, WORDS)) for _ in range(TURNS)] for _ in range(DIALOGUES)]
     return [talk[: n + 1] for talk in talks for n in range(TURNS)]
 
 
 def one_by_one(reader: Any, texts: list[list[str]]) -> NDArray[np.float32]:
-    """The peer."""
+    """The peer: one forward pass per turn with its context."""
     lines = [[reader.tokens(line, 256) for line in text] for text in texts]
     order = sorted(range(len(texts)), key=lambda n: sum(map(len, lines[n])))
     vectors = np.zeros((len(texts), reader.model.config.hidden_size), np.float32)
@@ -43,7 +43,7 @@ def one_by_one(reader: Any, texts: list[list[str]]) -> NDArray[np.float32]:
 
 
 def compare(rounds: int) -> None:
-    """Seconds of both sides, for equal vectors."""
+    """Time both sides, and check that their vectors are equal."""
     encoder, texts = LanguageModel(), items()
     folder = _folder(encoder.model)
     reader = _load(folder, stamp(folder), encoder.layer, encoder.device)

@@ -1,17 +1,17 @@
-"""What it costs that an edge's row is fetched from anywhere in memory, and what an order of nodes would spare.
+"""The cost of gathering rows from random places in memory, and the gain of ordering nodes by community.
 
     python benchmarks/locality.py [--largest 4]
 
-The two passes over the contacts that fetch rows, at 1, 2 and 4 times IESN's size, with as many edges into each node
-and these neighbours:
+The two kernel passes over the contacts that gather rows, at 1, 2 and 4 times IESN's size, with the same in-degrees and
+these neighbours:
 
-- `as is`: those of the synthetic IESN, which has four communities;
-- `near`: nine in ten within 1,000 numbers of the node;
-- `communities`: four in five from the node's own of some hundred communities of 100 to 5,000, numbered at random;
-- `communities in order`: the same, numbered by what label propagation (Raghavan et al. 2007,
-  https://arxiv.org/abs/0709.2938) finds in five rounds; `as is in order` likewise.
+- `as is`: as in the synthetic IESN, which has four communities;
+- `near`: 90 % within 1,000 node numbers;
+- `communities`: 80 % from the node's community, one of some hundred of 100 to 5,000 nodes, in random order;
+- `communities in order`: the same, numbered by the labels of five rounds of label propagation (Raghavan et al. 2007,
+  https://arxiv.org/abs/0709.2938); `as is in order` likewise.
 
-Counted are seconds of CPU. Other memory is written before each call, as in a step.
+Times are CPU seconds. Before each call, other memory is written to evict the caches, as in a training step.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Ends = NDArray[np.int64]
 
 @compiled
 def _propagate(indptr, src, nodes, label, count, seen):  # type: ignore[no-untyped-def]
-    """Each node in turn takes the label that most of its neighbours have, the smallest of several."""
+    """Set the label of each node to the most frequent one of its neighbours; of ties, the smallest."""
     for i in nodes:
         number, best, most = 0, label[i], 0
         for k in range(indptr[i], indptr[i + 1]):
@@ -52,7 +52,7 @@ def _propagate(indptr, src, nodes, label, count, seen):  # type: ignore[no-untyp
 
 
 def in_order(src: Ends, dst: Ends, nodes: int, rng: np.random.Generator) -> tuple[Ends, Ends]:
-    """The same edges with nodes ordered by the labels of label propagation.
+    """The edges with nodes renumbered by the labels of label propagation.
 
     Args:
         src, dst: (E,) node indices of the edges.
@@ -71,7 +71,7 @@ def in_order(src: Ends, dst: Ends, nodes: int, rng: np.random.Generator) -> tupl
 
 
 def planted(src: Ends, dst: Ends, nodes: int, rng: np.random.Generator) -> tuple[Ends, Ends]:
-    """The edges with other sources, four in five from the destination's own community, and nodes in random order.
+    """The edges with resampled sources, 80 % of them from the community of the destination, and nodes in random order.
 
     Args:
         src, dst: (E,) node indices of the edges.
@@ -82,13 +82,13 @@ def planted(src: Ends, dst: Ends, nodes: int, rng: np.random.Generator) -> tuple
     ends = np.minimum(np.cumsum(sizes), nodes)
     home = np.searchsorted(ends, dst, side="right")
     first = np.append(0, ends)[home]
-    own = first + (rng.random(len(dst)) * (ends[home] - first)).astype(np.int64)
+    within = first + (rng.random(len(dst)) * (ends[home] - first)).astype(np.int64)
     number = rng.permutation(nodes)
-    return number[np.where(rng.random(len(dst)) < 0.8, own, src)], number[dst]
+    return number[np.where(rng.random(len(dst)) < 0.8, within, src)], number[dst]
 
 
 def measure(largest: float) -> None:
-    """Both passes at all sizes up to `largest`."""
+    """Time both passes at all sizes up to `largest`."""
     other, measured = torch.zeros(24_000_000), {}
     for factor in (factor for factor in (1, 2, 4) if factor <= largest):
         rng = np.random.default_rng(0)
@@ -96,10 +96,10 @@ def measure(largest: float) -> None:
         nodes, (src, dst) = graph.num_nodes["user"], (ends.numpy() for ends in graph.ends[CONNECTS])
         close = (dst + rng.integers(-1000, 1001, len(dst))) % nodes
         communities = planted(src, dst, nodes, rng)
-        begin = process_time()
+        start = process_time()
         ordered = in_order(*communities, nodes, rng)
-        ordering = process_time() - begin
-        where = {
+        ordering = process_time() - start
+        graphs = {
             "as is": (src, dst),
             "as is in order": in_order(src, dst, nodes, rng),
             "near": (np.where(rng.random(len(dst)) < 0.9, close, src), dst),
@@ -108,18 +108,18 @@ def measure(largest: float) -> None:
         }
         relations = {
             name: Relation.from_edges(*(torch.from_numpy(end) for end in ends), nodes, nodes)
-            for name, ends in where.items()
+            for name, ends in graphs.items()
         }
-        each = {}
+        nanoseconds = {}
         for name in ("sum of neighbours", "its gradients"):
             calls = {order: passes(relation)[name][1](fused) for order, relation in relations.items()}
             print(f"{name}, {factor} times")
-            taken = interleave(calls, before=dict.fromkeys(calls, lambda: other.add_(1)))
-            each[name] = {order: 1e9 * timing.cpu / len(src) for order, timing in taken.items()}
+            timings = interleave(calls, before=dict.fromkeys(calls, lambda: other.add_(1)))
+            nanoseconds[name] = {order: 1e9 * timing.cpu / len(src) for order, timing in timings.items()}
         measured[f"{factor:g}"] = {
             "megabytes_of_rows": 4e-6 * WIDTH * nodes,
             "cpu_seconds_of_ordering": ordering,
-            "cpu_nanoseconds_per_edge": each,
+            "cpu_nanoseconds_per_edge": nanoseconds,
         }
     keep("locality", {"factors": measured})
 

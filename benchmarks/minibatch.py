@@ -2,7 +2,7 @@
 
     python benchmarks/minibatch.py [--batches 6]
 
-Steps of 512 views each, fan-out 10, 10, 5, 5, 5 per relation from the pairs outwards, with the seed views excluded
+Steps of 512 views each, fan-out 10, 10, 5, 5, 5 per relation from the pairs outwards, with the seed edges excluded
 from the messages in both directions; the model of `full_graph_step.py`. An epoch has 386 such steps; a round times the
 first few of one, sampling and gathering included. DGL: `as_edge_prediction_sampler(NeighborSampler)` with
 `exclude="reverse_types"`, its blocks through `GATConv` and `EdgeGATConv`. The samples are random, so losses are alike,
@@ -35,7 +35,7 @@ SIZE, FANOUTS = 512, (10, 10, 5, 5, 5)
 
 
 class Sampled:
-    """The data of both sides, and a step of each."""
+    """The data of both sides, and their training steps."""
 
     def __init__(self, graph: Edges, batches: int, edge_values: bool) -> None:
         torch.manual_seed(0)
@@ -92,7 +92,7 @@ class Sampled:
         return float(loss.detach())
 
     def run_ours(self) -> None:
-        """A few steps of graphsocial."""
+        """Run the first steps of graphsocial."""
         ours = self.ours
         for batch in islice(self.loader.batches(self.train, SIZE, torch.Generator().manual_seed(0)), self.batches):
             assert batch.rows is not None
@@ -111,7 +111,7 @@ class Sampled:
             self.losses["graphsocial"].append(self.step(ours, ours.head(ends), self.codes[batch.examples]))
 
     def run_dgl(self) -> None:
-        """A few steps of DGL."""
+        """Run the first steps of DGL."""
         for nodes, pairs, blocks in islice(self._dgl_batches(), self.batches):
             x = {name: self.x[name][nodes[name]] for name in self.graph.num_nodes}
             for depth, block in enumerate(blocks):
@@ -138,9 +138,9 @@ class Sampled:
 
 
 def compare(batches: int, edge_values: bool) -> None:
-    """Time the first steps of an epoch, in turn."""
+    """Time the first steps of an epoch, interleaved."""
     sampled = Sampled(edges(), batches, edge_values)
-    taken = interleave({"graphsocial": sampled.run_ours, "dgl": sampled.run_dgl})
+    timings = interleave({"graphsocial": sampled.run_ours, "dgl": sampled.run_dgl})
     keep(
         "minibatch_edge_values" if edge_values else "minibatch",
         {
@@ -152,8 +152,8 @@ def compare(batches: int, edge_values: bool) -> None:
                 "theirs": "dgl",
                 "least": 3,
             },
-            "seconds": taken,
-            "ratio": against(taken["graphsocial"], taken["dgl"]),
+            "seconds": timings,
+            "ratio": against(timings["graphsocial"], timings["dgl"]),
             "mean_loss": {name: float(np.mean(values)) for name, values in sampled.losses.items()},
         },
     )

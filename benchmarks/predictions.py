@@ -1,4 +1,4 @@
-"""197,561 predictions with eight probabilities each into the store, against one bulk Arrow insert of the same table.
+"""Writing 197,561 predictions with eight probabilities each, against one bulk Arrow insert of the same table.
 
     python benchmarks/predictions.py
 
@@ -26,7 +26,7 @@ RUN = "hmg_emo-0123456789abcdef"
 
 
 def answers() -> Predictions:
-    """Predictions as training hands them over, for random pairs."""
+    """Predictions of random pairs, as training passes them to the store."""
     random = np.random.default_rng(0)
     users = np.asarray([f"u{number:06d}" for number in range(USERS)], dtype=object)
     images = np.asarray([f"img{number:05d}" for number in range(IMAGES)], dtype=object)
@@ -42,7 +42,7 @@ def answers() -> Predictions:
 
 
 def main() -> None:
-    """Time both on tables that are empty before each turn, and check that they hold the same rows."""
+    """Time both on empty tables, and check that they hold the same rows."""
     given = answers()
     with tempfile.TemporaryDirectory() as name, gs.open(Path(name) / "social.duckdb") as store:
         connection = store.connection
@@ -63,7 +63,7 @@ def main() -> None:
             connection.execute(f"truncate {which}").fetchall()
             connection.execute("checkpoint").fetchall()
 
-        taken = interleave(
+        timings = interleave(
             {"graphsocial": ours, "duckdb": peer},
             before={"graphsocial": lambda: emptied("predictions"), "duckdb": lambda: emptied("plain")},
         )
@@ -84,8 +84,8 @@ def main() -> None:
                 "most": 2.0,
             },
             "rows": PAIRS,
-            "seconds": taken,
-            "ratio": against(taken["graphsocial"], taken["duckdb"]),
+            "seconds": timings,
+            "ratio": against(timings["graphsocial"], timings["duckdb"]),
         },
     )
 

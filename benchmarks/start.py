@@ -1,10 +1,10 @@
-"""What a run does before its first step at IESN's size, in parts, and what keeping the sorted relations would spare.
+"""Time before the first training step at IESN's size, by part, and the gain of caching the sorted relations.
 
     python benchmarks/start.py
 
-`read`: from the store to labels, split, graph and features in tensors, all vectors being there. `sort`: the relations
-sorted by destination, and their transposes. `load`: the sorted arrays from files instead, which a cache keyed by the
-data's hash would do; writing them is no part of the time. `import`: a new process that imports what `train` needs.
+`read`: read labels, split, graph and features from the store into tensors, with all contents encoded. `sort`: the
+relations sorted by destination, and their transposes. `load`: read the sorted arrays from files instead, as from a
+cache keyed by the data's hash; without the time to write them. `import`: a new process that imports what `train` needs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from graphsocial.training.data import prepare
 
 
 def sort(graph: SocialGraph) -> list[Relation]:
-    """All relations and their transposes, as the first batch needs them."""
+    """Sort all relations and their transposes, as the first batch needs them."""
     roles = torch.zeros(graph.num_examples, dtype=torch.int64)
     relations = list(FullGraphLoader(graph, roles, Visibility(), depth=1).relations.values())
     for relation in relations:
@@ -37,13 +37,13 @@ def sort(graph: SocialGraph) -> list[Relation]:
 
 
 def arrays(relations: list[Relation]) -> list[np.ndarray]:
-    """What a cache would hold."""
+    """The arrays that a cache would hold."""
     held = [(r.indptr, r.src, r.order, *r.transpose) for r in relations]
     return [part.numpy() for parts in held for part in parts if part is not None]
 
 
 def main() -> None:
-    """Time the parts in turn."""
+    """Time the parts, interleaved."""
     with store() as opened, tempfile.TemporaryDirectory() as folder:
         config = design(opened, "edge-emotion")
         graph = prepare(opened, config).graph
@@ -52,7 +52,7 @@ def main() -> None:
         for file, array in zip(files, kept, strict=True):
             np.save(file, array)
         program = "import graphsocial.training, graphsocial.models.hmg_emo, graphsocial.nn.kernels.fused"
-        taken = interleave(
+        timings = interleave(
             {
                 "import": lambda: subprocess.run([sys.executable, "-c", program], check=True),
                 "read": lambda: prepare(opened, design(opened, "edge-emotion")),
@@ -60,15 +60,15 @@ def main() -> None:
                 "load": lambda: [torch.from_numpy(np.load(file)) for file in files],
             }
         )
-    spared = taken["sort"].median - taken["load"].median
+    spared = timings["sort"].median - timings["load"].median
     keep(
         "start",
         {
             "edges": sum(len(edges) for edges in graph.edges.values()),
             "megabytes": sum(array.nbytes for array in kept) / 1e6,
-            "seconds": taken,
-            "spared_of_start": spared / sum(taken[part].median for part in ("import", "read", "sort")),
-            "spared_of_read_and_sort": spared / (taken["read"].median + taken["sort"].median),
+            "seconds": timings,
+            "spared_of_start": spared / sum(timings[part].median for part in ("import", "read", "sort")),
+            "spared_of_read_and_sort": spared / (timings["read"].median + timings["sort"].median),
         },
     )
 

@@ -1,16 +1,16 @@
-"""From the store to tensors, the whole of IESN's graph and features, against DuckDB's own Arrow fetch of the columns.
+"""Reading IESN's graph and features from the store into tensors, against DuckDB's own Arrow fetch of the columns.
 
     python benchmarks/tensors.py
 
 Ours is `graph.building.build` as `train` calls it: ids, node numbers and edges of all relations with their reverses,
 the labelled pair of each edge, vectors of images, comments and (as means over a user's groups) descriptions, reference
-probabilities; checked to be in order. DuckDB's side is `to_arrow_table` of the same columns of the same tables, in
+probabilities, with a check of the order. DuckDB's side is `to_arrow_table` of the same columns of the same tables, in
 two ways:
 
-- `stored`: as they lie there, unordered, vectors beside the contents that key them, nothing joined;
-- `rows`: by ascending idx, with its vector for each row that has one, as one would ask for them in SQL.
+- `stored`: in stored order, without joins, vectors with the content hashes that key them;
+- `rows`: by ascending idx, with the vector of each row, by a join in SQL.
 
-Labels are read before, encoders have run before; both are no part of the time.
+The times do not include reading labels and encoding contents.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ COLUMNS = {  # what `build` reads of each table
 
 
 def stored(uses: list[FeatureRef]) -> list[str]:
-    """Selects of the columns as they lie in the file."""
+    """Queries for the columns in stored order."""
     selects = [f"select {columns} from {quote(table)}" for table, columns in COLUMNS.items()]
     for use in uses:
         rows = f"from feature_rows where set_id = '{use.set_id}' and table_name = '{use.entry.table}'"
@@ -50,7 +50,7 @@ def stored(uses: list[FeatureRef]) -> list[str]:
 
 
 def rows(uses: list[FeatureRef]) -> list[str]:
-    """Selects of the columns by ascending idx, vectors joined to their rows."""
+    """Queries for the columns by ascending idx, with vectors joined to their rows."""
     selects = [f"select {columns} from {quote(table)} order by idx" for table, columns in COLUMNS.items()]
     selects += [
         f"select idx, vector from feature_rows join vectors_{use.dimension} using (set_id, content) "
@@ -61,7 +61,7 @@ def rows(uses: list[FeatureRef]) -> list[str]:
 
 
 def check(graph: SocialGraph, opened: GraphStore) -> None:
-    """The tensors hold what the tables hold, by counts."""
+    """Check the tensors against the tables by their counts."""
     for kind, edges in graph.edges.items():
         if not edges.reverse_of and opened.first(f"select count(*) from {quote('edge_' + '_'.join(kind))}") != (
             len(edges),
@@ -72,7 +72,7 @@ def check(graph: SocialGraph, opened: GraphStore) -> None:
 
 
 def main() -> None:
-    """Time the three."""
+    """Time all three."""
     opened = store()
     reports = [report for column in ENCODED for report in featurize(opened, column, "hash_text")]
     uses = [report.use for report in reports]
@@ -92,7 +92,7 @@ def main() -> None:
 
     check(tensors(), opened)
     peers = {"stored": stored(uses), "rows": rows(uses)}
-    taken = interleave(
+    timings = interleave(
         {"graphsocial": tensors, **{name: (lambda name=name: fetch(peers[name])) for name in peers}}, rounds=9
     )
     words = {"stored": "DuckDB's Arrow fetch, columns as stored", "rows": "DuckDB's Arrow fetch, rows in order"}
@@ -107,8 +107,8 @@ def main() -> None:
                     "theirs": name,
                     "most": 1.5,
                 },
-                "seconds": {side: taken[side] for side in ("graphsocial", name)},
-                "ratio": against(taken["graphsocial"], taken[name]),
+                "seconds": {side: timings[side] for side in ("graphsocial", name)},
+                "ratio": against(timings["graphsocial"], timings[name]),
                 "arrow_bytes": fetch(selects),
                 "labels_seconds": labelling,
             },

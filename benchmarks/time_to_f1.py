@@ -1,8 +1,8 @@
-"""How long training takes to 99 % of its best validation F1 at IESN's size: full-graph and mini-batch.
+"""Training time to 99 % of the best validation F1 at IESN's size: full-graph and mini-batch.
 
     python benchmarks/time_to_f1.py [--loader full|sampled] [--epochs 40] [--batch-size 4096]
 
-`graphsocial train edge-emotion` on the preset, with the defaults and, for the mini-batches, the given size of a step;
+`graphsocial train edge-emotion` on the preset, with the defaults and, for the mini-batches, the given batch size;
 epochs are timed by the training itself, validation on the whole graph included. HMG-Emo's authors report up to 4 hours
 on four A40 GPUs for their data of this size.
 """
@@ -18,7 +18,7 @@ import graphsocial as gs
 
 
 def measure(loader: str, epochs: int, batch_size: int) -> None:
-    """Train, and read from the run's epochs when it first reached 99 % of its best validation F1.
+    """Train a run, and record the time at which it first reached 99 % of its best validation F1.
 
     Args:
         loader: `full` or `sampled`.
