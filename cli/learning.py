@@ -138,7 +138,7 @@ def train(
 
 
 def _override(given: dict[str, Any], flags: Mapping[str, object]) -> dict[str, Any]:
-    """The settings, with the flags that were given in place of settings of the same name."""
+    """The settings, overridden by the flags that were given."""
     for name, value in flags.items():
         if value is not None:
             same = (name, f"fitting.{name}", f"split.{name}")

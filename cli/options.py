@@ -196,7 +196,7 @@ class CommonOptions:
 
 @contextmanager
 def resumable() -> Iterator[None]:
-    """Ctrl-C says that the same command resumes the work."""
+    """On Ctrl-C, print that the same command resumes the work."""
     try:
         yield
     except KeyboardInterrupt:

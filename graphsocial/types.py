@@ -55,7 +55,7 @@ class Column:
     Attributes:
         name: lower-case identifier.
         kind: what the values are; see `SQL_TYPES` for how each is stored.
-        role: `feature` (models may see it), `label` (a target: never an input unless a task says so),
+        role: `feature` (models may see it), `label` (a target: never an input unless a task declares it),
             `reference` (kept for comparison only, such as Bayes-optimal probabilities).
         doc: one sentence for `graphsocial info`.
     """

@@ -39,7 +39,7 @@ class Audit:
 
     @property
     def leaks(self) -> tuple[str, ...]:
-        """The names of the checks that found a leak."""
+        """The names of the checks with the verdict `leak`."""
         return tuple(check.name for check in self.checks if check.verdict == "leak")
 
     def to_dict(self) -> dict[str, Any]:

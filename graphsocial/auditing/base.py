@@ -22,7 +22,7 @@ class Check:
         name: name of the check.
         verdict: `pass`; `leak`; `declared` where the run's visibility settings show it on purpose; `not applicable`.
         examined: number of examples, edges or columns that were checked.
-        found: how many of them break the rule.
+        found: number of examined items that break the rule.
         detail: the result in one sentence.
         examples: ids of some of those that break it.
     """

@@ -1,4 +1,4 @@
-"""Edges and labels that reach the network, found by the nodes that the batches' messages join, not by edge numbers.
+"""Checks of the edges and labels that reach the network, by the endpoints of the batches' message edges.
 
 The batches are those of training (one epoch), validation and test, rebuilt.
 """
@@ -73,7 +73,7 @@ def used_batches(
 def messages(graph: SocialGraph, batch: Batch) -> Iterator[tuple[Canonical, Tensor, Tensor, Tensor]]:
     """The messages of each layer and edge type: the edge type, source nodes, destination nodes and rows of the edges.
 
-    The nodes are found by following the batch's rows through the layers, as the network does.
+    The nodes are determined by following the batch's rows through the layers, as the network does.
     """
     nodes = {
         name: torch.arange(size) if batch.rows is None else batch.rows[name].nodes
@@ -206,20 +206,22 @@ class _LeakCounts:
 
     def label_check(self) -> Check:
         """The check that no label of a seed or held-out example is visible."""
-        found = int(self.visible_labels.sum())
+        num_leaks = int(self.visible_labels.sum())
         detail = (
             "Labels of seed or held-out examples are visible to the model."
-            if found
+            if num_leaks
             else f"In {self.num_batches:,} batches no label of a seed or held-out example is visible to the model."
         )
         examined = int((self.roles >= 0).sum())
-        return Check("answers shown", _verdict(found), examined, found, detail, names(self.graph, self.visible_labels))
+        return Check(
+            "answers shown", _verdict(num_leaks), examined, num_leaks, detail, names(self.graph, self.visible_labels)
+        )
 
     def time_checks(self) -> list[Check]:
         """The checks that no later edge and no later label is visible."""
         examined = sum(len(later) for later in self.later_edges.values())
         leaking = {edge_type: torch.nonzero(later).squeeze(1) for edge_type, later in self.later_edges.items()}
-        found = sum(map(len, leaking.values()))
+        num_leaks = sum(map(len, leaking.values()))
         endpoint_ids = [
             f"{self.graph.ids[edge_type[0]][int(self.graph.edges[edge_type].src[edge])]} "
             f"{self.graph.ids[edge_type[2]][int(self.graph.edges[edge_type].dst[edge])]}"
@@ -228,19 +230,21 @@ class _LeakCounts:
         ]
         detail = (
             f"In {self.num_batches:,} batches edges are visible that are not earlier than the seed examples."
-            if found
+            if num_leaks
             else f"In {self.num_batches:,} batches no later edge is visible."
         )
-        edge_check = Check("later edges", _verdict(found), examined, found, detail, tuple(endpoint_ids[:MAX_NAMED]))
-        found = int(self.later_labels.sum())
+        edge_check = Check(
+            "later edges", _verdict(num_leaks), examined, num_leaks, detail, tuple(endpoint_ids[:MAX_NAMED])
+        )
+        num_leaks = int(self.later_labels.sum())
         detail = (
             "Labels are visible whose label time is not earlier than the seed examples."
-            if found
+            if num_leaks
             else f"In {self.num_batches:,} batches no label of a later label time is visible."
         )
         examined = int((self.roles == 0).sum())
         named = names(self.graph, self.later_labels)
-        return [edge_check, Check("later answers", _verdict(found), examined, found, detail, named)]
+        return [edge_check, Check("later answers", _verdict(num_leaks), examined, num_leaks, detail, named)]
 
 
 def _first(keys: Tensor) -> Tensor:
@@ -252,5 +256,5 @@ def _first(keys: Tensor) -> Tensor:
     return first
 
 
-def _verdict(found: int) -> Verdict:
-    return "leak" if found else "pass"
+def _verdict(num_leaks: int) -> Verdict:
+    return "leak" if num_leaks else "pass"

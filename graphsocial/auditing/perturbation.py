@@ -80,10 +80,10 @@ def _check(
         for target, outputs in before.items():
             same = torch.isclose(outputs, after[target], **CLOSE, equal_nan=True)
             differs[seeds] |= ~same.view(len(seeds), -1).all(1)
-    found = int(differs.sum())
-    detail = f"Other {what} {'change' if found else 'do not change'} the model's outputs."
+    num_leaks = int(differs.sum())
+    detail = f"Other {what} {'change' if num_leaks else 'do not change'} the model's outputs."
     examined = sum(map(len, batches))
-    return Check(name, "leak" if found else "pass", examined, found, detail, names(graph, differs))
+    return Check(name, "leak" if num_leaks else "pass", examined, num_leaks, detail, names(graph, differs))
 
 
 def _outputs(network: Network, loader: Loader, seeds: Tensor) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""How good predictions are: thin calls of scikit-learn and torchmetrics."""
+"""Metrics of class probabilities and of predicted numbers, computed by scikit-learn, SciPy and torchmetrics."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def multiclass(
 
     Weighted scores weight each class by its support, macro scores do not and are taken over the classes that occur in
     `target` or are predicted; a class that is never predicted has precision 0. The log loss is in nats and
-    clips probabilities at 1e-7; the calibration error of the top class is the expected
-    one in 15 bins (Naeini et al. 2015).
+    clips probabilities at 1e-7; the calibration error is the expected calibration error of the
+    top class in 15 bins (Naeini et al. 2015).
 
     Args:
         preds: (N, K) probabilities, rows sum to 1.

@@ -1,4 +1,4 @@
-"""From columns to vectors: each distinct content is encoded once, batch by batch, and never again."""
+"""Encodes columns as vectors in the store; each distinct content is encoded once."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from graphsocial.store.temporary import registered
 from graphsocial.types import FILES, Column, EdgeType, GraphSchema, NodeType, Progress
 
 ENCODABLE = ("text", *FILES)
-"""The kinds of columns that encoders read one by one."""
+"""The kinds of columns that encoders read."""
 _ROWS = "set_id = ? and dataset = ? and table_name = ? and column_name = ?"
 
 
 @dataclass(frozen=True)
 class FeatureReport:
-    """What `featurize` did for one column.
+    """The result of `featurize` for one column.
 
     Attributes:
         use: the column and its feature set.
-        encoder: what made the vectors.
-        rows: rows that have a vector now.
+        encoder: name and settings of the encoder.
+        rows: rows with a vector.
         encoded: distinct contents that were encoded in this call.
-        reused: distinct contents whose vectors were there already.
+        reused: distinct contents whose vectors were in the store already.
         rejected: rows whose content cannot be encoded; listed in `feature_rejects`.
         empty: rows without content.
     """
@@ -53,7 +53,7 @@ class FeatureReport:
     empty: int
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON."""
+        """The report as a dictionary for JSON."""
         counts = ("rows", "encoded", "reused", "rejected", "empty")
         return {
             "column": str(self.use),
@@ -108,15 +108,15 @@ def featurize(
 ) -> list[FeatureReport]:
     """Encode a column, all columns of a type that hold content, or (with an encoder of tables) the rows of a type.
 
-    Each batch is committed on its own: a killed call loses at most one batch, and the next one goes on from there.
+    Each batch is committed separately: a killed call loses at most one batch, and the next call continues after it.
 
     Args:
-        store: what holds the columns, and what the vectors are written to.
+        store: the store with the columns, open for writing.
         what: `image`, `group.description`, `user views image.comment`, …
         encoder: see `encoder_for`; the kind's default by default.
         settings: of the encoder; see `encoder_for`.
-        dataset: the dataset's name; not needed where there is one.
-        split: the id of a split in the store, for encoders that learn: they see its training rows and no others.
+        dataset: the dataset's name; by default the only one in the store.
+        split: id of a stored split, for encoders that are fitted on its training rows.
         progress: called with a word, contents done and contents to do.
 
     Returns:
@@ -124,7 +124,7 @@ def featurize(
 
     Raises:
         FeatureError: the encoder lacks its weights or packages, or no content could be encoded at all.
-        InputError: an encoder that learns has no split, or one that does not has.
+        InputError: a fitted encoder has no split, or another encoder has one.
     """
     dataset = store.dataset(dataset)
     named = named_encoder(encoder, settings)
@@ -135,8 +135,8 @@ def featurize(
         jobs = [*columns_of(store.schema, what)]
     made = [encoder_for(encoder, column.kind if column else "table", settings) for _, column in jobs]
     return [
-        _featurize(store, entry, column, each, dataset, split, progress)
-        for (entry, column), each in zip(jobs, made, strict=True)
+        _featurize(store, entry, column, column_encoder, dataset, split, progress)
+        for (entry, column), column_encoder in zip(jobs, made, strict=True)
     ]
 
 

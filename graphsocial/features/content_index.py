@@ -1,4 +1,4 @@
-"""What a column holds: each row's content under a hash, so that equal content is encoded once."""
+"""The contents of a column under their hashes, so that equal contents are encoded once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ContentIndex:
             text, the path of a file, the columns of a whole row as a struct, or a text after those before it as a
             list), `content` its hash.
         kind: the kind of the column; `table` for whole rows.
-        in_context: whether an item is the list of the texts before it and its own text.
+        in_context: whether an item is a list: the texts before a text, and the text itself.
         unreadable: (idx, reason) of the rows whose file cannot be opened.
     """
 
@@ -60,12 +60,12 @@ def indexed(
     """Hash the contents of a column; the index lives as long as the `with` block.
 
     Args:
-        store: what holds the rows.
+        store: the store with the rows.
         entry: the node or edge type.
         column: None for whole rows.
         dataset: the dataset's name.
         progress: called with a word, files hashed and files to hash.
-        after: the encoder that reads each text after those before it in its order; None for texts one by one.
+        after: the encoder that reads each text after those before it in its order; None if texts are read singly.
 
     Raises:
         InputError: the type has no plain columns to make rows of, or no such order.
@@ -122,9 +122,7 @@ def _in_context(
     chosen = [edge for edge in orders if edge.relation == after.order]
     if not chosen:
         relations = ", ".join(edge.relation for edge in orders) or "none"
-        raise InputError(
-            f"'{entry}' has no relation '{after.order}' that says which comes next; there are: {relations}."
-        )
+        raise InputError(f"'{entry}' has no relation '{after.order}' to the next of its nodes; it has: {relations}.")
     nodes = store.span(entry, dataset)
     ends = store.sql(f"select src, dst {_rows(store, chosen[0], dataset)}").to_arrow_table()
     src, dst = (torch.from_numpy(ends[name].to_numpy() - nodes.first) for name in ("src", "dst"))

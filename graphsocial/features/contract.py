@@ -27,7 +27,7 @@ def check_featurizer(encoder: Any) -> None:
         raise FeatureError(
             f"{name} is no featurizer, it is no dataclass; write @dataclass(frozen=True) above its class."
         )
-    # getattr_static evaluates no property: one may need packages that are not there
+    # getattr_static evaluates no property, which may need packages that are not installed
     needed = _ALL + (_ENCODING if getattr_static(encoder, "fit", absent) is absent else _FITTED)
     lacking = [member for member in needed if getattr_static(encoder, member, absent) is absent]
     if lacking:
@@ -39,7 +39,7 @@ def check_featurizer(encoder: Any) -> None:
 
 
 def check_declared(encoder: Featurizer) -> None:
-    """Check what an encoder says of its vectors.
+    """Check an encoder's declared dimension, modalities and other attributes.
 
     Raises:
         FeatureError: `dimension` or `batch_size` is no whole number above 0, or `sequences` is not True or False.

@@ -46,10 +46,10 @@ class Chains:
                     f"'{what}' is no order: {int(twice.sum()):,} nodes have several such edges {side} them."
                 )
         before = torch.arange(count)
-        before[dst] = src  # a first node is its own
+        before[dst] = src  # a first node precedes itself
         position = (before != torch.arange(count)).long()
         first = before
-        for _ in range(max(1, count).bit_length()):  # each round doubles how far back a node has looked
+        for _ in range(max(1, count).bit_length()):  # pointer jumping: each round doubles the distance to `first`
             position, first = position + position[first], first[first]
         if (before[first] != first).any():
             raise DataError(f"'{what}' is no order: some of its edges run in a circle.")

@@ -1,4 +1,4 @@
-"""How long a column would take to encode, estimated on a sample whose vectors are not kept."""
+"""Estimates the time to encode a column from a sample, whose vectors are not kept."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from graphsocial.store import GraphStore
 
 @dataclass(frozen=True)
 class EncodingEstimate:
-    """What encoding a column would take.
+    """The contents of a column to encode, and the estimated time.
 
     Attributes:
         use: the column and its feature set.
         contents: distinct contents that have no vector yet.
-        seconds: how long encoding them would take.
+        seconds: estimated seconds to encode them.
     """
 
     use: FeatureRef
@@ -33,13 +33,13 @@ class EncodingEstimate:
 def estimate_encoding(
     store: GraphStore, what: str, encoder: str | Featurizer | None = None, *, dataset: str | None = None, probe: int = 2
 ) -> EncodingEstimate:
-    """Time a few batches of what `featurize` would encode in one column; nothing is kept.
+    """Time a few batches of a column's contents that `featurize` would encode; their vectors are not kept.
 
     Args:
-        store: what holds the column.
+        store: the store with the column.
         what: `image.file`, `user views image.comment`, …
         encoder: see `encoder_for`; the kind's default by default.
-        dataset: the dataset's name; not needed where there is one.
+        dataset: the dataset's name; by default the only one in the store.
         probe: number of batches that are timed, of evenly spread contents; one more is encoded before them, untimed.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Feature sets in the store: vectors keyed by what made them and by content, written in batches, read as arrays."""
+"""Feature sets in the store: vectors keyed by encoder and content, written in batches and read as arrays."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from graphsocial.types import EdgeType, NodeType
 
 BATCH = 1024  # rows fetched at a time
 WHOLE_ROW = "*"
-"""What stands for a column's name where the whole row was encoded."""
+"""The column name of vectors of whole rows."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class FeatureRef:
     """A column, and the feature set that holds its vectors, or its sequences of vectors.
 
     Attributes:
-        tuned: the encoder whose last layers are left to the network that reads the sequences.
+        tuned: the encoder whose last layers are trained with the network that reads the sequences.
     """
 
     entry: NodeType | EdgeType
@@ -40,10 +40,10 @@ class FeatureRef:
 
     @classmethod
     def made_by(cls, encoder: Featurizer, set_id: str, entry: NodeType | EdgeType, column: str) -> FeatureRef:
-        """What this encoder makes of a column.
+        """The feature set of a column's vectors from an encoder.
 
         Args:
-            encoder: what makes the vectors.
+            encoder: the encoder.
             set_id: the key of the feature set.
             entry: the node or edge type.
             column: the column's name; `WHOLE_ROW` for whole rows.
@@ -53,17 +53,17 @@ class FeatureRef:
 
     @property
     def table(self) -> str:
-        """Where the vectors lie: `vectors_384` or `sequences_384`."""
+        """The table of the vectors: `vectors_384` or `sequences_384`."""
         return f"{'sequences' if self.sequences else 'vectors'}_{self.dimension}"
 
     @property
     def value(self) -> str:
-        """The column of `table` that holds them."""
+        """The column of `table` that holds the vectors."""
         return "vectors" if self.sequences else "vector"
 
 
 def make_table(store: GraphStore, use: FeatureRef) -> None:
-    """Create `use.table` if it is not there."""
+    """Create `use.table` if it does not exist."""
     array = f"float[{use.dimension}]" + "[]" * use.sequences
     store.connection.execute(
         f"create table if not exists {use.table} "
@@ -75,13 +75,13 @@ def of_rows(store: GraphStore, node: NodeType, dataset: str, encoder: str) -> Fe
     """The newest vectors in the store that an encoder made of a type's whole rows.
 
     Args:
-        store: what holds the vectors.
+        store: the store with the vectors.
         node: the node type.
         dataset: the dataset's name.
-        encoder: as `feature_sets` names it, or the start of it: `metadata`, `tmsam:tmsam-1a2b`.
+        encoder: its name in `feature_sets`, or a unique prefix of it: `metadata`, `tmsam:tmsam-1a2b`.
 
     Raises:
-        InputError: there are none, or those of several encoders begin so.
+        InputError: no encoder or several encoders with such vectors match.
     """
     rows = store.sql(
         "select encoder, set_id, dimension, sequences from feature_sets where set_id in "
@@ -104,10 +104,10 @@ def write(store: GraphStore, use: FeatureRef, contents: Sequence[str], encoded: 
     """Write one batch in a transaction: the vectors of what could be encoded (and captions), the reasons for the rest.
 
     Args:
-        store: what the vectors are written to.
+        store: the store, open for writing.
         use: the feature set, whose table exists.
         contents: the N hashes of the items.
-        encoded: what the encoder made of them.
+        encoded: the encoder's output for them.
     """
     good = np.array([index for index in range(len(contents)) if index not in encoded.rejects], dtype=np.int64)
     chosen = encoded.sequences.take(good)
@@ -200,11 +200,11 @@ def read_sequences(
         column, order, index = read_vectors(store, use, dataset, idx)
         vectors = column.combine_chunks().flatten().to_numpy().reshape(-1, use.dimension)
         return Sequences(vectors if order is None else vectors[order], np.arange(index.max(initial=-1) + 2)), index
-    whose = "set_id = ? and dataset = ? and table_name = ? and column_name = ?"
+    of_column = "set_id = ? and dataset = ? and table_name = ? and column_name = ?"
     key = [use.set_id, dataset, use.entry.table, use.column]
-    source = f"from {use.table} where set_id = ? and content in (select content from feature_rows where {whose})"
-    held = store.sql(f"select content, len(vectors) as length {source} order by content", [use.set_id, *key]).pl()
-    contents, lengths = held["content"].to_numpy(), held["length"].to_numpy().astype(np.int64)
+    source = f"from {use.table} where set_id = ? and content in (select content from feature_rows where {of_column})"
+    stored = store.sql(f"select content, len(vectors) as length {source} order by content", [use.set_id, *key]).pl()
+    contents, lengths = stored["content"].to_numpy(), stored["length"].to_numpy().astype(np.int64)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     values = np.empty((offsets[-1], use.dimension), np.float32)
     # batch by batch, to their offsets: sorted by DuckDB or fetched as one table they would be in memory several times
@@ -215,7 +215,8 @@ def read_sequences(
         rows = np.repeat(offsets[item], lengths[item]) + steps
         values[rows] = batch["vectors"].flatten().flatten().to_numpy().reshape(-1, use.dimension)
     ranks = store.sql(
-        f"select idx, dense_rank() over (order by content) - 1 as item from feature_rows where {whose} order by idx",
+        "select idx, dense_rank() over (order by content) - 1 as item from feature_rows "
+        f"where {of_column} order by idx",
         key,
     ).to_arrow_table()
     # the last entry stands for rows that have no sequence

@@ -25,7 +25,7 @@ def model_folder(model: str, *, fetch: bool = True, instead: str = "") -> Path:
 
     Args:
         model: a folder, or a name on the hub.
-        fetch: False looks for it on this machine only.
+        fetch: False to search this machine only.
         instead: what else one could do, for the error's text.
 
     Raises:

@@ -24,7 +24,7 @@ _SHRINK = 0.709  # √½: each scale of the pyramid has half the pixels
 
 @dataclass(frozen=True)
 class Detector:
-    """Three networks, each of which looks closer at what the one before has let through.
+    """A cascade of three networks, each of which filters and refines the boxes of the network before.
 
     Attributes:
         networks: proposal, refinement, output.

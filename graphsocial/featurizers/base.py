@@ -46,7 +46,7 @@ class Requires:
     operators: bool = False
 
     def missing(self) -> tuple[str, ...]:
-        """Those that are not installed, as far as can be told without importing any."""
+        """The missing packages, determined without importing any."""
         packages = [name for name in (*self.distributions, *self.apart) if _version(name.partition("==")[0]) == _ABSENT]
         return (*packages, *([OPERATORS] if self.operators and not operators_fit() else []))
 
@@ -102,7 +102,7 @@ class Featurizer(Protocol):
         """Encode items; an item's vector does not depend on its neighbours.
 
         Args:
-            items: texts (`str`), files (`Path`) or rows (`dict`, column → value), as `modalities` says.
+            items: texts (`str`), files (`Path`) or rows (`dict`, column → value), depending on `modalities`.
         """
         ...
 
@@ -154,7 +154,7 @@ class ContextualFeaturizer(Protocol):
 
     @property
     def order(self) -> str:
-        """The relation that says which row comes next; empty where each text is read alone."""
+        """The relation to the next row; empty if each text is read alone."""
         ...
 
     @property

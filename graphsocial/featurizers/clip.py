@@ -178,8 +178,8 @@ class Clip:
                 given = {row: image for row, image in given.items() if not isinstance(image, str)}
             if given:
                 states, mask = loaded.states(self.tower, [*given.values()], self.tune)
-                for row, x, there in zip(given, states, mask, strict=True):
-                    parts[row] = x[there].float().cpu().numpy()
+                for row, x, present in zip(given, states, mask, strict=True):
+                    parts[row] = x[present].float().cpu().numpy()
         return Encoded.of_sequences(parts, self.dimension, rejects)
 
 

@@ -146,7 +146,7 @@ def _load(model: str) -> Any:
 
 
 def _folder(model: str) -> Path | None:
-    """Where an installed pipeline's files are, without loading spaCy; None where only that can tell."""
+    """The folder of an installed pipeline, without loading spaCy; None if it is not found that way."""
     for name in _ALSO.get(model, (model,)):
         spec = importlib.util.find_spec(name) if name.isidentifier() else None
         if (
@@ -154,8 +154,8 @@ def _folder(model: str) -> Path | None:
             and spec.origin is not None
             and (meta := Path(spec.origin).with_name("meta.json")).is_file()
         ):
-            told = json.loads(meta.read_text("utf-8"))
-            folder = meta.with_name(f"{told['lang']}_{told['name']}-{told['version']}")
+            package = json.loads(meta.read_text("utf-8"))
+            folder = meta.with_name(f"{package['lang']}_{package['name']}-{package['version']}")
             return folder if folder.is_dir() else None
     return None
 

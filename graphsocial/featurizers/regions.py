@@ -43,7 +43,7 @@ class Regions:
         model: a Faster R-CNN of torchvision.
         weights: a file (.pth, .pt, .safetensors) with its state dict, or a folder that holds one such file; or
             `DEFAULT`, torchvision's, trained on COCO, downloaded once. By default those if they have been downloaded.
-        most: boxes of one image at most.
+        most: maximum number of boxes per image.
         least_score: boxes whose class is less probable are left out.
         batch_size: images at a time.
         device: `cpu`, `cuda`, `cuda:1`.
@@ -74,7 +74,7 @@ class Regions:
         """See `graphsocial.featurizers.base.digest`; of a weights file its contents count, not its path.
 
         Raises:
-            FeatureError: the weights are not here and cannot be fetched, or were not asked for.
+            FeatureError: the weights are not on this machine and cannot, or may not, be fetched.
         """
         path = _weights_file(self.model, self.weights)
         return digest(

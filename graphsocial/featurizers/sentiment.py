@@ -46,7 +46,7 @@ class Sentiment:
     * `valence`, `arousal`, `dominance`: the mean over the words that `norms` rates, from 1..9 to -1..1; 0 without any.
     * `rated`: the share of words that `norms` rates.
     * `amusement` … `sadness`: the share of words that are keywords of Mikels' eight emotions (English).
-    * `english`, `chinese`, `other`: the shares of words by language, told by their script.
+    * `english`, `chinese`, `other`: the shares of words by language, determined by their script.
 
     Other scripts and Japanese are neutral words of `other`: they are counted, and nothing is guessed of them. So are
     words with accents; a text of plain a-z is taken for English. SnowNLP learnt from shopping reviews in simplified

@@ -74,7 +74,7 @@ class Video:
         """See `graphsocial.featurizers.base.digest`; the fingerprint of `vision` stands for the weights.
 
         Raises:
-            FeatureError: the weights are not here and cannot be fetched, or were not asked for.
+            FeatureError: the weights are not on this machine and cannot, or may not, be fetched.
         """
         return digest(
             self,
@@ -116,7 +116,7 @@ class Video:
 def _sample(path: Path, rate: float, most: int) -> list[Any] | str:
     """Frames at even distances, (H, W, 3) BGR each and at most `most`, or why there are none.
 
-    What a file says of its length is not believed: it is read to its end, and when too many frames have been kept,
+    The length in a file's header is not used: the file is read to its end, and when too many frames have been kept,
     every second one is dropped and the distance doubled.
     """
     import cv2

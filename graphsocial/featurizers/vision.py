@@ -95,7 +95,7 @@ class Vision:
         """See `graphsocial.featurizers.base.digest`; of a weights file its contents count, not its path.
 
         Raises:
-            FeatureError: the weights are not here and cannot be fetched, or were not asked for.
+            FeatureError: the weights are not on this machine and cannot, or may not, be fetched.
         """
         path = weights_file(self.model, self.weights)
         name = "" if self.model == LITE else entry_of(self.model, self.weights).name

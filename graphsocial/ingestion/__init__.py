@@ -38,7 +38,7 @@ class IngestReport:
         left_out: node or edge type → rows left out by a `where`, or because another row has the same id.
         rejects: raw table → reason → rejected rows; the table `rejects` has each with file, line and text.
         ignored: raw table → columns of its files that the source does not use.
-        missing_images: rows that name an image file which is not there.
+        missing_images: rows with an image file that does not exist.
         seconds: wall time.
     """
 
@@ -89,7 +89,7 @@ def ingest(
         progress: called with (what, steps done, steps in all); see `graphsocial.types.Progress`.
 
     Raises:
-        InputError: the files cannot be used; says which one, why and what to try.
+        InputError: a file cannot be used; the message names it, the reason and what to try.
         UnknownNameError: there is no such source.
         StoreError: the store is read-only.
     """

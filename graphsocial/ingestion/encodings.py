@@ -16,7 +16,7 @@ def open_text(file: Path, encoding: str, *, errors: str = "strict", newline: str
     """Open a text file, gzipped or not, for reading; a byte order mark is left out.
 
     Args:
-        file: the file; its ending `.gz` says that it is gzipped.
+        file: the file; gzipped if its suffix is `.gz`.
         encoding: as Python names it.
         errors: what becomes of bytes that are not in the encoding, as for `open`.
         newline: as for `open`; line ends stay as they are by default.

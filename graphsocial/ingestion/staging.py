@@ -66,7 +66,7 @@ def stage(
         scratch: a folder of our own for copies.
 
     Raises:
-        InputError: a file cannot be read, a required column is not there, or a required table has no rows.
+        InputError: a file cannot be read, a required column is missing, or a required table has no rows.
     """
     files = opened[table.name]
     _require_columns(table, files)

@@ -80,7 +80,7 @@ def _table(root: Path, name: str, rule: dict[str, Any], given: dict[str, Any]) -
         files = tuple(sorted(file for file in root.glob(pattern) if file.is_file()))
         if not files:
             raise MissingFileError(
-                f"The mapping says that table '{name}' is '{pattern}', but '{root}' has no such file."
+                f"The mapping declares '{pattern}' for table '{name}', but '{root}' has no such file."
             )
     return RawTable(
         name,

@@ -23,7 +23,7 @@ class FileRule(_Strict):
     """One raw table: a file, or several that are read as one."""
 
     path: str = Field(
-        description="File or glob pattern below the root; its ending says CSV, TSV, Parquet or JSON lines."
+        description="File or glob pattern below the root; its suffix tells CSV, TSV, Parquet or JSON lines."
     )
     header: bool = Field(True, description="Whether the first row of a text file names the columns.")
     names: list[str] = Field([], description="The columns' names, in order, for a file without a header.")
@@ -200,8 +200,8 @@ def raw_table(name: str, rule: FileRule, columns: tuple[RawColumn, ...], root: P
     """
     files = find_table(root, rule.path) or tuple(sorted(file for file in root.glob(rule.path) if file.is_file()))
     if not files:
-        there = ", ".join(sorted(entry.name for entry in root.iterdir())[:12]) or "nothing"
-        raise MissingFileError(f"{path}: files.{name}: no file '{rule.path}' in '{root}'. There: {there}.")
+        present = ", ".join(sorted(entry.name for entry in root.iterdir())[:12]) or "nothing"
+        raise MissingFileError(f"{path}: files.{name}: no file '{rule.path}' in '{root}'. There: {present}.")
     return RawTable(
         name,
         files,

@@ -142,7 +142,7 @@ def find_table(root: Path, stem: str) -> tuple[Path, ...]:
     """The files of one table: `stem.<format>` or every `stem/*.<format>`; empty when there are none.
 
     Raises:
-        InputError: the table is there in two formats.
+        InputError: the table exists in two formats.
     """
     single = [root / f"{stem}.{ending}" for ending in FORMATS]
     files = [path for path in single if path.is_file()]
@@ -163,17 +163,21 @@ def missing_table(root: Path, name: str, otherwise: str) -> MissingFileError:
     Args:
         root: the folder.
         name: the table.
-        otherwise: a sentence that says how other layouts are read.
+        otherwise: a sentence on how to read other layouts.
     """
-    there = ", ".join(sorted(entry.name for entry in root.iterdir())[:12]) or "nothing"
+    present = ", ".join(sorted(entry.name for entry in root.iterdir())[:12]) or "nothing"
     return MissingFileError(
         f"'{root}' has no table '{name}': expected {name}.csv (or .tsv, .parquet, .jsonl, .gz of these) or a folder "
-        f"'{name}' of such files. There: {there}. {otherwise}"
+        f"'{name}' of such files. There: {present}. {otherwise}"
     )
 
 
 def require_folder(path: Path | str) -> Path:
-    """`path` as a `Path`, or a `MissingFileError` that says what is there instead."""
+    """`path` as a `Path`.
+
+    Raises:
+        MissingFileError: the path does not exist, or is a file.
+    """
     path = Path(path)
     if not path.exists():
         raise MissingFileError(f"There is no folder '{path}'.")

@@ -58,7 +58,7 @@ class Dialogue:
         """The tables among the files under `path`, and the rows that they become; reads no rows.
 
         Raises:
-            MissingFileError: a file or folder is not there.
+            MissingFileError: a file or folder does not exist.
             InputError: the mapping is not one, or names a column that the layout does not have.
         """
         tables, root, name = self._mapped(Path(path)) if Path(path).is_file() else self._folder(Path(path))

@@ -28,7 +28,7 @@ T = TypeVar("T", NodeType, EdgeType)
 
 @dataclass(frozen=True)
 class Table:
-    """Reads CSV, TSV, Parquet or JSON-lines files as a mapping says (`schemas/datasets/table.schema.json`).
+    """Reads CSV, TSV, Parquet or JSON-lines files according to a mapping (`schemas/datasets/table.schema.json`).
 
         dataset: ratings
         root: ${DATA}/ratings
@@ -116,7 +116,7 @@ class _Build:
         return self._filtered(Rows(entry, table, keys, columns, distinct=rule.distinct), rule.where)
 
     def _typed(self, where: str, make: Callable[[tuple[Column, ...]], T], rules: Columns, time: str | None) -> T:
-        """The node or edge type; an error says `where` in the mapping it is declared."""
+        """The node or edge type; errors name `where` it is declared in the mapping."""
         try:
             columns = tuple(Column(name, rule.kind, rule.role, rule.doc) for name, rule in rules.items())
             if time is not None and time not in rules:
@@ -164,7 +164,7 @@ class _Build:
         return replace(rows, where=self._read(rows.table, RawColumn(f"{rows.into} where", "boolean", sql=where)))
 
     def _read(self, table: str, column: RawColumn) -> str:
-        """The name of a raw column that is read as `column` says; what several rows need alike is read once."""
+        """The name of a raw column read according to `column`; equal columns are read once."""
         columns = self.read.setdefault(table, {})
         for name, other in columns.items():
             if replace(column, name=name) == other:

@@ -124,13 +124,13 @@ def _connect(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
     try:
         return duckdb.connect(str(path), read_only=read_only)
     except duckdb.Error as error:
-        told = str(error)
-        if "lock" in told:
-            holder = re.search(r"PID (\d+)", told)
+        message = str(error)
+        if "lock" in message:
+            holder = re.search(r"PID (\d+)", message)
             who = f"process {holder.group(1)}" if holder else "another process"
             raise StoreError(f"'{path}' is held by {who}; wait until it ends, or close it there.") from error
-        if "not a valid DuckDB" in told:
+        if "not a valid DuckDB" in message:
             raise StoreError(f"'{path}' is not a graphsocial store; choose another --store.") from error
-        if "version" in told:
-            raise StoreError(f"'{path}' was written by another DuckDB ({told}); install that version.") from error
-        raise StoreError(f"'{path}' cannot be opened: {told}") from error
+        if "version" in message:
+            raise StoreError(f"'{path}' was written by another DuckDB ({message}); install that version.") from error
+        raise StoreError(f"'{path}' cannot be opened: {message}") from error

@@ -69,7 +69,7 @@ class World:
         return _softmax(self.bias + self.sharpness * seen)
 
     def liking(self, viewer: Integers, image: Integers) -> Floats:
-        """The probability that a proposed view takes place.  # (N,)"""
+        """The probability that a proposed view occurs.  # (N,)"""
         return _liking(self.taste[viewer], self.affect[image], self.preference)
 
 

@@ -1,4 +1,4 @@
-"""From a store to a trained run: prepare, fit, predict, record."""
+"""Training: reads a run's data, fits a model, predicts, and writes the run to the store."""
 
 from __future__ import annotations
 
@@ -43,23 +43,23 @@ def train(
 ) -> Run:
     """Train a model for a task and write its predictions, metrics and provenance to the store.
 
-    The same call on the same data is the same run: one that is done is returned as it is, one that was interrupted
-    goes on from its last epoch.
+    The same call on the same data is the same run: a finished run is returned as it is, an interrupted run continues
+    after its last epoch.
 
     Args:
-        store: open for writing.
+        store: the store, open for writing.
         task: a registered name such as `edge-emotion`, or a configured task.
-        again: train anew even if the run is done; what the run had stays until the new training is written.
-        test: predict and score the test part. Without, it stays closed, and `evaluate`, or the same call with it,
-            opens it later; so that many settings can be tried by validation alone.
+        again: train again even if the run is finished; its rows stay until the new training is written.
+        test: predict and score the test examples. With False the test set stays closed, so that settings can be
+            compared on validation alone; `evaluate`, or the same call with True, opens it later.
         report: called after each epoch.
-        progress: called while content is encoded.
+        progress: called while contents are encoded.
         options: `model`, `dataset`, `split`, `seed`, `epochs`, `features`, `settings` and the other fields of
             `config.TrainOptions`.
 
     Raises:
         DataError: the data has no usable labels, or a part of the split is empty.
-        InputError, UnknownNameError: a setting or name that does not exist.
+        InputError, UnknownNameError: a setting or name does not exist.
     """
     config = design(store, task, TrainOptions.of(options))
     return carry_out(store, config, again=again, test=test, report=report, progress=progress)
@@ -74,11 +74,11 @@ def carry_out(
     report: Report | None = None,
     progress: Progress | None = None,
 ) -> Run:
-    """Train as a complete configuration says: what `train` does after `config.design`.
+    """Train from a complete configuration: what `train` does after `config.design`.
 
     Args:
-        store: open for writing.
-        config: what is trained, and how.
+        store: the store, open for writing.
+        config: the run's configuration.
         again, test, report, progress: see `train`.
 
     Raises:
@@ -135,7 +135,7 @@ def carry_out(
 
 
 def _open_test_later(store: GraphStore, run: Run, config: RunConfig, data: RunData) -> Run:
-    """Open the test part of a run that is done, on the data that it was trained on."""
+    """Open the test set of a finished run, on the data that it was trained on."""
     network, objectives = restore(run, config, data, weights.load(store, run.id))
     return open_test(store, run, data, network, objectives, make_loader(config, data), how="train")
 
@@ -161,7 +161,7 @@ def _record(run_id: str, config: RunConfig, data: RunData, network: Network) -> 
 
 
 def _weights(result: TrainingResult, graph: SocialGraph) -> Weights:
-    """What predicting needs of a training."""
+    """The state of a training that predicting needs."""
     return Weights(
         network=result.network.state_dict(),
         objectives={part.target.name: (part.scale, part.decision_offsets, part.margin) for part in result.objectives},

@@ -1,4 +1,4 @@
-"""The state of a training between two epochs, and the file that an interrupted training goes on from."""
+"""Checkpoints: the state of a training after an epoch, from which an interrupted training continues."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from graphsocial.store import GraphStore
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch came to."""
+    """The result of an epoch: mean training loss, validation metric and its value, learning rate, seconds."""
 
     epoch: int
     train_loss: float
@@ -32,14 +32,17 @@ class Epoch:
 
 
 class TrainingState:
-    """All that changes while training; saved as one safetensors file, written aside and renamed.
+    """The state of a training: network, optimizer, schedule, random generators, history and best weights.
+
+    It is saved as one safetensors file.
 
     Args:
-        network: what is trained.
-        groups: its parameters with their learning rates, as optimizers take them.
-        steps: of the whole training.
-        share: of the learning rates that is used when so much of the training is done, 0 to 1.
-        weight_decay, clip: see `settings.Optimiser`.
+        network: the network in training.
+        groups: parameter groups with their learning rates, as for torch's optimizers.
+        steps: number of steps of the whole training.
+        share: share of the steps done, 0 to 1 → factor of the learning rates.
+        weight_decay: see `settings.Optimiser`.
+        clip: maximum norm of the gradient.
     """
 
     def __init__(
@@ -103,7 +106,7 @@ class TrainingState:
         try:
             self.network.load_state_dict(below(tensors, "now/"))
         except RuntimeError as error:
-            raise TrainingError(f"The checkpoint '{path}' is of another network: {error}") from error
+            raise TrainingError(f"The checkpoint '{path}' belongs to another network: {error}") from error
         self.best = below(tensors, "best/")
         for number, parameter in enumerate(self.parameters):
             moments = below(tensors, f"adam/{number}/")
@@ -119,12 +122,12 @@ class TrainingState:
 
 
 def path(store: GraphStore, run_id: str) -> Path:
-    """Where an unfinished training keeps its state: `social.duckdb` → `social.runs/<run_id>/checkpoint.safetensors`."""
+    """The file of an unfinished training: `social.duckdb` → `social.runs/<run_id>/checkpoint.safetensors`."""
     return store.path.with_suffix(".runs") / run_id / "checkpoint.safetensors"
 
 
 def remove(checkpoint: Path) -> None:
-    """Remove a checkpoint, if there is one, and the folders that it leaves empty."""
+    """Remove a checkpoint if it exists, and its folders if they are then empty."""
     checkpoint.unlink(missing_ok=True)
     for folder in (checkpoint.parent, checkpoint.parent.parent):
         if folder.is_dir() and not any(folder.iterdir()):
@@ -132,28 +135,28 @@ def remove(checkpoint: Path) -> None:
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], texts: dict[str, str]) -> None:
-    """Write a safetensors file whole or not at all.
+    """Write a safetensors file atomically: to a temporary file, which is then renamed.
 
     Args:
-        path: of the file; its folder is made.
-        tensors: by name.
-        texts: by name, as the file's metadata.
+        path: the file; its folder is created.
+        tensors: name → tensor.
+        texts: name → text, stored as the file's metadata.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(f".{os.getpid()}.part")
-    aside.write_bytes(pack(tensors, texts))
-    aside.replace(path)
+    temporary = path.with_suffix(f".{os.getpid()}.part")
+    temporary.write_bytes(pack(tensors, texts))
+    temporary.replace(path)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors and texts of such a file.
+    """The tensors and texts of a file that `write_tensors` wrote.
 
     Raises:
-        TrainingError: it is broken.
+        TrainingError: the file is broken.
     """
     try:
         return unpack(path.read_bytes())
     except ValueError as error:
         raise TrainingError(
-            f"The checkpoint '{path}' is broken ({error}); delete it, and the training begins anew."
+            f"The checkpoint '{path}' is broken ({error}); delete it to train from the beginning."
         ) from error

@@ -1,4 +1,4 @@
-"""What a training is given, and the configuration of a run, complete with defaults."""
+"""The options of a training, and the configuration of a run, in which every option has a value."""
 
 from __future__ import annotations
 
@@ -23,22 +23,21 @@ from graphsocial.training.settings import TrainingConfig
 
 log = logging.getLogger(__name__)
 RENAMED = {"fitting": {"cold": "cold_start_share"}}
-"""By part of a configuration: a setting's first name → its name now."""
+"""Part of a configuration → former name of a setting → its present name."""
 
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What a training may be given beside its task; the rest has defaults.
+    """The options of a training beside its task; all have defaults.
 
     Attributes:
-        model: a registered name or a file; the task's default otherwise.
-        dataset: needed where the store holds several.
+        model: a registered name or a file; by default the task's default model.
+        dataset: the dataset's name; by default the only one in the store.
         split: a policy's name, `file:DIR`, or a `SplitPolicy`; `random` by default.
-        seed: for weights, batches and dropout.
-        epochs: maximum number of epochs; the model's default otherwise.
+        seed: random seed of weights, batches and dropout.
+        epochs: maximum number of epochs; by default the model's.
         features, edge_types, both_ways, visibility, as_of: see `RunConfig`.
-        settings: further settings by name, of the task, the model, the split, the visibility or the fitting, whichever
-            has it.
+        settings: name → value of further settings of the task, the model, the split, the visibility or the fitting.
     """
 
     model: str | None = None
@@ -55,10 +54,10 @@ class TrainOptions:
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> TrainOptions:
-        """Options by name, as keyword arguments give them.
+        """Options from keyword arguments.
 
         Raises:
-            UnknownNameError: there is no option of that name.
+            UnknownNameError: an option does not exist.
         """
         known = [field.name for field in fields(cls)]
         for name in options:
@@ -73,22 +72,22 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Everything that decides a run but the data: what `train` was given, complete with defaults.
+    """Everything that determines a run except the data: the arguments of `train`, completed with defaults.
 
     Attributes:
-        task, model: configured.
-        task_name, model_name: how each is found again: a registered name, or a file.
+        task, model: the configured task and model.
+        task_name, model_name: their registered names, or the paths of their files.
         dataset: the dataset's name.
-        split: assigns examples to train, validation and test.
-        fitting: optimiser, batching and decision.
-        visibility: what messages may show of examples.
-        features: `type.column` → encoder, or several joined by `+`, or None to leave the column out; others get their
-            kind's default. A node type's name → what made vectors of its rows, such as a run: `tmsam:RUN`.
-        edge_types: message edge types; by default all that the dataset had when the run was designed, by name, so that
-            edges which come later (`link`) leave the run as it is.
+        split: the policy that assigns examples to train, validation and test.
+        fitting: settings of optimiser, batching and decision rule.
+        visibility: which labels and features of examples messages may carry.
+        features: `type.column` → encoder, several joined by `+`, or None to leave the column out; other columns get the
+            default encoder of their kind. Node type → encoder of its rows, such as a run: `tmsam:RUN`.
+        edge_types: names of the message edge types; by default all that the dataset has when the configuration is
+            made, so that later edges (`link`) do not change the run.
         both_ways: see `graph.building.build`.
-        as_of: time of the data: later rows are ignored.
-        seed: for weights, batches and dropout.
+        as_of: rows after this time are ignored; None for none.
+        seed: random seed of weights, batches and dropout.
     """
 
     task: Task
@@ -107,11 +106,11 @@ class RunConfig:
 
     @property
     def turn(self) -> str:
-        """Which of the trainings that differ in chance alone this is: `seed 0, fold 3`."""
+        """Seed and fold, by which repeated trainings of a configuration differ: `seed 0, fold 3`."""
         return f"seed {self.seed}" + (f", fold {self.split.fold}" if self.split.policy == "kfold" else "")
 
     def to_json(self) -> dict[str, Any]:
-        """All of it as JSON, but for the seed."""
+        """The configuration without the seed, as a dictionary for JSON."""
         return {
             "task": {"name": self.task_name, **asdict(self.task)},  # type: ignore[call-overload]
             "model": {"name": self.model_name, **asdict(self.model)},  # type: ignore[call-overload]
@@ -125,7 +124,7 @@ class RunConfig:
         }
 
     def identity(self) -> dict[str, Any]:
-        """The JSON that ids of runs and configurations are hashes of: renamed settings keep their first name in it."""
+        """The dictionary that ids of runs are hashes of; renamed settings have their former names."""
         config = self.to_json()
         for part, renamed in RENAMED.items():
             names = {new: old for old, new in renamed.items()}
@@ -134,12 +133,12 @@ class RunConfig:
 
     @classmethod
     def from_run(cls, run: Run) -> RunConfig:
-        """The configuration that a run recorded, perhaps in another version of graphsocial.
+        """The recorded configuration of a run, perhaps of another version of graphsocial.
 
-        A setting that did not exist then takes its default, one that is gone is left out; a warning names either.
+        Settings that did not exist then take their defaults, and removed settings are ignored, both with a warning.
 
         Raises:
-            InputError: a recorded value is not allowed any more, or a setting without a default is missing.
+            InputError: a recorded value is no longer allowed, or a setting without a default is missing.
         """
         config = run.config
         task, model = dict(config["task"]), dict(config["model"])
@@ -176,17 +175,17 @@ class RunConfig:
 
 
 def _recorded(run: Run, part: str, kind: Any, recorded: Mapping[str, Any]) -> Any:
-    """A part of a run's configuration as it was recorded: JSON's lists are tuples again."""
+    """A part of a run's recorded configuration, with JSON's lists as tuples."""
     renamed = RENAMED.get(part, {})
     values = {
         renamed.get(name, name): tuple(value) if isinstance(value, list) else value for name, value in recorded.items()
     }
     settings = {field.name: field for field in plugins.settings(kind)}
     for name in sorted(values.keys() - settings.keys()):
-        log.warning("The run '%s' has a setting that is gone, and is left out: %s.%s.", run.id, part, name)
+        log.warning("The run '%s' has a setting that no longer exists and is ignored: %s.%s.", run.id, part, name)
         del values[name]
     for name in sorted(settings.keys() - values.keys()):
-        log.warning("The run '%s' is older than the setting %s.%s, which takes its default.", run.id, part, name)
+        log.warning("The run '%s' has no setting %s.%s; its default is used.", run.id, part, name)
     try:
         return kind(**values)
     except (InputError, TypeError) as error:
@@ -197,16 +196,16 @@ def _recorded(run: Run, part: str, kind: Any, recorded: Mapping[str, Any]) -> An
 
 
 def design(store: GraphStore, task: str | Task, options: TrainOptions | None = None) -> RunConfig:
-    """Complete a task and options with defaults; each setting goes to the one part that has it.
+    """The configuration of a task and options, completed with defaults; each setting goes to the part that has it.
 
     Args:
-        store: with the data.
+        store: the store with the data.
         task: a registered name, a file, or a configured task.
-        options: what the training was given.
+        options: the options of the training.
 
     Raises:
         UnknownNameError: no part has a setting of that name, or a name is not registered.
-        InputError: several parts have it, or the part was given whole.
+        InputError: several parts have the setting, or its part was given as an object.
     """
     options = options or TrainOptions()
     kinds = _kinds(task, options)
@@ -239,7 +238,7 @@ def _model_name(task: str | Task, options: TrainOptions) -> str:
 
 
 def _kinds(task: str | Task, options: TrainOptions) -> dict[str, Any]:
-    """Part of a configuration → the dataclass whose fields its settings are."""
+    """Part of a configuration → the dataclass whose fields are its settings."""
     return {
         "task": task_class(task),
         "model": model_class(_model_name(task, options)),
@@ -252,9 +251,9 @@ def _kinds(task: str | Task, options: TrainOptions) -> dict[str, Any]:
 def _settings_by_part(
     task: str | Task, options: TrainOptions, kinds: Mapping[str, Any]
 ) -> dict[str, dict[str, object]]:
-    """Part → its settings, such as `layers`, or `model.layers` where several parts have some."""
-    whole = {"task": not isinstance(task, str), "split": isinstance(options.split, SplitPolicy)}
-    whole["visibility"] = options.visibility is not None
+    """Part → its settings, given as `layers`, or as `model.layers` if several parts have a setting of that name."""
+    given_as_object = {"task": not isinstance(task, str), "split": isinstance(options.split, SplitPolicy)}
+    given_as_object["visibility"] = options.visibility is not None
     names = {part: {field.name for field in plugins.settings(kind)} for part, kind in kinds.items()}
     by_part: dict[str, dict[str, object]] = {part: {} for part in kinds}
     for key, value in (options.settings or {}).items():
@@ -266,7 +265,7 @@ def _settings_by_part(
         if len(having) > 1:
             raise InputError(f"'{key}' is a setting of {' and '.join(having)}; write {having[0]}.{setting}.")
         (part,) = having
-        if whole.get(part):
-            raise InputError(f"'{key}' cannot be set beside a {part} that is given whole; set it there.")
+        if given_as_object.get(part):
+            raise InputError(f"'{key}' cannot be set because the {part} is given as an object; set it there.")
         by_part[part][setting] = value
     return by_part

@@ -29,14 +29,14 @@ class RunData:
     """The data of a run: the graph with its labels and split, and the hashes that name it.
 
     Attributes:
-        graph: with the examples, their labels and features.
-        entity: the type of the examples.
-        roles: (N,) positions in `splits.ROLES`, -1 for examples without a role.
-        split_id: of the split.
-        data_hash: of the dataset's rows.
-        features: the feature sets that the graph has.
-        notes: what a reader of the leaderboard must know.
-        digest: of configuration, seed, data, split and features: the run's id.
+        graph: the graph with the examples, their labels and features.
+        entity: the node or edge type of the examples.
+        roles: (N,) indices into `splits.ROLES`, -1 for examples without a role.
+        split_id: id of the split.
+        data_hash: hash of the dataset's rows.
+        features: the feature sets in the graph.
+        notes: qualifications of the scores for the leaderboard.
+        digest: hash of configuration, seed, data, split and features, from which the run's id is made.
     """
 
     graph: SocialGraph
@@ -49,7 +49,7 @@ class RunData:
     digest: str
 
     def examples(self, role: str) -> Tensor:
-        """(N,) the positions of the examples of one role: `train`, `validation` or `test`."""
+        """(N,) indices of the examples of a role: `train`, `validation` or `test`."""
         return torch.nonzero(self.roles == ROLES.index(role)).squeeze(1)
 
 
@@ -62,17 +62,16 @@ def prepare(
     features: Sequence[FeatureRef] | None = None,
     progress: Progress | None = None,
 ) -> RunData:
-    """Label, encode, build and split; the same for training and for predicting again.
+    """Label, encode, build and split the data of a run, for training or for later predictions.
 
     Args:
-        store: open for writing where something is not encoded or split yet.
-        config: of the run.
-        tabular: the fitted encodings of a run (`SocialGraph.tabular_state`); fitted on the training examples when not
-            given.
-        split_id: a split that was made before; made now by the configuration's policy when not given.
-        features: the vectors to use, which are there; when not given, all that the model reads, which are encoded where
-            they are not.
-        progress: called while content is encoded.
+        store: the store, open for writing unless everything is encoded and split already.
+        config: the run's configuration.
+        tabular: the fitted encodings of a run (`SocialGraph.tabular_state`); by default fitted on the training
+            examples.
+        split_id: id of a stored split; by default a split is made by the configuration's policy.
+        features: the stored vectors to use; by default those of all columns that the model reads, encoded if needed.
+        progress: called while contents are encoded.
     """
     entity, labels = read_labels(config.task, store, config.dataset, as_of=config.as_of)
     used = encode(store, config, entity, progress) if features is None else tuple(features)
@@ -108,14 +107,14 @@ def build(
     labels: Labels,
     features: Sequence[FeatureRef],
 ) -> SocialGraph:
-    """The graph of a run: its examples, their labels, and all that messages pass along.
+    """The graph of a run: its examples, their labels, features and message edges.
 
     Args:
-        store: with the data.
-        config: of the run.
-        entity: the type of its examples.
-        labels: of the examples.
-        features: the feature sets that it has.
+        store: the store with the data.
+        config: the run's configuration.
+        entity: the node or edge type of the examples.
+        labels: the labels of the examples.
+        features: the feature sets in the graph.
     """
     left_out = {name for name, spec in config.features.items() if spec is None}
     return building.build(
@@ -132,7 +131,7 @@ def build(
 
 
 def make_loader(config: RunConfig, data: RunData) -> Loader:
-    """Full-graph or sampled batches, temporal where the split is by time or the labels have times."""
+    """The loader of full-graph or sampled batches; temporal if the split is by time or labels have times."""
     depth = config.model.layers
     temporal = config.split.policy == "time" or (data.graph.label_time is not None and depth > 0)
     whole = FullGraphLoader(data.graph, data.roles, config.visibility, depth, temporal, config.fitting.kernel)

@@ -19,11 +19,11 @@ from graphsocial.types import Column, EdgeType, NodeType, Progress, modality
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns around a run's examples that a model may read, by name (`type.column`).
+    """The columns that a model may read for a run's examples, by name (`type.column`).
 
     Attributes:
-        encodable: those that an encoder turns into vectors: texts, images, sound.
-        plain: name → kind of those that need none: vectors, numbers, categories.
+        encodable: name → type and column of those that an encoder turns into vectors: texts, images, sounds, videos.
+        plain: name → kind of those that need no encoder: vectors, numbers, categories, times.
     """
 
     encodable: Mapping[str, tuple[NodeType | EdgeType, Column]]
@@ -31,12 +31,12 @@ class Columns:
 
     @classmethod
     def of(cls, store: GraphStore, config: RunConfig, entity: NodeType | EdgeType) -> Columns:
-        """Those of the entity and of the endpoints of the run's edge types.
+        """The columns of the entity and of the endpoints of the run's edge types.
 
         Args:
-            store: with the data.
-            config: of the run.
-            entity: the type of the run's examples.
+            store: the store with the data.
+            config: the run's configuration.
+            entity: the node or edge type of the examples.
         """
         schema = store.schema
         edges = [schema.edge(name) for name in config.edge_types] or list(schema.edges)
@@ -49,10 +49,10 @@ class Columns:
         return cls(encodable, plain | tabular)
 
     def check(self, features: Mapping[str, str | None], node_types: set[str]) -> None:
-        """Check that `features` names columns, with an encoder where they take one, or node types.
+        """Check that `features` names existing columns or node types, with an encoder for those that take one.
 
         Raises:
-            InputError: it does not.
+            InputError: a name does not exist, or must not or must have an encoder.
         """
         for name, spec in features.items():
             if name not in {*self.encodable, *self.plain, *node_types}:
@@ -61,7 +61,7 @@ class Columns:
                     f"There is no column to use or leave out, and no node type, '{name}'; columns: {known}."
                 )
             if name in node_types and spec is None:
-                raise InputError(f"'{name}' is a node type; leave out its columns one by one, such as '{name}.COLUMN'.")
+                raise InputError(f"'{name}' is a node type; leave out single columns, such as '{name}.COLUMN'.")
             if name in self.plain and spec is not None:
                 raise InputError(
                     f"'{name}' is a {self.plain[name]}; it takes no encoder, but none, which leaves it out."
@@ -71,13 +71,13 @@ class Columns:
 def encode(
     store: GraphStore, config: RunConfig, entity: NodeType | EdgeType, progress: Progress | None = None
 ) -> tuple[FeatureRef, ...]:
-    """Encode what the model reads and what is not encoded yet.
+    """The features that the model reads; contents that are not encoded yet are encoded.
 
     Args:
-        store: open for writing where something is not encoded yet.
-        config: of the run.
-        entity: the type of its examples.
-        progress: called while content is encoded.
+        store: the store, open for writing unless everything is encoded already.
+        config: the run's configuration.
+        entity: the node or edge type of the examples.
+        progress: called while contents are encoded.
     """
     reports: list[FeatureReport] = []
     for name, encoder in columns_for(store, config, entity):
@@ -86,7 +86,7 @@ def encode(
 
 
 def rows_for(store: GraphStore, config: RunConfig) -> list[FeatureRef]:
-    """The vectors of whole rows that `features` names by their node type; they are in the store already."""
+    """The stored vectors of whole rows, which the configuration's `features` names by node type."""
     node_types = _node_types(store)
     return [
         of_rows(store, store.schema.node(name), config.dataset, str(encoder))
@@ -97,16 +97,16 @@ def rows_for(store: GraphStore, config: RunConfig) -> list[FeatureRef]:
 
 
 def columns_for(store: GraphStore, config: RunConfig, entity: NodeType | EdgeType) -> list[tuple[str, Featurizer]]:
-    """Every column of text, images or sound that the model reads and that holds something, with its encoder.
+    """Each encodable column that the model reads and that is not empty, with its encoder.
 
     Args:
-        store: with the data.
-        config: of the run.
-        entity: the type of its examples.
+        store: the store with the data.
+        config: the run's configuration.
+        entity: the node or edge type of the examples.
 
     Raises:
-        InputError: `features` names what is no column, or an encoder whose vectors the model does not read.
-        UnknownNameError: the model is to read a modality of which there is nothing.
+        InputError: `features` names no existing column, or an encoder whose vectors the model cannot read.
+        UnknownNameError: the dataset has no column of a modality that the model is set to read.
     """
     columns = Columns.of(store, config, entity)
     columns.check(config.features, _node_types(store))
@@ -122,15 +122,15 @@ def columns_for(store: GraphStore, config: RunConfig, entity: NodeType | EdgeTyp
 
 
 def unread_columns(store: GraphStore, config: RunConfig, entity: NodeType | EdgeType) -> set[str]:
-    """The columns of the entity's nodes that are of other modalities than the model reads.
+    """The columns of the entity whose modality the model is not set to read; none for edges.
 
     Args:
-        store: with the data.
-        config: of the run.
-        entity: the type of its examples.
+        store: the store with the data.
+        config: the run's configuration.
+        entity: the node or edge type of the examples.
 
     Raises:
-        UnknownNameError: there is nothing of a modality that it is to read.
+        UnknownNameError: the dataset has no column of a modality that the model is set to read.
     """
     wanted = config.model.modalities
     if not wanted or isinstance(entity, EdgeType):
@@ -144,24 +144,27 @@ def unread_columns(store: GraphStore, config: RunConfig, entity: NodeType | Edge
 
 
 def _used(config: RunConfig, name: str, column: Column) -> bool:
-    """Whether the configuration uses a column: as it says, else where the column is a feature."""
+    """Whether the configuration uses a column: as set in `features`, else if its role is `feature`."""
     return config.features[name] is not None if name in config.features else column.role == "feature"
 
 
 def _encoder(config: RunConfig, name: str, column: Column, spec: Spec, of_entity: bool) -> Featurizer:
     """The encoder of a spec, if the model reads its vectors."""
     encoder = encoder_for(str(spec), column.kind)
-    why = _unreadable(config, encoder, of_entity=of_entity)
-    if isinstance(encoder, FittedFeaturizer) or why:
+    reason = _unreadable(config, encoder, of_entity=of_entity)
+    if isinstance(encoder, FittedFeaturizer) or reason:
         raise InputError(
-            f"{type(encoder).__name__} {why}; '{config.model_name}' takes one vector for each row "
+            f"{type(encoder).__name__} {reason}; '{config.model_name}' takes one vector for each row "
             f"of '{name}'. Choose another encoder or other settings of it."
         )
     return encoder
 
 
 def _unreadable(config: RunConfig, encoder: Featurizer | FittedFeaturizer, *, of_entity: bool) -> str:
-    """Why the model cannot read an encoder's vectors; sequences and tuned layers only from columns of the entity."""
+    """The reason why the model cannot read an encoder's vectors, empty if it can.
+
+    Sequences and tuned layers are read from columns of the entity only.
+    """
     if isinstance(encoder, FittedFeaturizer):
         return "learns from a split first"
     if isinstance(encoder, FineTunable) and encoder.tune:

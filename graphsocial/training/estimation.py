@@ -1,4 +1,4 @@
-"""What a training will take, from a short probe: rows, minutes and memory, before it is begun."""
+"""Estimates of a training's time and memory, from a short probe."""
 
 from __future__ import annotations
 
@@ -24,25 +24,26 @@ from graphsocial.training.data import make_loader, prepare
 from graphsocial.training.encoding import columns_for, rows_for
 from graphsocial.training.loop import begin, one_epoch, score
 
-WORDS = 16  # in a sequence that stands in for one that is not encoded yet
+WORDS = 16  # length of the random sequences that replace those not encoded yet
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one training would take on this machine.
+    """The size of a training, and its estimated time and memory on this machine.
 
     Attributes:
-        nodes, edges: rows by type; edges as messages pass them, both ways where they do.
-        examples: with an answer, by role.
-        contents: by column, distinct contents that are not encoded yet.
-        encoding_minutes: to encode them.
-        parameters: of the network.
-        steps: per epoch.
-        step_seconds: the median of the probe's steps.
-        validation_seconds: one look at the validation examples.
-        epochs: at most; early stopping may end sooner.
-        training_minutes: for all of them.
-        peak_memory_mib: of the probe, which holds what the training holds.
+        nodes: node type → number of nodes.
+        edges: message edge type → number of edges; reverse edges count too.
+        examples: role → number of labelled examples.
+        contents: column → number of distinct contents that are not encoded yet.
+        encoding_minutes: minutes to encode them.
+        parameters: number of the network's parameters.
+        steps: number of steps per epoch.
+        step_seconds: median seconds of the probe's steps.
+        validation_seconds: seconds to predict the validation examples once.
+        epochs: maximum number of epochs; early stopping may end sooner.
+        training_minutes: minutes of that many epochs.
+        peak_memory_mib: peak memory of the probe, MiB, which holds the same data as the training.
     """
 
     nodes: dict[str, int]
@@ -59,18 +60,20 @@ class Estimate:
     peak_memory_mib: float
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON."""
+        """The fields as a dictionary for JSON."""
         return asdict(self)
 
 
 def estimate(store: GraphStore, config: RunConfig, *, steps: int = 3) -> Estimate:
-    """Probe a configuration (see `config.design`): encode a few contents, train a few steps, validate once.
+    """Probe a configuration: encode a few contents, train a few steps, predict the validation examples once.
 
-    Nothing of the probe is kept but the split, which is the one that the training will use. Contents that are not
-    encoded yet count as random vectors of the same number and width.
+    Only the split is kept, which the training will use too. Contents that are not encoded yet are replaced by as many
+    random vectors of the same width.
 
     Args:
-        steps: of training that are timed, after one that is not.
+        store: the store, open for writing.
+        config: the run's configuration; see `config.design`.
+        steps: number of training steps that are timed, after an untimed one.
     """
     entity = config.task.entity(store.schema)
     encodings = [
@@ -113,24 +116,26 @@ def estimate(store: GraphStore, config: RunConfig, *, steps: int = 3) -> Estimat
 
 
 def _seconds(losses: Iterator[float], steps: int) -> list[float]:
-    """How long each step of a training took, the first one left out where there are more."""
+    """Seconds of each training step; the first is left out if there are several."""
     times = [perf_counter(), *(perf_counter() for _ in islice(losses, steps + 1))]
     taken = [after - before for before, after in pairwise(times)]
     return taken[1:] or taken
 
 
 def _with_random_vectors(graph: SocialGraph, contents: dict[str, int]) -> SocialGraph:
-    """The graph with as many random vectors as there are contents, where nothing is encoded yet."""
+    """The graph with random vectors for the features that are not encoded yet, as many as there are contents."""
 
     def filled(features: tuple[Feature, ...]) -> tuple[Feature, ...]:
-        return tuple(_stand_in(f, contents.get(f.name, len(f.index))) if not len(f.vectors) else f for f in features)
+        return tuple(
+            _random_feature(f, contents.get(f.name, len(f.index))) if not len(f.vectors) else f for f in features
+        )
 
     nodes = {name: filled(features) for name, features in graph.node_features.items()}
     edges = {kind: filled(features) for kind, features in graph.edge_features.items()}
     return replace(graph, node_features=nodes, edge_features=edges)
 
 
-def _stand_in(feature: Feature, contents: int) -> Feature:
+def _random_feature(feature: Feature, contents: int) -> Feature:
     index = torch.randint(max(1, contents), feature.index.shape)
     if feature.offsets is None:
         return Feature(feature.name, torch.randn(contents, feature.vectors.shape[1]), index)

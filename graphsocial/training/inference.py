@@ -1,4 +1,4 @@
-"""Trained networks at work: restored from their weights, and asked for predictions of examples."""
+"""Restores trained networks from their weights and predicts examples with them."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ from graphsocial.training.loop import score
 
 
 def restore(run: Run, config: RunConfig, data: RunData, weights: Weights) -> tuple[Network, tuple[Objective, ...]]:
-    """A run's network as it was trained, and its objectives.
+    """A run's trained network in evaluation mode, and its objectives.
 
     Args:
-        run: for messages.
-        config: of the run.
-        data: of the run, as it is now.
-        weights: of the run.
+        run: the run, for errors.
+        config: the run's configuration.
+        data: the run's current data.
+        weights: the run's weights.
 
     Raises:
-        InputError: classes, nodes, types or features are others now, so that the weights do not fit.
+        InputError: classes, nodes, types or features have changed, so that the weights do not fit.
     """
     if {target.name: list(target.classes) for target in data.graph.targets} != weights.classes:
-        raise InputError(f"The run '{run.id}' knows other classes than the data has now; train again.")
+        raise InputError(f"The run '{run.id}' was trained on other classes than the data has now; train again.")
     network = build_network(config.model, data.graph, data.examples("train"), seed=config.seed)
     try:
         network.load_state_dict(weights.network)
     except RuntimeError as error:
         raise InputError(
-            f"The run '{run.id}' cannot predict on the data as it is now: it has parameters for each node, or types "
+            f"The run '{run.id}' cannot predict on the current data: it has parameters for each node, or types "
             "and features have changed since. Train again."
         ) from error
     return network.eval(), tuple(Objective(target, *weights.objectives[target.name]) for target in data.graph.targets)
@@ -52,14 +52,16 @@ def restore(run: Run, config: RunConfig, data: RunData, weights: Weights) -> tup
 def predict_examples(
     data: RunData, network: Network, objectives: tuple[Objective, ...], loader: Loader, examples: Tensor
 ) -> Predictions:
-    """Predict by the whole graph, split role by split role, so that no prediction depends on which others are made.
+    """Predict examples with full neighborhoods, one split role at a time.
+
+    A prediction therefore does not depend on which other examples are predicted.
 
     Args:
-        data: of the run.
-        network: trained.
-        objectives: what its outputs mean.
-        loader: over the data's graph.
-        examples: (N,) positions.
+        data: the run's data.
+        network: the trained network.
+        objectives: the targets' objectives, which turn outputs into predictions.
+        loader: the loader of the data's graph.
+        examples: (N,) indices of examples.
     """
     graph = data.graph
     roles = data.roles[examples]
@@ -97,14 +99,18 @@ def open_test(
     *,
     how: Literal["train", "evaluate"],
 ) -> Run:
-    """Predict and score the test part of a run that was trained without it, and log that; one transaction.
+    """Predict and score the test examples of a run trained with `test=False`, and log the opening of the test set.
+
+    All rows are written in one transaction.
 
     Args:
-        store: open for writing.
-        run: done.
-        data, network, objectives: of the run.
-        loader: over the data's graph.
-        how: the verb that opens it, for the log.
+        store: the store, open for writing.
+        run: the finished run.
+        data: the run's data.
+        network: the run's trained network.
+        objectives: the targets' objectives.
+        loader: the loader of the data's graph.
+        how: the function that opens the test set, for the log.
     """
     predictions = predict_examples(data, network, objectives, loader, data.examples("test"))
     with store.transaction():

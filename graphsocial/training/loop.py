@@ -1,4 +1,4 @@
-"""The one training loop: it knows batches, losses and checkpoints, and no paper."""
+"""The training loop: epochs of batches, selection of the best epoch, checkpoints and decision rules."""
 
 from __future__ import annotations
 
@@ -23,16 +23,23 @@ from graphsocial.graph.loaders import Loader
 from graphsocial.models.base import Network, predict_batch
 from graphsocial.nn.losses import Objective, class_shares, objectives, total_loss
 from graphsocial.nn.tuned import tuned_encoders
-from graphsocial.training.checkpoints import Epoch as Epoch  # it is what training reports
+from graphsocial.training.checkpoints import Epoch as Epoch  # the type of what `report` gets
 from graphsocial.training.checkpoints import TrainingState
 from graphsocial.training.settings import Batching, Decision, Optimiser, TrainingConfig
 
-AT_ONCE = 4096  # examples in a batch of whole groups, whose predictions do not depend on the rest of the batch
+AT_ONCE = 4096  # examples per batch where predictions do not depend on the rest of the batch
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """A trained network, what its outputs mean (intervals by the validation examples), its epochs and the best one."""
+    """The result of a training.
+
+    Attributes:
+        network: the trained network, with the weights of the best epoch.
+        objectives: the targets' objectives, with decision rules and prediction intervals from validation.
+        history: the epochs in order; empty for models without parameters.
+        best_epoch: number of the best epoch, from 1; 0 without epochs.
+    """
 
     network: Network
     objectives: tuple[Objective, ...]
@@ -52,24 +59,25 @@ def fit(
     checkpoint: Path,
     report: Callable[[Epoch], None] | None = None,
 ) -> TrainingResult:
-    """Train on `train`, choose the epoch on `validation`; the test examples are not among the arguments.
+    """Train on the training examples and select the epoch on the validation examples.
 
-    After each epoch everything that the next one needs is written to `checkpoint`; a call that finds one goes on from
-    it and ends with the same numbers as a call that was never interrupted.
+    The state is written to `checkpoint` after each epoch. If that file exists, training continues from it, with the
+    same result as an uninterrupted training.
 
     Args:
-        network: with its initial weights.
-        loader: of batches.
-        train, validation: (N,) positions of examples.
-        settings: optimiser, batching, decision.
-        metric: chooses the epoch, unless the settings name another, by its mean over the targets that have it; and the
-            decision rule.
-        seed: of the order of batches and of dropout.
-        checkpoint: the file; see `checkpoints.path`.
+        network: the network with its initial weights.
+        loader: the loader of batches.
+        train: (N,) indices of the training examples.
+        validation: (N,) indices of the validation examples.
+        settings: settings of optimiser, batching and decision rule.
+        metric: metric that selects the epoch, by its mean over the targets that have it, unless the settings name
+            another; and the decision rule.
+        seed: random seed of the order of batches and of dropout.
+        checkpoint: the checkpoint's file; see `checkpoints.path`.
         report: called after each epoch.
 
     Raises:
-        TrainingError: the loss is not finite, or the checkpoint is of another network.
+        TrainingError: the loss is not finite, or the checkpoint belongs to another network.
     """
     graph = loader.graph
     trained = any(True for _ in network.parameters())
@@ -114,8 +122,8 @@ def begin(network: Network, settings: TrainingConfig, examples: int) -> Training
     """The state of a training before its first step.
 
     Args:
-        network: with its initial weights.
-        settings: of the training.
+        network: the network with its initial weights.
+        settings: the settings of the training.
         examples: number of training examples.
     """
     return TrainingState(
@@ -131,14 +139,17 @@ def begin(network: Network, settings: TrainingConfig, examples: int) -> Training
 def one_epoch(
     state: TrainingState, loader: Loader, train: Tensor, parts: tuple[Objective, ...], batching: Batching
 ) -> Iterator[float]:
-    """One step for each batch of the training examples; the loss of each step, as it is done.
+    """Train one epoch, one step per batch; yields the loss of each step.
 
     Args:
-        state: changed by each step.
-        loader: of batches.
-        train: (N,) positions of examples.
+        state: the training's state, which each step changes.
+        loader: the loader of batches.
+        train: (N,) indices of the training examples.
         parts: the targets' objectives, whose losses are added.
-        batching: of the training's settings.
+        batching: the settings of batches.
+
+    Raises:
+        TrainingError: the loss is not finite.
     """
     network, graph = state.network, loader.graph
     network.train()
@@ -156,14 +167,14 @@ def one_epoch(
 def training_batches(
     network: Network, loader: Loader, train: Tensor, batching: Batching, generator: torch.Generator | None = None
 ) -> Iterator[Batch]:
-    """One epoch's batches of the training examples.
+    """The batches of the training examples in one epoch.
 
     Args:
-        network: may say which examples come in one batch.
-        loader: of batches.
-        train: (N,) positions of examples.
-        batching: of the training's settings.
-        generator: shuffles them; in their order when not given.
+        network: the network, whose `together` may keep groups of examples in one batch.
+        loader: the loader of batches.
+        train: (N,) indices of the training examples.
+        batching: the settings of batches.
+        generator: generator that shuffles the examples; None keeps their order.
     """
     graph, groups = loader.graph, None
     if len(graph.ends) == 2 and loader.exact.depth:
@@ -182,7 +193,7 @@ def _decided(
     decision: Decision,
     metric: str,
 ) -> tuple[Objective, ...]:
-    """The objectives with what validation chooses: decision rules, and the widths of prediction intervals."""
+    """The objectives with decision rules and prediction intervals that are fitted on validation."""
     if decision.naming != "validated" and all(part.target.classes for part in parts):
         return parts
     predictions = score(network, loader.exact, validation, parts)
@@ -204,18 +215,18 @@ def _decided(
 def score(
     network: Network, loader: Loader, examples: Tensor, parts: tuple[Objective, ...], *, size: int | None = None
 ) -> dict[str, NDArray[np.float64]]:
-    """Predictions of these examples, in their order: target → (N, K) probabilities, or (N,) numbers.
+    """Predictions of examples, in their order: target → (N, K) probabilities, or (N,) numbers.
 
     Args:
-        network: trained, or in training.
-        loader: of batches; `loader.exact` for predictions that do not depend on chance.
-        examples: (N,) positions.
-        parts: the targets' objectives, which say what outputs mean.
-        size: examples a batch; a batch sees no label of its own examples. All at once by default, or `AT_ONCE` where
-            the network says which examples come in one batch.
+        network: the network.
+        loader: the loader of batches; `loader.exact` for predictions without sampling.
+        examples: (N,) indices of the examples.
+        parts: the targets' objectives, which turn outputs into predictions.
+        size: examples per batch; labels of a batch's examples are hidden from it. By default all at once, or `AT_ONCE`
+            if the network keeps groups of examples in one batch.
 
     Raises:
-        TrainingError: a prediction is not finite, after steps that were too large.
+        TrainingError: a prediction is not finite, such as after too large steps.
     """
     network.eval()
     tables: dict[str, Tensor] = {}
@@ -243,17 +254,17 @@ def selection_score(
     examples: Tensor,
     metric: str,
 ) -> float:
-    """The metric's mean over the targets that have it; NaN where it is not defined, as correlations of constants.
+    """The mean of a metric over the targets that have it; NaN if undefined, such as a correlation of constants.
 
     Args:
         parts: the targets' objectives.
-        predictions: from `score`.
-        graph: with the labels.
-        examples: (N,) positions, those of the predictions.
-        metric: its name.
+        predictions: the result of `score`.
+        graph: the graph with the labels.
+        examples: (N,) indices of the predicted examples.
+        metric: name of the metric.
 
     Raises:
-        TrainingError: no target has it, or none has a label among these examples.
+        TrainingError: no target has the metric, or none has a label among the examples.
     """
     values = []
     for part in parts:
@@ -278,7 +289,7 @@ def _deterministic() -> Iterator[None]:
 
 
 def parameter_groups(network: Network, optimiser: Optimiser) -> list[dict[str, Any]]:
-    """The parameters with their learning rates: the network's own, then those of tuned encoders, layer by layer."""
+    """Parameter groups with their learning rates: the network's, then each layer of the fine-tuned encoders."""
     groups: list[dict[str, Any]] = []
     for encoder in tuned_encoders(network):
         for depth, layer in enumerate(encoder.by_depth()):

@@ -1,4 +1,4 @@
-"""How a network is trained: the optimiser's settings, those of batches, and those of decisions."""
+"""The settings of a training: optimiser, batches and decision rule."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from graphsocial.nn.kernels import NAMES as KERNELS
 
 @dataclass(frozen=True)
 class Optimiser:
-    """Steps of AdamW, their learning rates, and when they end.
+    """AdamW, its learning rates and early stopping.
 
     Attributes:
-        epochs: maximum number of epochs. The paper's 20 are 6,000 steps at IESN's size; ours have 16 steps each at
-            most.
-        learning_rate: of Adam, annealed to 0 along a cosine over all steps.
-        encoder_rate: the same for the top layer of encoders that are trained too (`tune`).
-        layer_decay: each layer of such an encoder has this times the rate of the one above it.
-        warm_up: share of the steps over which all rates rise from 0 at first.
-        weight_decay: decoupled (AdamW); each step shrinks the weights by this share of the learning rate.
-        clip: maximum norm of a step's gradient.
+        epochs: maximum number of epochs, each of at most 16 steps by default. HMG-Emo's 20 epochs are 6,000 steps at
+            IESN's size.
+        learning_rate: maximum learning rate of AdamW, annealed to 0 along a cosine over all steps.
+        encoder_rate: maximum learning rate of the top layer of fine-tuned encoders (`tune`).
+        layer_decay: ratio of the rate of a fine-tuned encoder's layer to that of the layer above it.
+        warm_up: share of the steps in which all rates first rise linearly from 0.
+        weight_decay: decoupled weight decay; each step subtracts learning rate · weight_decay · weight.
+        clip: maximum norm of the gradient.
         patience: number of epochs without a better validation score after which training stops.
     """
 
@@ -43,7 +43,7 @@ class Optimiser:
             raise InputError("encoder_rate is above 0, layer_decay above 0 and at most 1, warm_up a share below 1.")
 
     def share(self, done: float) -> float:
-        """The share of each learning rate when this share of the steps is done: up to 1, then down to 0."""
+        """The factor of the learning rates after this share of the steps, 0 to 1: up to 1, then down to 0."""
         if done < self.warm_up:
             return done / self.warm_up
         return (1 + math.cos(math.pi * min(1.0, (done - self.warm_up) / (1 - self.warm_up)))) / 2
@@ -54,17 +54,16 @@ class Batching:
     """Batches of examples, and the graph around them.
 
     Attributes:
-        batch_size: examples a step; 0 for 512 (HMG-Emo's), or a sixteenth of the training examples where that is more.
-        loader: `full` passes messages over the whole graph, `sampled` over sampled neighborhoods.
-        fanouts: for `sampled`, neighbors per relation, the layer nearest to the examples first; the last number is
-            used for further layers.
-        kernel: what passes messages along edges: `fused` (the CPU's, compiled), `csr` (torch's sparse products), `dgl`
-            (DGL's operators, the reference), or `auto`, the fastest of the first two for where the tensors are.
-        cold_start_share: share of users who are cold starts in a training epoch: all examples of such a user come in
-            one batch, which shows none of that user's labels (`batching.NodeGroups`); for edges. By default 1 where the
-            split keeps users (or images, in place of users) out of training, else 0: training meets users as the test
-            does.
-        negatives: pairs without an edge per training pair, as one more class `no-edge` (the paper's Table V).
+        batch_size: examples per step; 0 for 512 (HMG-Emo's) or a sixteenth of the training examples, whichever is more.
+        loader: `full` for messages over the whole graph, `sampled` for neighbor sampling.
+        fanouts: with `sampled`, neighbors per relation and layer, the layer nearest to the examples first; the last
+            number holds for further layers.
+        kernel: implementation of message passing: `fused` (compiled for the CPU), `csr` (torch's sparse products),
+            `dgl` (DGL's operators, the reference), or `auto`, the faster of the first two on the tensors' device.
+        cold_start_share: for edges, share of users that are cold starts in a training epoch: all examples of such a
+            user are in one batch, in which no label of that user is visible (`batching.NodeGroups`). By default 1 if
+            the split separates users (or images, which then take their part), else 0, as in the test.
+        negatives: pairs without an edge per training pair, as a further class `no-edge` (HMG-Emo's Table V).
     """
 
     batch_size: int = 0
@@ -87,23 +86,22 @@ class Batching:
             raise InputError("negatives is 0 or more.")
 
     def step_size(self, examples: int) -> int:
-        """Examples a step."""
+        """The number of examples per step, for this number of training examples."""
         return self.batch_size or max(512, math.ceil(examples / 16))
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Weights of classes, the epoch that is kept, and the decision rule.
+    """Class weights, selection of the epoch, and the decision rule.
 
     Attributes:
-        class_weights: `balanced` weighs each class by the inverse of its training share, `sqrt` by the root of that,
-            which unbalances the gradients less. Either is taken out of the predicted probabilities again, so that
-            these stay honest. `none` is the setting of HMG-Emo's authors.
+        class_weights: weights of classes in the loss: `balanced` for the inverse of their training shares, `sqrt` for
+            its square root, `none` for HMG-Emo's setting. Predicted probabilities are corrected for the weights.
         naming: decision rule: `likeliest` for argmax p; `validated` for argmax p / prior^τ (logit adjustment) with the
-            τ that is best on validation, which may predict rare classes more often; `weighted` for argmax of p times
-            the class weights of the loss, which does so without a choice. Probabilities are the same.
-        select: metric that chooses the epoch on validation; by default the task's. The log loss chooses with less
-            noise than metrics of decisions, and leaves these to `naming`.
+            best τ on validation; `weighted` for argmax of p times the class weights of the loss. The latter two predict
+            rare classes more often. Probabilities are the same.
+        select: metric that selects the epoch on validation; by default the task's. The log loss is less noisy than
+            metrics of the predicted classes, and independent of `naming`.
     """
 
     class_weights: Literal["sqrt", "balanced", "none"] = "sqrt"
@@ -121,7 +119,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class TrainingConfig(Decision, Batching, Optimiser):
-    """How a network is trained: `Optimiser`, `Batching` and `Decision`, whose settings have flat names."""
+    """The settings of `Optimiser`, `Batching` and `Decision` together."""
 
     def __post_init__(self) -> None:
         for part in (Optimiser, Batching, Decision):

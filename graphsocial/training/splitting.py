@@ -27,20 +27,20 @@ NO_EDGE = "no-edge"
 def split(
     store: GraphStore, config: RunConfig, entity: NodeType | EdgeType, labels: Labels, graph: SocialGraph
 ) -> tuple[str, NDArray[np.int64]]:
-    """Assign the graph's examples to train, validation and test, and keep the split in the store.
+    """Assign the graph's examples to train, validation and test, and store the split.
 
     Args:
-        store: open for writing.
-        config: of the run.
-        entity: the type of its examples.
-        labels: of the examples.
-        graph: with the examples.
+        store: the store, open for writing.
+        config: the run's configuration.
+        entity: the node or edge type of the examples.
+        labels: the labels of the examples.
+        graph: the graph with the examples.
 
     Returns:
-        The split's id and (N,) positions in `splits.ROLES`, -1 for none.
+        The split's id and (N,) indices into `splits.ROLES`, -1 for none.
 
     Raises:
-        InputError, UnknownNameError: the split is by a column that is not there.
+        InputError, UnknownNameError: the policy names a column that does not exist.
         DataError: a part is empty.
     """
     ids = graph.example_ids()
@@ -54,12 +54,12 @@ def check_fitted(store: GraphStore, features: Sequence[FeatureRef], split_id: st
     """Check that no vectors were fitted on the training rows of another split.
 
     Args:
-        store: with the feature sets.
-        features: that the run uses.
-        split_id: of the run.
+        store: the store with the feature sets.
+        features: the features of the run.
+        split_id: id of the run's split.
 
     Raises:
-        InputError: some were.
+        InputError: some vectors were fitted on another split.
     """
     fitted = store.sql(
         "select encoder, split_id from feature_sets where split_id is not null and list_contains(?, set_id)",
@@ -76,12 +76,12 @@ def check_fitted(store: GraphStore, features: Sequence[FeatureRef], split_id: st
 def add_negatives(
     graph: SocialGraph, roles: NDArray[np.int64], config: RunConfig
 ) -> tuple[SocialGraph, NDArray[np.int64]]:
-    """Add pairs without an edge, in every role in proportion, as the last class (which renumbers none).
+    """Add pairs without an edge as examples of a last class `no-edge`, in every role in proportion.
 
     Args:
-        graph: of a task about edges with one target.
-        roles: (N,) of its examples.
-        config: of the run; `negatives` pairs are drawn per example with a role.
+        graph: the graph of an edge task with one target.
+        roles: (N,) roles of its examples.
+        config: the run's configuration; `negatives` pairs are drawn per example with a role.
 
     Returns:
         The graph with M more examples, and the (N + M,) roles.
@@ -114,7 +114,7 @@ def add_negatives(
 
 
 def _strata(graph: SocialGraph) -> NDArray[np.int64]:
-    """(N,) what stratified splits keep in proportion: the classes of the first target that has some; -1 unlabelled."""
+    """(N,) strata of stratified splits: the class codes of the first multiclass target; -1 for unlabelled examples."""
     for target in graph.targets:
         if target.classes:
             codes = graph.answers[target.name].numpy()
@@ -125,7 +125,7 @@ def _strata(graph: SocialGraph) -> NDArray[np.int64]:
 def _column(
     store: GraphStore, config: RunConfig, entity: NodeType | EdgeType, labels: Labels
 ) -> NDArray[np.object_] | None:
-    """(N,) the values of the node column that decides the split, if one does."""
+    """(N,) the values of the node column by which the policy splits; None for other policies."""
     name = config.split.column
     if name is None:
         return None

@@ -181,7 +181,7 @@ class TestInAStore:
         assert (again.encoded, again.reused) == (0, 5)
 
     def test_an_order_that_there_is_not(self, store: gs.GraphStore, folder: str) -> None:
-        with pytest.raises(InputError, match=r"no relation 'after' .* there are: next, replies"):
+        with pytest.raises(InputError, match=r"no relation 'after' .* it has: next, replies"):
             gs.featurize(store, "segment.text", LanguageModel(folder, order="after"))
 
     def test_a_setting_behind_the_name_is_no_part_of_it(self, store: gs.GraphStore) -> None:

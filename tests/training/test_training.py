@@ -222,8 +222,8 @@ def test_configurations_of_other_versions_are_read(social: gs.GraphStore, caplog
     assert probabilities(social, run) == before
     warnings = [record.getMessage() for record in caplog.records]
     assert warnings == [
-        f"The run '{run.id}' has a setting that is gone, and is left out: fitting.momentum.",
-        f"The run '{run.id}' is older than the setting fitting.clip, which takes its default.",
+        f"The run '{run.id}' has a setting that no longer exists and is ignored: fitting.momentum.",
+        f"The run '{run.id}' has no setting fitting.clip; its default is used.",
     ]
     recorded = runs.load(social, run.id).config
     assert recorded == {**old, "fitting": {**old["fitting"], "clip": 5.0}, "defaulted": ["fitting.clip"]}
@@ -471,7 +471,7 @@ def test_labels_that_teach_nothing_are_refused(tmp_path: Path) -> None:
         ([["unknown"]] * 30, "exactly one emotion"),
         ([None] * 30, "exactly one emotion"),
         ([["awe", "fear"]] * 30, "exactly one emotion"),
-        ([["awe"]] * 30, "Every labelled 'user views image' pair says 'awe'"),
+        ([["awe"]] * 30, "Every labelled 'user views image' pair has the label 'awe'"),
         ([["awe"], ["fear"]], "part of the split 'random' is empty"),
     ):
         with store_with(emotions) as store, pytest.raises(DataError, match=words):

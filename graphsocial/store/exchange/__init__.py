@@ -66,7 +66,7 @@ class PropertyGraph:
             return False
         pairs = [(frame, other.nodes[name]) for name, frame in self.nodes.items()]
         pairs += [(frame, other.edges[kind]) for kind, frame in self.edges.items()]
-        return all(one.equals(two) for one, two in pairs)
+        return all(frame.equals(other_frame) for frame, other_frame in pairs)
 
     __hash__ = None  # type: ignore[assignment]  # tables have no hash
 

@@ -40,12 +40,12 @@ def write(schema: GraphSchema, nodes: Mapping[str, pl.DataFrame], edges: Mapping
 
 
 def read(graph: Any, *, node_type: str | None, relation: str | None) -> Parts:
-    """Schema, nodes and edges of a graph that `write` made, or of any other.
+    """Schema, nodes and edges of a networkx graph.
 
     Args:
-        graph: a networkx graph.
-        node_type: the attribute that holds a node's type; None for the types that `write` kept, or `node` for all.
-        relation: the attribute that holds an edge's relation; None in the same way.
+        graph: a graph that `write` made, changed or not, or any other.
+        node_type: node type of all nodes, for other graphs; None to read types from the graph.
+        relation: relation of all edges, for other graphs; None to read it from the graph.
     """
     schema = graph.graph.get("schema")
     if isinstance(schema, GraphSchema) and node_type is None and relation is None:

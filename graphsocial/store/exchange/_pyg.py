@@ -53,7 +53,7 @@ def read(data: Any) -> Tensors:
     for name in data.node_types:
         store = data[name]
         if store.num_nodes is None:
-            raise InputError(f"Nothing says how many nodes of type '{name}' there are; set data['{name}'].num_nodes.")
+            raise InputError(f"The number of nodes of type '{name}' is unknown; set data['{name}'].num_nodes.")
         nodes[name] = NodeTensors(int(store.num_nodes), _columns(store), store.get("n_id"))
     for kind in data.edge_types:
         store = data[kind]

@@ -257,7 +257,7 @@ def _series(column: Column, values: Tensor, before: pl.Series | None) -> pl.Seri
     if column.kind == "categories":
         names = _distinct(before.explode()).to_list()
         return pl.Series(
-            [[name for name, there in zip(names, row, strict=True) if there] for row in table.tolist()],
+            [[name for name, present in zip(names, row, strict=True) if present] for row in table.tolist()],
             dtype=pl.List(pl.String),
         )
     codes = pl.Series(table).cast(pl.Int64)
