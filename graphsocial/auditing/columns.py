@@ -46,7 +46,7 @@ def check_columns(graph: SocialGraph, train: NDArray[np.int64], visibility: Visi
     """
     random = np.random.default_rng([seed, 7])
     sample = np.sort(random.permutation(train)[:MAX_EXAMPLES])
-    visible = visibility.asked == "full"
+    visible = visibility.predicted == "full"
     nodes = [_gains(graph, target, sample, _node_columns(graph, sample), random) for target in graph.targets]
     edges = [_gains(graph, target, sample, _edge_columns(graph, sample), random) for target in graph.targets]
     links = [_gains(graph, target, sample, _links(graph, sample), random) for target in graph.targets]

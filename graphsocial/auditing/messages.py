@@ -136,7 +136,7 @@ class _LeakCounts:
         self.num_layers += len(batch.layers)
         seeds = torch.zeros(len(self.roles), dtype=torch.bool)
         seeds[batch.examples] = True
-        supervised, hidden = seeds.clone(), seeds & (self.visibility.asked == "hidden")
+        supervised, hidden = seeds.clone(), seeds & (self.visibility.predicted == "hidden")
         for code, state in ((1, self.visibility.validation), (2, self.visibility.test)):
             held_out = (self.roles == code) & ~seeds
             supervised |= held_out

@@ -131,7 +131,7 @@ def _edge_features(visibility: Visibility, graph: SocialGraph, roles: Tensor, se
     """Edges whose features are hidden have each other's vectors, or one where they had none."""
     size = graph.num_nodes[graph.end_types[1]]
     hidden = (roles == 1) & (visibility.validation != "full") | (roles == 2) & (visibility.test != "full")
-    hidden[seeds] = visibility.asked != "full"
+    hidden[seeds] = visibility.predicted != "full"
     keys = torch.unique(graph.ends[0][hidden] * size + graph.ends[1][hidden])
     changed: dict[Canonical, tuple[Feature, ...]] = {}
     for edge_type, features in graph.edge_features.items():

@@ -26,17 +26,17 @@ class Visibility:
     both directions, duplicates included.
 
     Attributes:
-        asked: state of the pairs in the batch, whose labels are predicted.
+        predicted: state of the pairs in the batch, whose labels are predicted.
         validation: state of the validation pairs while others are predicted.
         test: state of the test pairs while others are predicted.
     """
 
-    asked: State = "hidden"
+    predicted: State = "hidden"
     validation: State = "hidden"
     test: State = "hidden"
 
     def __post_init__(self) -> None:
-        for value in (self.asked, self.validation, self.test):
+        for value in (self.predicted, self.validation, self.test):
             if value not in STATES:
                 raise InputError(f"'{value}' is no state of an edge; use one of {', '.join(STATES)}.")
 
@@ -76,8 +76,8 @@ class View:
             edge[which] = state != "hidden"
             features[which] = state == "full"
         if examples is not None:
-            edge[examples] = visibility.asked != "hidden"
-            features[examples] = visibility.asked == "full"
+            edge[examples] = visibility.predicted != "hidden"
+            features[examples] = visibility.predicted == "full"
             label[examples] = False
         return cls(edge, features, label)
 

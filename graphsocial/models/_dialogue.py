@@ -25,7 +25,7 @@ TRAINING: Mapping[str, Any] = {  # settings that suit these models better than t
     "learning_rate": 0.001,
     "weight_decay": 0.01,
     "patience": 5,
-    "naming": "weighted",
+    "decision_rule": "weighted",
 }
 
 

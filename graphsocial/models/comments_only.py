@@ -21,8 +21,8 @@ from graphsocial.nn.inputs import Projection
 class CommentsOnly(Model):
     """HMG-Emo's Table III: edge features, projected, averaged over a pair's edges, and classified.
 
-    It uses the features of the edges to predict, which needs `visibility.asked=full`; by default these are hidden, and
-    it only learns that there is a comment.
+    It reads the features of the edges to predict, which needs `visibility.predicted=full`. By default these are hidden,
+    and it sees only whether there is a comment.
 
     Attributes:
         width: hidden size of the classifier.

@@ -14,8 +14,8 @@ FITTING = {
     "learning_rate": 0.005,
     "weight_decay": 0.0,
     "class_weights": "none",
-    "naming": "likeliest",
-    "visibility.asked": "full",
+    "decision_rule": "likeliest",
+    "visibility.predicted": "full",
 }
 PAPER_SETTINGS = {
     **FITTING,

@@ -22,7 +22,7 @@ from graphsocial.tasks.base import Task
 from graphsocial.training.settings import TrainingConfig
 
 log = logging.getLogger(__name__)
-RENAMED = {"fitting": {"cold": "cold_start_share"}}
+RENAMED = {"fitting": {"cold": "cold_start_share", "naming": "decision_rule"}, "visibility": {"asked": "predicted"}}
 """Part of a configuration → former name of a setting → its present name."""
 
 

@@ -82,7 +82,7 @@ def fit(
     graph = loader.graph
     trained = any(True for _ in network.parameters())
     parts = objectives(graph, train, class_weights=settings.class_weights if trained else "none")
-    if settings.naming == "weighted":
+    if settings.decision_rule == "weighted":
         parts = tuple(replace(part, decision_offsets=part.scale) if part.target.classes else part for part in parts)
     if not trained:
         return TrainingResult(
@@ -194,7 +194,7 @@ def _decided(
     metric: str,
 ) -> tuple[Objective, ...]:
     """The objectives with decision rules and prediction intervals that are fitted on validation."""
-    if decision.naming != "validated" and all(part.target.classes for part in parts):
+    if decision.decision_rule != "validated" and all(part.target.classes for part in parts):
         return parts
     predictions = score(network, loader.exact, validation, parts)
     decided = []
@@ -204,7 +204,7 @@ def _decided(
         labelled = is_known(labels).numpy()
         if part.target.kind == "regression":
             part = part.calibrated(predictions[name], labels)
-        elif decision.naming == "validated":
+        elif decision.decision_rule == "validated":
             shares = class_shares(loader.graph, train, part.target)
             part = part.with_best_decision_rule(predictions[name][labelled], labels.numpy()[labelled], shares, metric)
         decided.append(part)

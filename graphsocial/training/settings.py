@@ -97,22 +97,22 @@ class Decision:
     Attributes:
         class_weights: weights of classes in the loss: `balanced` for the inverse of their training shares, `sqrt` for
             its square root, `none` for HMG-Emo's setting. Predicted probabilities are corrected for the weights.
-        naming: decision rule: `likeliest` for argmax p; `validated` for argmax p / prior^τ (logit adjustment) with the
+        decision_rule: `likeliest` for argmax p; `validated` for argmax p / prior^τ (logit adjustment) with the
             best τ on validation; `weighted` for argmax of p times the class weights of the loss. The latter two predict
             rare classes more often. Probabilities are the same.
         select: metric that selects the epoch on validation; by default the task's. The log loss is less noisy than
-            metrics of the predicted classes, and independent of `naming`.
+            metrics of the predicted classes, and independent of `decision_rule`.
     """
 
     class_weights: Literal["sqrt", "balanced", "none"] = "sqrt"
-    naming: Literal["validated", "likeliest", "weighted"] = "validated"
+    decision_rule: Literal["validated", "likeliest", "weighted"] = "validated"
     select: str | None = None
 
     def __post_init__(self) -> None:
         if self.class_weights not in ("sqrt", "balanced", "none"):
             raise InputError(f"class_weights is 'sqrt', 'balanced' or 'none', not '{self.class_weights}'.")
-        if self.naming not in ("validated", "likeliest", "weighted"):
-            raise InputError(f"naming is 'validated', 'likeliest' or 'weighted', not '{self.naming}'.")
+        if self.decision_rule not in ("validated", "likeliest", "weighted"):
+            raise InputError(f"decision_rule is 'validated', 'likeliest' or 'weighted', not '{self.decision_rule}'.")
         if self.select not in (None, *METRICS):
             raise UnknownNameError.of("metric", str(self.select), METRICS)
 

@@ -118,10 +118,10 @@ def test_models_without_messages_are_audited_too(store: gs.GraphStore, model: st
 
 
 def test_declared_visibility_is_no_leak(store: gs.GraphStore) -> None:
-    seen = train(store, visibility=Visibility(asked="structure"))
+    seen = train(store, visibility=Visibility(predicted="structure"))
     found = gs.audit(store, seen, quick=True)
     assert {verdicts(found)[name] for name in EDGES} == {"declared"}
-    assert "asked=structure" in details(found)["forward edges"] and found.leaks == ()
+    assert "predicted=structure" in details(found)["forward edges"] and found.leaks == ()
 
 
 @pytest.mark.parametrize("split", ["random", "time", "group:thread"])
@@ -207,7 +207,7 @@ def test_duplicate_edges_are_leaks(store: gs.GraphStore, run: Run, monkeypatch: 
 
 
 def test_visible_features_of_structure_edges_are_a_leak(store: gs.GraphStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = train(store, visibility=Visibility(asked="structure"), seed=3)
+    seen = train(store, visibility=Visibility(predicted="structure"), seed=3)
     assert verdicts(gs.audit(store, seen, quick=True))["changed edge features"] == "pass"
     plant_view(monkeypatch, lambda view, asked, answered: replace(view, features=torch.ones_like(view.features)))
     assert gs.audit(store, seen, quick=True).leaks == ("changed edge features",)
@@ -425,7 +425,7 @@ def test_visible_comments_that_name_the_label_are_a_leak(asked: Any, leaks: tupl
             model="comments-only",
             epochs=1,
             features={"user views image.comment": "hash_text"},
-            visibility=Visibility(asked=asked),
+            visibility=Visibility(predicted=asked),
         )
         found = gs.audit(store, run, quick=True)
         assert found.leaks == leaks

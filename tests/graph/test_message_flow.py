@@ -197,7 +197,7 @@ def test_two_encoders_of_one_column_have_two_names(graph: SocialGraph, roles: Te
 @pytest.mark.parametrize("asked", ["hidden", "structure", "full"])
 @pytest.mark.parametrize("sampled", [False, True], ids=["full", "sampled"])
 def test_hidden_edges_and_labels_are_absent(graph: SocialGraph, roles: Tensor, asked: State, sampled: bool) -> None:
-    whole = FullGraphLoader(graph, roles, Visibility(asked=asked), 2)
+    whole = FullGraphLoader(graph, roles, Visibility(predicted=asked), 2)
     loader: Loader = NeighborLoader(whole, (-1, -1)) if sampled else whole
     examples = torch.nonzero(roles == 0).squeeze(1)[:40]
     (batch,) = loader.batches(examples, 40)

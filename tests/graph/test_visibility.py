@@ -101,7 +101,7 @@ def test_duplicates_of_a_pair_are_hidden_with_it(graph: SocialGraph, roles: Tens
 @pytest.mark.parametrize("state", ["hidden", "structure", "full"])
 def test_three_states_of_the_edges_to_predict(graph: SocialGraph, roles: Tensor, state: str) -> None:
     asked = torch.nonzero(roles == 2).squeeze(1)
-    view = View.of(roles, graph.answered, Visibility(asked=state, validation="structure"), asked)  # type: ignore[arg-type]
+    view = View.of(roles, graph.answered, Visibility(predicted=state, validation="structure"), asked)  # type: ignore[arg-type]
     assert view.edge[asked].all() == (state != "hidden")
     assert view.features[asked].any() == (state == "full")
     assert not view.label[asked].any()
@@ -113,7 +113,7 @@ def test_three_states_of_the_edges_to_predict(graph: SocialGraph, roles: Tensor,
 
 def test_an_unknown_state_is_refused() -> None:
     with pytest.raises(InputError, match="no state of an edge"):
-        Visibility(asked="visible")  # type: ignore[arg-type]
+        Visibility(predicted="visible")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("sampled", [False, True])

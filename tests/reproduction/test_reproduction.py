@@ -116,7 +116,9 @@ def test_rows_that_are_not_trained_have_a_reason(store: GraphStore) -> None:
 
 def test_comments_only_reads_comments_where_visible(store: GraphStore) -> None:
     """In this data a third of the edges carry a comment that names the emotion."""
-    visible = gs.train(store, "edge-emotion", model="comments-only", settings={"visibility.asked": "full"}, epochs=15)
+    visible = gs.train(
+        store, "edge-emotion", model="comments-only", settings={"visibility.predicted": "full"}, epochs=15
+    )
     hidden = gs.train(store, "edge-emotion", model="comments-only", epochs=15)
     rows = {
         run.id: store.sql(

@@ -233,8 +233,12 @@ def test_configurations_of_other_versions_are_read(social: gs.GraphStore, caplog
     assert runs.load(social, run.id).config == recorded
     config = RunConfig.from_run(runs.load(social, run.id))
     assert (config.fitting.cold_start_share, config.fitting.clip) == (0.5, 5.0)
-    social.connection.execute("update runs set config = ?", [json.dumps({**old, "fitting": {"naming": "loudest"}})])
-    with pytest.raises(InputError, match=r"settings of the fitting do not fit this one: naming is .* not 'loudest'"):
+    social.connection.execute(
+        "update runs set config = ?", [json.dumps({**old, "fitting": {"decision_rule": "loudest"}})]
+    )
+    with pytest.raises(
+        InputError, match=r"settings of the fitting do not fit this one: decision_rule is .* not 'loudest'"
+    ):
         gs.predict(social, run.id)
 
 
@@ -299,7 +303,7 @@ def test_the_paper_s_own_form_runs(social: gs.GraphStore) -> None:
     }
     run = gs.train(social, "edge-emotion", features=HASHED, settings={**paper, "fitting.epochs": 1})
     assert run.config["model"]["layers"] == 5
-    assert run.config["visibility"]["asked"] == "full"
+    assert run.config["visibility"]["predicted"] == "full"
     assert np.isfinite(run.metrics["test"]["emotion"]["log_loss"])
     to_the_letter = train(social, settings={"share": "all", "residual": False})
     assert np.isfinite(to_the_letter.metrics["test"]["emotion"]["log_loss"])
@@ -349,7 +353,7 @@ def test_negative_samples_are_one_more_class(social: gs.GraphStore, loader: str)
 
 def test_comments_change_the_answer_also_after_loading(social: gs.GraphStore) -> None:
     """LESSONS 8: edge features that are silently ignored would leave the answer as it is."""
-    seen = gs.Visibility(asked="full")
+    seen = gs.Visibility(predicted="full")
     run = train(social, visibility=seen)
     before = probabilities(social, run)
     assert gs.predict(social, run) == len(before)
@@ -361,7 +365,7 @@ def test_comments_change_the_answer_also_after_loading(social: gs.GraphStore) ->
         )
     gs.predict(social, run)
     assert probabilities(social, run) != before
-    assert "visibility asked=full" in social.sql("select notes from runs").fetchall()[0][0]
+    assert "visibility predicted=full" in social.sql("select notes from runs").fetchall()[0][0]
 
 
 def test_predict_pairs_without_an_edge_and_training_pairs(social: gs.GraphStore, tmp_path: Path) -> None:

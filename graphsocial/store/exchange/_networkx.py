@@ -44,8 +44,8 @@ def read(graph: Any, *, node_type: str | None, relation: str | None) -> Parts:
 
     Args:
         graph: a graph that `write` made, changed or not, or any other.
-        node_type: node type of all nodes, for other graphs; None to read types from the graph.
-        relation: relation of all edges, for other graphs; None to read it from the graph.
+        node_type: the attribute that holds a node's type; None for the types that `write` kept, or `node` for all.
+        relation: the attribute that holds an edge's relation; None for those that `write` kept, or `links` for all.
     """
     schema = graph.graph.get("schema")
     if isinstance(schema, GraphSchema) and node_type is None and relation is None:
