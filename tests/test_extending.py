@@ -105,12 +105,12 @@ def test_the_examples_work_on_one_another(home: Path) -> None:
             *("run_id", "dataset", "node", "message_id", "votes", "lower", "upper"),
             *("reception", "confidence", "probabilities", "split", "true_votes", "true_reception", "created_at"),
         ]
-        (found,) = store.sql(
+        (counts,) = store.sql(
             "select count(*), count(distinct run_id), count(*) filter (p.votes is null or reception is null), "
             "count(*) filter ((true_votes >= 3) <> (true_reception = 'liked')) from custom_task_predictions as p "
             "join node_message on message_id = id"
         ).fetchall()
-        assert found[0] > 30 and found[1:] == (2, 0, 0)
+        assert counts[0] > 30 and counts[1:] == (2, 0, 0)
 
 
 def test_all_names_are_there_and_documented() -> None:
@@ -231,8 +231,8 @@ def test_a_mistake_in_a_declaration_is_a_sentence(line: str, forum: Path, capsys
     (forum / "mistake.py").write_text(TASK.format(line=line, body="pass"))
     model = () if "default_model" in line else ("--model", "majority")
     assert main(["--quiet", "train", "./mistake.py", *model]) == 1
-    (told,) = capsys.readouterr().err.splitlines()
-    assert re.search(DECLARATIONS[line], told), told
+    (message,) = capsys.readouterr().err.splitlines()
+    assert re.search(DECLARATIONS[line], message), message
 
 
 CLASSES = {  # a whole file → the sentence
@@ -263,8 +263,8 @@ def test_a_file_that_holds_something_else_is_a_sentence(
 ) -> None:
     (forum / "mistake.py").write_text(text)
     assert main(["--quiet", *shlex.split(DOORS[kind])]) == 1
-    (told,) = capsys.readouterr().err.splitlines()
-    assert re.search(CLASSES[text].replace("KIND", LACKING[kind]), told), told
+    (message,) = capsys.readouterr().err.splitlines()
+    assert re.search(CLASSES[text].replace("KIND", LACKING[kind]), message), message
 
 
 MODEL = """
@@ -400,8 +400,8 @@ def test_a_mistake_in_a_plan_is_a_sentence(part: str, home: Path, capsys: pytest
     wrong, sentence = PLANS[part]
     (home / "custom_source.py").write_text(text.replace(part, wrong))
     assert main(["--quiet", "ingest", "./custom_source.py", "forum"]) == 1
-    (told,) = capsys.readouterr().err.splitlines()
-    assert re.search(sentence, told), told
+    (message,) = capsys.readouterr().err.splitlines()
+    assert re.search(sentence, message), message
 
 
 def test_an_edge_task_reads_the_columns_of_its_targets(social: gs.GraphStore, tmp_path: Path) -> None:

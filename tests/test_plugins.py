@@ -78,8 +78,8 @@ def test_both_spellings_are_one_name():
 
 
 def test_unknown_names_say_what_was_meant():
-    told = r"No featurizer is called 'sentense'\. Did you mean 'sentence'.*'graphsocial list featurizers' lists them"
-    with pytest.raises(UnknownNameError, match=told):
+    message = r"No featurizer is called 'sentense'\. Did you mean 'sentence'.*'graphsocial list featurizers' lists them"
+    with pytest.raises(UnknownNameError, match=message):
         resolve("featurizer", "sentense")
     with pytest.raises(UnknownNameError, match=r"No kind of plugin is called 'featuriser'\. Did you mean 'featurizer'"):
         names("featuriser")
@@ -105,7 +105,7 @@ def test_the_recorded_name_is_the_modules_or_the_files(tmp_path):
     assert plugins.registered_name(resolve("source", "iesn")) == "iesn"
 
 
-def test_a_path_that_is_no_plugin_says_why(tmp_path):
+def test_errors_for_paths_that_are_no_plugin(tmp_path):
     with pytest.raises(MissingFileError, match=r"no file '.*nowhere\.py' to take a source from"):
         resolve("source", str(tmp_path / "nowhere.py"))
     (tmp_path / "broken.py").write_text("1 / 0")
@@ -171,9 +171,9 @@ def test_settings_are_the_fields_that_can_be_given():
         ("either", "2.5", 2.5),
     ],
 )
-def test_text_becomes_what_the_field_says(name, text, value):
-    found = getattr(configure(Example, {"count": 1, name: text}), name)
-    assert found == value and type(found) is type(value)
+def test_text_is_cast_to_the_type_of_the_field(name, text, value):
+    cast_value = getattr(configure(Example, {"count": 1, name: text}), name)
+    assert cast_value == value and type(cast_value) is type(value)
 
 
 @pytest.mark.parametrize(
@@ -197,13 +197,13 @@ def test_text_becomes_what_the_field_says(name, text, value):
         ("made", "3", "No setting of Example is called 'made'"),
     ],
 )
-def test_what_does_not_fit_says_what_would(name, text, reason):
+def test_a_value_that_does_not_fit_is_refused_with_what_is_allowed(name, text, reason):
     with pytest.raises(InputError) as caught:
         configure(Example, {"count": 1, name: text})
     assert reason in str(caught.value)
 
 
-def test_a_required_setting_is_asked_for():
+def test_a_missing_required_setting_is_an_error():
     with pytest.raises(InputError, match=r"Example needs the setting 'count'\. Give it with --set count=VALUE"):
         configure(Example, {})
 

@@ -23,7 +23,7 @@ class FileRule(_Strict):
     """One raw table: a file, or several that are read as one."""
 
     path: str = Field(
-        description="File or glob pattern below the root; its suffix tells CSV, TSV, Parquet or JSON lines."
+        description="File or glob pattern below the root; with a suffix of CSV, TSV, Parquet or JSON lines."
     )
     header: bool = Field(True, description="Whether the first row of a text file names the columns.")
     names: list[str] = Field([], description="The columns' names, in order, for a file without a header.")

@@ -61,12 +61,12 @@ def timed(store: gs.GraphStore) -> Run:
     return train(store, split="time")
 
 
-def verdicts(found: Audit) -> dict[str, str]:
-    return {check.name: check.verdict for check in found.checks}
+def verdicts(audit: Audit) -> dict[str, str]:
+    return {check.name: check.verdict for check in audit.checks}
 
 
-def details(found: Audit) -> dict[str, str]:
-    return {check.name: check.detail for check in found.checks}
+def details(audit: Audit) -> dict[str, str]:
+    return {check.name: check.detail for check in audit.checks}
 
 
 # Runs without leaks
@@ -75,10 +75,10 @@ def details(found: Audit) -> dict[str, str]:
 def test_a_run_without_leaks_passes_and_is_noted_as_audited(store: gs.GraphStore, run: Run) -> None:
     epochs: list[int] = []
     openings = store.sql("select count(*) from test_openings").fetchall()
-    found = gs.audit(store, run, report=lambda epoch: epochs.append(epoch.epoch))
-    assert found.leaks == () and epochs == [1, 2]
+    audit = gs.audit(store, run, report=lambda epoch: epochs.append(epoch.epoch))
+    assert audit.leaks == () and epochs == [1, 2]
     assert expected(store, run)[0] == 2 and expected(store, run)[1] > 0
-    by_name = verdicts(found)
+    by_name = verdicts(audit)
     assert {name for name, verdict in by_name.items() if verdict != "pass"} == {
         "parts kept apart",
         "later edges",
@@ -86,9 +86,9 @@ def test_a_run_without_leaks_passes_and_is_noted_as_audited(store: gs.GraphStore
         "changed future",
         "other edge types",
     }
-    assert all(check.examined > 0 for check in found.checks if check.verdict == "pass")
+    assert all(check.examined > 0 for check in audit.checks if check.verdict == "pass")
     rows = store.sql("select name, verdict, examined, found from audits where run_id = ?", [run.id]).fetchall()
-    assert rows == [(check.name, check.verdict, check.examined, check.found) for check in found.checks]
+    assert rows == [(check.name, check.verdict, check.examined, check.found) for check in audit.checks]
     (notes,) = store.sql("select notes from leaderboard where run_id = ?", [run.id]).fetchall()[0]
     assert json.loads(notes) == ["audited"]
     assert store.sql("select count(*) from test_openings").fetchall() == openings
@@ -112,25 +112,25 @@ def test_every_split_and_loader_passes(store: gs.GraphStore, split: str, loader:
 @pytest.mark.parametrize("model", ["majority", "image-prior", "features-only", "user-image-bias"])
 def test_models_without_messages_are_audited_too(store: gs.GraphStore, model: str) -> None:
     simple = gs.train(store, "edge-emotion", model=model, features=HASHED, epochs=2)
-    found = gs.audit(store, simple)
-    assert found.leaks == ()
-    assert all(verdicts(found)[name] == "not applicable" for name in EDGES)
+    audit = gs.audit(store, simple)
+    assert audit.leaks == ()
+    assert all(verdicts(audit)[name] == "not applicable" for name in EDGES)
 
 
 def test_declared_visibility_is_no_leak(store: gs.GraphStore) -> None:
     seen = train(store, visibility=Visibility(predicted="structure"))
-    found = gs.audit(store, seen, quick=True)
-    assert {verdicts(found)[name] for name in EDGES} == {"declared"}
-    assert "predicted=structure" in details(found)["forward edges"] and found.leaks == ()
+    audit = gs.audit(store, seen, quick=True)
+    assert {verdicts(audit)[name] for name in EDGES} == {"declared"}
+    assert "predicted=structure" in details(audit)["forward edges"] and audit.leaks == ()
 
 
 @pytest.mark.parametrize("split", ["random", "time", "group:thread"])
 def test_node_tasks_and_numeric_targets_are_audited(posts: gs.GraphStore, split: str, tmp_path: Path) -> None:
     """In this data the number of words determines both targets: a column that leaks the label."""
     run = gs.train(posts, reception.__file__, split=split, epochs=2, settings={"batch_size": 64})
-    found = gs.audit(posts, run)
-    assert found.leaks == ("columns of nodes",)
-    by_name = verdicts(found)
+    audit = gs.audit(posts, run)
+    assert audit.leaks == ("columns of nodes",)
+    by_name = verdicts(audit)
     assert {by_name[name] for name in ("changed answers", "answers shown", "averages of answers")} == {"pass"}
     assert by_name["shuffled training"] == by_name["one-hop look-up"] == "pass"
     assert (by_name["parts kept apart"] == "not applicable") == (split == "random")
@@ -147,9 +147,9 @@ def test_visible_edges_of_seed_examples_are_leaks(
     store: gs.GraphStore, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant_view(monkeypatch, lambda view, asked, answered: replace(view, edge=torch.ones_like(view.edge)))
-    found = gs.audit(store, run, quick=True)
-    assert set(found.leaks) == EDGES
-    checks = {check.name: check for check in found.checks}
+    audit = gs.audit(store, run, quick=True)
+    assert set(audit.leaks) == EDGES
+    checks = {check.name: check for check in audit.checks}
     assert checks["forward edges"].found == checks["forward edges"].examined
     users = set(store.sql("select id from node_user").pl()["id"])
     assert checks["forward edges"].examples and checks["forward edges"].examples[0].split()[0] in users
@@ -183,9 +183,9 @@ def test_a_shuffled_reverse_table_is_a_leak(store: gs.GraphStore, run: Run, monk
         graph.edges[BACK] = replace(back, src=back.src[order], dst=back.dst[order])
 
     plant_graph(monkeypatch, shuffle)
-    found = gs.audit(store, run, quick=True)
-    assert {"reversed edges", "duplicate edges"} <= set(found.leaks)
-    assert verdicts(found)["forward edges"] == "pass"
+    audit = gs.audit(store, run, quick=True)
+    assert {"reversed edges", "duplicate edges"} <= set(audit.leaks)
+    assert verdicts(audit)["forward edges"] == "pass"
 
 
 def test_duplicate_edges_are_leaks(store: gs.GraphStore, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,9 +201,9 @@ def test_duplicate_edges_are_leaks(store: gs.GraphStore, run: Run, monkeypatch: 
             graph.edges[kind] = replace(edges, example=torch.where(torch.tensor(first), edges.example, nobody))
 
     plant_graph(monkeypatch, by_edge)
-    found = gs.audit(store, run, quick=True)
-    assert verdicts(found)["duplicate edges"] == "leak"
-    assert {verdicts(found)[name] for name in ("forward edges", "reversed edges")} == {"pass"}
+    audit = gs.audit(store, run, quick=True)
+    assert verdicts(audit)["duplicate edges"] == "leak"
+    assert {verdicts(audit)[name] for name in ("forward edges", "reversed edges")} == {"pass"}
 
 
 def test_visible_features_of_structure_edges_are_a_leak(store: gs.GraphStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,8 +215,8 @@ def test_visible_features_of_structure_edges_are_a_leak(store: gs.GraphStore, mo
 
 def test_later_edges_and_labels_are_leaks(store: gs.GraphStore, timed: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(View, "until", lambda view, graph, asked: view)
-    found = gs.audit(store, timed, quick=True)
-    assert set(found.leaks) == {"later edges", "later answers", "changed future"}
+    audit = gs.audit(store, timed, quick=True)
+    assert set(audit.leaks) == {"later edges", "later answers", "changed future"}
 
 
 def test_later_edges_alone_are_a_leak(store: gs.GraphStore, timed: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,8 +236,8 @@ def test_visible_labels_of_seed_examples_are_leaks(
         return replace(view, label=label)
 
     plant_view(monkeypatch, show)
-    found = gs.audit(store, train(store, seed=9), quick=True)
-    assert set(found.leaks) == {"answers shown", "changed answers", "one-hop look-up"}
+    audit = gs.audit(store, train(store, seed=9), quick=True)
+    assert set(audit.leaks) == {"answers shown", "changed answers", "one-hop look-up"}
 
 
 def test_a_network_that_reads_hidden_labels_is_a_leak(store: gs.GraphStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,8 +249,8 @@ def test_a_network_that_reads_hidden_labels_is_a_leak(store: gs.GraphStore, monk
 
     monkeypatch.setattr(ImagePriorNetwork, "forward", peek)
     peeking = gs.train(store, "edge-emotion", model="image-prior", features=HASHED, settings={"strength": 3.0})
-    found = gs.audit(store, peeking)
-    assert set(found.leaks) == {"changed answers", "shuffled training"}
+    audit = gs.audit(store, peeking)
+    assert set(audit.leaks) == {"changed answers", "shuffled training"}
 
 
 def test_users_with_two_roles_are_a_leak(tmp_path: Path) -> None:
@@ -264,9 +264,9 @@ def test_users_with_two_roles_are_a_leak(tmp_path: Path) -> None:
             store.connection.execute(
                 "update split_members set role = 'train' where entity_id = ? and other_id < 'i2'", [user]
             )
-        found = gs.audit(store, split, quick=True)
-        assert set(found.leaks) == {"parts kept apart", "split unchanged"}
-        assert [check.examples for check in found.checks if check.name == "parts kept apart"] == [(user,)]
+        audit = gs.audit(store, split, quick=True)
+        assert set(audit.leaks) == {"parts kept apart", "split unchanged"}
+        assert [check.examples for check in audit.checks if check.name == "parts kept apart"] == [(user,)]
         with store.transaction():
             store.connection.execute(
                 "insert into split_members select split_id, entity_id, other_id, 'train' from split_members "
@@ -377,9 +377,9 @@ def test_columns_computed_from_labels_are_leaks(plant: str, tmp_path: Path) -> N
     with write_hints(tmp_path / "s.duckdb", **made) as store:
         options: dict[str, Any] = {"settings": {"classes": "awe,fear,joy"}}
         run = gs.train(store, "edge-emotion", model="majority", **options)
-        found = gs.audit(store, run, quick=True)
-        assert found.leaks == (check,)
-        assert [other.examples for other in found.checks if other.name == check] == [(column,)]
+        audit = gs.audit(store, run, quick=True)
+        assert audit.leaks == (check,)
+        assert [other.examples for other in audit.checks if other.name == check] == [(column,)]
 
 
 def test_columns_of_neighbours_computed_from_labels_are_leaks(tmp_path: Path) -> None:
@@ -405,9 +405,9 @@ def test_columns_of_neighbours_computed_from_labels_are_leaks(tmp_path: Path) ->
         store.write(POST, written.drop("page"), dataset="d")
         store.write(PUBLISHES, written.select(src="page", dst="id"), dataset="d")
         run = gs.train(store, reception.__file__, model="majority")
-        found = gs.audit(store, run, quick=True)
-    assert found.leaks == ("averages of answers",)
-    assert [check.examples for check in found.checks if check.verdict == "leak"] == [("page.loud",)]
+        audit = gs.audit(store, run, quick=True)
+    assert audit.leaks == ("averages of answers",)
+    assert [check.examples for check in audit.checks if check.verdict == "leak"] == [("page.loud",)]
 
 
 def test_data_without_leaking_columns_passes(tmp_path: Path) -> None:
@@ -427,10 +427,10 @@ def test_visible_comments_that_name_the_label_are_a_leak(asked: Any, leaks: tupl
             features={"user views image.comment": "hash_text"},
             visibility=Visibility(predicted=asked),
         )
-        found = gs.audit(store, run, quick=True)
-        assert found.leaks == leaks
-        assert "alone predicts 100%" in details(found)["columns of edges"]
-        assert ("hides them" in details(found)["columns of edges"]) == (asked == "hidden")
+        audit = gs.audit(store, run, quick=True)
+        assert audit.leaks == leaks
+        assert "alone predicts 100%" in details(audit)["columns of edges"]
+        assert ("hides them" in details(audit)["columns of edges"]) == (asked == "hidden")
 
 
 @pytest.mark.parametrize("worth", [0.0, 0.5, 1.1], ids=["whole", "mixed", "cut"])
@@ -442,9 +442,9 @@ def test_messages_are_followed_through_the_layers(
     asked = torch.nonzero(data.roles == 1).squeeze(1)[:9]
     whole = loaders.FullGraphLoader(data.graph, data.roles, Visibility(), 3)
     for loader in (whole, loaders.NeighborLoader(whole, (3, 2, 2))):
-        found = list(messages(data.graph, next(iter(loader.batches(asked, 9)))))
-        assert len({kind for kind, *_ in found}) == len(data.graph.edges) and sum(len(ids) for *_, ids in found)
-        for kind, src, dst, ids in found:
+        visible = list(messages(data.graph, next(iter(loader.batches(asked, 9)))))
+        assert len({kind for kind, *_ in visible}) == len(data.graph.edges) and sum(len(ids) for *_, ids in visible)
+        for kind, src, dst, ids in visible:
             edges = data.graph.edges[kind]
             assert torch.equal(src, edges.src[ids]) and torch.equal(dst, edges.dst[ids])
 

@@ -292,7 +292,7 @@ def test_ctrl_c_while_the_store_is_busy_ends_with_130(
     assert call("sql", "select 1", "--store", trained) == (130, "", "Interrupted.\n")
 
 
-def test_ctrl_c_while_training_says_how_to_resume(call: Call, fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_while_training_prints_how_to_resume(call: Call, fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -582,7 +582,7 @@ def test_info_lists_datasets_types_columns_and_runs(call: Call, trained: Path) -
     assert sum(entry["rows"] for entry in result["runs"]) == 3
 
 
-def test_info_of_an_empty_store_says_how_to_load_data(call: Call, tmp_path: Path) -> None:
+def test_info_of_an_empty_store_prints_how_to_load_data(call: Call, tmp_path: Path) -> None:
     """What a killed first ingest leaves."""
     gs.open(tmp_path / "empty.duckdb").close()
     code, out, err = call("info", "--store", "empty.duckdb")

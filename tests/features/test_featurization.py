@@ -183,8 +183,8 @@ def test_killed_at_any_moment_it_goes_on_and_repeats_no_committed_batch(slow: li
             }
             assert store.sql("select count(*) from feature_rows").fetchall() == [(0,)]
     done = subprocess.run([*slow, "--json"], capture_output=True, text=True, check=True)
-    (told,) = json.loads(done.stdout)
-    assert told["rows"] == 120 and told["encoded"] + told["reused"] == 120 and told["reused"] >= 67
+    (report,) = json.loads(done.stdout)
+    assert report["rows"] == 120 and report["encoded"] + report["reused"] == 120 and report["reused"] >= 67
     assert len(set(begun())) == 120 and len(begun()) <= 120 + 3  # each kill cost one batch of one text at most
 
 
@@ -227,10 +227,10 @@ def test_an_encoder_that_breaks_its_word_is_an_error(posts: gs.GraphStore) -> No
         featurize(posts, "post.picture", Liar())  # type: ignore[arg-type]
 
 
-def test_progress_is_told(posts: gs.GraphStore) -> None:
-    told: list[tuple[str, int, int]] = []
-    featurize(posts, "post.text", HashText(), progress=lambda *step: told.append(step))
-    assert told[-1] == ("encoding post.text", 2, 2)
+def test_progress_is_reported(posts: gs.GraphStore) -> None:
+    steps: list[tuple[str, int, int]] = []
+    featurize(posts, "post.text", HashText(), progress=lambda *step: steps.append(step))
+    assert steps[-1] == ("encoding post.text", 2, 2)
 
 
 def test_long_texts_come_first(posts: gs.GraphStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,8 +263,8 @@ def test_files_are_not_read_again_until_they_are_written(
     Image.new("RGB", (8, 8), "white").save(tmp_path / "2.png")
     (report,) = featurize(posts, "post.picture", Brightness())  # type: ignore[arg-type]
     assert (report.encoded, report.reused) == (1, 2)
-    found, index = read_sequences(posts, report.use, "posts", np.array([2]))
-    assert found.values[index[0]].tolist() == [255, 255, 255]
+    sequences, index = read_sequences(posts, report.use, "posts", np.array([2]))
+    assert sequences.values[index[0]].tolist() == [255, 255, 255]
 
 
 def test_what_was_refused_is_not_tried_again(posts: gs.GraphStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,7 +281,7 @@ def test_settings_reach_the_encoder(posts: gs.GraphStore) -> None:
         featurize(posts, "post.text", HashText(), settings={"dimension": 32})
 
 
-def test_a_kind_without_a_default_says_so() -> None:
+def test_a_kind_without_a_default_encoder_is_an_error() -> None:
     with pytest.raises(InputError, match="No encoder reads table by default; name one"):
         encoder_for(None, "table")
 
@@ -293,9 +293,9 @@ def test_a_package_that_is_not_there_is_named_before_anything_runs(posts: gs.Gra
         def fingerprint(self) -> str:
             raise AssertionError("not reached")
 
-    with pytest.raises(FeatureError) as found:
+    with pytest.raises(FeatureError) as caught:
         featurize(posts, "post.picture", Needy())  # type: ignore[arg-type]
-    assert str(found.value) == (
+    assert str(caught.value) == (
         "'needy' needs no-such-thing, no-weights==2.0. Install with: pip install 'graphsocial[faces]' && "
         "pip install --no-deps numpy==1 no-weights==2.0"
     )
@@ -307,8 +307,8 @@ def test_the_example_of_ones_own_featurizer(posts: gs.GraphStore, tmp_path: Path
     command = ["--store", str(posts.path), "--json", "featurize", "post.picture", "--encoder", str(file), "--set"]
     done = CliRunner().invoke(app, [*command, "grid=1"])
     assert done.exit_code == 0, done.output
-    (told,) = json.loads(done.stdout)
-    assert (told["dimension"], told["rows"], told["rejected"]) == (4, 4, 2)
+    (report,) = json.loads(done.stdout)
+    assert (report["dimension"], report["rows"], report["rejected"]) == (4, 4, 2)
     with gs.open(posts.path, read_only=True) as store:
         vectors = store.sql(
             "select vector from feature_rows join vectors_4 using (content) where idx < 3 order by idx"

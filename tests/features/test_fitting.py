@@ -128,8 +128,10 @@ def test_rows_are_scaled_by_training_rows(notes: gs.GraphStore) -> None:
     notes.connection.execute("update node_user set age = 7 where id = 'd'")
     (report,) = featurize(notes, "user", "metadata", split="second", settings={"log_counts": "false"})
     assert str(report.use) == "user.*" and (report.rows, report.encoded) == (4, 4)
-    found, index = read_sequences(notes, report.use, "notes", np.arange(4))
-    assert np.allclose(found.values[index][:, 0], [-1, -2 / 3, -1 / 3, 1])  # users a and d train: mean 4, deviation 3
+    sequences, index = read_sequences(notes, report.use, "notes", np.arange(4))
+    assert np.allclose(
+        sequences.values[index][:, 0], [-1, -2 / 3, -1 / 3, 1]
+    )  # users a and d train: mean 4, deviation 3
 
 
 def test_splits_that_do_not_fit_are_refused(notes: gs.GraphStore) -> None:

@@ -24,13 +24,13 @@ def test_long_sequences_keep_their_order(length: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("src", "dst", "told"),
+    ("src", "dst", "reason"),
     [
         ([0, 0], [1, 2], "'next' is no order: 1 nodes have several such edges from them"),
         ([1, 2], [0, 0], "1 nodes have several such edges to them"),
         ([0, 1, 2], [1, 2, 0], "run in a circle"),
     ],
 )
-def test_what_is_no_order_is_said(src: list[int], dst: list[int], told: str) -> None:
-    with pytest.raises(DataError, match=told):
+def test_edges_that_are_no_order_are_an_error(src: list[int], dst: list[int], reason: str) -> None:
+    with pytest.raises(DataError, match=reason):
         Chains.of(torch.tensor(src), torch.tensor(dst), 3, what="next")

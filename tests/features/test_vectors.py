@@ -44,9 +44,9 @@ def test_sequences_come_back_padded_with_their_mask(store: gs.GraphStore) -> Non
     write(store, use, list("dc"), Encoded.of_sequences(parts()[:2], 6))  # in two batches, not in order
     write(store, use, list("xba"), Encoded.of_sequences([parts()[0], *parts()[2:]], 6, {0: "no"}))
     point(store, use, "cc-abd")
-    found, index = read_sequences(store, use, "d", np.arange(7))
-    assert index.tolist() == [2, 2, -1, 0, 1, 3, -1] and found.lengths.tolist() == [5, 1, 0, 3]
-    padded, mask = found.padded(index)
+    sequences, index = read_sequences(store, use, "d", np.arange(7))
+    assert index.tolist() == [2, 2, -1, 0, 1, 3, -1] and sequences.lengths.tolist() == [5, 1, 0, 3]
+    padded, mask = sequences.padded(index)
     assert padded.shape == (7, 5, 6) and mask.sum(1).tolist() == [0, 0, 0, 5, 1, 3, 0]
     for row, place in ((3, 3), (4, 2), (5, 0)):
         assert (padded[row, : LENGTHS[place]] == parts()[place]).all() and not padded[row, LENGTHS[place] :].any()
@@ -67,21 +67,23 @@ def test_a_vector_is_a_sequence_of_one(store: gs.GraphStore) -> None:
     vectors = parts()[3]
     write(store, use, list("abcde"), Encoded(vectors, {1: "unreadable"}))
     point(store, use, "ea-c")
-    found, index = read_sequences(store, use, "d", np.array([3, 1, 0]))
-    assert (found.padded(index)[0][:, 0] == vectors[[2, 0, 4]]).all() and found.lengths.tolist() == [1, 1, 1]
+    sequences, index = read_sequences(store, use, "d", np.array([3, 1, 0]))
+    assert (sequences.padded(index)[0][:, 0] == vectors[[2, 0, 4]]).all() and sequences.lengths.tolist() == [1, 1, 1]
     assert store.sql("select count(*) from vectors_6").fetchall() == [(4,)]
 
 
 def test_nothing_encoded_is_nothing_read(store: gs.GraphStore) -> None:
-    for sequences in (False, True):
-        use = FeatureRef(POST, "text", "2" * 32, 3, sequences)
+    for as_sequences in (False, True):
+        use = FeatureRef(POST, "text", "2" * 32, 3, as_sequences)
         make_table(store, use)
-        found, index = read_sequences(store, use, "d", np.arange(2))
-        assert len(found) == 0 and found.values.shape == (0, 3) and index.tolist() == [-1, -1]
-        assert found.padded(index)[0].shape == (2, 0, 3)
+        sequences, index = read_sequences(store, use, "d", np.arange(2))
+        assert len(sequences) == 0 and sequences.values.shape == (0, 3) and index.tolist() == [-1, -1]
+        assert sequences.padded(index)[0].shape == (2, 0, 3)
 
 
-def test_many_batches_come_to_their_places(store: gs.GraphStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_are_read_into_the_rows_of_their_contents(
+    store: gs.GraphStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Fetched three rows at a time, the sequences are those that were written, in one piece of memory."""
     monkeypatch.setattr(vectors, "BATCH", 3)
     use = FeatureRef(POST, "text", "3" * 32, 6, sequences=True)
@@ -94,6 +96,6 @@ def test_many_batches_come_to_their_places(store: gs.GraphStore, monkeypatch: py
         "where set_id = ?",
         [use.set_id, use.entry.table, use.column, use.set_id],
     )
-    found, _ = read_sequences(store, use, "d", np.arange(5000))
-    assert (found.values == np.concatenate([written[name] for name in sorted(written)])).all()
-    assert found.values.flags.c_contiguous
+    sequences, _ = read_sequences(store, use, "d", np.arange(5000))
+    assert (sequences.values == np.concatenate([written[name] for name in sorted(written)])).all()
+    assert sequences.values.flags.c_contiguous

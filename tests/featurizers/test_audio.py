@@ -37,34 +37,37 @@ def named(path: Path, **settings: object) -> dict[str, float]:
 
 class TestFunctionals:
     def test_a_tone_has_its_pitch_and_its_loudness(self, tmp_path: Path) -> None:
-        found = named(write(tmp_path / "a.wav", tone(220)))
-        assert found["pitch_mean"] == pytest.approx(220, abs=0.5) and found["pitch_std"] < 0.5
-        assert found["voiced"] == 1 and found["voicing_mean"] > 0.99 and found["duration"] == 1
-        assert found["energy_mean"] == pytest.approx(10 * np.log10(0.3**2 / 2), abs=0.1)
-        assert found["centroid_mean"] == pytest.approx(220, abs=2)
-        assert found["zero_crossings_mean"] == pytest.approx(2 * 220 / RATE, rel=0.05)
+        features = named(write(tmp_path / "a.wav", tone(220)))
+        assert features["pitch_mean"] == pytest.approx(220, abs=0.5) and features["pitch_std"] < 0.5
+        assert features["voiced"] == 1 and features["voicing_mean"] > 0.99 and features["duration"] == 1
+        assert features["energy_mean"] == pytest.approx(10 * np.log10(0.3**2 / 2), abs=0.1)
+        assert features["centroid_mean"] == pytest.approx(220, abs=2)
+        assert features["zero_crossings_mean"] == pytest.approx(2 * 220 / RATE, rel=0.05)
 
     def test_rate_and_channels_do_not_matter(self, tmp_path: Path) -> None:
         high = tone(220, rate=44_100)
         for name, signal in (("mono.flac", high), ("stereo.wav", np.stack([high, high], 1))):
-            found = named(write(tmp_path / name, signal, 44_100))
-            assert found["pitch_p50"] == pytest.approx(220, abs=0.5)
-            assert found["energy_p50"] == pytest.approx(10 * np.log10(0.3**2 / 2), abs=0.1)
+            features = named(write(tmp_path / name, signal, 44_100))
+            assert features["pitch_p50"] == pytest.approx(220, abs=0.5)
+            assert features["energy_p50"] == pytest.approx(10 * np.log10(0.3**2 / 2), abs=0.1)
 
     def test_pitch_is_taken_where_there_is_one(self, tmp_path: Path) -> None:
         noise = np.random.default_rng(0).normal(0, 0.1, RATE)
-        found = named(write(tmp_path / "a.wav", np.concatenate([tone(150), noise, np.zeros(RATE)])))
-        assert found["voiced"] == pytest.approx(1 / 3, abs=0.03)
-        assert found["pitch_p20"] == pytest.approx(150, abs=1) and found["pitch_p80"] == pytest.approx(150, abs=1)
+        features = named(write(tmp_path / "a.wav", np.concatenate([tone(150), noise, np.zeros(RATE)])))
+        assert features["voiced"] == pytest.approx(1 / 3, abs=0.03)
+        assert features["pitch_p20"] == pytest.approx(150, abs=1) and features["pitch_p80"] == pytest.approx(150, abs=1)
 
     def test_silence_is_a_sound_too(self, tmp_path: Path) -> None:
-        found = named(write(tmp_path / "a.wav", np.zeros(RATE)))
-        assert found["energy_mean"] == -100 and found["pitch_mean"] == found["voiced"] == found["voicing_mean"] == 0
+        features = named(write(tmp_path / "a.wav", np.zeros(RATE)))
+        assert (
+            features["energy_mean"] == -100
+            and features["pitch_mean"] == features["voiced"] == features["voicing_mean"] == 0
+        )
 
     def test_the_rest_is_cut(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a.wav", np.concatenate([tone(220), tone(440)]))
-        found = named(path, longest=1.0)
-        assert found["duration"] == 1 and found["pitch_p80"] == pytest.approx(220, abs=0.5)
+        features = named(path, longest=1.0)
+        assert features["duration"] == 1 and features["pitch_p80"] == pytest.approx(220, abs=0.5)
 
 
 class TestFrames:

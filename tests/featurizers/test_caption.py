@@ -54,13 +54,13 @@ def test_captions_are_kept_beside_the_images_they_are_about(flower: Path, tmp_pa
         for encoded in (1, 0):
             (report,) = gs.featurize(store, "image", Caption())
             assert (report.rows, report.encoded, report.rejected) == (2, encoded, 1)
-        found = store.sql(
+        rows = store.sql(
             "select id, caption from captions join feature_rows using (set_id, content) "
             "join node_image using (idx) order by id"
         ).fetchall()
         assert store.sql("select count(*) from captions").fetchall() == [(1,)]
-    assert [name for name, _ in found] == ["a", "b"]
-    assert found[0][1] == found[1][1] and found[0][1].startswith(MARK) and "daisy" in found[0][1]
+    assert [name for name, _ in rows] == ["a", "b"]
+    assert rows[0][1] == rows[1][1] and rows[0][1].startswith(MARK) and "daisy" in rows[0][1]
 
 
 @pytest.mark.skipif(bool(Faces.requires.missing()), reason=f"needs: {Faces.requires.command}")

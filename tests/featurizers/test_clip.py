@@ -41,20 +41,20 @@ def test_the_vectors_are_those_of_the_model_itself(tiny: Path, images: list[Path
     inputs = processor(text=words, images=[Image.open(path) for path in images[:2]], padding=True, return_tensors="pt")
     with torch.inference_mode():
         out = model(**inputs)
-    found = Clip(str(tiny)).encode([words[0], images[0], images[1], words[1]]).vectors
-    assert np.abs(found[[0, 3]] - out.text_embeds.numpy()).max() < 1e-5
-    assert np.abs(found[[1, 2]] - out.image_embeds.numpy()).max() < 1e-5
+    encoded = Clip(str(tiny)).encode([words[0], images[0], images[1], words[1]]).vectors
+    assert np.abs(encoded[[0, 3]] - out.text_embeds.numpy()).max() < 1e-5
+    assert np.abs(encoded[[1, 2]] - out.image_embeds.numpy()).max() < 1e-5
     raw = Clip(str(tiny), normalize=False).encode(images[:2]).vectors
-    assert np.abs(raw / np.linalg.norm(raw, axis=1, keepdims=True) - found[1:3]).max() < 1e-5
+    assert np.abs(raw / np.linalg.norm(raw, axis=1, keepdims=True) - encoded[1:3]).max() < 1e-5
     assert np.abs(np.linalg.norm(raw, axis=1) - 1).min() > 1e-3
 
 
 def test_texts_keep_the_contract(tiny: Path, tmp_path: Path) -> None:
     words = [*texts(tmp_path), "", "a \ud800 lone surrogate"]
-    found = Clip(str(tiny)).encode(words)
-    assert found.rejects == {} and found.vectors.shape == (7, 16) and len(np.unique(found.vectors, axis=0)) == 7
+    encoded = Clip(str(tiny)).encode(words)
+    assert encoded.rejects == {} and encoded.vectors.shape == (7, 16) and len(np.unique(encoded.vectors, axis=0)) == 7
     alone = np.concatenate([Clip(str(tiny), batch_size=1).encode([word]).vectors for word in words])
-    assert np.abs(alone - found.vectors).max() < 1e-5
+    assert np.abs(alone - encoded.vectors).max() < 1e-5
 
 
 def test_a_folder_of_sentence_transformers(tiny: Path, images: list[Path], tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_the_contents_of_the_folder_count(tiny: Path, images: list[Path], tmp_pa
     assert not np.allclose(Clip(str(copy)).encode(images).vectors, Clip(str(tiny)).encode(images).vectors, atol=1e-3)
 
 
-def test_what_is_not_there_says_so(tiny: Path, images: list[Path], tmp_path: Path) -> None:
+def test_a_missing_model_is_an_error(tiny: Path, images: list[Path], tmp_path: Path) -> None:
     with pytest.raises(FeatureError, match=r"'openai/none' cannot be had \(.*HF_HUB_OFFLINE is set\).*model=FOLDER"):
         Clip("openai/none").fingerprint()
     with pytest.raises(MissingFileError, match=r"There is no folder './none'"):
@@ -149,9 +149,9 @@ def test_chinese_clip_reads_its_own_vocabulary(images: list[Path], tmp_path: Pat
     BertTokenizer(vocab={token: place for place, token in enumerate(tokens)}).save_pretrained(tmp_path)
     size = {"height": 32, "width": 32}
     ChineseCLIPImageProcessor(size=size, crop_size=size).save_pretrained(tmp_path)
-    found = Clip(str(tmp_path)).encode(["我喜欢这只猫", images[0], "狗", "猫" * 40]).vectors
+    encoded = Clip(str(tmp_path)).encode(["我喜欢这只猫", images[0], "狗", "猫" * 40]).vectors
     tokenizer = BertTokenizer.from_pretrained(tmp_path)
     with torch.inference_mode():
         states = model.text_model(**tokenizer(["我喜欢这只猫"], return_tensors="pt")).last_hidden_state[:, 0]
         expected = torch.nn.functional.normalize(model.text_projection(states))[0].numpy()
-    assert np.abs(found[0] - expected).max() < 1e-5 and len(np.unique(found, axis=0)) == 4
+    assert np.abs(encoded[0] - expected).max() < 1e-5 and len(np.unique(encoded, axis=0)) == 4

@@ -38,10 +38,10 @@ def test_a_sentence_has_its_tree() -> None:
 
 
 def test_two_sentences_have_two_trees_and_spaces_are_no_words() -> None:
-    found = tree(" \n She sleeps.  \n\n They sing songs. ")
-    assert [row[3] for row in found] == [0, 0, 0, 1, 1, 1, 1]
-    assert [place for place, row in enumerate(found) if row[0] == place] == [1, 4]
-    assert all(found[row[0]][3] == row[3] for row in found)  # no edge between sentences
+    rows = tree(" \n She sleeps.  \n\n They sing songs. ")
+    assert [row[3] for row in rows] == [0, 0, 0, 1, 1, 1, 1]
+    assert [index for index, row in enumerate(rows) if row[0] == index] == [1, 4]
+    assert all(rows[row[0]][3] == row[3] for row in rows)  # no edge between sentences
 
 
 def test_every_text_is_a_forest() -> None:

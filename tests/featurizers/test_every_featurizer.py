@@ -46,14 +46,14 @@ class Subject:
         parts = encoded.sequences
         return [parts.values[a:b] for a, b in zip(parts.offsets, parts.offsets[1:], strict=False)]
 
-    def same(self, one: Encoded, places: list[int] | None = None, *, tolerance: float | None = None) -> bool:
-        """Whether an answer is that of these items, up to the case's tolerance."""
+    def same(self, other: Encoded, rows: list[int] | None = None, *, tolerance: float | None = None) -> bool:
+        """Whether vectors equal those of these items (all by default), up to the case's tolerance."""
         wanted = self.sequences(self.encoded)
-        wanted = wanted if places is None else [wanted[place] for place in places]
-        found = self.sequences(one)
+        wanted = wanted if rows is None else [wanted[row] for row in rows]
+        sequences = self.sequences(other)
         limit = self.case.tolerance if tolerance is None else tolerance
-        return [a.shape for a in found] == [b.shape for b in wanted] and all(
-            np.abs(a - b).max(initial=0) <= limit for a, b in zip(found, wanted, strict=True)
+        return [a.shape for a in sequences] == [b.shape for b in wanted] and all(
+            np.abs(a - b).max(initial=0) <= limit for a, b in zip(sequences, wanted, strict=True)
         )
 
 
@@ -103,16 +103,16 @@ def test_listing_needs_nothing_that_is_heavy() -> None:
         ("regions", {}),
     ],
 )
-def test_offline_nothing_is_asked_of_the_network(
+def test_offline_no_request_is_made(
     name: str, settings: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
     from huggingface_hub import constants
 
-    asked: list[object] = []
+    requests: list[object] = []
 
     def no_network(*arguments: object, **options: object) -> None:
-        asked.append(arguments)
+        requests.append(arguments)
         raise OSError("no network")
 
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -124,11 +124,11 @@ def test_offline_nothing_is_asked_of_the_network(
     made = configure(resolve("featurizer", name), settings)
     with pytest.raises(FeatureError, match=r"nobody/nothing|resnet50"):
         made.fingerprint()
-    assert asked == []
+    assert requests == []
 
 
 class TestDirectly:
-    def test_it_says_what_it_is(self, subject: Subject) -> None:
+    def test_it_declares_its_attributes(self, subject: Subject) -> None:
         featurizer = subject.featurizer
         assert featurizer.modalities and set(featurizer.modalities) <= set(get_args(Modality))
         assert isinstance(featurizer.requires, Requires)
@@ -164,9 +164,9 @@ class TestDirectly:
         assert subject.same(subject.ready.encode(subject.items), tolerance=0)
 
     def test_another_process_gives_the_same(self, subject: Subject, elsewhere: Path) -> None:
-        found = np.load(elsewhere / f"{subject.name}.npz")
-        assert str(found["fingerprint"]) == subject.featurizer.fingerprint()
-        assert subject.same(Encoded(found["values"], {}, found["offsets"]), tolerance=1e-6)
+        stored = np.load(elsewhere / f"{subject.name}.npz")
+        assert str(stored["fingerprint"]) == subject.featurizer.fingerprint()
+        assert subject.same(Encoded(stored["values"], {}, stored["offsets"]), tolerance=1e-6)
 
     def test_a_corrupt_item_is_rejected_and_no_other(self, subject: Subject) -> None:
         if subject.case.corrupt is None:
@@ -242,11 +242,11 @@ class TestThroughTheStore:
             (again,) = run(store, featurizer)
             assert (again.encoded, again.reused, again.rejected) == (0, count, len(bad))
             assert len(calls) == 2 + count + len(bad)
-            found, index = read_sequences(store, report.use, "some", np.arange(count + 1 + len(bad)))
+            sequences, index = read_sequences(store, report.use, "some", np.arange(count + 1 + len(bad)))
             assert index[count] == index[0] and len(set(index[:count])) == count and (index[count + 1 :] == -1).all()
-            chosen = found.take(index[:count])
+            chosen = sequences.take(index[:count])
             assert subject.same(Encoded(chosen.values, {}, chosen.offsets))
-            padded, mask = found.padded(index)
+            padded, mask = sequences.padded(index)
             assert padded.shape == (*mask.shape, subject.ready.dimension) and not padded[~mask].any()
             rejected = store.sql("select entity_id, reason from feature_rejects").fetchall()
             assert len(rejected) == len(bad)

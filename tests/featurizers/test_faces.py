@@ -23,11 +23,11 @@ def named(path: Path) -> dict[str, float]:
 
 
 def test_a_happy_astronaut() -> None:
-    found = named(skimage_file("astronaut.png"))
-    assert (found["present"], found["count"]) == (1, 1)
-    assert 0.02 < found["area"] == found["largest"] < 0.06  # her face is about 90 x 110 of 512 x 512 pixels
-    assert found["happy"] > 0.9 and found["intensity"] == pytest.approx(1 - found["neutral"])
-    assert sum(found[name] for name in NAMES[4:11]) == pytest.approx(1, abs=1e-5)
+    features = named(skimage_file("astronaut.png"))
+    assert (features["present"], features["count"]) == (1, 1)
+    assert 0.02 < features["area"] == features["largest"] < 0.06  # her face is about 90 x 110 of 512 x 512 pixels
+    assert features["happy"] > 0.9 and features["intensity"] == pytest.approx(1 - features["neutral"])
+    assert sum(features[name] for name in NAMES[4:11]) == pytest.approx(1, abs=1e-5)
 
 
 @pytest.mark.parametrize("name", ["chelsea.png", "coffee.png", "rocket.jpg"])
@@ -62,7 +62,7 @@ def test_size_and_margins_do_not_matter_much(tmp_path: Path) -> None:
     assert large["area"] == pytest.approx(small["area"], rel=0.15) and large["happy"] > 0.9
 
 
-def test_a_smaller_face_is_found_if_asked_for(tmp_path: Path) -> None:
+def test_a_smaller_minimum_finds_a_smaller_face(tmp_path: Path) -> None:
     with Image.open(skimage_file("astronaut.png")) as file:
         picture = Image.new("RGB", (600, 600))
         picture.paste(file.resize((75, 75)), (200, 200))

@@ -94,8 +94,8 @@ class TestHashText:
         for gram in ("so", "good", "so good"):
             code = int.from_bytes(hashlib.blake2b(gram.encode(), digest_size=8).digest(), "little")
             expected[(code >> 1) % 16] += 1 - 2 * (code & 1)
-        found = HashText(dimension=16).encode(["So good!"]).vectors[0]
-        assert np.abs(found - expected / np.linalg.norm(expected)).max() < 1e-6
+        vector = HashText(dimension=16).encode(["So good!"]).vectors[0]
+        assert np.abs(vector - expected / np.linalg.norm(expected)).max() < 1e-6
 
     def test_chinese_is_not_one_long_word(self):
         a, b, c = HashText().encode(["我喜欢电影", "他喜欢电影", "天气"]).vectors
@@ -241,7 +241,7 @@ class TestSentence:
         assert (short.encode(["good"]).vectors == full.encode(["good"]).vectors).all()
         assert len({short.fingerprint(), full.fingerprint(), Sentence(str(tiny_bert)).fingerprint()}) == 3
 
-    def test_an_unreachable_hub_says_what_to_do(self, monkeypatch, tmp_path):
+    def test_an_unreachable_hub_is_an_error_with_a_remedy(self, monkeypatch, tmp_path):
         from huggingface_hub import constants
 
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
@@ -344,11 +344,11 @@ class TestVision:
         before = torch.get_num_threads()
         torch.set_num_threads(2)
         try:
-            found = vision._Loaded(forward, prepare, 8, "cpu").encode(images[:2])
+            vectors = vision._Loaded(forward, prepare, 8, "cpu").encode(images[:2])
             assert torch.get_num_threads() == 2
         finally:
             torch.set_num_threads(before)
-        assert [part.shape for part in found] == [(1, 3)] * 2
+        assert [part.shape for part in vectors] == [(1, 3)] * 2
         assert seen == [(True, 1)] * 2  # each of one thread, for they are as many as cores
 
     def test_large_jpegs_are_decoded_smaller_and_look_the_same(self, tmp_path):
@@ -516,7 +516,7 @@ class TestVision:
         distance = np.linalg.norm(encoded.vectors - encoded.vectors[0], axis=1) / np.linalg.norm(encoded.vectors[0])
         assert distance[:7].max() < 0.05 < distance[7], dict(zip(stored, distance.round(3), strict=True))
 
-    def test_weights_are_not_fetched_unasked(self, monkeypatch, tmp_path):
+    def test_weights_are_not_fetched_without_permission(self, monkeypatch, tmp_path):
         monkeypatch.setenv("TORCH_HOME", str(tmp_path))
         for proxy in ("https_proxy", "HTTPS_PROXY"):
             monkeypatch.setenv(proxy, "http://127.0.0.1:9")  # nobody listens there
@@ -533,12 +533,12 @@ class TestVision:
         cache = tmp_path / "hub" / "checkpoints"
         cache.mkdir(parents=True)
         (cache / ResNet18_Weights.DEFAULT.url.rpartition("/")[2]).write_bytes(resnet18[0].read_bytes())
-        found = {name: Vision("resnet18", name) for name in (None, "DEFAULT", "IMAGENET1K_V1")}
-        assert len({vision.fingerprint() for vision in found.values()}) == 1
+        encoders = {name: Vision("resnet18", name) for name in (None, "DEFAULT", "IMAGENET1K_V1")}
+        assert len({vision.fingerprint() for vision in encoders.values()}) == 1
         expected = Vision("resnet18", str(resnet18[0])).encode(images[:1]).vectors
-        assert (found[None].encode(images[:1]).vectors == expected).all()
+        assert (encoders[None].encode(images[:1]).vectors == expected).all()
 
-    def test_what_does_not_fit_says_so(self, resnet18, images, tmp_path):
+    def test_weights_that_do_not_fit_are_an_error(self, resnet18, images, tmp_path):
         path = str(resnet18[0])
         with pytest.raises(FeatureError, match=r"do not fit 'resnet34'.*layer1"):
             Vision("resnet34", path).encode(images)
@@ -558,7 +558,7 @@ class TestVision:
 
 
 class TestTorchvision:
-    def test_it_can_be_imported_and_still_says_what_is_missing(self):
+    def test_it_is_imported_without_packages_and_names_the_missing_ones(self):
         script = """
 from graphsocial._compat.torchvision import ensure_torchvision
 ensure_torchvision()
@@ -592,8 +592,8 @@ class TestTextStyle:
     def test_counts_are_logarithms(self) -> None:
         from graphsocial.featurizers.text_style import COLUMNS, TextStyle
 
-        found = TextStyle().encode(["WOW... you did it, sooo well!! 👍", "", "Is this 3?"]).vectors
-        rows = [dict(zip(COLUMNS, np.expm1(row).round().astype(int), strict=True)) for row in found]
+        vectors = TextStyle().encode(["WOW... you did it, sooo well!! 👍", "", "Is this 3?"]).vectors
+        rows = [dict(zip(COLUMNS, np.expm1(row).round().astype(int), strict=True)) for row in vectors]
         assert {name: n for name, n in rows[0].items() if n} == {
             "characters": 32,
             "words": 6,
@@ -605,8 +605,8 @@ class TestTextStyle:
             "stretched_words": 1,
             "emoji": 1,
         }
-        assert not found[1].any()
-        assert rows[2]["digits"] == rows[2]["capitalised_words"] == 1 and found[2, -1] == 1
+        assert not vectors[1].any()
+        assert rows[2]["digits"] == rows[2]["capitalised_words"] == 1 and vectors[2, -1] == 1
 
     def test_a_batch_has_a_size(self) -> None:
         from graphsocial.featurizers.text_style import TextStyle

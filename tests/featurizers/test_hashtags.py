@@ -20,8 +20,8 @@ def test_tags_of_one_company_are_alike() -> None:
     rows = [" ".join(f"#{'summer' if n % 2 else 'winter'}{tag}" for tag in random.choice(12, 4)) for n in range(400)]
     learner = Hashtags(dimension=16)
     encoder = learner.fitted(json.loads(json.dumps(learner.fit(rows))))
-    found = encoder.encode(["#summer1", "#SUMMER2!", "#winter1", "＃winter2 and words"]).vectors
-    unit = found / np.linalg.norm(found, axis=1, keepdims=True)
+    vectors = encoder.encode(["#summer1", "#SUMMER2!", "#winter1", "＃winter2 and words"]).vectors
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     assert unit[0] @ unit[1] > unit[0] @ unit[2] + 0.3 and unit[2] @ unit[3] > unit[1] @ unit[3] + 0.3
 
 
@@ -36,8 +36,8 @@ def test_a_text_is_the_mean_of_its_known_tags() -> None:
 
 def test_columns_of_nothing_but_tags() -> None:
     learner = Hashtags(dimension=4, epochs=1, bare=True)
-    found = learner.fitted(learner.fit(["sea, sun", "#sun sea"])).encode(["SEA", "#sea", "snow"]).vectors
-    assert (found[0] == found[1]).all() and found[0].any() and not found[2].any()
+    vectors = learner.fitted(learner.fit(["sea, sun", "#sun sea"])).encode(["SEA", "#sea", "snow"]).vectors
+    assert (vectors[0] == vectors[1]).all() and vectors[0].any() and not vectors[2].any()
 
 
 def test_the_same_rows_teach_the_same_and_other_rows_other_vectors() -> None:

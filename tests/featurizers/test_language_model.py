@@ -157,22 +157,22 @@ class TestInAStore:
     def vectors(self, store: gs.GraphStore, made: LanguageModel) -> list[list[float]]:
         (report,) = gs.featurize(store, "segment.text", made)
         joined = f"feature_rows join {report.use.table} using (set_id, content)"
-        found = store.sql(f"select vector from {joined} where set_id = ? order by idx", [report.use.set_id])
-        return [vector for (vector,) in found.fetchall()]
+        rows = store.sql(f"select vector from {joined} where set_id = ? order by idx", [report.use.set_id])
+        return [vector for (vector,) in rows.fetchall()]
 
     def test_a_text_is_read_after_those_before_it(self, store: gs.GraphStore, folder: str) -> None:
         first, second = ["Hello.", "Oh no!", "Bye.", "Bye."], ["Hello.", "Bye."]
-        found = self.vectors(store, LanguageModel(folder, order="next"))
+        vectors = self.vectors(store, LanguageModel(folder, order="next"))
         expected = LanguageModel(folder).encode([*so_far(first), *so_far(second)]).vectors
-        np.testing.assert_allclose(found, expected, atol=1e-5)
+        np.testing.assert_allclose(vectors, expected, atol=1e-5)
         alone = self.vectors(store, LanguageModel(folder))
         np.testing.assert_allclose(alone, LanguageModel(folder).encode([*first, *second]).vectors, atol=1e-5)
 
     def test_before_bounds_what_is_read(self, store: gs.GraphStore, folder: str) -> None:
         """With 1, a turn is read after one or two turns: of places 0 to 4, from place 0, 0, 1, 2, 3."""
-        found = self.vectors(store, LanguageModel(folder, order="next", before=1))
+        vectors = self.vectors(store, LanguageModel(folder, order="next", before=1))
         texts = [["Hello."], ["Oh no!"], ["Oh no!", "Bye."], ["Bye.", "Bye."], ["Hello."], ["Hello.", "Bye."]]
-        np.testing.assert_allclose(found, LanguageModel(folder).encode(texts).vectors, atol=1e-5)
+        np.testing.assert_allclose(vectors, LanguageModel(folder).encode(texts).vectors, atol=1e-5)
 
     def test_equal_beginnings_are_encoded_once(self, store: gs.GraphStore, folder: str) -> None:
         (report,) = gs.featurize(store, "segment.text", LanguageModel(folder, order="next"))

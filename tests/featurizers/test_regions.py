@@ -83,8 +83,8 @@ class TestDetector:
         from graphsocial.featurizers.regions import _prepare
 
         (image,) = read_images(images[:1], _prepare)
-        found = []
-        network.roi_heads.box_head.register_forward_hook(lambda layer, inputs, out: found.append(out))
+        outputs = []
+        network.roi_heads.box_head.register_forward_hook(lambda layer, inputs, out: outputs.append(out))
         with torch.inference_mode():
             (answer,) = network([image])
             inside, _ = network.transform([image])
@@ -92,7 +92,7 @@ class TestDetector:
             scale = torch.tensor(inside.image_sizes[0]) / torch.tensor(image.shape[1:])
             boxes = answer["boxes"] * torch.stack([scale[1], scale[0], scale[1], scale[0]])
             network.roi_heads.box_head(network.roi_heads.box_roi_pool(maps, [boxes], inside.image_sizes))
-        expected = found[-1].numpy()
+        expected = outputs[-1].numpy()
         encoded = Regions(MODEL, str(weights), most=5).encode(images[:1])
         assert encoded.vectors.shape == expected.shape and len(expected) == len(answer["boxes"]) > 0
         assert np.abs(encoded.vectors - expected).max() < 1e-3
@@ -115,7 +115,7 @@ class TestDetector:
             Regions(weights=str(weights)).encode(images)
 
 
-def test_without_operators_it_says_so(weights: Path, images: list[Path]) -> None:
+def test_missing_operators_are_an_error(weights: Path, images: list[Path]) -> None:
     ensure_torchvision()
     from torchvision.extension import _has_ops
 

@@ -42,40 +42,40 @@ def norms(tmp_path: Path) -> str:
     ],
 )
 def test_polarity_and_grade(text: str, low: float, high: float, grades: set[int]) -> None:
-    found = score(text)
-    assert low <= found["polarity"] <= high and found["grade"] in grades
+    scores = score(text)
+    assert low <= scores["polarity"] <= high and scores["grade"] in grades
 
 
 @pytest.mark.parametrize(
     "text", ["Я люблю тебя", "この映画は大好きです", "사랑해요", "très sympathique, señor", "שלום"]
 )
 def test_a_language_that_is_not_read_is_counted_and_neutral(text: str) -> None:
-    found = score(text)
-    assert found["other"] > 0.3 and found["chinese"] == 0 and found["grade"] == 3 and found["polarity"] == 0
+    scores = score(text)
+    assert scores["other"] > 0.3 and scores["chinese"] == 0 and scores["grade"] == 3 and scores["polarity"] == 0
 
 
 def test_two_languages_in_one_text_are_both_heard() -> None:
-    found = score("这部电影太糟糕了 but I love you")
-    assert found["english"] > 0.2 and found["chinese"] > 0.2 and found["other"] == 0
-    assert found["english"] + found["chinese"] == pytest.approx(1)
+    scores = score("这部电影太糟糕了 but I love you")
+    assert scores["english"] > 0.2 and scores["chinese"] > 0.2 and scores["other"] == 0
+    assert scores["english"] + scores["chinese"] == pytest.approx(1)
     alone, other = score("I love you")["polarity"], score("这部电影太糟糕了")["polarity"]
-    assert other < found["polarity"] < alone
+    assert other < scores["polarity"] < alone
     assert 0 < score("love война и мир")["polarity"] < score("love")["polarity"] / 2  # a quarter of the words
 
 
 def test_long_texts_stay_in_range_and_take_a_moment() -> None:
     begin = time.perf_counter()
     for text in ("I love this. " * 5000, "这部电影太糟糕了" * 2000, "bad " * 20_000, "😍" * 5000):
-        found = score(text)
-        assert -1 <= found["polarity"] <= 1 and 1 <= found["grade"] <= 5
+        scores = score(text)
+        assert -1 <= scores["polarity"] <= 1 and 1 <= scores["grade"] <= 5
     assert score("I love this. " * 500)["polarity"] == pytest.approx(score("I love this.")["polarity"], abs=1e-6)
     assert time.perf_counter() - begin < 60
 
 
 def test_norms_are_averaged_over_the_words_they_rate(norms: str) -> None:
-    found = score("Love, not WAR", norms)
-    assert [found[name] for name in ("valence", "arousal", "dominance")] == pytest.approx([0, 0.25, -0.125])
-    assert found["rated"] == pytest.approx(2 / 3)
+    scores = score("Love, not WAR", norms)
+    assert [scores[name] for name in ("valence", "arousal", "dominance")] == pytest.approx([0, 0.25, -0.125])
+    assert scores["rated"] == pytest.approx(2 / 3)
     assert score("我喜欢", norms)["valence"] == pytest.approx(0.5)
     unrated = score("nothing of that", norms)
     assert unrated["valence"] == unrated["arousal"] == unrated["rated"] == 0
@@ -83,8 +83,8 @@ def test_norms_are_averaged_over_the_words_they_rate(norms: str) -> None:
 
 
 def test_emotion_keywords() -> None:
-    found = score("angry and scared")
-    assert found["anger"] == found["fear"] == pytest.approx(1 / 3) and found["awe"] == 0
+    scores = score("angry and scared")
+    assert scores["anger"] == scores["fear"] == pytest.approx(1 / 3) and scores["awe"] == 0
 
 
 def test_norms_count_by_what_they_say(norms: str, tmp_path: Path) -> None:

@@ -42,8 +42,8 @@ def table(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def test_every_format_is_read(table: str) -> None:
     mean = StaticVectors(table)
     assert mean.dimension == 3
-    found = mean.encode(["The CAT?", "Paris paris", "unknown words", "", "我喜欢电影"]).vectors
-    assert found.tolist() == [[0.5, 1, 0], [0, 0, 3], [0, 0, 0], [0, 0, 0], [2, 2.5, 2]]
+    vectors = mean.encode(["The CAT?", "Paris paris", "unknown words", "", "我喜欢电影"]).vectors
+    assert vectors.tolist() == [[0.5, 1, 0], [0, 0, 3], [0, 0, 0], [0, 0, 0], [2, 2.5, 2]]
     tokens = StaticVectors(table, pooling="tokens").encode(["cat the cat", "", "电影"])
     assert tokens.vectors.tolist() == [[0, 2, 0], [1, 0, 0], [0, 2, 0], [4, 0, 4]]
     assert tokens.sequences.lengths.tolist() == [3, 0, 1]
@@ -63,12 +63,12 @@ def test_the_contents_of_a_table_count(table: str, tmp_path: Path) -> None:
 def test_glove_knows_what_words_have_to_do_with_each_other() -> None:
     glove = StaticVectors()
     assert glove.dimension == 50
-    found = glove.encode(["good", "great", "carburetor"]).vectors
-    unit = found / np.linalg.norm(found, axis=1, keepdims=True)
+    encoded = glove.encode(["good", "great", "carburetor"]).vectors
+    unit = encoded / np.linalg.norm(encoded, axis=1, keepdims=True)
     assert unit[0] @ unit[1] > 0.7 > 0.3 > unit[0] @ unit[2]
     vectors = read_vectors(glove.model)
     words = {row: word for word, row in vectors.rows.items()}
-    assert [words[place] for place in vectors.known("Don't you think she’s 20 😍?")] == [
+    assert [words[row] for row in vectors.known("Don't you think she’s 20 😍?")] == [
         *("do", "n't", "you", "think", "she", "'s", "20")
     ]
 

@@ -39,15 +39,15 @@ def frame(count: int = 200, seed: int = 0) -> pl.DataFrame:
 def test_against_scikit_learn() -> None:
     data, train = frame(), np.arange(100)
     fitted = Tabular.fit(data, COLUMNS, train)
-    found = fitted.encode(data)
-    assert [part.column for part in fitted.parts] == ["age", "likes", "city"] and found.shape == (200, 2 + 2 + 5)
+    encoded = fitted.encode(data)
+    assert [part.column for part in fitted.parts] == ["age", "likes", "city"] and encoded.shape == (200, 2 + 2 + 5)
     ages = data["age"].to_numpy()[:, None]
     scaled = StandardScaler().fit(ages[train]).transform(ages)[:, 0]
-    assert np.allclose(found[:, 0], np.nan_to_num(scaled), atol=1e-6) and (found[:, 1] == np.isnan(scaled)).all()
+    assert np.allclose(encoded[:, 0], np.nan_to_num(scaled), atol=1e-6) and (encoded[:, 1] == np.isnan(scaled)).all()
     cities = data["city"].fill_null("none").to_numpy()[:, None]
     order = [[*fitted.parts[2].values, "none"]]  # type: ignore[union-attr]
     peer = OneHotEncoder(categories=order, sparse_output=False).fit(cities[train]).transform(cities)
-    assert (found[:, [4, 5, 6, 8]] == peer).all() and not found[:, 7].any()
+    assert (encoded[:, [4, 5, 6, 8]] == peer).all() and not encoded[:, 7].any()
 
 
 def test_what_training_rows_do_not_show_changes_nothing() -> None:
@@ -70,13 +70,13 @@ def test_counts_are_taken_by_their_logarithm() -> None:
     assert Tabular.fit(signed, COLUMNS[1:2], rows, log_counts=True).parts[0].log is False  # type: ignore[union-attr]
 
 
-def test_times_are_places_on_clocks() -> None:
+def test_times_are_sines_and_cosines_of_clock_hands() -> None:
     times = [MONDAY, MONDAY + timedelta(hours=6), MONDAY + timedelta(days=7), MONDAY + timedelta(days=3.5), None]
     data = pl.DataFrame({"joined": times}, schema={"joined": pl.Datetime("us", "UTC")})
     fitted = Tabular.fit(data, COLUMNS[3:4], np.arange(5), periods=("day", "week"))
-    found = fitted.encode(data)  # day sine, day cosine, week sine, week cosine, missing
+    encoded = fitted.encode(data)  # day sine, day cosine, week sine, week cosine, missing
     expected = [[0, 1, 0, 1, 0], [1, 0, None, None, 0], [0, 1, 0, 1, 0], [0, -1, 0, -1, 0], [0, 0, 0, 0, 1]]
-    for row, wanted in zip(found, expected, strict=True):
+    for row, wanted in zip(encoded, expected, strict=True):
         assert all(want is None or abs(value - want) < 1e-6 for value, want in zip(row, wanted, strict=True))
     assert Tabular.fit(data, COLUMNS[3:4], np.arange(5)).parts == ()
 
@@ -87,7 +87,7 @@ def test_columns_that_say_nothing_are_left_out() -> None:
     assert empty.width == 0 and empty.encode(data).shape == (2, 0)
 
 
-def test_the_commonest_values_have_places() -> None:
+def test_the_most_frequent_values_have_columns() -> None:
     data = pl.DataFrame({"city": ["a", "b", "b", "c", "c", "c"]})
     fitted = Tabular.fit(data, [COLUMNS[2]], np.arange(6), most_values=2)
     assert fitted.encode(data).argmax(1).tolist() == [2, 1, 1, 0, 0, 0]

@@ -25,7 +25,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.parametrize("tower", ["text", "image"])
-def test_the_layers_taken_out_say_what_the_whole_model_says(tiny: str, tower: str, tmp_path: Path) -> None:
+def test_upper_layers_give_the_output_of_the_whole_model(tiny: str, tower: str, tmp_path: Path) -> None:
     items = pictures(tmp_path)[:3] if tower == "image" else ["A sunset.", "a very, very long talk about nothing", "no"]
     for layers in (1, 2):
         encoder = Clip(tiny, tune=layers, tower=tower)  # type: ignore[arg-type]
@@ -35,9 +35,9 @@ def test_the_layers_taken_out_say_what_the_whole_model_says(tiny: str, tower: st
             assert encoded.offsets is not None
             states = torch.from_numpy(encoded.vectors[encoded.offsets[place] : encoded.offsets[place + 1]])[None]
             with torch.no_grad():
-                told = upper(states, torch.ones(states.shape[:2], dtype=torch.bool))[0].numpy()
+                pooled = upper(states, torch.ones(states.shape[:2], dtype=torch.bool))[0].numpy()
             whole = Clip(tiny, normalize=False).encode([item]).vectors[0]
-            assert np.abs(told - whole).max() < 1e-4 * np.abs(whole).max()
+            assert np.abs(pooled - whole).max() < 1e-4 * np.abs(whole).max()
 
 
 def test_a_tower_has_to_be_named_and_reads_its_own_kind(tiny: str, tmp_path: Path) -> None:

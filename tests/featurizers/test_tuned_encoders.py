@@ -82,10 +82,10 @@ def test_other_verbs_take_such_a_run(store: gs.GraphStore, encoder: str) -> None
     run = train(store, encoder, epochs=1)
     report = embed(store, run)
     assert report.rows == 300 and report.use.dimension > 0
-    found = analyze(store, "robustness", settings={"run": run.id, "shares": (1.0,), "draws": 1})
-    assert "segment.text" in found.tables["robustness_scores"]["missing"].to_list()
-    told = gs.explain(store, run, ids=["d4/0"])
-    assert "segment.text" in told["name"].to_list()
+    findings = analyze(store, "robustness", settings={"run": run.id, "shares": (1.0,), "draws": 1})
+    assert "segment.text" in findings.tables["robustness_scores"]["missing"].to_list()
+    explanations = gs.explain(store, run, ids=["d4/0"])
+    assert "segment.text" in explanations["name"].to_list()
 
 
 @pytest.mark.parametrize("model", ["lstm", "absa", "msa"])

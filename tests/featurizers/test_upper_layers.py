@@ -27,11 +27,11 @@ def test_states_and_upper_layers_make_the_encoders_vectors(tmp_path, architectur
     upper = tuned.module().eval()
     assert len(upper.layers) == tune and upper.out_features == 16
     padded, mask = (torch.from_numpy(part) for part in states.padded())
-    found = upper(padded, mask)
-    assert np.abs(found.detach().numpy() - whole.encode(TEXTS).vectors).max() < 1e-5
+    pooled = upper(padded, mask)
+    assert np.abs(pooled.detach().numpy() - whole.encode(TEXTS).vectors).max() < 1e-5
     other = padded.masked_fill(~mask[:, :, None], 7.0)  # what stands in places that are not there counts for nothing
-    assert torch.allclose(upper(other, mask), found, atol=1e-6)
-    found.square().sum().backward()
+    assert torch.allclose(upper(other, mask), pooled, atol=1e-6)
+    pooled.square().sum().backward()
     assert all(part.grad is not None for layer in upper.layers for part in layer.parameters())
 
 

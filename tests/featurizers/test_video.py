@@ -46,8 +46,8 @@ class TestSampling:
     def test_a_clip_that_breaks_off_has_a_beginning(self, tmp_path: Path) -> None:
         path = write_clip(tmp_path / "a.avi", greys(40), rate=10)
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-        found = taken(path, 0, 100)
-        assert 5 < len(found) < 40 and found == list(range(len(found)))
+        frames = taken(path, 0, 100)
+        assert 5 < len(frames) < 40 and frames == list(range(len(frames)))
 
 
 def test_each_frame_is_as_vision_sees_it(tmp_path: Path) -> None:

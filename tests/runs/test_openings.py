@@ -55,8 +55,8 @@ def test_a_closed_test_part_is_neither_predicted_nor_scored(social: gs.GraphStor
 def test_a_closed_test_part_opens_to_the_same_scores(social: gs.GraphStore, how: str) -> None:
     run = train(social, test=False)
     if how == "evaluate":
-        told = gs.evaluate(social, run)
-        assert told["targets"]["emotion"]["rows"] == len(known(social))
+        evaluated = gs.evaluate(social, run)
+        assert evaluated["targets"]["emotion"]["rows"] == len(known(social))
     else:
         train(social)
     assert openings(social) == [(run.id, how)]

@@ -242,13 +242,11 @@ def test_a_mapping_brings_other_names_to_the_layout(store: GraphStore, folder: P
         ("labels: x.csv", "'labels' must be a mapping"),
         ("- a", "must be a mapping of tables"),
         ("a: [", "is not YAML"),
-        ("labels: {file: other.csv}", "says that table 'labels' is 'other.csv', but"),
+        ("labels: {file: other.csv}", "declares 'other.csv' for table 'labels', but"),
         ("labels: {columns: {viewer_id: who}}", "has no column 'who', which table 'labels' needs"),
     ],
 )
-def test_a_wrong_mapping_says_what_is_wrong(
-    store: GraphStore, folder: Path, tmp_path: Path, text: str, message: str
-) -> None:
+def test_errors_of_a_wrong_mapping(store: GraphStore, folder: Path, tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "map.yaml").write_text(text)
     with pytest.raises(InputError, match=message):
         ingest(store, "iesn", folder, map=tmp_path / "map.yaml")

@@ -55,7 +55,7 @@ def test_a_folder_of_the_layout_becomes_notes_authors_and_brands(store: GraphSto
     assert roles["case"] == "reference" and store.schema.node("note").time == "published_at"
 
 
-def test_a_folder_without_notes_says_what_is_there(store: GraphStore, tmp_path: Path) -> None:
+def test_the_error_for_a_folder_without_notes_lists_its_files(store: GraphStore, tmp_path: Path) -> None:
     (tmp_path / "posts.csv").write_text("id\n")
     with pytest.raises(MissingFileError, match=r"has no table 'notes'.*There: .*posts\.csv"):
         ingest(store, "xiaohongshu", tmp_path)

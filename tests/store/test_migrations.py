@@ -65,7 +65,7 @@ def probabilities(store: gs.GraphStore, run_id: str) -> np.ndarray:
     return np.concatenate([np.asarray(values, dtype=float) for (values,) in rows])
 
 
-def test_the_files_of_the_baseline_are_what_its_fingerprint_says() -> None:
+def test_the_files_of_the_baseline_match_its_fingerprint() -> None:
     """They are history: a change of the tables is a new file."""
     assert migrations.fingerprint() == migrations.FINGERPRINT
     assert [int(name[:3]) for name in names("store", ".sql")] == list(range(1, len(migrations.migrations()) + 1))

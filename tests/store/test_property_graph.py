@@ -98,7 +98,7 @@ def test_a_graph_comes_back_from_the_store(graph: PropertyGraph, tmp_path_factor
         assert store.graph("two") == graph
 
 
-def test_equality_looks_at_every_part(social: gs.GraphStore) -> None:
+def test_equality_compares_every_part(social: gs.GraphStore) -> None:
     graph = social.graph()
     users, views = graph.nodes["user"], graph.edges["user", "views", "image"]
     other = users.with_columns(id=pl.concat([users["id"].slice(1), users["id"].head(1)]))
@@ -246,7 +246,7 @@ def test_what_is_no_graph_is_refused() -> None:
         PropertyGraph(A, {"b": pl.DataFrame({"id": ["p"]})}, {})
 
 
-def test_what_cannot_be_represented_says_so() -> None:
+def test_values_that_cannot_be_represented_are_an_error() -> None:
     graph = graph_of()
     assert graph.nodes["a"]["v"].to_list() == [[1.0], None]
     for convert in (graph_of(v=[[1.0], [1.0, 2.0]]).to_dgl, graph_of(v=[[1.0], [1.0, 2.0]]).to_pyg):

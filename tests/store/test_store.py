@@ -510,7 +510,7 @@ def test_sql_gives_polars_arrow_and_pandas(store: GraphStore) -> None:
 @pytest.mark.parametrize(
     "query", ["selekt 1", "select * from nothing_here", "select no_column from node_types", "select ("]
 )
-def test_invalid_sql_says_why(store: GraphStore, query: str) -> None:
+def test_invalid_sql_is_an_input_error(store: GraphStore, query: str) -> None:
     with pytest.raises(InputError, match="The SQL does not run"):
         store.sql(query)
 

@@ -309,7 +309,7 @@ def test_a_run_is_an_encoder_of_its_segments(store: gs.GraphStore) -> None:
     assert gs.predict(store, run_on_vectors) > 0
     with pytest.raises(InputError, match=r"learnt from the training rows of the split .* Use the same split"):
         gs.train(store, "dialogue-emotion", model="features-only", **{**given, "split": "random"})
-    for wrong, words in (("tmsam:nobody", "there: tmsam:tmsam-"), (None, "is a node type; leave out its columns")):
+    for wrong, words in (("tmsam:nobody", "there: tmsam:tmsam-"), (None, "is a node type; leave out single columns")):
         with pytest.raises(InputError, match=words):
             gs.train(store, "dialogue-emotion", model="lstm", features={"segment": wrong})
     majority = gs.train(store, "dialogue-emotion", model="majority", split="column:split")

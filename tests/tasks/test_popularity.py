@@ -71,7 +71,7 @@ def context(store: gs.GraphStore, **settings: object) -> pl.DataFrame:
 def test_history_is_what_the_page_did_two_days_before(tmp_path: Path) -> None:
     frame = posts()
     with write(tmp_path / "s.duckdb", frame) as store:
-        found = {row["id"]: row for row in context(store).to_dicts()}
+        contexts = {row["id"]: row for row in context(store).to_dicts()}
     rows = frame.to_dicts()
     for post in rows:
         before = [
@@ -81,7 +81,7 @@ def test_history_is_what_the_page_did_two_days_before(tmp_path: Path) -> None:
         ]
         week = [other for other in before if other["published"] >= post["published"] - timedelta(days=7)]
         logged = [np.log1p(other["shares"]) for other in week if other["shares"] is not None]
-        got = found[post["id"]]
+        got = contexts[post["id"]]
         assert got["page_mean_7"] == (pytest.approx(np.mean(logged)) if logged else None)
         assert got["page_deviation_7"] == (pytest.approx(np.std(logged)) if logged else None)
         assert got["page_posts_7"] == pytest.approx(np.log1p(len(week)))
@@ -113,10 +113,10 @@ def test_later_posts_change_no_context_and_no_label(tmp_path: Path, position: in
 
 def test_content_of_texts_and_times(tmp_path: Path) -> None:
     with write(tmp_path / "s.duckdb", posts()) as store:
-        found = context(store)
+        frame = context(store)
         columns = Popularity(likability=True).labels(store, "posts").context
         forecast = Popularity().labels(store, "posts").context
-    first, second = found.row(0, named=True), found.row(2, named=True)
+    first, second = frame.row(0, named=True), frame.row(2, named=True)
     assert first["message_length"] is None and second["message_length"] == pytest.approx(np.log1p(38))
     assert second["message_exclamations"] == pytest.approx(np.log1p(2)) == second["message_hashtags"]
     assert second["message_capitals"] == pytest.approx(10 / 39)
@@ -204,7 +204,7 @@ def test_eijl_beats_its_baselines_and_its_intervals_hold(notes: gs.GraphStore) -
     assert after.drop("created_at").equals(before.drop("created_at"))
 
 
-def test_a_run_says_what_its_answers_owe_to_what(notes: gs.GraphStore) -> None:
+def test_ablations_attribute_predictions_to_their_inputs(notes: gs.GraphStore) -> None:
     run = train(notes, epochs=2)
     explained = gs.explain(notes, run, limit=8, top=2)
     assert set(explained["kind"]) == {"modality", "gate", "neighbour"}
@@ -280,7 +280,7 @@ def test_similar_posts_say_how_they_were_shared_two_days_before(tmp_path: Path) 
         store.connection.execute("update node_post set vector = v.vector from v where v.n = idx")
         before = context(store)
         gs.link(store, "post", "vector", k=6, minimum=-1)
-        found = {row["id"]: row for row in context(store).to_dicts()}
+        contexts = {row["id"]: row for row in context(store).to_dicts()}
         assert context(store).select(before.columns).equals(before)
         edges: dict[str, list[tuple[str, float]]] = {}
         for src, dst, cosine in store.sql(
@@ -299,7 +299,7 @@ def test_similar_posts_say_how_they_were_shared_two_days_before(tmp_path: Path) 
             for src, cosine in edges.get(name, [])
             if rows[src]["shares"] is not None and rows[src]["published"] <= post["published"] - timedelta(hours=48)
         ]
-        got = found[name]
+        got = contexts[name]
         if not known:
             assert got["similar_mean"] is None and got["similar_nearest"] is None
             continue
@@ -312,7 +312,7 @@ def test_similar_posts_say_how_they_were_shared_two_days_before(tmp_path: Path) 
         assert got["similar_page_mean"] == (pytest.approx(mean) if same.any() else None)
         both += bool(same.any() and not same.all())
     assert both > 10
-    whole = [found[name]["similar_mean"] for name in frame["id"]]
+    whole = [contexts[name]["similar_mean"] for name in frame["id"]]
     assert early.rows["similar_mean"].to_list() == pytest.approx(whole[: early.rows.height])
 
 

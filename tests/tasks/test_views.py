@@ -46,8 +46,8 @@ def test_the_views_of_built_in_tasks_keep_their_columns(task: Task, tmp_path: Pa
     entity = NodeType("anything") if task.level == "node" else EdgeType("user", "views", "image")
     with gs.open(tmp_path / "views.duckdb") as store:
         create_view(store, task, entity, task.targets)
-        found = columns(store, f"{task.name.replace('-', '_')}_predictions")
-    assert found == BUILT_IN[task] and list(found) == list(BUILT_IN[task])
+        view_columns = columns(store, f"{task.name.replace('-', '_')}_predictions")
+    assert view_columns == BUILT_IN[task] and list(view_columns) == list(BUILT_IN[task])
 
 
 def test_a_view_names_the_ids_and_targets_of_its_task(tmp_path: Path) -> None:

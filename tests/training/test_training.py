@@ -90,13 +90,13 @@ def test_predictions_use_the_source_s_ids_and_join(social: gs.GraphStore) -> Non
 
 def test_same_seed_same_numbers_another_seed_others(tmp_path: Path, social: gs.GraphStore) -> None:
     first = train(social)
-    told = probabilities(social, first)
+    expected = probabilities(social, first)
     again = train(social, again=True)
     assert again.id == first.id
-    assert probabilities(social, again) == told
+    assert probabilities(social, again) == expected
     other = train(social, seed=1)
     assert other.id != first.id
-    assert probabilities(social, other) != told
+    assert probabilities(social, other) != expected
     mean = social.sql("select runs, weighted_f1_sd from leaderboard_mean").fetchall()
     assert mean[0][0] == 2
     assert mean[0][1] is not None
@@ -136,11 +136,11 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_numbers(social: gs.GraphSto
         epochs: list[int] = []
         resumed = train(store, report=lambda epoch: epochs.append(epoch.epoch))
         assert epochs == [3, 4]
-        told = probabilities(store, resumed)
+        expected = probabilities(store, resumed)
         scores = resumed.metrics
         whole = train(store, again=True)
         assert whole.metrics == scores
-        assert probabilities(store, whole) == told
+        assert probabilities(store, whole) == expected
 
 
 @pytest.mark.parametrize("model", [name for name in names("model") if name != "bayes_optimal"])
@@ -315,9 +315,9 @@ def test_what_goes_beyond_the_paper_trains_and_predicts(social: gs.GraphStore, l
     run = train(social, settings=beyond)
     bare = train(social, settings={"loader": loader, "fanouts": "5,5"})
     assert probabilities(social, run) != probabilities(social, bare)
-    told = probabilities(social, run)
-    assert gs.predict(social, run) == len(told)
-    assert probabilities(social, run) == told
+    expected = probabilities(social, run)
+    assert gs.predict(social, run) == len(expected)
+    assert probabilities(social, run) == expected
 
 
 def test_one_type_has_learned_vectors(social: gs.GraphStore) -> None:
@@ -399,7 +399,7 @@ def test_new_users_and_images_are_answered_by_an_old_run(social: gs.GraphStore) 
     assert social.sql("select count(*) from predictions where split = 'test'").fetchall() == before
 
 
-def test_a_model_of_ids_says_that_it_cannot_speak_about_new_users(social: gs.GraphStore) -> None:
+def test_a_model_of_ids_refuses_new_users(social: gs.GraphStore) -> None:
     run = gs.train(social, "edge-emotion", model="user-image-bias", epochs=1, features=HASHED)
     social.write(USER, pl.DataFrame({"id": ["late"]}), dataset="small")
     with pytest.raises(InputError, match="Train again"):
@@ -413,11 +413,11 @@ def test_columns_of_nodes_can_be_left_out(social: gs.GraphStore) -> None:
     assert probabilities(social, without) != probabilities(social, train(social))
     graph = prepare(social, design(social, "edge-emotion", TrainOptions(features={**HASHED, "user.age": None}))).graph
     assert [column.name for column in graph.plain["user"][0].columns] == ["city"]
-    for name, spec, told in (
+    for name, spec, reason in (
         ("user.age", "hash_text", "it takes no encoder"),
         ("user.wage", None, "columns: .*user.age"),
     ):
-        with pytest.raises(InputError, match=told):
+        with pytest.raises(InputError, match=reason):
             gs.train(social, "edge-emotion", settings=SMALL, features={**HASHED, name: spec})
 
 
