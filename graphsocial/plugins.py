@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -13,6 +12,7 @@ import types
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, Field, fields, is_dataclass
+from hashlib import blake2b
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -126,6 +126,23 @@ def registered_name(cls: type[Any]) -> str:
     return module.rpartition(".")[2]
 
 
+def code_hash(cls: type[Any], *beside: str) -> str | None:
+    """The hash of the file that a class is written in; None for classes of graphsocial, or where there is no file.
+
+    Args:
+        cls: a plugin's class.
+        beside: names of further files in the same folder that it reads, such as `loudness.sql`.
+    """
+    if cls.__module__.startswith("graphsocial."):
+        return None
+    try:
+        file = Path(inspect.getfile(cls))
+        content = [part.read_bytes() for part in (file, *(file.parent / name for name in beside))]
+    except (OSError, TypeError):  # typed into an interpreter
+        return None
+    return blake2b(b"\0".join(content), digest_size=8).hexdigest()
+
+
 def _find(kind: str, name: str) -> tuple[Any, str, str]:
     """The module (or an entry point's object) of a name, the name as an identifier, and its origin for errors."""
     if name.endswith(".py"):
@@ -207,7 +224,7 @@ def _load_file(kind: str, path: Path) -> types.ModuleType:
         raise MissingFileError(f"There is no file '{path}' to take a {kind} from.")
     path = path.resolve()
     state = path.stat()
-    mark = hashlib.blake2b(f"{path}|{state.st_mtime_ns}|{state.st_size}".encode(), digest_size=8).hexdigest()
+    mark = blake2b(f"{path}|{state.st_mtime_ns}|{state.st_size}".encode(), digest_size=8).hexdigest()
     name = f"{_FILE_PREFIX}{kind}_{path.stem}_{mark}"
     if name in sys.modules:  # an unchanged file gives the same class; an edited file is loaded again
         return sys.modules[name]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dgl import DGLGraph
 
 Canonical = tuple[str, str, str]
-_CONTEXT = "*"  # the key of the context's encoding in `tabular_state`, which no node type can have
+_CONTEXT = "context of examples"  # the key of its encoding in `tabular_state`, which no node type can have
 _UNKNOWN = float("nan")
 
 
@@ -173,14 +173,14 @@ class SocialGraph:
         return self._with_tabular(fitted, context)
 
     def tabular_state(self) -> dict[str, Any]:
-        """The fitted encodings as JSON, which a run keeps: by node type, and the context's as `*`."""
+        """The fitted encodings as JSON, which a run keeps: by node type, and the context's."""
         fitted = self.tabular if self.context_tabular is None else {**self.tabular, _CONTEXT: self.context_tabular}
         return {name: part.state() for name, part in fitted.items()}
 
     def with_tabular_state(self, state: Mapping[str, Any]) -> SocialGraph:
         """The same graph with its numbers and categories encoded as a run fitted the encodings; see `tabular_state`."""
         fitted = {name: Tabular.restore(part) for name, part in state.items()}
-        context = fitted.pop(_CONTEXT, None)
+        context = fitted.pop(_CONTEXT, fitted.pop("*", None))  # its key in runs of 0.1.0
         return self._with_tabular(fitted, context)
 
     def _with_tabular(self, fitted: Mapping[str, Tabular], context: Tabular | None) -> SocialGraph:

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from graphsocial import runs
-from graphsocial.errors import TrainingError
 from graphsocial.evaluation.splits import ROLES
 from graphsocial.graph import SocialGraph
 from graphsocial.models.base import Network, build_network
@@ -95,32 +94,49 @@ def carry_out(
     if again:
         checkpoints.remove(checkpoint)
     torch.manual_seed(config.seed)
-    train_examples = data.examples("train")
-    network = build_network(config.model, data.graph, train_examples, seed=config.seed)
+    network = build_network(config.model, data.graph, data.examples("train"), seed=config.seed)
     record = _record(run_id, config, data, network)
     records.start(store, record)
-    create_view(store, config.task, data.entity, data.graph.targets)
-    loader = make_loader(config, data)
     try:
-        result = fit(
-            network,
-            loader,
-            train_examples,
-            data.examples("validation"),
-            config.fitting,
-            metric=config.task.selection_metric,
-            seed=config.seed,
-            checkpoint=checkpoint,
-            report=report,
-        )
-    except TrainingError:
+        outcome = _outcome(store, config, data, network, checkpoint, test=test, report=report, begin=begin)
+        records.finish(store, record, outcome)
+    except Exception:
         records.stop(store, run_id, "failed")
         raise
+    checkpoints.remove(checkpoint)
+    return runs.load(store, run_id)
+
+
+def _outcome(
+    store: GraphStore,
+    config: RunConfig,
+    data: RunData,
+    network: Network,
+    checkpoint: Path,
+    *,
+    test: bool,
+    report: Report | None,
+    begin: float,
+) -> Outcome:
+    """Train the network and predict."""
+    create_view(store, config.task, data.entity, data.graph.targets)
+    loader = make_loader(config, data)
+    result = fit(
+        network,
+        loader,
+        data.examples("train"),
+        data.examples("validation"),
+        config.fitting,
+        metric=config.task.selection_metric,
+        seed=config.seed,
+        checkpoint=checkpoint,
+        report=report,
+    )
     closed = data.roles == ROLES.index("train")
     if not test:
         closed |= data.roles == ROLES.index("test")
     examples = torch.nonzero(~closed).squeeze(1)
-    outcome = Outcome(
+    return Outcome(
         predictions=predict_examples(data, result.network, result.objectives, loader, examples),
         weights=_weights(result, data.graph),
         epochs=[tuple(epoch.__dict__.values()) for epoch in result.history],
@@ -129,9 +145,6 @@ def carry_out(
         wall_seconds=perf_counter() - begin,
         tested=test,
     )
-    records.finish(store, record, outcome)
-    checkpoints.remove(checkpoint)
-    return runs.load(store, run_id)
 
 
 def _open_test_later(store: GraphStore, run: Run, config: RunConfig, data: RunData) -> Run:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
 from graphsocial import plugins
-from graphsocial.errors import InputError, UnknownNameError
+from graphsocial.errors import InputError, MissingFileError, UnknownNameError
 from graphsocial.evaluation.splits import SplitPolicy
 from graphsocial.graph.visibility import Visibility
 from graphsocial.models.base import Model, model_class
-from graphsocial.plugins import configure
+from graphsocial.plugins import code_hash, configure
 from graphsocial.runs import Run
 from graphsocial.store import GraphStore
 from graphsocial.store.sql import utc
@@ -109,6 +109,13 @@ class RunConfig:
         """Seed and fold, by which repeated trainings of a configuration differ: `seed 0, fold 3`."""
         return f"seed {self.seed}" + (f", fold {self.split.fold}" if self.split.policy == "kfold" else "")
 
+    @property
+    def code(self) -> dict[str, str]:
+        """`task` and `model` → the hash of the file with its code, where that is not graphsocial's own."""
+        sql = [self.task.sql] if self.task.sql.endswith(".sql") else []
+        hashes = {"task": code_hash(type(self.task), *sql), "model": code_hash(type(self.model))}
+        return {part: value for part, value in hashes.items() if value is not None}
+
     def to_json(self) -> dict[str, Any]:
         """The configuration without the seed, as a dictionary for JSON."""
         return {
@@ -121,6 +128,7 @@ class RunConfig:
             "edge_types": list(self.edge_types),
             "both_ways": self.both_ways,
             "as_of": None if self.as_of is None else self.as_of.isoformat(),
+            **({"code": code} if (code := self.code) else {}),
         }
 
     def identity(self) -> dict[str, Any]:
@@ -143,11 +151,13 @@ class RunConfig:
         config = run.config
         task, model = dict(config["task"]), dict(config["model"])
         task_name, model_name = task.pop("name"), model.pop("name")
+        task_kind = _kind_of(run, "task", task_name, task_class)
+        model_kind = _kind_of(run, "model", model_name, model_class)
         as_of = config.get("as_of")
-        return cls(
-            task=_recorded(run, "task", task_class(task_name), task),
+        restored = cls(
+            task=_recorded(run, "task", task_kind, task),
             task_name=task_name,
-            model=_recorded(run, "model", model_class(model_name), model),
+            model=_recorded(run, "model", model_kind, model),
             model_name=model_name,
             dataset=run.dataset,
             split=_recorded(run, "split", SplitPolicy, config["split"]),
@@ -159,6 +169,14 @@ class RunConfig:
             as_of=None if as_of is None else utc(as_of),
             seed=run.seed,
         )
+        for part, recorded in config.get("code", {}).items():
+            if restored.code.get(part) != recorded:
+                name = task_name if part == "task" else model_name
+                raise InputError(
+                    f"The code of the {part} '{name}' has changed since the run '{run.id}' was trained, so the run "
+                    "cannot be continued or predict. Restore the file, or train again: that is another run."
+                )
+        return restored
 
     def later_settings(self, run: Run) -> dict[str, dict[str, Any]]:
         """Part → the settings that did not exist when a run was recorded, with the defaults that it takes.
@@ -172,6 +190,17 @@ class RunConfig:
             names = {RENAMED.get(part, {}).get(name, name) for name in recorded}
             later[part] = {name: value for name, value in complete[part].items() if name not in names}
         return {part: settings for part, settings in later.items() if settings}
+
+
+def _kind_of(run: Run, part: str, name: str, find: Callable[[str], type[Any]]) -> type[Any]:
+    """The class that a run names, whose file may be missing here."""
+    try:
+        return find(name)
+    except MissingFileError as error:
+        raise MissingFileError(
+            f"The run '{run.id}' has its {part} from the file '{name}', which is not here. Run the command in the "
+            "folder from which that path leads to it."
+        ) from error
 
 
 def _recorded(run: Run, part: str, kind: Any, recorded: Mapping[str, Any]) -> Any:
