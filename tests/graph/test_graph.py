@@ -156,7 +156,7 @@ def test_fitted_encodings_are_read_back_from_json_with_that_of_the_context(posts
     bare = build(posts, "posts", reception.POST, labels)
     graph = bare.fit_tabular(np.arange(50))
     state = json.loads(json.dumps(graph.tabular_state()))
-    assert set(state) == {"page", "post", "*"} and set(graph.tables) == {"page", "post"}
+    assert set(state) == {"page", "post", "context of examples"} and set(graph.tables) == {"page", "post"}
     again = bare.with_tabular_state(state)
     assert graph.context_table.shape == (len(labels), 2) and torch.equal(again.context_table, graph.context_table)
     assert all(torch.equal(again.tables[name], graph.tables[name]) for name in graph.tables)
