@@ -18,6 +18,7 @@ from graphsocial.errors import InputError
 from graphsocial.prediction import rebuild
 from graphsocial.runs import Run
 from graphsocial.store import GraphStore
+from graphsocial.training.config import RunConfig
 from graphsocial.training.data import make_loader
 from graphsocial.training.loop import Epoch
 from graphsocial.types import Progress
@@ -108,7 +109,7 @@ def expected(store: GraphStore, run: Run) -> tuple[int, float]:
     row = store.first("select avg(seconds) from run_epochs where run_id = ?", [run.id])
     if row is None or row[0] is None:
         return 0, 0.0
-    epochs = min(MOST_EPOCHS, int(run.config["fitting"]["epochs"]))
+    epochs = min(MOST_EPOCHS, RunConfig.from_run(run).fitting.epochs)
     return epochs, epochs * float(row[0])
 
 

@@ -69,7 +69,7 @@ def predict(
     opens_test = (data.roles[examples] == ROLES.index("test")).any()
     with store.transaction():
         records.save_predictions(
-            store, run.id, task=run.task, dataset=run.dataset, predictions=predictions, as_of=run.config["as_of"]
+            store, run.id, task=run.task, dataset=run.dataset, predictions=predictions, as_of=run.config.get("as_of")
         )
         records.record_defaults(store, run.id, restored.config.later_settings(run))
         if opens_test:

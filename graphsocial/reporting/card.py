@@ -42,7 +42,10 @@ def _model(subject: Subject) -> list[list[Any]]:
     record, config = subject.record, subject.record["config"]
     rows: list[list[Any]] = [["run", subject.run.id], ["configuration", record["config_id"]]]
     rows += [["task", _settings(config["task"])], ["model", _settings(config["model"])]]
-    rows += [["training", _settings(config["fitting"])], ["visibility", _settings(config["visibility"])]]
+    rows += [
+        ["training", _settings(config.get("fitting", {}))],
+        ["visibility", _settings(config.get("visibility", {}))],
+    ]
     rows += [["parameters", f"{record['parameters']:,}" if record["parameters"] is not None else None]]
     rows += [["epochs", f"{record['epochs']}, best epoch {record['best_epoch']}"]] if record["epochs"] else []
     return [*rows, ["training seed", str(subject.run.seed)], ["weights", record["checkpoint_hash"]]]

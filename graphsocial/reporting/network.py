@@ -66,7 +66,7 @@ def _degrees(subject: Subject, edge: EdgeType, end: str) -> pl.DataFrame:
     """Columns `id` and `degree` (in- plus out-degree over one edge type) of the dataset's nodes of one type."""
     store = subject.store
     sides = [name for name, kind in (("src", edge.src), ("dst", edge.dst)) if kind == end]
-    edges = store.visible(edge, dataset=subject.run.dataset, as_of=subject.run.config["as_of"])
+    edges = store.visible(edge, dataset=subject.run.dataset, as_of=subject.run.config.get("as_of"))
     ends = " union all ".join(f"select {side} as node from ({edges})" for side in sides)
     nodes = store.visible(store.schema.node(end), dataset=subject.run.dataset)
     degrees: pl.DataFrame = store.sql(
@@ -146,7 +146,7 @@ def _communities(subject: Subject) -> list[Chart]:
         if is_sequence(store, edge, subject.run.dataset):
             continue
         nodes = store.span(store.schema.node(end), subject.run.dataset)
-        visible = store.visible(edge, dataset=subject.run.dataset, as_of=subject.run.config["as_of"])
+        visible = store.visible(edge, dataset=subject.run.dataset, as_of=subject.run.config.get("as_of"))
         links = store.sql(f"select src, dst from ({visible})").fetchnumpy()
         src, dst = (np.asarray(links[side], dtype=np.int64) - nodes.first for side in ("src", "dst"))
         communities = measures.communities(measures.undirected(measures.simple(src, dst, len(nodes))), seed=0)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
 from graphsocial import plugins
-from graphsocial.errors import InputError, MissingFileError, UnknownNameError
+from graphsocial.errors import InputError, UnknownNameError
 from graphsocial.evaluation.splits import SplitPolicy
 from graphsocial.graph.visibility import Visibility
 from graphsocial.models.base import Model, model_class
@@ -19,11 +18,9 @@ from graphsocial.store import GraphStore
 from graphsocial.store.sql import utc
 from graphsocial.tasks import task_class
 from graphsocial.tasks.base import Task
+from graphsocial.training import reading
+from graphsocial.training.reading import RENAMED
 from graphsocial.training.settings import TrainingConfig
-
-log = logging.getLogger(__name__)
-RENAMED = {"fitting": {"cold": "cold_start_share", "naming": "decision_rule"}, "visibility": {"asked": "predicted"}}
-"""Part of a configuration → former name of a setting → its present name."""
 
 
 @dataclass(frozen=True)
@@ -146,37 +143,30 @@ class RunConfig:
         Settings that did not exist then take their defaults, and removed settings are ignored, both with a warning.
 
         Raises:
-            InputError: a recorded value is no longer allowed, or a setting without a default is missing.
+            InputError: a recorded value is not allowed, a setting without a default is missing, or the code in the
+                file of its task or model has changed.
+            UnknownNameError, MissingFileError: no task or model has the recorded name.
         """
-        config = run.config
-        task, model = dict(config["task"]), dict(config["model"])
-        task_name, model_name = task.pop("name"), model.pop("name")
-        task_kind = _kind_of(run, "task", task_name, task_class)
-        model_kind = _kind_of(run, "model", model_name, model_class)
-        as_of = config.get("as_of")
-        restored = cls(
-            task=_recorded(run, "task", task_kind, task),
+        reading.check_names(run, {field.name for field in fields(cls)})
+        (task_name, task), (model_name, model) = reading.named(run, "task"), reading.named(run, "model")
+        as_of = reading.value(run, "as_of", str | None, None)
+        config = cls(
+            task=reading.part(run, "task", reading.kind(run, "task", task_name, task_class), task),
             task_name=task_name,
-            model=_recorded(run, "model", model_kind, model),
+            model=reading.part(run, "model", reading.kind(run, "model", model_name, model_class), model),
             model_name=model_name,
             dataset=run.dataset,
-            split=_recorded(run, "split", SplitPolicy, config["split"]),
-            fitting=_recorded(run, "fitting", TrainingConfig, config["fitting"]),
-            visibility=_recorded(run, "visibility", Visibility, config.get("visibility", {})),
-            features=config.get("features", {}),
-            edge_types=tuple(config.get("edge_types", ())),
-            both_ways=config.get("both_ways", True),
+            split=reading.part(run, "split", SplitPolicy),
+            fitting=reading.part(run, "fitting", TrainingConfig),
+            visibility=reading.part(run, "visibility", Visibility),
+            features=reading.mapping(run, "features"),
+            edge_types=reading.value(run, "edge_types", tuple[str, ...], ()),
+            both_ways=reading.value(run, "both_ways", bool, True),
             as_of=None if as_of is None else utc(as_of),
             seed=run.seed,
         )
-        for part, recorded in config.get("code", {}).items():
-            if restored.code.get(part) != recorded:
-                name = task_name if part == "task" else model_name
-                raise InputError(
-                    f"The code of the {part} '{name}' has changed since the run '{run.id}' was trained, so the run "
-                    "cannot be continued or predict. Restore the file, or train again: that is another run."
-                )
-        return restored
+        reading.check_code(run, config.code)
+        return config
 
     def later_settings(self, run: Run) -> dict[str, dict[str, Any]]:
         """Part → the settings that did not exist when a run was recorded, with the defaults that it takes.
@@ -186,42 +176,9 @@ class RunConfig:
         """
         complete, later = self.to_json(), {}
         for part in ("task", "model", "split", "fitting", "visibility"):
-            recorded = run.config.get(part, {})
-            names = {RENAMED.get(part, {}).get(name, name) for name in recorded}
+            names = {RENAMED.get(part, {}).get(name, name) for name in run.config.get(part, {})}
             later[part] = {name: value for name, value in complete[part].items() if name not in names}
         return {part: settings for part, settings in later.items() if settings}
-
-
-def _kind_of(run: Run, part: str, name: str, find: Callable[[str], type[Any]]) -> type[Any]:
-    """The class that a run names, whose file may be missing here."""
-    try:
-        return find(name)
-    except MissingFileError as error:
-        raise MissingFileError(
-            f"The run '{run.id}' has its {part} from the file '{name}', which is not here. Run the command in the "
-            "folder from which that path leads to it."
-        ) from error
-
-
-def _recorded(run: Run, part: str, kind: Any, recorded: Mapping[str, Any]) -> Any:
-    """A part of a run's recorded configuration, with JSON's lists as tuples."""
-    renamed = RENAMED.get(part, {})
-    values = {
-        renamed.get(name, name): tuple(value) if isinstance(value, list) else value for name, value in recorded.items()
-    }
-    settings = {field.name: field for field in plugins.settings(kind)}
-    for name in sorted(values.keys() - settings.keys()):
-        log.warning("The run '%s' has a setting that no longer exists and is ignored: %s.%s.", run.id, part, name)
-        del values[name]
-    for name in sorted(settings.keys() - values.keys()):
-        log.warning("The run '%s' has no setting %s.%s; its default is used.", run.id, part, name)
-    try:
-        return kind(**values)
-    except (InputError, TypeError) as error:
-        raise InputError(
-            f"The run '{run.id}' was made by another version of graphsocial, and its settings of the {part} do not fit "
-            f"this one: {error} Train it again."
-        ) from error
 
 
 def design(store: GraphStore, task: str | Task, options: TrainOptions | None = None) -> RunConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -34,7 +35,8 @@ def restore(run: Run, config: RunConfig, data: RunData, weights: Weights) -> tup
         weights: the run's weights.
 
     Raises:
-        InputError: classes, nodes, types or features have changed, so that the weights do not fit.
+        InputError: classes, nodes, types, features or settings have changed, so that the weights do not fit; the
+            message names a parameter that differs, and settings that the run's configuration lacks.
     """
     if {target.name: list(target.classes) for target in data.graph.targets} != weights.classes:
         raise InputError(f"The run '{run.id}' was trained on other classes than the data has now; train again.")
@@ -43,10 +45,39 @@ def restore(run: Run, config: RunConfig, data: RunData, weights: Weights) -> tup
         network.load_state_dict(weights.network)
     except RuntimeError as error:
         raise InputError(
-            f"The run '{run.id}' cannot predict on the current data: it has parameters for each node, or types "
-            "and features have changed since. Train again."
+            f"The run '{run.id}' cannot predict on the current data: {_difference(weights.network, network)}; "
+            f"{_reason(run, config)}. Train again."
         ) from error
     return network.eval(), tuple(Objective(target, *weights.objectives[target.name]) for target in data.graph.targets)
+
+
+def _difference(saved: Mapping[str, Tensor], network: Network) -> str:
+    """The first parameter or buffer in which saved weights differ from a network, and the number of others."""
+
+    def shape(tensors: Mapping[str, Tensor], name: str) -> str:
+        return f"has the shape {tuple(tensors[name].shape)}" if name in tensors else "does not exist"
+
+    built = network.state_dict()
+    names = [
+        name
+        for name in dict.fromkeys([*saved, *built])
+        if name not in saved or name not in built or saved[name].shape != built[name].shape
+    ]
+    if not names:
+        return "its weights cannot be loaded"
+    others = f", and {len(names) - 1:,} others differ" if len(names) > 1 else ""
+    return f"in its weights '{names[0]}' {shape(saved, names[0])}, but now it {shape(built, names[0])}{others}"
+
+
+def _reason(run: Run, config: RunConfig) -> str:
+    """Why a run's weights may not fit: settings that its configuration lacks, or else data that have changed."""
+    later = config.later_settings(run)
+    parts = [part for part in ("model", "task") if part in later] or list(later)
+    lacking = [f"{part}.{name} = {value!r}" for part in parts for name, value in later[part].items()]
+    if lacking:
+        fit = "default that its configuration lacks does" if len(lacking) == 1 else "defaults that it lacks do"
+        return f"the {fit} not fit: {', '.join(lacking)}"
+    return "it has parameters for each node, or types, features or settings have changed since"
 
 
 def predict_examples(
@@ -115,7 +146,7 @@ def open_test(
     predictions = predict_examples(data, network, objectives, loader, data.examples("test"))
     with store.transaction():
         records.save_predictions(
-            store, run.id, task=run.task, dataset=run.dataset, predictions=predictions, as_of=run.config["as_of"]
+            store, run.id, task=run.task, dataset=run.dataset, predictions=predictions, as_of=run.config.get("as_of")
         )
         records.save_metrics(store, run.id, predictions, splits=("test",))
         records.log_opening(store, run.id, how)

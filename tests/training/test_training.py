@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -237,9 +238,76 @@ def test_configurations_of_other_versions_are_read(social: gs.GraphStore, caplog
         "update runs set config = ?", [json.dumps({**old, "fitting": {"decision_rule": "loudest"}})]
     )
     with pytest.raises(
-        InputError, match=r"settings of the fitting do not fit this one: decision_rule is .* not 'loudest'"
+        InputError,
+        match=r"settings of the fitting do not fit this one: .* decision_rule='loudest': choose from validated, ",
     ):
         gs.predict(social, run.id)
+
+
+def test_configurations_that_do_not_fit_are_refused_and_say_where(
+    social: gs.GraphStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = train(social)
+    whole = run.config
+
+    def recorded_as(config: object) -> None:
+        social.connection.execute("update runs set config = ?", [json.dumps(config)])
+
+    def without(name: str) -> dict[str, object]:
+        return {key: value for key, value in whole.items() if key != name}
+
+    model = {key: value for key, value in whole["model"].items() if key != "name"}
+    for config, said in [
+        (None, "settings of the run do not fit this one: they are null, where names with values"),
+        ({**whole, "model": None}, "settings of the model do not fit this one: they are null"),
+        (without("model"), "'model.name' is null, where a name"),
+        (without("task"), "'task.name' is null, where a name"),
+        ({**whole, "model": model}, "'model.name' is null"),
+        ({**whole, "fitting": [1]}, r"settings of the fitting do not fit this one: they are \[1\]"),
+        ({**whole, "features": 3}, "settings of the features do not fit this one: they are 3"),
+        (
+            {**whole, "split": {**whole["split"], "policy": "odd"}},
+            "split do not fit .* No split policy is called 'odd'",
+        ),
+        (
+            {**whole, "model": {**whole["model"], "width": "wide"}},
+            "model do not .* width='wide': it must be a whole nu",
+        ),
+        (
+            {**whole, "fitting": {**whole["fitting"], "clip": "x"}},
+            "fitting do not fit .* clip='x': it must be a number",
+        ),
+        ({**whole, "edge_types": 5}, "settings of the run do not fit this one: it cannot take edge_types=5"),
+        ({**whole, "both_ways": "x"}, 'it cannot take both_ways="x": write true or false'),
+    ]:
+        recorded_as(config)
+        with pytest.raises(InputError, match=f"The run '{run.id}' was made by another version.*{said}"):
+            gs.predict(social, run.id)
+    before = probabilities(social, run)
+    caplog.clear()
+    recorded_as({**without("fitting"), "later": {"x": 1}})
+    assert gs.predict(social, run.id) > 0
+    assert probabilities(social, run) == before
+    assert [record.getMessage() for record in caplog.records] == [
+        f"The run '{run.id}' has a setting that no longer exists and is ignored: later.",
+        f"The run '{run.id}' has no settings of the fitting; their defaults are used.",
+    ]
+    defaults = json.loads(json.dumps(asdict(TrainingConfig())))
+    assert runs.load(social, run.id).config["fitting"] == defaults
+
+
+def test_weights_that_do_not_fit_name_the_parameter_and_the_setting(social: gs.GraphStore) -> None:
+    run = train(social)
+    width = run.config["model"]["width"]
+    for change, said in [
+        ({"width": 2 * width}, "types, features or settings have changed since"),
+        ({}, r"the default that its configuration lacks does not fit: model\.width = \d+\. Train again"),
+    ]:
+        model = {key: value for key, value in run.config["model"].items() if key != "width"} | change
+        social.connection.execute("update runs set config = ?", [json.dumps({**run.config, "model": model})])
+        shapes = rf"in its weights '\S+' has the shape \(.*{width}.*\), but now it has the shape \(.*\)"
+        with pytest.raises(InputError, match=f"cannot predict on the current data: {shapes}, and .* differ; .*{said}"):
+            gs.predict(social, run.id)
 
 
 KILLED_AGAIN = """
