@@ -70,6 +70,8 @@ class Database:
                 migration.imitate(self.connection)
         elif missing:
             migrations.migrate(self.connection, self.path, missing)
+        else:
+            migrations.remove_leftovers(self.connection, self.path)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import re
+import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from importlib.metadata import version
@@ -84,31 +86,38 @@ def pending(connection: duckdb.DuckDBPyConnection, path: Path) -> tuple[Migratio
         path: of the store, for messages.
 
     Raises:
-        StoreError: the file is no store, or one of a newer version, or of a development version before 0.1.0.
+        StoreError: the file is no store, one of a newer version or of a development version before 0.1.0, or its list
+            of migrations is incomplete.
     """
     tables = {name for (name,) in connection.execute("select table_name from duckdb_tables()").fetchall()}
     if not {"node_types", "edge_types", "datasets"} <= tables:
         raise StoreError(f"'{path}' is a DuckDB file, but not a graphsocial store; choose another --store.")
-    here = version("graphsocial")
     if "migrations" in tables:
         applied = connection.execute("select number, name, version from migrations order by number").fetchall()
         last = migrations()[-1]
-        if applied[-1][0] > last.number:
+        if applied and applied[-1][0] > last.number:
             _, name, by = applied[-1]
+            here = version("graphsocial")
+            versions = "" if by == here else f" ({by}; this is {here})"
             raise StoreError(
-                f"'{path}' was written by a newer graphsocial ({by}, whose tables are those of '{name}'); this is "
-                f"{here}, which ends with '{last.name}'. Install the newer version."
+                f"'{path}' was written by a newer graphsocial{versions}, whose tables are those of '{name}'; this "
+                f"one's are those of '{last.name}'. Install the newer version."
             )
-        numbers = {number for number, *_ in applied}
-        return tuple(migration for migration in migrations() if migration.number not in numbers)
+        if not applied or [number for number, *_ in applied] != list(range(1, len(applied) + 1)):
+            numbers = f"only the numbers {', '.join(str(number) for number, *_ in applied)}" if applied else "no rows"
+            raise StoreError(
+                f"'{path}' is damaged: its table `migrations`, which lists the SQL files that made its tables, has "
+                f"{numbers}; restore the store from a copy."
+            )
+        return migrations()[len(applied) :]
     row = None
     if "store_version" in tables:
         row = connection.execute("select fingerprint, version from store_version").fetchone()
     if row is None or row[0] != FINGERPRINT:
         by = f"graphsocial {row[1]}" if row else "an early graphsocial"
         raise StoreError(
-            f"'{path}' was written by a development version of {by} with tables that no release had; this is {here}, "
-            "which cannot bring them up to date. Ingest and train again into a new --store, or open it with the "
+            f"'{path}' was written by a development version of {by} with tables that no release had, so they "
+            "cannot be brought up to date. Ingest and train again into a new --store, or open it with the "
             "version that wrote it."
         )
     return tuple(migration for migration in migrations() if migration.number > BASELINE)
@@ -118,32 +127,81 @@ def migrate(connection: duckdb.DuckDBPyConnection, path: Path, missing: Sequence
     """Bring a store up to date in one transaction, after copying it.
 
     Weights that lie beside a store of 0.1.0 are taken in; their files then move beside the copy, which stays a whole
-    store of that version.
+    store of that version. The copy gets its name just before the commit, so that a process that is killed leaves none.
 
     Args:
         connection: to the store, open for writing and in no transaction.
         path: of the store.
         missing: what `pending` returned.
+
+    Raises:
+        StoreError: the copy or the changed store cannot be written. The store is as it was then.
     """
-    kept = _copy(connection, path, f"{path.stem}.before-{missing[0].number:03}")
-    connection.execute("begin transaction")
+    stem = f"{path.stem}.before-{missing[0].number:03}"
+    part = path.with_name(f"{stem}.part")
+    endings = chain([""], (f"-{number}" for number in count(2)))
+    kept = next(file for ending in endings if not (file := path.with_name(stem + ending + path.suffix)).exists())
+    beside = kept.with_suffix(".runs")
+    made = [part, part.with_name(f"{part.name}.wal"), kept]
     try:
+        _copy(connection, part)
+        connection.execute("begin transaction")
         for migration in missing:
             migration.apply(connection)
         _note(connection, migrations() if missing[0].number == BASELINE + 1 else missing)
-        taken = _take_in_weights(connection, path) if WEIGHTS in {part.number for part in missing} else []
+        if WEIGHTS in {migration.number for migration in missing}:
+            for file in _take_in_weights(connection, path):
+                made.append(beside / file.parent.name / file.name)
+                made[-1].parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, made[-1])
+        part.rename(kept)
         connection.execute("commit")
-    except BaseException:
-        connection.execute("rollback")
+    except BaseException as error:
+        with suppress(duckdb.Error):  # it may have ended
+            connection.execute("rollback")
+        unwritten = isinstance(error, duckdb.IOException | duckdb.TransactionException | OSError)
+        if unwritten or not kept.exists():  # otherwise it may have been committed
+            for file in made:
+                _remove(file)
+        if unwritten:
+            reason = str(error).rpartition("Original error: ")[2]
+            raise StoreError(
+                f"'{path}' is of an earlier version and cannot be brought up to date ({reason}); make its folder "
+                "writable, with space for a copy, or open it for reading only, as commands that only read do: "
+                "graphsocial.open(path, read_only=True)."
+            ) from error
         raise
-    for file in taken:
-        target = kept.with_suffix(".runs") / file.parent.name / file.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        file.replace(target)
-        for folder in (file.parent, file.parent.parent):
-            if not any(folder.iterdir()):
-                folder.rmdir()
-    log.warning("'%s' was brought up to date for graphsocial %s; as it was: '%s'.", path, version("graphsocial"), kept)
+    remove_leftovers(connection, path)
+    files = " to ".join(dict.fromkeys((missing[0].name, missing[-1].name)))
+    log.warning("'%s' was brought up to date with %s; as it was: '%s'.", path, files, kept)
+
+
+def remove_leftovers(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Remove what a killed process left beside the store of finished runs: weights that the store has, checkpoints.
+
+    Args:
+        connection: to the store, open for writing.
+        path: of the store.
+    """
+    for folder in path.with_suffix(".runs").glob("*/"):
+        stored = connection.execute(
+            "select checkpoint_hash from runs join weights using (run_id) where run_id = ? and status = 'done'",
+            [folder.name],
+        ).fetchall()
+        if stored:
+            weights = folder / "weights.safetensors"
+            with suppress(OSError, ValueError):  # other or broken weights stay
+                if (hash_tensors(weights.read_bytes()),) in stored:
+                    _remove(weights)
+            _remove(folder / "checkpoint.safetensors")
+
+
+def _remove(file: Path) -> None:
+    """Remove a file if it exists, and its folders if they are then empty; what cannot be removed stays."""
+    with suppress(OSError):
+        file.unlink(missing_ok=True)
+        file.parent.rmdir()
+        file.parent.parent.rmdir()
 
 
 def _note(connection: duckdb.DuckDBPyConnection, applied: Sequence[Migration]) -> None:
@@ -153,20 +211,21 @@ def _note(connection: duckdb.DuckDBPyConnection, applied: Sequence[Migration]) -
     )
 
 
-def _copy(connection: duckdb.DuckDBPyConnection, path: Path, stem: str) -> Path:
-    """Copy the open store, whole or not at all, to a new file of that name beside it, or to `<stem>-2`, … .
+def _copy(connection: duckdb.DuckDBPyConnection, part: Path) -> None:
+    """Copy the open store to a new file.
 
     DuckDB copies, as reading the file past it would end its lock of the file (POSIX).
     """
-    part = path.with_name(f"{stem}.part")
     part.unlink(missing_ok=True)
     (name,) = connection.execute("select current_database()").fetchone() or ("",)
     connection.execute(f"attach {literal(str(part))} as kept")
-    connection.execute(f'copy from database "{name}" to kept')
+    try:
+        connection.execute(f'copy from database "{name}" to kept')
+    except BaseException:
+        with suppress(duckdb.Error):  # its file may be broken
+            connection.execute("detach kept")
+        raise
     connection.execute("detach kept")
-    endings = chain([""], (f"-{number}" for number in count(2)))
-    target = next(file for ending in endings if not (file := path.with_name(stem + ending + path.suffix)).exists())
-    return part.rename(target)
 
 
 def _take_in_weights(connection: duckdb.DuckDBPyConnection, path: Path) -> list[Path]:

@@ -87,10 +87,11 @@ def carry_out(
     data = prepare(store, config, progress=progress)
     run_id = f"{Path(config.model_name).stem}-{data.digest[:8]}"
     status = store.first("select status from runs where run_id = ?", [run_id])
+    checkpoint = checkpoints.path(store, run_id)
     if status == ("done",) and not again:
+        checkpoints.remove(checkpoint)  # of a training anew that was killed
         run = runs.load(store, run_id)
         return _open_test_later(store, run, config, data) if test and "test" not in run.metrics else run
-    checkpoint = checkpoints.path(store, run_id)
     if again:
         checkpoints.remove(checkpoint)
     torch.manual_seed(config.seed)

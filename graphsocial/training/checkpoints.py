@@ -128,7 +128,8 @@ def path(store: GraphStore, run_id: str) -> Path:
 
 def remove(checkpoint: Path) -> None:
     """Remove a checkpoint if it exists, and its folders if they are then empty."""
-    checkpoint.unlink(missing_ok=True)
+    for file in checkpoint.parent.glob(f"{checkpoint.stem}.*"):  # those half written too
+        file.unlink(missing_ok=True)
     for folder in (checkpoint.parent, checkpoint.parent.parent):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import lzma
+import os
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 import tarfile
+from importlib.metadata import version
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import pytest
+import safetensors.numpy
 
 import graphsocial as gs
 from graphsocial import runs
+from graphsocial._compat.hashing import hash_file
 from graphsocial.auditing import audit
 from graphsocial.errors import StoreError, TrainingError
 from graphsocial.runs import weights
@@ -93,7 +98,7 @@ def test_nothing_is_lost_and_a_copy_is_kept(old: Path, caplog: pytest.LogCapture
     assert counts(old) == before
     kept = old.with_name("store.before-005.duckdb")
     assert counts(kept) == before
-    assert f"'{old}' was brought up to date" in caplog.text
+    assert f"'{old}' was brought up to date with 005_migrations.sql to {names('store', '.sql')[-1]};" in caplog.text
     assert str(kept) in caplog.text
     beside = sorted(path.name for path in kept.with_suffix(".runs").iterdir())
     with gs.open(old) as store:
@@ -231,36 +236,143 @@ def test_a_run_whose_weights_are_missing_or_broken_is_named(old: Path, caplog: p
 
 
 KILLED = """
-import os, signal
+import os, pathlib, signal
 import graphsocial as gs
 from graphsocial.store import migrations
 def kill(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
-setattr(migrations, {function!r}, kill)
+setattr({module}, {function!r}, kill)
 gs.open({store!r})
 """
 
 
-@pytest.mark.parametrize("function", ["_copy", "_note", "_take_in_weights"])
-def test_a_killed_migration_leaves_a_store_that_opens(old: Path, function: str) -> None:
-    before = counts(old)
-    child = KILLED.format(function=function, store=str(old))
+def opened_and_killed(path: Path, module: str, function: str) -> None:
+    """Open a store in another process, which is killed where it calls a function of `migrations` or of `Path`."""
+    child = KILLED.format(module=module, function=function, store=str(path))
     ended = subprocess.run([sys.executable, "-W", "ignore", "-c", child], capture_output=True, text=True)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "function"),
+    [
+        ("migrations", "_copy"),
+        ("migrations", "_note"),
+        ("migrations", "_take_in_weights"),
+        ("migrations.shutil", "copyfile"),
+        ("pathlib.Path", "rename"),
+    ],
+)
+def test_a_killed_migration_leaves_a_store_that_opens(old: Path, module: str, function: str) -> None:
+    before = counts(old)
+    opened_and_killed(old, module, function)
     assert counts(old) == before
     with duckdb.connect(str(old), read_only=True) as connection:
         assert connection.execute("select fingerprint from store_version").fetchall() == [(migrations.FINGERPRINT,)]
+    assert not list(old.parent.glob("*.before-005*.duckdb"))
     with gs.open(old) as store:
         assert gs.predict(store, "hmg_emo-171a1752") > 0
+        assert {path.name for path in old.parent.glob("store.before*")} == {
+            "store.before-005.duckdb",
+            "store.before-005.runs",
+        }
+        beside = sorted(path.parent.name for path in old.parent.glob("store.before-005.runs/*/weights.safetensors"))
+        assert beside == finished(store)
 
 
-def test_a_newer_store_is_refused_with_both_versions(tmp_path: Path) -> None:
+def test_weights_that_a_killed_migration_left_are_removed_on_opening(old: Path) -> None:
+    broken = old.with_suffix(".runs") / "eijl-8cbcc2e5" / "weights.safetensors"
+    broken.write_bytes(broken.read_bytes()[:-1] + b"x")
+    opened_and_killed(old, "migrations", "remove_leftovers")  # just after the commit
+    kept = old.with_name("store.before-005.runs")
+    with duckdb.connect(str(old), read_only=True) as connection:
+        taken = sorted(name for (name,) in connection.execute("select run_id from weights").fetchall())
+    assert sorted(path.name for path in kept.iterdir()) == taken
+    assert len(list(old.with_suffix(".runs").glob("*/weights.safetensors"))) == len(taken) + 1
+    gs.open(old, read_only=True).close()
+    assert len(list(old.with_suffix(".runs").glob("*/weights.safetensors"))) == len(taken) + 1
+    gs.open(old).close()
+    assert list(old.with_suffix(".runs").glob("*/weights.safetensors")) == [broken]
+    assert sorted(path.name for path in kept.iterdir()) == taken
+
+
+@pytest.mark.parametrize("what", ["copy of the store", "copy of weights", "commit"])
+def test_a_migration_without_space_leaves_all_as_it_was(old: Path, what: str) -> None:
+    """A limit of file sizes stands for a full disk."""
+    size = old.stat().st_size
+    if what != "copy of the store":
+        content = safetensors.numpy.save({"noise": np.random.default_rng(0).integers(255, size=size, dtype=np.uint8)})
+        with duckdb.connect(str(old)) as connection:
+            for run_id in ("eijl-8cbcc2e5", "majority-44fff12f"):
+                file = old.with_suffix(".runs") / run_id / "weights.safetensors"
+                file.write_bytes(content)
+                connection.execute("update runs set checkpoint_hash = ? where run_id = ?", [hash_file(file), run_id])
+    largest = {"copy of the store": 1_000_000, "copy of weights": size, "commit": size + 1_000_000}[what]
+    before, files = counts(old), sorted(old.parent.rglob("*"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, hard))
+    try:
+        with pytest.raises(StoreError) as raised:
+            gs.open(old)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert f"'{old}' is of an earlier version and cannot be brought up to date (" in str(raised.value)
+    assert "space for a copy, or open it for reading only" in str(raised.value)
+    assert "\n" not in str(raised.value)
+    own = old.with_name(f"{old.name}.wal")  # DuckDB's own, of the failed commit
+    assert [path for path in sorted(old.parent.rglob("*")) if path != own] == files
+    assert counts(old) == before
+    with gs.open(old) as store:
+        assert len(finished(store)) == store.sql("select count(*) from weights").fetchall()[0][0] == 11
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write to any folder")
+def test_a_migration_in_a_folder_without_permission_says_how_to_read(old: Path) -> None:
+    old.parent.chmod(0o500)
+    try:
+        with pytest.raises(StoreError, match=r"make its folder writable, .*read_only=True"):
+            gs.open(old)
+        gs.open(old, read_only=True).close()
+    finally:
+        old.parent.chmod(0o700)
+
+
+def test_a_copy_that_cannot_be_made_says_how_to_read(old: Path) -> None:
+    (old.parent / "store.before-005.part" / "mine").mkdir(parents=True)
+    with pytest.raises(StoreError, match=r"cannot be brought up to date \(.*\); make its folder writable, .*read_only"):
+        gs.open(old)
+    gs.open(old, read_only=True).close()
+    assert (old.parent / "store.before-005.part" / "mine").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("delete from migrations", "no rows"),
+        ("delete from migrations where number = 5", "only the numbers 1, 2, 3, 4, 6"),
+    ],
+)
+def test_a_store_whose_list_of_migrations_is_incomplete_is_refused(tmp_path: Path, change: str, said: str) -> None:
     path = tmp_path / "s.duckdb"
     gs.open(path).close()
     with duckdb.connect(str(path)) as connection:
-        connection.execute("insert into migrations (number, name, version) values (900, '900_later.sql', '9.9.9')")
+        connection.execute(change)
     for read_only in (False, True):
-        with pytest.raises(StoreError, match=r"newer graphsocial \(9\.9\.9, .*900_later\.sql'\); this is \d+\.\d+"):
+        with pytest.raises(StoreError, match=f"s.duckdb' is damaged: its table `migrations`, .*has {said}.*; restore"):
+            gs.open(path, read_only=read_only)
+
+
+@pytest.mark.parametrize("by", ["9.9.9", version("graphsocial")])
+def test_a_newer_store_is_refused_with_its_last_file_and_versions_that_differ(tmp_path: Path, by: str) -> None:
+    path = tmp_path / "s.duckdb"
+    gs.open(path).close()
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("insert into migrations values (900, '900_later.sql', ?, now())", [by])
+    versions = rf" \(9\.9\.9; this is {version('graphsocial')}\)" if by == "9.9.9" else ""
+    for read_only in (False, True):
+        with pytest.raises(
+            StoreError, match=f"newer graphsocial{versions}, whose .* '900_later.sql'; this one's are .*"
+        ):
             gs.open(path, read_only=read_only)
     assert list(tmp_path.iterdir()) == [path]
 

@@ -340,11 +340,29 @@ def test_a_killed_training_anew_leaves_the_run_as_it_was(social: gs.GraphStore, 
     child = KILLED_AGAIN.format(tests=tests, store=str(path), when=when)
     ended = subprocess.run([sys.executable, "-W", "ignore", "-c", child], capture_output=True, text=True)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
+    beside = path.with_suffix(".runs") / run.id
+    assert (beside / "checkpoint.safetensors").exists()
+    gs.open(path, read_only=True).close()
+    assert (beside / "checkpoint.safetensors").exists()
     with gs.open(path) as store:
+        assert not beside.parent.exists()
         assert runs.load(store, run.id) == run
         assert (record(store), probabilities(store, run)) == (rows, before)
         assert gs.predict(store, run) == len(before)
         assert probabilities(store, run) == before
+
+
+def test_a_finished_run_keeps_no_checkpoint_of_a_killed_training_anew(social: gs.GraphStore) -> None:
+    run = train(social)
+    beside = social.path.with_suffix(".runs") / run.id
+    beside.mkdir(parents=True)  # as after a kill while it was removed
+    assert train(social) == run
+    assert not beside.parent.exists()
+    beside.mkdir(parents=True)
+    for name in ("checkpoint.safetensors", "checkpoint.123.part"):
+        (beside / name).write_bytes(b"broken")
+    assert train(social) == run
+    assert not beside.parent.exists()
 
 
 def test_bayes_optimal_needs_its_reference(social: gs.GraphStore) -> None:
