@@ -256,7 +256,7 @@ def _averages(graph: SocialGraph) -> Check:
                     for dimension in np.flatnonzero(explained >= LEAKING_VARIANCE).tolist()
                 ]
     if not examined:
-        return not_applicable("averages of answers", "No node has columns.")
+        return not_applicable("averages of labels", "No node has columns.")
     leaking = list(dict.fromkeys(leaking))  # targets may have it in common
     detail = (
         "Columns are explained by the mean label around their node, held-out labels included."
@@ -264,7 +264,7 @@ def _averages(graph: SocialGraph) -> Check:
         else "No column is explained by the mean label around its node."
     )
     verdict: Verdict = "leak" if leaking else "pass"
-    return Check("averages of answers", verdict, examined, len(leaking), detail, tuple(leaking[:MAX_NAMED]))
+    return Check("averages of labels", verdict, examined, len(leaking), detail, tuple(leaking[:MAX_NAMED]))
 
 
 def _examples_of_nodes(graph: SocialGraph) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:

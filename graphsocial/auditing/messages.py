@@ -43,7 +43,7 @@ def check_messages(config: RunConfig, loader: Loader, roles: Tensor, network: Ne
     if temporal:
         return [*checks, *counts.time_checks()]
     why = f"Neither the split '{config.split}' nor the task orders examples by time."
-    return [*checks, not_applicable("later edges", why), not_applicable("later answers", why)]
+    return [*checks, not_applicable("later edges", why), not_applicable("later labels", why)]
 
 
 def used_batches(
@@ -214,7 +214,7 @@ class _LeakCounts:
         )
         examined = int((self.roles >= 0).sum())
         return Check(
-            "answers shown", _verdict(num_leaks), examined, num_leaks, detail, names(self.graph, self.visible_labels)
+            "visible labels", _verdict(num_leaks), examined, num_leaks, detail, names(self.graph, self.visible_labels)
         )
 
     def time_checks(self) -> list[Check]:
@@ -244,7 +244,7 @@ class _LeakCounts:
         )
         examined = int((self.roles == 0).sum())
         named = names(self.graph, self.later_labels)
-        return [edge_check, Check("later answers", _verdict(num_leaks), examined, num_leaks, detail, named)]
+        return [edge_check, Check("later labels", _verdict(num_leaks), examined, num_leaks, detail, named)]
 
 
 def _first(keys: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ def check_perturbation(config: RunConfig, loader: Loader, roles: Tensor, network
     network.eval()
     batches = list(_seed_batches(config, loader, roles, network))
     what = "labels of seed and held-out examples"
-    checks = [_check("changed answers", _labels, what, loader, roles, network, batches)]
+    checks = [_check("changed labels", _labels, what, loader, roles, network, batches)]
     visibility = config.visibility
     if loader.graph.entity not in loader.graph.edge_features:
         checks.append(not_applicable("changed edge features", "No supervised edge has features."))

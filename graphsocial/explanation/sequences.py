@@ -59,14 +59,14 @@ def sequence_context(explained: ExplainedBatch) -> SequenceContext | None:
     the drop is that of the same position in all of them.
     """
     trace = explained.trace
-    if trace.beside is None:
+    if trace.sequence is None:
         return None
-    nodes = trace.beside[explained.rows]  # (B, S)
+    nodes = trace.sequence[explained.rows]  # (B, S)
     position = (nodes == explained.graph.ends[0][explained.examples][:, None]).long().argmax(1)
     return SequenceContext(
         nodes.numpy(),
         position.numpy(),
-        {name: weights[explained.rows].double().numpy() for name, weights in trace.places.items()},
+        {name: weights[explained.rows].double().numpy() for name, weights in trace.sequence_attention.items()},
         {name: effects.numpy() for name, effects in _effects(explained, nodes).items()},
     )
 

@@ -149,8 +149,8 @@ class DialogueNetwork(Network):
             before=given.pick(torch.cat(list(given.inputs.values()), dim=2)),
             after=after,
             gates=seen.gates,
-            beside=torch.where(given.mask, given.nodes, -1)[dialogue],
-            places={name: given.pick(weights) for name, weights in seen.attention.items()},
+            sequence=torch.where(given.mask, given.nodes, -1)[dialogue],
+            sequence_attention={name: given.pick(weights) for name, weights in seen.attention.items()},
         )
 
     def drop(self, x: Tensor) -> Tensor:

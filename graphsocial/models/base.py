@@ -25,16 +25,16 @@ class ForwardTrace:
         after: (B, H) the representation of each example that the heads or classifiers read.
         gates: name → (B,) weight of each part (endpoint, modality, branch) in the prediction.
         edges: one mapping per layer, edge type → (E,) or (E, K heads) attention weights of the layer's edges.
-        beside: (B, S) local node numbers of the sequence that each example is part of, itself included; -1 is padding.
-        places: name → (B, S) attention weights from the example to the nodes in `beside`.
+        sequence: (B, S) local node numbers of the sequence that each example is in, itself included; -1 is padding.
+        sequence_attention: name → (B, S) attention weights from the example to the nodes of `sequence`.
     """
 
     before: Tensor | None = None
     after: Tensor | None = None
     gates: Mapping[str, Tensor] = field(default_factory=dict)
     edges: tuple[Mapping[Canonical, Tensor], ...] = ()
-    beside: Tensor | None = None
-    places: Mapping[str, Tensor] = field(default_factory=dict)
+    sequence: Tensor | None = None
+    sequence_attention: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Network(nn.Module):

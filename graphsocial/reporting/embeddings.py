@@ -100,11 +100,11 @@ def _attention(
     """Name → distances and weights, concatenated over the batches."""
     parts: dict[str, list[tuple[NDArray[np.int64], Array]]] = {}
     for trace, nodes in zip(traces, example_nodes, strict=True):
-        if trace.beside is not None:
-            valid = trace.beside >= 0
-            positions = (trace.beside == nodes[:, None]).long().argmax(1)
+        if trace.sequence is not None:
+            valid = trace.sequence >= 0
+            positions = (trace.sequence == nodes[:, None]).long().argmax(1)
             distances = (torch.arange(valid.shape[1]) - positions[:, None])[valid].numpy()
-            for name, weights in trace.places.items():
+            for name, weights in trace.sequence_attention.items():
                 parts.setdefault(name, []).append((distances, _array(weights[valid])))
     return {
         name: (np.concatenate([distances for distances, _ in pairs]), np.concatenate([weights for _, weights in pairs]))

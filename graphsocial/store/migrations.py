@@ -22,7 +22,7 @@ import duckdb
 from graphsocial._compat.hashing import hash_file, hash_tensors
 from graphsocial.errors import StoreError
 from graphsocial.schemas import names, text
-from graphsocial.store.sql import literal
+from graphsocial.store.sql import literal, quote
 
 log = logging.getLogger(__name__)
 BASELINE = 4
@@ -48,12 +48,19 @@ class Migration:
         connection.execute(self.sql)
 
     def imitate(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Make the file's tables and views as temporary ones, which need no writing."""
+        """Make the file's tables and views as temporary ones, which need no writing, and updated tables as views."""
+        (database,) = connection.execute("select current_database()").fetchone() or ("",)
         for statement in connection.extract_statements(self.sql):
-            query = statement.query.strip()
-            made = re.sub(r"^((--.*\n|\s)*)create (table|view)", r"\1create temp \3", query)
-            if made != query:
-                connection.execute(made)
+            query = re.sub(r"^(--.*\n|\s)+", "", statement.query)
+            if query.startswith(("create table", "create view")):
+                connection.execute(query.replace("create", "create temp", 1))
+            elif update := re.fullmatch(r"update (\w+)\nset (\w+) = (.*)\nwhere (.*?);?\s*", query, re.DOTALL):
+                table, column, value, condition = update.groups()
+                connection.execute(
+                    f"create temp view {table} as select * replace "
+                    f"(case when {condition} then {value} else {column} end as {column}) "
+                    f"from {quote(database)}.main.{table}"
+                )
 
 
 def migrations() -> tuple[Migration, ...]:

@@ -82,7 +82,7 @@ def test_a_run_without_leaks_passes_and_is_noted_as_audited(store: gs.GraphStore
     assert {name for name, verdict in by_name.items() if verdict != "pass"} == {
         "parts kept apart",
         "later edges",
-        "later answers",
+        "later labels",
         "changed future",
         "other edge types",
     }
@@ -105,7 +105,7 @@ def test_every_split_and_loader_passes(store: gs.GraphStore, split: str, loader:
     honest = train(store, split=split, settings={"loader": loader, "fanouts": "4,4", "epochs": 1})
     by_name = verdicts(gs.audit(store, honest, quick=True))
     assert "leak" not in by_name.values()
-    kept = {"parts kept apart"} | ({"later edges", "later answers", "changed future"} if split == "time" else set())
+    kept = {"parts kept apart"} | ({"later edges", "later labels", "changed future"} if split == "time" else set())
     assert {by_name[name] for name in kept} == {"pass"}
 
 
@@ -131,7 +131,7 @@ def test_node_tasks_and_numeric_targets_are_audited(posts: gs.GraphStore, split:
     audit = gs.audit(posts, run)
     assert audit.leaks == ("columns of nodes",)
     by_name = verdicts(audit)
-    assert {by_name[name] for name in ("changed answers", "answers shown", "averages of answers")} == {"pass"}
+    assert {by_name[name] for name in ("changed labels", "visible labels", "averages of labels")} == {"pass"}
     assert by_name["shuffled training"] == by_name["one-hop look-up"] == "pass"
     assert (by_name["parts kept apart"] == "not applicable") == (split == "random")
     with posts.transaction():
@@ -216,7 +216,7 @@ def test_visible_features_of_structure_edges_are_a_leak(store: gs.GraphStore, mo
 def test_later_edges_and_labels_are_leaks(store: gs.GraphStore, timed: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(View, "until", lambda view, graph, asked: view)
     audit = gs.audit(store, timed, quick=True)
-    assert set(audit.leaks) == {"later edges", "later answers", "changed future"}
+    assert set(audit.leaks) == {"later edges", "later labels", "changed future"}
 
 
 def test_later_edges_alone_are_a_leak(store: gs.GraphStore, timed: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +237,7 @@ def test_visible_labels_of_seed_examples_are_leaks(
 
     plant_view(monkeypatch, show)
     audit = gs.audit(store, train(store, seed=9), quick=True)
-    assert set(audit.leaks) == {"answers shown", "changed answers", "one-hop look-up"}
+    assert set(audit.leaks) == {"visible labels", "changed labels", "one-hop look-up"}
 
 
 def test_a_network_that_reads_hidden_labels_is_a_leak(store: gs.GraphStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,7 +250,7 @@ def test_a_network_that_reads_hidden_labels_is_a_leak(store: gs.GraphStore, monk
     monkeypatch.setattr(ImagePriorNetwork, "forward", peek)
     peeking = gs.train(store, "edge-emotion", model="image-prior", features=HASHED, settings={"strength": 3.0})
     audit = gs.audit(store, peeking)
-    assert set(audit.leaks) == {"changed answers", "shuffled training"}
+    assert set(audit.leaks) == {"changed labels", "shuffled training"}
 
 
 def test_users_with_two_roles_are_a_leak(tmp_path: Path) -> None:
@@ -354,10 +354,10 @@ def most_frequent(labels: pl.DataFrame, image: pl.DataFrame) -> pl.Series:
 
 
 PLANTS: dict[str, tuple[str, str, Callable[..., Any], dict[str, Any]]] = {
-    "an average": ("averages of answers", "image.share", share_of_fear, {"share": share_of_fear}),
-    "the most frequent": ("averages of answers", "image.mood", most_frequent, {"mood": most_frequent}),
+    "an average": ("averages of labels", "image.share", share_of_fear, {"share": share_of_fear}),
+    "the most frequent": ("averages of labels", "image.mood", most_frequent, {"mood": most_frequent}),
     "a dimension": (
-        "averages of answers",
+        "averages of labels",
         "image.vector[1]",
         share_of_fear,
         {"vector": lambda labels, image: pl.Series([[n % 5.0, x] for n, x in enumerate(share_of_fear(labels, image))])},
@@ -406,7 +406,7 @@ def test_columns_of_neighbours_computed_from_labels_are_leaks(tmp_path: Path) ->
         store.write(PUBLISHES, written.select(src="page", dst="id"), dataset="d")
         run = gs.train(store, reception.__file__, model="majority")
         audit = gs.audit(store, run, quick=True)
-    assert audit.leaks == ("averages of answers",)
+    assert audit.leaks == ("averages of labels",)
     assert [check.examples for check in audit.checks if check.verdict == "leak"] == [("page.loud",)]
 
 

@@ -47,7 +47,7 @@ def test_an_audit_is_printed_and_marks_the_leaderboard(call: Call, fresh: Path) 
     report = json.loads(out)
     assert code == 1 and "about" in err and "--quick skips it" in err
     assert report["leaks"] == ["columns of nodes"]
-    assert {"forward edges", "changed answers", "shuffled training"} <= {check["name"] for check in report["checks"]}
+    assert {"forward edges", "changed labels", "shuffled training"} <= {check["name"] for check in report["checks"]}
 
 
 def test_an_audit_without_leaks_exits_with_zero(call: Call, fresh: Path) -> None:  # noqa: F811

@@ -199,7 +199,9 @@ def test_any_network_may_return_a_trace(restored: RestoredRun, explained: Explai
 
         def trace(self, graph: SocialGraph, batch: Batch) -> ForwardTrace:
             trace = super().trace(graph, batch)
-            return ForwardTrace(beside=trace.beside[:, :1], places={"first": torch.ones(len(batch.examples), 1)})
+            return ForwardTrace(
+                sequence=trace.sequence[:, :1], sequence_attention={"first": torch.ones(len(batch.examples), 1)}
+            )
 
     network = Traced.__new__(Traced)
     network.__dict__ = restored.network.__dict__

@@ -133,6 +133,28 @@ def test_an_old_store_is_read_without_writing(old: Path) -> None:
     assert old.read_bytes() == before
 
 
+AUDITS = (
+    "insert into audits (run_id, name, verdict, examined, found, detail, examples) "
+    "select 'hmg_emo-171a1752', unnest(?), 'pass', 1, 0, '', []"
+)
+RENAMED = {
+    "answers shown": "visible labels",
+    "averages of answers": "averages of labels",
+    "changed answers": "changed labels",
+    "forward edges": "forward edges",
+    "later answers": "later labels",
+}
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_checks_of_earlier_audits_have_the_new_names(old: Path, read_only: bool) -> None:
+    with duckdb.connect(str(old)) as connection:
+        connection.execute(AUDITS, [list(RENAMED)])
+    query = "select name from audits where run_id = 'hmg_emo-171a1752' and detail = '' order by name"
+    with gs.open(old, read_only=read_only) as store:
+        assert [name for (name,) in store.sql(query).fetchall()] == sorted(RENAMED.values())
+
+
 def test_every_finished_run_predicts_as_it_did(old: Path) -> None:
     with gs.open(old) as store:
         before = {run_id: probabilities(store, run_id) for run_id in finished(store)}
