@@ -39,7 +39,7 @@ def passes(relation: Relation) -> dict[str, tuple[int, Callable[..., Callable[[]
         )
 
     return {
-        "sum of neighbours": (
+        "sum of neighbors": (
             count * (row + 2 * element) + nodes * row,
             lambda kernel: lambda: kernel.add_weighted(relation, weights, x, Columns(out), True),
         ),

@@ -3,7 +3,7 @@
     python benchmarks/locality.py [--largest 4]
 
 The two kernel passes over the contacts that gather rows, at 1, 2 and 4 times IESN's size, with the same in-degrees and
-these neighbours:
+these neighbors:
 
 - `as is`: as in the synthetic IESN, which has four communities;
 - `near`: 90 % within 1,000 node numbers;
@@ -35,7 +35,7 @@ Ends = NDArray[np.int64]
 
 @compiled
 def _propagate(indptr, src, nodes, label, count, seen):  # type: ignore[no-untyped-def]
-    """Set the label of each node to the most frequent one of its neighbours; of ties, the smallest."""
+    """Set the label of each node to the most frequent one of its neighbors; of ties, the smallest."""
     for i in nodes:
         number, best, most = 0, label[i], 0
         for k in range(indptr[i], indptr[i + 1]):
@@ -111,7 +111,7 @@ def measure(largest: float) -> None:
             for name, ends in graphs.items()
         }
         nanoseconds = {}
-        for name in ("sum of neighbours", "its gradients"):
+        for name in ("sum of neighbors", "its gradients"):
             calls = {order: passes(relation)[name][1](fused) for order, relation in relations.items()}
             print(f"{name}, {factor} times")
             timings = interleave(calls, before=dict.fromkeys(calls, lambda: other.add_(1)))

@@ -1,4 +1,4 @@
-"""Mini-batches with sampled neighbours at IESN's size: graphsocial's sampler and layers against DGL's.
+"""Mini-batches with sampled neighbors at IESN's size: graphsocial's sampler and layers against DGL's.
 
     python benchmarks/minibatch.py [--batches 6]
 

@@ -35,13 +35,13 @@ def explain(
     top: Annotated[
         int,
         typer.Option(
-            metavar="N", min=1, help="Number of neighbours per endpoint and relation, and of positions per attention."
+            metavar="N", min=1, help="Number of neighbors per endpoint and relation, and of positions per attention."
         ),
     ] = 5,
     seed: Annotated[int, typer.Option(metavar="S", min=0, help="Random seed of all that is drawn.")] = 0,
     session: Session,
 ) -> None:
-    """Attribute a run's predictions to modalities, edge types, neighbours and attention.
+    """Attribute a run's predictions to modalities, edge types, neighbors and attention.
 
     The rows go to the table explanations. The value of a modality is the
     drop in log-probability of the predicted class when it is removed; sequence
@@ -80,7 +80,7 @@ def _show_one(out: Output, explanations: pl.DataFrame, top: int) -> None:
         title = f"{target} of {ids}: {kind}{_fidelity(part)}"
         if kind == "neighbour":
             shown = [(row["end_id"], row["name"], row["neighbour_id"], number(row["value"])) for row in rows]
-            out.table(["end", "relation", "neighbour", "attention"], shown, title=title)
+            out.table(["end", "relation", "neighbor", "attention"], shown, title=title)
         elif ranked:
             rows = sorted(rows, key=lambda row: row["rank"]) if kind == "sequence" else rows
             shown = [(row["name"], row["neighbour_id"], f"{row['distance']:+d}", number(row["value"])) for row in rows]

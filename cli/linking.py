@@ -42,7 +42,7 @@ def link(
     dataset: DatasetOption = None,
     session: Session,
 ) -> None:
-    """Add edges from each node's nearest neighbours by cosine similarity, only earlier ones where nodes have times.
+    """Add edges from each node's nearest neighbors by cosine similarity, only earlier ones where nodes have times.
 
     The edges are a table like any other, with the column similarity;
     tasks and models use them like edges of the source data.

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 from typer.testing import CliRunner
 
 import graphsocial as gs
@@ -23,30 +21,13 @@ from graphsocial.errors import GraphSocialError
 ROOT = Path(__file__).resolve().parents[1]
 KINDS = ("source", "featurizer", "task", "model")
 MESSAGES = 120
-
-
-def write_forum(folder: Path) -> None:
-    """Messages of twelve members; friendly words and bright pictures get votes."""
-    random = np.random.default_rng(0)
-    (folder / "pictures").mkdir(parents=True)
-    with (folder / "messages.csv").open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["message_id", "author", "text", "picture", "written", "reply_to", "votes"])
-        for n in range(MESSAGES):
-            kind = bool(random.integers(2))
-            picture = f"pictures/{n}.png" if n % 4 == 0 else ""
-            if picture:
-                Image.new("RGB", (8, 8), (220, 200, 40) if kind else (30, 30, 40)).save(folder / picture)
-            words = ("thank you, great", "no, wrong")[not kind]
-            votes = "" if n % 11 == 0 else int(random.integers(3, 30) if kind else random.integers(0, 3))
-            day = f"2024-{1 + n // 20:02d}-{1 + n % 20:02d}T08:00:00Z"
-            rows.writerow([f"m{n}", f"a{n % 12}", f"{words} {n}", picture, day, f"m{n // 2}" if n % 3 else "", votes])
+make_forum = runpy.run_path(str(ROOT / "examples" / "make_forum.py"))["make_forum"]
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the examples and a forum; commands run in it."""
-    write_forum(tmp_path / "forum")
+    make_forum(tmp_path / "forum", MESSAGES)
     for kind in KINDS:
         shutil.copy(ROOT / "examples" / f"custom_{kind}.py", tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -111,6 +92,17 @@ def test_the_examples_work_on_one_another(home: Path) -> None:
             "join node_message on message_id = id"
         ).fetchall()
         assert counts[0] > 30 and counts[1:] == (2, 0, 0)
+
+
+def test_the_page_makes_the_forum(home: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Its commands before the first of graphsocial copy the files and write the forum that the tests read."""
+    page = (ROOT / "docs" / "extending.md").read_text()
+    copied, made = re.findall(r"^\$ ((?:cp|python) .*)$", page, flags=re.MULTILINE)
+    folder = tmp_path_factory.mktemp("own")
+    subprocess.run(copied.replace("REPOSITORY", shlex.quote(str(ROOT))), shell=True, check=True, cwd=folder)
+    subprocess.run([sys.executable, *shlex.split(made)[1:]], check=True, cwd=folder)
+    assert (folder / "forum" / "messages.csv").read_text() == (home / "forum" / "messages.csv").read_text()
+    assert {path.name for path in home.glob("custom_*.py")} <= {path.name for path in folder.iterdir()}
 
 
 def test_all_names_are_there_and_documented() -> None:

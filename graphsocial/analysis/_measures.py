@@ -175,7 +175,7 @@ def _blocks(left: Any, right: Any) -> Iterator[tuple[slice, Any]]:
 
 
 def clustering(graph: Any, counts: Ints) -> Floats:
-    """(N,) clustering coefficient: the share of each node's pairs of neighbours that are linked; 0 without a pair."""
+    """(N,) clustering coefficient: the share of each node's pairs of neighbors that are linked; 0 without a pair."""
     degree = degrees(graph)
     clustered: Floats = np.divide(2.0 * counts, degree * (degree - 1), out=np.zeros(len(degree)), where=degree > 1)
     return clustered
@@ -212,7 +212,7 @@ def modularity(graph: Any, groups: Ints) -> float:
 
 
 def cores(graph: Any) -> Ints:
-    """(N,) the largest k for which a node is in the k-core, where every node has k neighbours."""
+    """(N,) the largest k for which a node is in the k-core, where every node has k neighbors."""
     if not graph.nnz:
         return np.zeros(graph.shape[0], dtype=np.int64)
     return np.asarray(get_core_decomposition(csr_matrix(graph)), dtype=np.int64)

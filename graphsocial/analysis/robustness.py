@@ -30,7 +30,7 @@ class Robustness:
 
     A modality is the columns of a node type with the same first word: `segment.text` is `text` and `text_vector`. The
     column `missing` is `nothing`, one modality of all nodes, or a share of each modality's nodes (also in `share`),
-    sampled independently for each modality. Features of neighbours are missing too.
+    sampled independently for each modality. Features of neighbors are missing too.
 
     Attributes:
         run: a run's id, a prefix of it, or `latest`.

@@ -268,7 +268,7 @@ def _averages(graph: SocialGraph) -> Check:
 
 
 def _examples_of_nodes(graph: SocialGraph) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
-    """Node type, examples and nodes: the endpoints of each example, or the neighbours of examples that are nodes."""
+    """Node type, examples and nodes: the endpoints of each example, or the neighbors of examples that are nodes."""
     if not isinstance(graph.entity, str):
         for name, end in zip(graph.end_types, graph.ends, strict=True):
             yield name, torch.arange(graph.num_examples), end

@@ -51,7 +51,7 @@ def shuffled(graph: SocialGraph, train: Tensor, *, seed: int) -> SocialGraph:
 def check_look_up(config: RunConfig, data: RunData, network: Network) -> Check:
     """Predict training and validation examples from the visible labels at their own endpoints.
 
-    The training labels are shuffled before, so that neighbours hold no information: only a visible label of the example
+    The training labels are shuffled before, so that neighbors hold no information: only a visible label of the example
     itself makes the look-up better than the prior.
 
     Args:

@@ -87,7 +87,7 @@ def _check(
 
 
 def _outputs(network: Network, loader: Loader, seeds: Tensor) -> dict[str, Tensor]:
-    """Target → (B, …) outputs of the seed examples, in their order; sampled neighbours are the same each time."""
+    """Target → (B, …) outputs of the seed examples, in their order; sampled neighbors are the same each time."""
     order = torch.Generator()
     order.manual_seed(0)
     output_row = torch.empty(loader.graph.num_examples, dtype=torch.int64)

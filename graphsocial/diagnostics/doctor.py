@@ -129,7 +129,7 @@ def attention() -> str:
 
 
 def sampler() -> str:
-    """One mini-batch with sampled neighbours, which must exclude the edges of its seed examples."""
+    """One mini-batch with sampled neighbors, which must exclude the edges of its seed examples."""
     import torch
 
     from graphsocial.graph.loaders import FullGraphLoader, NeighborLoader

@@ -1,4 +1,4 @@
-"""Explain predictions: rows in `explanations` that SQL can group by modality, neighbour, gate or attention."""
+"""Explain predictions: rows in `explanations` that SQL can group by modality, neighbor, gate or attention."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def explain(
       from the whole graph.
     - `gate`: the weights with which a network combines the parts of an example: the endpoints of a pair, scales,
       vectors, or the length of what one modality receives from another.
-    - `neighbour`: the `top` neighbours of each endpoint in each edge type by attention, from networks with attention.
+    - `neighbour`: the `top` neighbors of each endpoint in each edge type by attention, from networks with attention.
     - `sequence`: the drop of the score when another node of the same sequence is blanked, such as a segment of the same
       dialogue; and when the example's own node is (`itself`, at `distance` 0).
     - `attention`: the example's attention to each node of its sequence; `name` is the attention's, as `text → audio`.
 
-    `fidelity` measures the ranking: the drop of the score without the first ones (the `top` neighbours of each
+    `fidelity` measures the ranking: the drop of the score without the first ones (the `top` neighbors of each
     endpoint, the `top` nodes by attention, the two first modalities) less that without as many random ones. At or below
     0 the ranking is no better than chance. See `attribution`, `neighbourhoods` and `sequences`.
 
@@ -59,7 +59,7 @@ def explain(
             default the examples of the split role `split`.
         split: `train`, `validation` or `test`.
         limit: maximum number of examples of that role, sampled with `seed`; all by default.
-        top: number of neighbours written for each endpoint and edge type, and of nodes removed for `fidelity`.
+        top: number of neighbors written for each endpoint and edge type, and of nodes removed for `fidelity`.
         seed: random seed of the sampled examples and the random removals.
         progress: called with the number of explained examples.
 

@@ -1,4 +1,4 @@
-"""Remove a column, edge features, labels, an edge type or single neighbours from a graph and a batch."""
+"""Remove a column, edge features, labels, an edge type or single neighbors from a graph and a batch."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def _without_edges(batch: Batch, of: str | tuple[Canonical, ...]) -> Batch:
 
 @dataclass(frozen=True)
 class Copies:
-    """Copies of examples' endpoints; each copy loses some of its neighbours, without any effect on other nodes.
+    """Copies of examples' endpoints; each copy loses some of its neighbors, without any effect on other nodes.
 
     A copy receives the messages that its original receives, in all layers, and sends none. So one forward pass predicts
     any number of copies, each as if it were the only change to the graph.

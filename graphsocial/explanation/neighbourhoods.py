@@ -1,4 +1,4 @@
-"""The neighbours that an example attends to most, and the drop of its score without them."""
+"""The neighbors that an example attends to most, and the drop of its score without them."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ MIN_EDGES = 200_000  # edges of copies in one forward pass, however small the gr
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A neighbour that an example's endpoint attends to.
+    """A neighbor that an example's endpoint attends to.
 
     Attributes:
         example: position of the example in the batch.
         endpoint: 0 for the source or the only node, 1 for the destination.
         edge_type: the canonical edge type that leads to the endpoint.
-        node: row number of the neighbour in its node type.
+        node: row number of the neighbor in its node type.
         weight: share of the endpoint's attention in that edge type, the mean over layers and heads.
         rank: 1 for the largest weight in that edge type.
     """
@@ -43,17 +43,17 @@ class Neighbour:
 def neighbours(
     explained: ExplainedBatch, top: int, *, seed: int
 ) -> tuple[list[Neighbour], dict[str, NDArray[np.float64]]]:
-    """The neighbours with most attention, and the drop of the scores without them.
+    """The neighbors with most attention, and the drop of the scores without them.
 
     Args:
         explained: the examples, their network and their view of the graph.
-        top: number of neighbours for each endpoint and edge type.
-        seed: random seed of the random neighbours that they are compared with.
+        top: number of neighbors for each endpoint and edge type.
+        seed: random seed of the random neighbors that they are compared with.
 
     Returns:
-        The `top` neighbours of each endpoint in each edge type; and target → (B,) the fidelity: the drop of the score
-        without their messages to the endpoints less that without those of as many random neighbours in the same edge
-        types. It is NaN where no edge type has more than `top` neighbours, and for networks that read examples
+        The `top` neighbors of each endpoint in each edge type; and target → (B,) the fidelity: the drop of the score
+        without their messages to the endpoints less that without those of as many random neighbors in the same edge
+        types. It is NaN where no edge type has more than `top` neighbors, and for networks that read examples
         together. The rest of the graph stays as it is: the endpoints are copied, see `ablation.Copies`.
     """
     if not explained.batch.layers:
@@ -90,10 +90,10 @@ def neighbours(
 
 @dataclass(frozen=True)
 class _Attended:
-    """The M neighbours of one node in one edge type, and the E edges from them.
+    """The M neighbors of one node in one edge type, and the E edges from them.
 
     Attributes:
-        nodes: (M,) row numbers of the neighbours.
+        nodes: (M,) row numbers of the neighbors.
         weights: (M,) the node's attention to each.
         edges: (E,) rows of the edges.
         source: (E,) the position in `nodes` of each edge's source.
@@ -106,7 +106,7 @@ class _Attended:
 
     @cached_property
     def order(self) -> NDArray[np.int64]:
-        """(M,) positions of the neighbours, most attention first."""
+        """(M,) positions of the neighbors, most attention first."""
         return np.argsort(-self.weights, kind="stable")
 
     def edges_of(self, positions: NDArray[np.int64]) -> Tensor:

@@ -1,4 +1,4 @@
-"""The rows of `explanations`: one for each example, target and modality, gate, neighbour or node of its sequence."""
+"""The rows of `explanations`: one for each example, target and modality, gate, neighbor or node of its sequence."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def explanation_rows(explained: ExplainedBatch, *, top: int, seed: int) -> pl.Da
 
     Args:
         explained: the examples, their network and their view of the graph.
-        top: number of neighbours for each endpoint and edge type, and of nodes of a sequence that `fidelity` removes.
+        top: number of neighbors for each endpoint and edge type, and of nodes of a sequence that `fidelity` removes.
         seed: random seed of the random removals.
     """
     rows = [*_modality_rows(explained, seed), *_gate_rows(explained), *_neighbour_rows(explained, top, seed)]

@@ -31,9 +31,9 @@ def describe(signal: NDArray[np.float32], hop: int) -> NDArray[np.float32]:
     """The descriptors of each frame.
 
     Mel-frequency cepstral coefficients (40 bands up to 8 kHz, natural logarithm, orthonormal DCT); `energy`, the
-    mean square in decibels of full scale; `zero_crossings`, the share of neighbouring samples of different sign;
+    mean square in decibels of full scale; `zero_crossings`, the share of neighboring samples of different sign;
     `centroid`, the mean frequency in Hz weighted by power; `pitch` in Hz by YIN, 0 where the frame has none between
-    75 and 600 Hz; `voicing`, 0 to 1, how alike neighbouring periods are.
+    75 and 600 Hz; `voicing`, 0 to 1, how alike neighboring periods are.
 
     Args:
         signal: (n,) samples at 16 kHz, -1..1; at least `FRAME` of them.
@@ -75,7 +75,7 @@ def _pitch(frames: Numbers) -> tuple[Numbers, Numbers]:
     """Pitch in Hz and voicing of each frame, (t,) each, by YIN (https://doi.org/10.1121/1.1458024).
 
     d(τ) = Σ_j (x_j - x_{j+τ})² over a window of 25 ms; d'(τ) = d(τ) τ / Σ_{s≤τ} d(s). The pitch is that of the first
-    dip of d' below a threshold, made finer by a parabola through its neighbours.
+    dip of d' below a threshold, made finer by a parabola through its neighbors.
     """
     longest = int(RATE / _LOWEST) + 1
     first = int(RATE / _HIGHEST)

@@ -99,7 +99,7 @@ class Featurizer(Protocol):
         ...
 
     def encode(self, items: Sequence[Any]) -> Encoded:
-        """Encode items; an item's vector does not depend on its neighbours.
+        """Encode items; an item's vector does not depend on its neighbors.
 
         Args:
             items: texts (`str`), files (`Path`) or rows (`dict`, column → value), depending on `modalities`.

@@ -32,9 +32,9 @@ def message_flow_graphs(
 
     Source nodes of the first graph have, by node type:
 
-    - `x` (N, D) float32: all inputs side by side: each feature's vector, standardised on its own (zeros where there is
-      none), and 1 or 0 for whether there is one; then the encoded numbers and categories. A single 1 where the type
-      has no inputs. `input_widths` gives D.
+    - `x` (N, D) float32: all inputs concatenated: for each feature its vector, standardised on its own (zeros where
+      missing), and a flag, 1 where there is a vector and 0 where it is missing; then the encoded numbers and
+      categories. A single 1 where the type has no inputs. `input_widths` gives D.
     - `feat:<column>` (N, D) float32, such as `feat:image.file`: the encoder's vector as it is, zeros where there is
       none; `present:<column>` (N,) bool says where there is one. A further encoder of the same column is
       `feat:<column>:1`. Sequences of vectors stay in `SocialGraph.node_features`.

@@ -44,7 +44,7 @@ class NeighbourMedian(Model):
             InputError: the task is about pairs, or no edges join its nodes with others.
         """
         neighbour = _neighbour(graph, train, self.edge)
-        groups = int(neighbour.max()) + 2  # the last one is for nodes without a neighbour
+        groups = int(neighbour.max()) + 2  # the last one is for nodes without a neighbor
         group_of = neighbour[graph.ends[0]]
         group_of = torch.where(group_of < 0, groups - 1, group_of)
         outputs: dict[str, Tensor] = {}

@@ -23,7 +23,7 @@ def weighted_sum(
     self_weight: Tensor | None = None,
     self_value: Tensor | None = None,
 ) -> Tensor:
-    r"""Weighted neighbours of all relations and the node itself, added up in one buffer.
+    r"""Weighted neighbors of all relations and the node itself, added up in one buffer.
 
     .. math:: y_i = w_{ii} v_i + \sum_r \sum_{j \in N_r(i)} w^r_{ij} v^r_j
 
@@ -164,7 +164,7 @@ def aggregate(
     reduce: Literal["mean", "sum"],
     edge_mask: Tensor | None = None,
 ) -> Tensor:
-    """The mean or sum of each node's neighbours; zeros where there are none.
+    """The mean or sum of each node's neighbors; zeros where there are none.
 
     Args:
         relation: the edges.

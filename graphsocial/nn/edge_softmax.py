@@ -28,7 +28,7 @@ def attend(
     self_score: Tensor | None = None,
     negative_slope: float = 0.2,
 ) -> Tensor:
-    r"""Average neighbours by one softmax over all relations into one node type, and the node itself.
+    r"""Average neighbors by one softmax over all relations into one node type, and the node itself.
 
     Eqs. 2-3 of "HMG-Emo" (after Veličković et al. 2018, https://arxiv.org/abs/1710.10903), with f = LeakyReLU:
 
@@ -49,7 +49,7 @@ def attend(
         negative_slope: slope of the LeakyReLU, not negative.
 
     Returns:
-        (num_dst, H). A node with neither neighbours nor a self term gets zeros.
+        (num_dst, H). A node with neither neighbors nor a self term gets zeros.
 
     Raises:
         InputError: nothing to average, or shapes that do not fit.

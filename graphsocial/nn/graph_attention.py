@@ -21,7 +21,7 @@ class GraphAttention(nn.Module):
     r"""One layer of graph attention with edge features in the logits.
 
     `share="all"` is eqs. 2-3 of "HMG-Emo" as printed: one Θ and one pair a_s, a_t for all nodes, one Θ_e, a_e for
-    all edges with features, and one softmax over all neighbours and the node itself:
+    all edges with features, and one softmax over all neighbors and the node itself:
 
     .. math::
         x'_i = \alpha_{ii} \Theta x_i + \sum_j \alpha_{ij} \Theta x_j + b, \qquad
@@ -31,7 +31,7 @@ class GraphAttention(nn.Module):
     `HeteroConv(GATConv)` does; the self loop is then a linear map per node type.
 
     The scores are linear in x and e, so a^T Θ folds to one vector a head: no (E, H) tensor is ever built. So are the
-    messages: Θ is applied after the sum over neighbours, to destinations only, unless applying it first is cheaper.
+    messages: Θ is applied after the sum over neighbors, to destinations only, unless applying it first is cheaper.
 
     Args:
         node_types: all node types of the graph.

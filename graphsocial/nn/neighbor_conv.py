@@ -15,7 +15,7 @@ from graphsocial.nn.sharing import ALL, Share, check_share, edge_key, node_key
 
 
 class NeighbourConv(nn.Module):
-    """A node's own features and those of its neighbours, each through a linear map, added up.
+    """A node's own features and those of its neighbors, each through a linear map, added up.
 
     Args:
         node_types: all node types of the graph.

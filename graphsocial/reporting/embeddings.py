@@ -122,11 +122,11 @@ def tsne(vectors: Array) -> Array:
 
 
 def neighbor_agreement(vectors: Array, values: pl.Series) -> float:
-    """How well the nearest neighbours in the space of standardised vectors (B, D) predict each example's value.
+    """How well the nearest neighbors in the space of standardised vectors (B, D) predict each example's value.
 
     Returns:
-        For classes, the mean share of the neighbours that have the example's class. For numbers, the correlation
-        between the example's value and the mean of its neighbours.
+        For classes, the mean share of the neighbors that have the example's class. For numbers, the correlation
+        between the example's value and the mean of its neighbors.
     """
     scaled = (vectors - vectors.mean(0)) / (vectors.std(0) + 1e-9)
     count = min(NEIGHBORS, len(vectors) - 1)

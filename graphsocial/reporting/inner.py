@@ -41,12 +41,12 @@ def embeddings(subject: Subject, traces: ExampleTraces) -> Section | None:
         agreement.append(neighbor_agreement(vectors, values))
     if values.dtype.is_numeric():
         sentence = (
-            f"the correlation of the true number with the mean of the {NEIGHBORS} nearest neighbours is "
+            f"the correlation of the true number with the mean of the {NEIGHBORS} nearest neighbors is "
             f"{agreement[0]:.2f} for the inputs and {agreement[1]:.2f} for the representations."
         )
     else:
         sentence = (
-            f"the share of the {NEIGHBORS} nearest neighbours with the same true class is {agreement[0]:.0%} for the "
+            f"the share of the {NEIGHBORS} nearest neighbors with the same true class is {agreement[0]:.0%} for the "
             f"inputs and {agreement[1]:.0%} for the representations."
         )
     return Section(

@@ -112,7 +112,7 @@ class Dialogue:
                     row_number() over (partition by dialogue order by turn, part, {ROW_NUMBER}) as position
                 from named
             ),
-            neighbours as (
+            neighbors as (
                 select
                     *,
                     case when user is not null and lag(user) over spoken is not null then lag(id) over spoken end
@@ -130,7 +130,7 @@ class Dialogue:
                     sum((not goes_on)::int) over (
                         partition by dialogue order by position rows between unbounded preceding and current row
                     ) as run
-                from neighbours
+                from neighbors
             )
             select file, {ROW_NUMBER}, id, user, {TIME}, after, after_at, {replied_to} as replied_to
             from runs

@@ -33,7 +33,7 @@ def sections(analysis: StoredAnalysis) -> list[Section]:
                     f"Scores without one modality: {target}",
                     charts.scores_without(removed, axis_title, full_score),
                     f"The dashed line is the score with all modalities, {full_score:.3f}{worse}. The modality is "
-                    "missing for all nodes of the type, neighbours included; the model is not retrained.",
+                    "missing for all nodes of the type, neighbors included; the model is not retrained.",
                 )
             )
         curve = of_target.filter(pl.col("share").is_not_null()).select(
