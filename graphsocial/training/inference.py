@@ -72,7 +72,7 @@ def _difference(saved: Mapping[str, Tensor], network: Network) -> str:
 def _reason(run: Run, config: RunConfig) -> str:
     """Why a run's weights may not fit: settings that its configuration lacks, or else data that have changed."""
     later = config.later_settings(run)
-    parts = [part for part in ("model", "task") if part in later] or list(later)
+    parts: list[str] = [part for part in ("model", "task") if part in later] or [*later]
     lacking = [f"{part}.{name} = {value!r}" for part in parts for name, value in later[part].items()]
     if lacking:
         fit = "default that its configuration lacks does" if len(lacking) == 1 else "defaults that it lacks do"
