@@ -25,7 +25,7 @@ TENTHS = 10
 class Emotion:
     """Five tables of the emotions in dialogues, from labels or from a run's predictions.
 
-    `timeline`: each segment with its dialogue, position (`place`), speaker and emotion, and the emotion before it.
+    `timeline`: each segment with its dialogue, `position`, speaker and emotion, and the emotion before it.
     `course`: the share of each emotion in each tenth of a dialogue.
     `speakers`: the frequency of each emotion by speaker.
     `transitions`: pairs of successive emotions, by the same speaker or by another: their number, the conditional
@@ -110,7 +110,9 @@ class Emotion:
                     n.idx,
                     n.id as segment_id,
                     {quote(self.dialogue)}::varchar as dialogue,
-                    row_number() over (partition by {quote(self.dialogue)} order by {quote(self.turn)}, n.idx) as place,
+                    row_number() over (
+                        partition by {quote(self.dialogue)} order by {quote(self.turn)}, n.idx
+                    ) as position,
                     {speaker}::varchar as speaker,
                     {emotion}::varchar as emotion
                 from ({store.visible(node, dataset=dataset)}) as n {joins}
@@ -122,8 +124,8 @@ class Emotion:
                 lag(emotion) over spoken as emotion_before,
                 speaker = lag(speaker) over spoken as same_speaker
             from segments
-            window spoken as (partition by dialogue order by place)
-            order by dialogue, place
+            window spoken as (partition by dialogue order by position)
+            order by dialogue, position
             """
         ).pl()
         return rows, source
@@ -180,7 +182,7 @@ def _shared(
 
 
 def _course(segments: pl.DataFrame) -> pl.DataFrame:
-    tenth = ((pl.col("place") - 1) * TENTHS // pl.col("size") + 1).alias("tenth")
+    tenth = ((pl.col("position") - 1) * TENTHS // pl.col("size") + 1).alias("tenth")
     counts = segments.filter(pl.col("emotion").is_not_null()).group_by(tenth, "emotion").agg(pl.len().alias("segments"))
     return counts.with_columns(
         pl.col("segments").cast(pl.Int64), share=pl.col("segments") / pl.col("segments").sum().over("tenth")

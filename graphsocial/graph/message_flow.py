@@ -64,38 +64,54 @@ def message_flow_graphs(
     if not graph.edges:
         raise InputError("DGL has no graphs without edge types; this graph has nodes only.")
     cut = next((depth for depth, layer in enumerate(layers) if depth and layer.take is not None), 0)
-    nodes = _input_nodes(graph, layers, rows)
-    order = _order(graph, layers[cut].take) if cut else {}
-    nodes = {name: part[order[name]] if order else part for name, part in nodes.items()}
+    taken = layers[cut].take if cut else None
+    order = _order(graph, taken)
+    nodes = {name: part[order[name]] if order else part for name, part in _input_nodes(graph, layers, rows).items()}
     whole = not cut and all(layer.num_dst is None for layer in layers)
     graphs: list[DGLGraph] = []
     for depth, layer in enumerate(layers):
-        before = layers[depth - 1] if depth else None
-        if before and layer.relations is before.relations and layer.mask is before.mask and (whole or depth < cut - 1):
+        if depth and (whole or depth < cut - 1) and _same_edges(layer, layers[depth - 1]):
             graphs.append(graphs[-1])
             continue
-        count = {name: len(part) for name, part in nodes.items()}
-        num_dst = count if layer.num_dst is None else layer.num_dst
-        if depth == cut - 1:  # the next layer reads some of this one's nodes, which come first
-            num_dst = {name: len(part) for name, part in (layers[cut].take or {}).items()}
+        num_dst = _sizes(nodes) if layer.num_dst is None else dict(layer.num_dst)
+        if taken and depth == cut - 1:  # the next layer reads some of this one's nodes, which come first
+            num_dst = _sizes(taken)
         edge_ids, ends = _visible_edges(graph, layer)
         if depth < cut:
             edge_ids, ends = _reordered(edge_ids, ends, order, num_dst)
-        made = dgl.heterograph(ends, count) if whole else dgl.create_block(ends, count, num_dst)
-        for name, part in nodes.items():
-            made.srcnodes[name].data[dgl.NID] = part
-        nodes = {name: part[: num_dst[name]] for name, part in nodes.items()}
-        if not whole:
-            for name, part in nodes.items():
-                made.dstnodes[name].data[dgl.NID] = part
+        made = _numbered(nodes, edge_ids, ends, None if whole else num_dst)
         for kind, ids in edge_ids.items():
-            made.edges[kind].data.update({dgl.EID: ids, **_edge_data(graph, view, kind, ids)})
+            made.edges[kind].data.update(_edge_data(graph, view, kind, ids))
+        nodes = {name: part[: num_dst[name]] for name, part in nodes.items()}
         graphs.append(made)
-    if graphs:
-        for name in graph.num_nodes:
-            data = graphs[0].srcnodes[name].data
-            data.update(_node_data(graph, view, name, data[dgl.NID], rows))
+    for name in graph.num_nodes if graphs else ():
+        data = graphs[0].srcnodes[name].data
+        data.update(_node_data(graph, view, name, data[dgl.NID], rows))
     return graphs
+
+
+def _same_edges(layer: Layer, before: Layer) -> bool:
+    return layer.relations is before.relations and layer.mask is before.mask
+
+
+def _sizes(nodes: Mapping[str, Tensor]) -> dict[str, int]:
+    return {name: len(part) for name, part in nodes.items()}
+
+
+def _numbered(
+    nodes: Mapping[str, Tensor], edge_ids: Mapping[Canonical, Tensor], ends: Ends, num_dst: Mapping[str, int] | None
+) -> DGLGraph:
+    """A block, or without `num_dst` a graph, with the local numbers of its nodes and edges as `dgl.NID`, `dgl.EID`."""
+    dgl = import_dgl()
+    count = _sizes(nodes)
+    made: DGLGraph = dgl.heterograph(ends, count) if num_dst is None else dgl.create_block(ends, count, num_dst)
+    for name, part in nodes.items():
+        made.srcnodes[name].data[dgl.NID] = part
+        if num_dst is not None:
+            made.dstnodes[name].data[dgl.NID] = part[: num_dst[name]]
+    for kind, ids in edge_ids.items():
+        made.edges[kind].data[dgl.EID] = ids
+    return made
 
 
 def input_widths(graph: SocialGraph) -> dict[str | Canonical, int]:

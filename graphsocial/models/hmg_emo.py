@@ -183,25 +183,16 @@ class HmgEmoNetwork(Network):
                 x = {name: take_rows(part, layer.take[name]) for name, part in x.items()}
                 first = first and {name: take_rows(part, layer.take[name]) for name, part in first.items()}
             shown = self._shown(graph, batch, layer, shown)
-            edges = {
-                kind: reduce(
-                    torch.add, [table[:, at] for table, at in zip(scores[depth, kind], index, strict=True)]
-                ).t()
-                for kind, index in shown.items()
-            }  # (E, K) each
             mask = {kind: part for kind, part in layer.mask.items() if part is not None}
-            options: dict[str, Any] = {"edge_scores": edges} if edges else {}
+            options: dict[str, Any] = {"edge_mask": mask, "num_dst": layer.num_dst}
+            if shown:
+                options["edge_scores"] = _shown_scores(scores, depth, shown)
             if attention is not None and isinstance(convolution, GraphAttention):
-                weights, _ = convolution.attention(x, layer.relations, edge_mask=mask, num_dst=layer.num_dst, **options)
+                weights, _ = convolution.attention(x, layer.relations, **options)
                 attention.append(weights)
-            out = convolution(x, layer.relations, edge_mask=mask, num_dst=layer.num_dst, **options)
-            if self.labelled is not None and depth == 0:
-                known = [
-                    known_labels(graph, batch.view, layer, self.labelled.edge_types, values)
-                    for values in (None, numbers)
-                ]
-                messages = self.labelled(x, layer.relations, *known)
-                out |= {name: out[name] + part for name, part in messages.items()}
+            out = convolution(x, layer.relations, **options)
+            if depth == 0:
+                out |= self._label_messages(graph, batch, layer, x, out, numbers)
             before: dict[str, Tensor] = {}
             if first is not None:
                 first = {name: first_rows(part, len(out[name])) for name, part in first.items()}
@@ -211,6 +202,22 @@ class HmgEmoNetwork(Network):
         if first is not None:
             x = {name: torch.cat([part, first[name]], dim=1) for name, part in x.items()}
         return x
+
+    def _label_messages(
+        self,
+        graph: SocialGraph,
+        batch: Batch,
+        layer: Layer,
+        x: dict[str, Tensor],
+        out: dict[str, Tensor],
+        numbers: Tensor,
+    ) -> dict[str, Tensor]:
+        """Node type → (N, width) the layer's output plus the messages of visible labels, of the types that get some."""
+        if self.labelled is None:
+            return {}
+        known = [known_labels(graph, batch.view, layer, self.labelled.edge_types, values) for values in (None, numbers)]
+        messages = self.labelled(x, layer.relations, *known)
+        return {name: out[name] + part for name, part in messages.items()}
 
     def _shown(
         self, graph: SocialGraph, batch: Batch, layer: Layer, before: dict[Canonical, list[Tensor]]
@@ -273,3 +280,13 @@ class HmgEmoNetwork(Network):
         x = self.embed(graph, batch, attention)
         user, image = (take_rows(x[name], rows) for name, rows in zip(graph.end_types, batch.ends, strict=True))
         return user, image
+
+
+def _shown_scores(
+    scores: dict[tuple[int, Canonical], list[Tensor]], depth: int, shown: dict[Canonical, list[Tensor]]
+) -> dict[Canonical, Tensor]:
+    """Edge type → (E, K) logits of the layer's edges: those of the features that they show, added up."""
+    return {
+        kind: reduce(torch.add, [table[:, at] for table, at in zip(scores[depth, kind], index, strict=True)]).t()
+        for kind, index in shown.items()
+    }

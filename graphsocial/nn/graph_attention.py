@@ -152,32 +152,40 @@ class GraphAttention(nn.Module):
         values = self._values(x, first, nonempty)
         result = {}
         for name in self.node_types:
-            count, etypes = counts[name], [etype for etype in nonempty if etype[2] == name]
-            key = node_key(name, self.share)
-            bias, y = self.bias[key], None
-            if key in self.self_weight:
-                y = linear(first_rows(x[name], count), self.self_weight[key], bias)
-            edges = [relations[etype] for etype in etypes]
-            alphas = [weights[etype] for etype in etypes]
-            sources = [values[etype[0], self._key(etype) if first else ALL] for etype in etypes]
-            if etypes or name in self_weights:
+            incoming = [etype for etype in nonempty if etype[2] == name]
+            y = self._self_loop(name, first_rows(x[name], counts[name]))
+            if incoming or name in self_weights:
+                edges = [relations[etype] for etype in incoming]
+                alphas = [weights[etype] for etype in incoming]
+                sources = [values[etype[0], self._key(etype) if first else ALL] for etype in incoming]
                 if first or self.share == ALL:
-                    loop = first_rows(values[name, ALL], count) if name in self_weights else None
+                    loop = first_rows(values[name, ALL], counts[name]) if name in self_weights else None
                     sums = weighted_sum(edges, alphas, sources, self_weight=self_weights.get(name), self_value=loop)
                 else:
-                    sums = weighted_sums(edges, alphas, sources)  # (num_dst, R D), concatenated as the Θ below
-                if first:
-                    y = sums + (bias if y is None else y)
-                else:
-                    keys = [ALL] if self.share == ALL else [self._key(etype) for etype in etypes]
-                    y = linear(sums, torch.cat([self.weight[key] for key in keys], 1), bias if y is None else None, y)
+                    sums = weighted_sums(edges, alphas, sources)  # (num_dst, R D), concatenated as the Θ that follow
+                y = self._add_messages(name, incoming, sums, y, first)
             if y is None:
-                y = bias.expand(count, -1)
-            for etype in etypes:
+                y = self.bias[node_key(name, self.share)].expand(counts[name], -1)
+            for etype in incoming:
                 if etype in message_features:
                     y = y + self._edge_messages(etype, relations[etype], weights[etype], message_features[etype])
             result[name] = y
         return result  # {node_type: (num_dst, H)}
+
+    def _self_loop(self, name: str, x: Tensor) -> Tensor | None:
+        """Θ_self x + b of a node type that has such a Θ, of its own destinations; (num_dst, H)."""
+        key = node_key(name, self.share)
+        return linear(x, self.self_weight[key], self.bias[key]) if key in self.self_weight else None
+
+    def _add_messages(
+        self, name: str, incoming: Sequence[CanonicalEtype], sums: Tensor, y: Tensor | None, first: bool
+    ) -> Tensor:
+        """The messages, Θ applied to them unless it came first, plus the self loop, or else the bias; (num_dst, H)."""
+        bias = self.bias[node_key(name, self.share)]
+        if first:
+            return sums + (bias if y is None else y)
+        keys = [ALL] if self.share == ALL else [self._key(etype) for etype in incoming]
+        return linear(sums, torch.cat([self.weight[key] for key in keys], 1), bias if y is None else None, y)
 
     def _transforms_first(self, relations: Mapping[CanonicalEtype, Relation], counts: Mapping[str, int]) -> bool:
         """Whether Θ is cheaper before the sum (N_src rows, H numbers an edge) than after it (N_dst rows, D numbers)."""

@@ -69,11 +69,11 @@ def emotion_timelines(frame: pl.DataFrame, names: Sequence[str]) -> Spec:
     """Timelines of emotions: one panel per dialogue, one line per speaker, one square per segment.
 
     Args:
-        frame: columns `dialogue`, `place` (position of the segment), `segment_id`, `speaker`, `emotion`.
+        frame: columns `dialogue`, `position` (from 1), `segment_id`, `speaker`, `emotion`.
         names: names of the emotions in order.
     """
     alt = import_package("altair")
-    last = int(frame["place"].max())  # type: ignore[arg-type]  # a number
+    last = int(frame["position"].max())  # type: ignore[arg-type]  # a number
     panels = []
     for (dialogue,), part in frame.group_by("dialogue", maintain_order=True):
         panels.append(
@@ -81,7 +81,7 @@ def emotion_timelines(frame: pl.DataFrame, names: Sequence[str]) -> Spec:
             .mark_square(size=130, opacity=1)
             .encode(
                 x=alt.X(
-                    "place:Q",
+                    "position:Q",
                     title="segment",
                     scale=alt.Scale(domain=[0.5, last + 0.5], nice=False),
                     axis=alt.Axis(tickMinStep=1, format="d", grid=False, tickCount=min(last, 12)),
