@@ -146,7 +146,7 @@ class _JointSoftmax(torch.autograd.Function):
         ctx: Any, relations: Any, kept: Any, slope: float, self_score: Tensor | None, *scores: Any
     ) -> tuple[Tensor | None, ...]:
         count = len(relations)
-        self_logit = None if self_score is None else leaky_relu(self_score, slope)
+        self_logit = None if self_score is None else leaky_relu(self_score.contiguous(), slope)
         scores = tuple(None if score is None else score.contiguous() for score in scores)
         sources, destinations = scores[:count], scores[count : 2 * count]
         edges = tuple(
@@ -171,7 +171,7 @@ class _JointSoftmax(torch.autograd.Function):
         relations, slope, count = ctx.relations, ctx.slope, len(ctx.relations)
         positive, self_weight, *saved = ctx.saved_tensors
         sources, destinations, edges, weights = (saved[part * count : (part + 1) * count] for part in range(4))
-        d_self_score = None if self_weight is None else self_weight * d_self
+        d_self_score = None if self_weight is None else (self_weight * d_self).contiguous()
         mean = torch.zeros_like(destinations[0]) if d_self_score is None else d_self_score.clone()
         d_scores: list[Tensor | None] = [None] * (3 * count)
         if relations:

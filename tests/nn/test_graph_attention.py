@@ -459,3 +459,22 @@ def test_no_self_loops_and_no_edges_leave_the_bias():
     got = layer({"user": torch.randn(3, D), "image": torch.randn(2, D)}, {VIEWS: Relation.from_edges(none, none, 3, 2)})
     for name, count in (("user", 3), ("image", 2)):
         torch.testing.assert_close(got[name], layer.bias["all"].expand(count, -1))
+
+
+def test_several_heads_of_one_softmax_are_as_many_layers():
+    """Shared by all types, with self loops: each head is a layer of one head with its part of the weights."""
+    src, dst = torch.tensor([0, 1, 2, 2, 4]), torch.tensor([1, 0, 0, 1, 3])
+    relations = {("user", "knows", "user"): Relation.from_edges(src, dst, 5, 5)}
+    torch.manual_seed(0)
+    layer = GraphAttention(["user"], list(relations), 3, 4, share="all", heads=2)
+    x = torch.randn(5, 3)
+    got = layer({"user": x}, relations)["user"]
+    for head in range(2):
+        part = slice(2 * head, 2 * head + 2)
+        one = GraphAttention(["user"], list(relations), 3, 2, share="all")
+        one.load_state_dict({name: value[part] for name, value in layer.state_dict().items()})
+        torch.testing.assert_close(got[:, part], one({"user": x}, relations)["user"])
+        weights, self_weights = layer.attention({"user": x}, relations)
+        assert (weights["user", "knows", "user"] <= 1).all()
+        assert self_weights["user"][4].tolist() == [1, 1]
+        assert self_weights["user"][0, head] < 1
