@@ -126,11 +126,14 @@ def train(
             trained = train_all(opened, configs, session.out, again=training.again, test=not evaluation.no_test)
         run_scores = scores.of_runs(opened, trained.runs)
         board = scores.board(opened, task=trained.task, dataset=trained.dataset, split=trained.split)
+        run_id = trained.runs[0].id
+        edges = opened.sql("select * from run_edges where run_id = ? order by edge_type", [run_id]).pl()
     if session.out.json:
-        return session.out.value({"runs": [run.to_dict() for run in trained.runs], "leaderboard": board.to_dicts()})
+        listed = {"runs": [run.to_dict() for run in trained.runs], "leaderboard": board.to_dicts()}
+        return session.out.value({**listed, "edges": edges.to_dicts()})
     scores.show_boards(session.out, board)
     scores.show_runs(session.out, run_scores)
-    run_id = trained.runs[0].id
+    scores.show_graph(session.out, edges)
     if evaluation.no_test:
         session.out.say(f"The test part is closed. To score it: {session.command('evaluate', run_id)}")
     query = f"select * from {trained.view} where run_id = '{run_id}' limit 5"

@@ -37,7 +37,8 @@ FeaturesOption = Annotated[
         "--features",
         metavar="COLUMN=ENCODER",
         help="Encoder of a column, such as image.file=vision:resnet50; several are joined by +, and none drops the "
-        "column. segment=tmsam:RUN reads the vectors of 'featurize segment --encoder tmsam:RUN'. Repeatable.",
+        "column. group.description=sentence,to=user also gives users the mean of their groups' vectors. "
+        "segment=tmsam:RUN reads the vectors of 'featurize segment --encoder tmsam:RUN'. Repeatable.",
         show_default="the encoder of the column's kind",
     ),
 ]

@@ -130,6 +130,19 @@ def _examples(split_ids: list[str]) -> str:
     return split_ids[0][:6] + (f" + {len(split_ids) - 1}" if len(split_ids) > 1 else "")
 
 
+def show_graph(out: Output, edges: pl.DataFrame) -> None:
+    """Print what a run uses of each edge type: rows of `run_edges`."""
+    some = edges["left_out"].null_count() < edges.height
+    out.table(
+        ["edge type", "edges", "first batch", "last batch", *["left out"] * some],
+        [
+            [row["edge_type"], row["edges"], row["first_batch"], row["last_batch"], *[row["left_out"]] * some]
+            for row in edges.to_dicts()
+        ],
+        title="Edges that batches may use, in order of time",
+    )
+
+
 def show_runs(out: Output, runs: pl.DataFrame, *, grouped: bool = False) -> None:
     """Print the runs, one line each, in one table per target.
 

@@ -94,7 +94,7 @@ def _outputs(network: Network, loader: Loader, seeds: Tensor) -> dict[str, Tenso
     output_row[seeds] = torch.arange(len(seeds))
     outputs: dict[str, Tensor] = {}
     for batch in loader.batches(seeds, max(1, len(seeds)), order if isinstance(loader, NeighborLoader) else None):
-        for target, of_batch in network(loader.graph, batch).items():
+        for target, of_batch in network(batch.as_of(loader.graph), batch).items():
             table = outputs.setdefault(target, of_batch.new_zeros(len(seeds), *of_batch.shape[1:]))
             table[output_row[batch.examples]] = of_batch
     return outputs

@@ -102,7 +102,8 @@ def without(graph: SocialGraph, batch: Batch, removed: Sequence[Modality]) -> tu
             frame = frame.with_columns(pl.lit(None, dtype=frame.schema[part.column]).alias(part.column))
             changed = replace(changed, plain={**changed.plain, str(part.of): (entry, frame)})
     if changed is not graph and batch.rows is not None:
-        batch = replace(batch, rows={name: changed.rows(name, rows.nodes) for name, rows in batch.rows.items()})
+        seen = batch.as_of(changed)
+        batch = replace(batch, rows={name: seen.rows(name, rows.nodes) for name, rows in batch.rows.items()})
     return changed, batch
 
 
@@ -129,7 +130,8 @@ def without_nodes(graph: SocialGraph, batch: Batch, name: str, nodes: Tensor) ->
         frame = frame.with_columns(pl.when(kept).then(pl.col(column)).alias(column) for column in columns)
         changed = replace(changed, plain={**graph.plain, name: (entry, frame)})
     if batch.rows is not None:
-        batch = replace(batch, rows={other: changed.rows(other, rows.nodes) for other, rows in batch.rows.items()})
+        seen = batch.as_of(changed)
+        batch = replace(batch, rows={other: seen.rows(other, rows.nodes) for other, rows in batch.rows.items()})
     return changed, batch
 
 

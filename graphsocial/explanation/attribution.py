@@ -100,11 +100,11 @@ class ExplainedBatch:
     def trace(self) -> ForwardTrace:
         """The network's attention and gates in the forward pass without any removal."""
         with torch.no_grad():
-            return self.network.trace(self.graph, self.batch)
+            return self.network.trace(self.batch.as_of(self.graph), self.batch)
 
     @torch.no_grad()
     def _predictions(self, graph: SocialGraph, batch: Batch, rows: Tensor) -> dict[str, NDArray[np.float64]]:
-        outputs = self.network(graph, batch)
+        outputs = self.network(batch.as_of(graph), batch)
         return {
             objective.target.name: objective.read(outputs[objective.target.name][rows]).numpy()
             for objective in self.objectives

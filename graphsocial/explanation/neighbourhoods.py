@@ -60,7 +60,7 @@ def neighbours(
         return [], {}
     whole = explained.loader.batch(explained.examples, explained.view, cut=False)
     with torch.no_grad():
-        layers = explained.network.trace(explained.graph, whole).edges
+        layers = explained.network.trace(whole.as_of(explained.graph), whole).edges
     if not layers:
         return [], {}
     weights = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from graphsocial.featurizers._tabular import Tabular
 from graphsocial.graph.exchange import edge_columns, edge_times, kept_positions, node_columns, rows_of
 from graphsocial.graph.features import NEVER as NEVER  # they are parts of the graph
 from graphsocial.graph.features import Feature as Feature
+from graphsocial.graph.features import TimedMeans
 from graphsocial.store.exchange import PropertyGraph
 from graphsocial.tasks import Context
 from graphsocial.types import EdgeType, GraphSchema, NodeType, Target
@@ -39,7 +41,8 @@ class Edges:
         src: (E,) int64, local node numbers of the sources: positions in `SocialGraph.ids` of the source type.
         dst: (E,) int64, local node numbers of the destinations.
         example: (E,) int64, the example (0 to P - 1) of each edge; None where edges of this type have no labels.
-        time: (E,) int64, microseconds since 1970 UTC, `NEVER` where unknown; None for types without times.
+        time: (E,) int64, from when each exists, in microseconds since 1970 UTC: the latest of its own time and its
+            endpoints' (`store.time`); `NEVER` where that is not known; None where neither has times.
         reverse_of: the edge type that this one is the reverse of, edge for edge; None for a type of the data.
     """
 
@@ -92,6 +95,7 @@ class SocialGraph:
         context_tabular: the fitted encoding of `context`; None where it is not fitted or has no columns.
         context: columns of the examples themselves, as of their time, as they are.
         reference: (P, K) true class probabilities of the first target, in synthetic data; else None.
+        ends_time: (P,) int64, from when all endpoints of each example exist; None where they have no times.
     """
 
     ids: dict[str, NDArray[np.object_]]
@@ -109,6 +113,7 @@ class SocialGraph:
     context_tabular: Tabular | None = None
     context: Context | None = None
     reference: Tensor | None = None
+    ends_time: Tensor | None = None
 
     @property
     def num_nodes(self) -> dict[str, int]:
@@ -223,7 +228,7 @@ class SocialGraph:
         """
         times = [
             time if time is None else torch.cat([time, torch.full((len(src),), NEVER)])
-            for time in (self.example_time, self.label_time)
+            for time in (self.example_time, self.label_time, self.ends_time)
         ]
         return replace(
             self,
@@ -234,10 +239,27 @@ class SocialGraph:
             },
             example_time=times[0],
             label_time=times[1],
+            ends_time=times[2],
             context=self.context
             and replace(self.context, rows=pl.concat([self.context.rows, self.context.rows.clear(len(src))])),
             reference=None,
         )
+
+    def as_of(self, before: Mapping[str, Tensor] | None) -> SocialGraph:
+        """The same graph with means of neighbors' vectors over the edges that exist before a time.
+
+        Edges are masked by the batch; see `batching.Batch`.
+
+        Args:
+            before: node type → (N,) int64 microseconds, exclusive (`View.before`); None where time does not matter.
+        """
+        if before is None or not any(isinstance(f, TimedMeans) for part in self.node_features.values() for f in part):
+            return self
+        features = {name: tuple(f.as_of(before[name]) for f in part) for name, part in self.node_features.items()}
+        graph = copy(self)  # keeps what is cached
+        graph.__dict__.pop("property_graph", None)
+        object.__setattr__(graph, "node_features", features)
+        return graph
 
     def rows(self, name: str, nodes: Tensor) -> NodeRows:
         """The inputs of these nodes (n,) of one type."""

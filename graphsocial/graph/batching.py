@@ -50,6 +50,10 @@ class Batch:
     layers: tuple[Layer, ...]
     rows: Mapping[str, NodeRows] | None = None
 
+    def as_of(self, graph: SocialGraph) -> SocialGraph:
+        """The graph as the batch may see it: means of neighbors' vectors are over the edges that it may use."""
+        return graph.as_of(self.view.before)
+
     def to_dgl(self, graph: SocialGraph) -> list[DGLGraph]:
         """The batch as DGL graphs, one per message-passing layer; see `message_flow.message_flow_graphs`.
 
@@ -57,7 +61,7 @@ class Batch:
             PackageError: DGL is not installed.
             InputError: the graph has no edge types.
         """
-        return message_flow_graphs(graph, self.view, self.layers, self.rows)
+        return message_flow_graphs(self.as_of(graph), self.view, self.layers, self.rows)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,16 @@ from graphsocial.features import FeatureRef
 from graphsocial.featurizers._tabular import KINDS
 from graphsocial.graph import Canonical, Edges, SocialGraph
 from graphsocial.graph.aggregation import neighbor_means
-from graphsocial.graph.features import Feature, encoded, micros, table_of, tensor, vector_columns, visible_rows
+from graphsocial.graph.features import (
+    EXISTS_FROM,
+    Feature,
+    encoded,
+    micros,
+    table_of,
+    tensor,
+    vector_columns,
+    visible_rows,
+)
 from graphsocial.store import GraphStore
 from graphsocial.tasks import Labels
 from graphsocial.types import EdgeType, NodeType
@@ -32,12 +41,14 @@ class _Nodes:
     Attributes:
         idx: (N,) their `idx` in the store, ascending.
         ids: (N,) the source's own ids.
+        time: (N,) int64 microseconds, from when they exist; None for a timeless type.
         features: the encoders' vectors of their columns, and vector columns as they are in the data.
         plain: their type with the columns that are used, and its numbers and categories.
     """
 
     idx: NDArray[np.int64]
     ids: NDArray[np.object_]
+    time: Tensor | None
     features: tuple[Feature, ...]
     plain: tuple[NodeType, pl.DataFrame]
 
@@ -55,7 +66,7 @@ class _Edges:
 
     Attributes:
         type: the edge type.
-        edges: their endpoints as local node numbers, and their times.
+        edges: their endpoints as local node numbers, and the times from which they exist.
         features: the encoders' vectors of their columns.
         example: (E,) the example of each edge, for the supervised edge type.
         optimal: the true class probabilities, where the supervised edges have them.
@@ -79,12 +90,10 @@ def build(
     both_ways: bool = True,
     as_of: datetime | None = None,
     leave_out: Collection[str] = (),
+    averages: Mapping[str, Sequence[str]] | None = None,
+    silent: Collection[str] = (),
 ) -> SocialGraph:
     """Read a dataset's graph for one task.
-
-    A node type that is no endpoint of `entity` and has encoded columns (a group with its description) takes no part in
-    message passing: its neighbors get the mean of its nodes' vectors as a feature instead (HMG-Emo, eq. 1). All other
-    types take part.
 
     Args:
         store: the store.
@@ -97,18 +106,20 @@ def build(
             both ways. Edges between different types always have one.
         as_of: use only rows that existed at this time.
         leave_out: columns of nodes that are not used, such as `image.vector` or `user.age`.
+        averages: column of vectors, such as `group.description` → the node types whose nodes get the mean of their
+            neighbors' vectors as a feature, over the edges that join them (HMG-Emo, eq. 1).
+        silent: node types that pass no messages: their edges are read for averages alone.
 
     Raises:
         DataError: an endpoint's node type has no rows as of then, or an edge has no example.
     """
     endpoint_types = (entity.src, entity.dst) if isinstance(entity, EdgeType) else (entity.name,)
     message_types = _message_types(store, dataset, entity, edge_types)
-    averaged = {feature.entry.name for feature in features if isinstance(feature.entry, NodeType)} - {*endpoint_types}
     nodes: dict[str, _Nodes] = {}
     for name in dict.fromkeys([*endpoint_types, *(end for edge in message_types for end in (edge.src, edge.dst))]):
         node = store.schema.node(name)
         node = replace(node, columns=tuple(c for c in node.columns if f"{name}.{c.name}" not in leave_out))
-        nodes[name] = _read_nodes(store, dataset, node, features, as_of, with_vector_columns=name not in averaged)
+        nodes[name] = _read_nodes(store, dataset, node, features, as_of)
         if name in endpoint_types and not len(nodes[name].idx):
             raise DataError(f"'{dataset}' has no '{name}' nodes{f' as of {as_of}' if as_of else ''}.")
     tables = [
@@ -116,12 +127,13 @@ def build(
         for edge in message_types
     ]
     means = neighbor_means(
-        [(part.type.src, part.type.dst, part.edges) for part in tables],
-        {name: nodes[name].features for name in nodes if name in averaged},
+        [(part.type.src, part.type.dst, part.edges) for part in tables if part.example is None],
+        {name: part.features for name, part in nodes.items()},
+        averages or {},
         {name: len(part.idx) for name, part in nodes.items()},
     )
     nodes = {name: replace(part, features=(*part.features, *means.get(name, ()))) for name, part in nodes.items()}
-    tables = [part for part in tables if averaged.isdisjoint((part.type.src, part.type.dst))]
+    tables = [part for part in tables if not {part.type.src, part.type.dst} & {*silent}]
     return _assembled(entity, endpoint_types, labels, nodes, tables, both_ways=both_ways)
 
 
@@ -152,16 +164,13 @@ def _read_nodes(
     node: NodeType,
     features: Sequence[FeatureRef],
     as_of: datetime | None,
-    *,
-    with_vector_columns: bool,
 ) -> _Nodes:
-    """Read the visible nodes of one type, with or without the vector columns that the data came with."""
-    rows = visible_rows(store, node, dataset, ["id", *_inputs(node)], as_of)
+    """Read the visible nodes of one type."""
+    rows = visible_rows(store, node, dataset, ["id", *_inputs(node)], as_of, with_time=True)
     idx = rows["idx"].to_numpy()
-    vectors = _encoded(store, dataset, node, features, idx)
-    vectors += vector_columns(node, rows) if with_vector_columns else []
+    vectors = _encoded(store, dataset, node, features, idx) + vector_columns(node, rows)
     plain = pl.DataFrame(rows.select(["idx", *_inputs(node, *KINDS)]))
-    return _Nodes(idx, rows["id"].to_numpy(), tuple(vectors), (node, plain))
+    return _Nodes(idx, rows["id"].to_numpy(), _time(rows), tuple(vectors), (node, plain))
 
 
 def _read_edges(
@@ -176,11 +185,11 @@ def _read_edges(
 ) -> _Edges:
     """Read the visible edges of one type; those of the supervised type with the `labels` that they belong to."""
     optimal = [c.name for c in edge.columns if labels is not None and (c.name, c.role) == ("optimal", "reference")]
-    rows = visible_rows(store, edge, dataset, ["src", "dst", *([edge.time] if edge.time else []), *optimal], as_of)
+    rows = visible_rows(store, edge, dataset, ["src", "dst", *optimal], as_of, with_time=True)
     src, dst = (nodes[end].local(tensor(rows[key])) for key, end in (("src", edge.src), ("dst", edge.dst)))
     return _Edges(
         edge,
-        Edges(src, dst, time=micros(rows[edge.time]) if edge.time else None),
+        Edges(src, dst, time=_time(rows)),
         tuple(_encoded(store, dataset, edge, features, rows["idx"].to_numpy())),
         example=None if labels is None else _examples(rows, labels),
         optimal=rows["optimal"] if optimal else None,
@@ -212,19 +221,21 @@ def _assembled(
         edge_features |= dict.fromkeys(relations, part.features) if part.features else {}
     used = {*endpoint_types, *(name for kind in edges for name in (kind[0], kind[2]))}
     nodes = {name: part for name, part in nodes.items() if name in used}
+    ends = tuple(
+        nodes[name].local(torch.tensor(end))
+        for name, end in zip(endpoint_types, (labels.src, labels.dst), strict=False)
+        if end is not None
+    )
     return SocialGraph(
         ids={name: part.ids for name, part in nodes.items()},
         edges=edges,
         entity=entity.canonical if isinstance(entity, EdgeType) else entity.name,
-        ends=tuple(
-            nodes[name].local(torch.tensor(end))
-            for name, end in zip(endpoint_types, (labels.src, labels.dst), strict=False)
-            if end is not None
-        ),
+        ends=ends,
         targets=labels.targets,
         answers={name: torch.tensor(values) for name, values in labels.answers.items()},
         example_time=None if labels.times is None else micros(pa.array(labels.times)),
         label_time=None if labels.label_time is None else micros(pa.array(labels.label_time)),
+        ends_time=_ends_time([nodes[name] for name in endpoint_types], ends),
         node_features={name: part.features for name, part in nodes.items() if part.features},
         edge_features=edge_features,
         plain={name: part.plain for name, part in nodes.items()},
@@ -232,6 +243,17 @@ def _assembled(
         context=labels.context,
         reference=reference,
     )
+
+
+def _time(rows: pa.Table) -> Tensor | None:
+    """(M,) from when the rows exist; None for a timeless type."""
+    return micros(rows[EXISTS_FROM]) if EXISTS_FROM in rows.column_names else None
+
+
+def _ends_time(nodes: Sequence[_Nodes], ends: Sequence[Tensor]) -> Tensor | None:
+    """(P,) from when all endpoints of each example exist; None where they have no times."""
+    times = [part.time[end] for part, end in zip(nodes, ends, strict=True) if part.time is not None]
+    return torch.stack(times).amax(0) if times else None
 
 
 def _inputs(node: NodeType, *kinds: str) -> list[str]:

@@ -6,7 +6,7 @@ Encoders of tokens or frames give a sequence of vectors instead of one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 
@@ -25,8 +25,10 @@ from graphsocial.features.vectors import in_order, read_sequences, read_vectors
 from graphsocial.featurizers.base import FineTunable, Sequences
 from graphsocial.store import GraphStore
 from graphsocial.store.sql import quote
+from graphsocial.store.time import exists_from
 from graphsocial.types import EdgeType, NodeType
 
+EXISTS_FROM = "exists_from"
 NEVER = int(np.iinfo(np.int64).max)  # stands for an unknown time
 
 
@@ -73,6 +75,13 @@ class Feature:
         kept = torch.arange(int(offsets[-1])) + torch.repeat_interleave(self.offsets[used] - offsets[:-1], lengths)
         return Feature(self.name, self.vectors[kept], index - missing, offsets, self.tuned)
 
+    def as_of(self, before: Tensor) -> Feature:
+        """The feature as of a time of each row, (N,) int64 microseconds, exclusive: the same, as content has no times.
+
+        `TimedMeans` differ: they are over the edges that exist before that time.
+        """
+        return self
+
     def first(self, count: int) -> Feature:
         """The feature of the first `count` rows."""
         return replace(self, index=self.index[:count])
@@ -89,12 +98,40 @@ class Feature:
         return torch.from_numpy(padded), torch.from_numpy(mask)
 
 
+@dataclass(frozen=True)
+class TimedMeans(Feature):
+    """Means of neighbors' vectors over edges with times: for each node, one vector after each of its edges.
+
+    `index` refers to the means over all edges; `as_of` gives those over the edges before a time.
+
+    Attributes:
+        times: (M,) int64, the time of the last edge of each mean; ascending within a node.
+        starts: (N + 1,) int64: the means of node n are `vectors[starts[n]:starts[n + 1]]`.
+    """
+
+    times: Tensor = field(kw_only=True)
+    starts: Tensor = field(kw_only=True)
+
+    def as_of(self, before: Tensor) -> Feature:
+        """The means over each node's edges that exist before a time; missing where there are none.
+
+        Args:
+            before: (N,) int64 microseconds, exclusive.
+        """
+        nodes = torch.repeat_interleave(torch.arange(len(before)), self.starts.diff())
+        earlier = torch.bincount(nodes[self.times < before[nodes]], minlength=len(before))
+        index = torch.where((earlier > 0) & self.present, self.starts[:-1] + earlier - 1, -1)
+        return Feature(self.name, self.vectors, index)
+
+
 def visible_rows(
     store: GraphStore,
     entry: NodeType | EdgeType,
     dataset: str,
     columns: Sequence[str] = (),
     as_of: datetime | None = None,
+    *,
+    with_time: bool = False,
 ) -> pa.Table:
     """`idx` and these columns of the visible rows, by ascending `idx`.
 
@@ -104,10 +141,13 @@ def visible_rows(
         dataset: the dataset.
         columns: names of columns.
         as_of: only rows that existed at this time; all by default.
+        with_time: add the column `EXISTS_FROM`, the time from which each row exists, unless the type is timeless.
     """
     visible = store.visible(entry, dataset=dataset, as_of=as_of)
-    chosen = ", ".join(["idx", *(quote(name) for name in columns)])
-    return in_order(store.sql(f"select {chosen} from ({visible})").to_arrow_table())
+    chosen = ["idx", *(quote(name) for name in columns)]
+    if with_time and (since := exists_from(entry, store.schema, "visible")):
+        chosen.append(f"{since} as {EXISTS_FROM}")
+    return in_order(store.sql(f"select {', '.join(chosen)} from ({visible}) as visible").to_arrow_table())
 
 
 def tensor(column: pa.ChunkedArray | pa.Array) -> Tensor:

@@ -56,6 +56,7 @@ class SeedNodes:
             layers: from the last layer to the first, as they were sampled.
             sources: node type → the nodes that the first layer reads, or these nodes where there are no layers.
         """
+        graph = graph.as_of(view.before)
         rows = {name: graph.rows(name, nodes) for name, nodes in sources.items()}
         return Batch(examples, self.positions, view, tuple(reversed(layers)), rows)
 

@@ -95,7 +95,10 @@ class View:
         before = {name: torch.full((size,), earliest) for name, size in graph.num_nodes.items()}
         if isinstance(graph.entity, str):
             before[graph.entity][graph.ends[0][examples]] = torch.where(times < NEVER, times + 1, earliest)
-        return replace(self, label=self.label & (label_time < earliest), before=before)
+        known = label_time < earliest
+        if graph.ends_time is not None:
+            known = known & (graph.ends_time < earliest)
+        return replace(self, label=self.label & known, before=before)
 
 
 def edge_mask(graph: SocialGraph, view: View) -> dict[Canonical, Tensor | None]:

@@ -84,6 +84,8 @@ class Model:
         sequences: it accepts sequences of vectors (tokens, frames) for the columns of the node type it predicts, where
             by default an encoder has to give one vector per row.
         tunes: it holds the last layers of an encoder of these columns and trains them (`nn.tuned`).
+        averages: node type → node type: by default the nodes of the second get the mean of their neighbors' vectors of
+            the first as a feature, beside the messages; a column's `to=` in `--features` wins.
         training: defaults for settings of the training that suit it better than the general ones, such as
             `{"epochs": 20}`.
     """
@@ -91,6 +93,7 @@ class Model:
     reads: ClassVar[tuple[str, ...]] = ("nodes", "edges")
     sequences: ClassVar[bool] = False
     tunes: ClassVar[bool] = False
+    averages: ClassVar[Mapping[str, str]] = {}
     training: ClassVar[Mapping[str, Any]] = {}
 
     @property
@@ -170,7 +173,7 @@ def predict_batch(network: Network, graph: SocialGraph, batch: Batch) -> dict[st
         InputError: the code of a network from a file or plugin failed.
     """
     with authored(type(network), "forward()"):
-        outputs = network(graph, batch)
+        outputs = network(batch.as_of(graph), batch)
     return check_outputs(network, outputs, graph, batch)
 
 

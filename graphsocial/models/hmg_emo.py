@@ -80,6 +80,8 @@ class HmgEmo(Model):
     interaction: int = 0
     identity: str = "none"
 
+    averages = {"group": "user"}  # noqa: RUF012 - eq. 1: a user's groups by their descriptions
+
     def __post_init__(self) -> None:
         if self.backbone not in LAYERS:
             raise InputError(f"'{self.backbone}' is no backbone; use one of {', '.join(LAYERS)}.")

@@ -74,7 +74,7 @@ def embed(store: GraphStore, run: Run | str, *, progress: Progress | None = None
     loader, examples = make_loader(restored.config, restored.data).exact, torch.arange(graph.num_examples)
     matrix = torch.zeros(0)
     for batch in loader.batches(examples, AT_ONCE, together=network.together(graph)):
-        after = network.trace(graph, batch).after
+        after = network.trace(batch.as_of(graph), batch).after
         if after is None:
             raise unsupported
         matrix = matrix if len(matrix) else after.new_zeros(len(examples), after.shape[1])

@@ -27,6 +27,7 @@ def card(subject: Subject) -> Section:
         Table("Model", (), _model(subject)),
         Table("Data", (), _data(subject)),
         Table("Split", ["role", "rows"], _split(subject), _split_caption(subject)),
+        *_graph(subject),
         Table("Provenance", (), _provenance(subject.record)),
         Prose("Limitations", _limitations(subject), bullets=True),
         *(Prose(f"Remarks of the authors: {paper['title']}", paper["notes"], bullets=True) for paper in papers),
@@ -98,6 +99,17 @@ def _split(subject: Subject) -> list[list[Any]]:
         [subject.run.split_id],
     ).fetchall()
     return [list(row) for row in rows]
+
+
+def _graph(subject: Subject) -> list[Table | Prose]:
+    """The edges that the run's batches may use; nothing for runs from before they were recorded."""
+    rows = subject.store.sql(
+        "select edge_type, edges, first_batch, last_batch, left_out from run_edges where run_id = ? order by edge_type",
+        [subject.run.id],
+    ).fetchall()
+    columns = ["edge type", "edges", "first batch", "last batch", "left out"]
+    caption = "Edges that the first and the last batch may use, in order of time where examples have times."
+    return [Table("Graph", columns, [list(row) for row in rows], caption)] if rows else []
 
 
 def _split_caption(subject: Subject) -> str:

@@ -66,7 +66,7 @@ def trace_test_examples(store: GraphStore, run: Run) -> ExampleTraces:
             examples, max(1, len(examples)), together=sequences
         ):
             batches.append(batch.examples)
-            traces.append(network.trace(graph, batch))
+            traces.append(network.trace(batch.as_of(graph), batch))
     traced = torch.cat(batches)
     named_ids = zip(("entity_id", "other_id"), graph.example_ids(traced.numpy()), strict=False)
     return ExampleTraces(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from graphsocial.runs.provenance import git_revision, host, peak_memory_mib, ver
 from graphsocial.store import GraphStore
 from graphsocial.store.temporary import registered
 
-TABLES = ("explanations", "metrics", "predictions", "run_epochs", "audits", "weights", "runs")
+TABLES = ("explanations", "metrics", "predictions", "run_epochs", "run_edges", "audits", "weights", "runs")
 """The tables with rows of a run that another training of the same run replaces; `test_openings` is a log and stays."""
 
 
@@ -56,6 +56,26 @@ class RunRecord:
 
 
 @dataclass(frozen=True)
+class EdgeUse:
+    """What a run uses of an edge type of its dataset.
+
+    Attributes:
+        edge_type: the type's name, such as `user views image`.
+        edges: number of its edges; those visible `as_of` the run's time, where messages pass along it.
+        first_batch: number of edges that the first batch may use, in the order of time where examples have times; None
+            where the type is left out.
+        last_batch: the same of the last batch.
+        left_out: why no messages pass along it; None where they do.
+    """
+
+    edge_type: str
+    edges: int
+    first_batch: int | None = None
+    last_batch: int | None = None
+    left_out: str | None = None
+
+
+@dataclass(frozen=True)
 class Outcome:
     """The result of a training.
 
@@ -73,6 +93,7 @@ class Outcome:
     predictions: Predictions
     weights: weights.Weights
     epochs: Sequence[Sequence[Any]]
+    edges: Sequence[EdgeUse]
     best_epoch: int
     parameters: int
     wall_seconds: float
@@ -126,6 +147,11 @@ def finish(store: GraphStore, record: RunRecord, outcome: Outcome) -> None:
         if outcome.epochs:
             store.connection.executemany(
                 "insert into run_epochs values (?, ?, ?, ?, ?, ?, ?)", [[run_id, *epoch] for epoch in outcome.epochs]
+            )
+        if outcome.edges:
+            store.connection.executemany(
+                "insert into run_edges values (?, ?, ?, ?, ?, ?)",
+                [[run_id, *asdict(use).values()] for use in outcome.edges],
             )
         store.connection.execute(
             "update runs set status = 'done', finished_at = now(), checkpoint_hash = ?, parameters = ?, epochs = ?, "

@@ -1,10 +1,10 @@
-"""When a row is visible: from its own time on, and an edge from the latest of its own time and its endpoints' times.
+"""The rule of time: a row exists from its own time on, an edge from the latest of its own and its endpoints' times.
 
-`as_of` a moment, a row is visible where its time is at or before that moment, in UTC. A type without a time column is
-timeless: its rows are visible always. Where a type has a time column, a row without a value in it is not known to exist
-yet, so it is visible `as_of` no moment, and neither is an edge that ends in it.
+A type without a time column is timeless: its rows exist always. Where a type has a time column, a row without a value
+in it is not known to exist at any moment, and neither is an edge that ends in it. `as_of` a moment, what exists from
+that moment or an earlier one is visible, in UTC.
 
-The functions give SQL conditions, so that whoever selects rows can apply the rule inside the query.
+The functions give SQL, so that whoever selects rows can apply the rule inside the query.
 """
 
 from __future__ import annotations
@@ -38,6 +38,24 @@ def visible_as_of(entry: NodeType | EdgeType, schema: GraphSchema, as_of: dateti
                 f"{key} in (select idx from {quote(node.table)} where {started})" for started in _started(node, moment)
             ]
     return conditions
+
+
+def exists_from(entry: NodeType | EdgeType, schema: GraphSchema, row: str) -> str | None:
+    """An SQL expression of the time from which a row exists: `infinity` where it is not known, None if it is timeless.
+
+    Args:
+        entry: the type whose rows are selected.
+        schema: has the node types in which edges end.
+        row: name of the table or subquery of the rows, whose columns the expression reads.
+    """
+    times = [] if entry.time is None else [f"{row}.{quote(entry.time)}"]
+    if isinstance(entry, EdgeType):
+        for key, endpoint in (("src", entry.src), ("dst", entry.dst)):
+            node = schema.node(endpoint)
+            if node.time is not None:
+                times.append(f"(select {quote(node.time)} from {quote(node.table)} as e where e.idx = {row}.{key})")
+    known = ", ".join(f"coalesce({time}, 'infinity')" for time in times)
+    return f"greatest({known})" if times else None
 
 
 def _started(entry: NodeType | EdgeType, moment: str) -> list[str]:

@@ -8,7 +8,8 @@ from datetime import datetime
 from graphsocial.errors import DataError, InputError
 from graphsocial.store import GraphStore
 from graphsocial.store.sql import literal, quote
-from graphsocial.types import Column, GraphSchema, NodeType, Role
+from graphsocial.store.time import exists_from
+from graphsocial.types import Column, EdgeType, GraphSchema, NodeType, Role
 
 SPANS = ("7 days", "30 days", "1000 days")
 MARKS = {"exclamations": "!", "questions": "?", "hashtags": "#", "mentions": "@", "links": "http"}
@@ -166,8 +167,8 @@ def history(
 
     For each type of neighbor and each of `SPANS`: mean and standard deviation of log(1 + shares), and log(1 + number of
     posts); mean and number among the neighbor's posts of the same category; log(1 + number) of its posts in the last
-    day, and log(1 + minutes since its last post). Shares count as known `hours` after a post. Empty where posts lack
-    times.
+    day, and log(1 + minutes since its last post). Shares count as known `hours` after a post, and an edge from the time
+    from which it exists: one that is later than the post gives it no history. Empty where posts lack times.
 
     Args:
         store: the open store.
@@ -203,17 +204,26 @@ def history(
         windows["day"] = f"partition by other order by time {_frame('interval 24 hours', '1 microsecond')}"
         windows["before"] = f"partition by other order by time {_frame('unbounded', '1 microsecond')}"
         chosen[f"{prefix}_day"] = "ln(1 + count(*) over day)"
-        chosen[f"{prefix}_gap"] = "ln(1 + date_diff('minute', max(time) over before, time))"
+        chosen[f"{prefix}_gap"] = "ln(1 + date_diff('minute', max(posted) over before, time))"
+        columns = "".join(f", {quote(name)}" for name in categories)
+        linked = (
+            f"select e.{neighbor_end} as other, n.idx, n.{quote(node.time)} as posted, e.since, "
+            f"ln(1 + n.{quote(label)}) as logged{columns} from ({_edges(store, edge, dataset, as_of)}) as e "
+            f"join $posts as n on n.idx = e.{post_end} where isfinite(e.since)"
+        )
+        # a post that is linked later than it was posted counts from then on, and has no history by that link
         posts = (
-            f"select e.{neighbor_end} as other, n.idx, n.{quote(node.time)} as time, ln(1 + n.{quote(label)}) as logged"
-            + "".join(f", n.{quote(name)}" for name in categories)
-            + f" from ({store.visible(edge, dataset=dataset, as_of=as_of)}) as e join $posts as n "
-            f"on n.idx = e.{post_end} where n.{quote(node.time)} is not null"
+            f"with linked as ({linked}) "
+            f"select other, idx, posted as time, posted, logged{columns} from linked where since <= posted union all "
+            f"select other, null, since, posted, logged{columns} from linked where since > posted"
         )
         fields = ", ".join(f"{sql} as {quote(name)}" for name, sql in chosen.items())
         window_clause = ", ".join(f"{quote(name)} as ({sql})" for name, sql in windows.items())
         means = ", ".join(f"avg({quote(name)}) as {quote(name)}" for name in chosen)  # over several neighbors of a post
-        sql = f"select idx, {means} from (select idx, {fields} from ({posts}) window {window_clause}) group by idx"
+        sql = (
+            f"select idx, {means} from (select idx, {fields} from ({posts}) window {window_clause}) "
+            "where idx is not null group by idx"
+        )
         parts.append(ContextPart(prefix, tuple(Column(name, "number") for name in chosen), sql))
     return parts
 
@@ -225,7 +235,8 @@ def alike(
 
     For each edge type between posts: the mean of log(1 + shares) and log(1 + number) of the linked posts, weighted by
     similarity where the edges have it, and the maximum similarity; mean and number among those that have a neighbor in
-    common with the post, such as its page. Shares count as known `hours` after a post. Empty where posts lack times.
+    common with the post, such as its page. Shares count as known `hours` after a post; edges that do not exist yet at
+    the post's time are not used. Empty where posts lack times.
 
     Args:
         store: the open store.
@@ -253,11 +264,14 @@ def alike(
             post_end, neighbor_end, name = (
                 ("dst", "src", other.src) if other.dst == node.name else ("src", "dst", other.dst)
             )
-            visible = store.visible(other, dataset=dataset, as_of=as_of)
-            ends = f"select {post_end} as idx, {neighbor_end} as other from ({visible})"
+            ends = (
+                f"select {post_end} as idx, {neighbor_end} as other, since "
+                f"from ({_edges(store, other, dataset, as_of)})"
+            )
             joins += (
                 f" left join (select distinct p.idx, p.peer, true as shared from pairs as p join ({ends}) as a "
-                f"on a.idx = p.idx join ({ends}) as b on b.idx = p.peer and b.other = a.other) as n{number} "
+                f"on a.idx = p.idx and a.since <= p.time join ({ends}) as b "
+                f"on b.idx = p.peer and b.other = a.other and b.since <= p.time) as n{number} "
                 f"on n{number}.idx = pairs.idx and n{number}.peer = pairs.peer"
             )
             flags += f", coalesce(n{number}.shared, false) as shared{number}"
@@ -267,10 +281,10 @@ def alike(
             chosen[f"{name}_posts"] = f"ln(1 + coalesce(sum(weight) {only}, 0))"
         pairs = (
             f"select e.dst as idx, e.src as peer, {weight} as weight{', e.similarity' if similar else ''}, "
-            f"ln(1 + s.{quote(label)}) as logged "
-            f"from ({store.visible(edge, dataset=dataset, as_of=as_of)}) as e join $posts as s on s.idx = e.src "
+            f"ln(1 + s.{quote(label)}) as logged, d.{time} as time "
+            f"from ({_edges(store, edge, dataset, as_of)}) as e join $posts as s on s.idx = e.src "
             f"join $posts as d on d.idx = e.dst where s.{quote(label)} is not null "
-            f"and s.{time} <= d.{time} - interval {hours} hours"
+            f"and s.{time} <= d.{time} - interval {hours} hours and e.since <= d.{time}"
         )
         named = {f"{edge.relation}_{name}": sql for name, sql in chosen.items()}
         fields = ", ".join(f"{sql} as {quote(name)}" for name, sql in named.items())
@@ -279,6 +293,12 @@ def alike(
         )
         parts.append(ContextPart(edge.relation, tuple(Column(name, "number") for name in named), sql))
     return parts
+
+
+def _edges(store: GraphStore, edge: EdgeType, dataset: str, as_of: datetime | None) -> str:
+    """An SQL select of the visible edges, with `since`, the time from which each exists; an endpoint has a time."""
+    visible = store.visible(edge, dataset=dataset, as_of=as_of)
+    return f"select *, {exists_from(edge, store.schema, 'visible')} as since from ({visible}) as visible"
 
 
 def _frame(start: str, end: str) -> str:

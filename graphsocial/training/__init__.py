@@ -23,6 +23,7 @@ from graphsocial.tasks.base import Task
 from graphsocial.training import checkpoints
 from graphsocial.training.config import RunConfig, TrainOptions, design
 from graphsocial.training.data import RunData, make_loader, prepare
+from graphsocial.training.graph_use import edge_use
 from graphsocial.training.inference import open_test, predict_examples, restore
 from graphsocial.training.loop import Epoch, TrainingResult, fit
 from graphsocial.types import Progress
@@ -141,6 +142,7 @@ def _outcome(
         predictions=predict_examples(data, result.network, result.objectives, loader, examples),
         weights=_weights(result, data.graph),
         epochs=[tuple(epoch.__dict__.values()) for epoch in result.history],
+        edges=edge_use(store, config, data, loader),
         best_epoch=result.best_epoch,
         parameters=sum(parameter.numel() for parameter in result.network.parameters()),
         wall_seconds=perf_counter() - begin,

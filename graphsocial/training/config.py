@@ -19,6 +19,7 @@ from graphsocial.store.sql import utc
 from graphsocial.tasks import task_class
 from graphsocial.tasks.base import Task
 from graphsocial.training import reading
+from graphsocial.training.averages import Averages, complete, split_specs
 from graphsocial.training.reading import RENAMED
 from graphsocial.training.settings import TrainingConfig
 
@@ -80,6 +81,8 @@ class RunConfig:
         visibility: which labels and features of examples messages may carry.
         features: `type.column` → encoder, several joined by `+`, or None to leave the column out; other columns get the
             default encoder of their kind. Node type → encoder of its rows, such as a run: `tmsam:RUN`.
+        averages: column of vectors → the node types whose nodes get the mean of their neighbors' vectors; by default
+            what the model declares. None for runs from before this setting; see `averages.implied`.
         edge_types: names of the message edge types; by default all that the dataset has when the configuration is
             made, so that later edges (`link`) do not change the run.
         both_ways: see `graph.building.build`.
@@ -96,6 +99,7 @@ class RunConfig:
     fitting: TrainingConfig
     visibility: Visibility
     features: Mapping[str, str | None]
+    averages: Averages | None
     edge_types: tuple[str, ...]
     both_ways: bool
     as_of: datetime | None
@@ -122,6 +126,7 @@ class RunConfig:
             "fitting": asdict(self.fitting),
             "visibility": asdict(self.visibility),
             "features": dict(self.features),
+            "averages": None if self.averages is None else {name: list(to) for name, to in self.averages.items()},
             "edge_types": list(self.edge_types),
             "both_ways": self.both_ways,
             "as_of": None if self.as_of is None else self.as_of.isoformat(),
@@ -134,6 +139,8 @@ class RunConfig:
         for part, renamed in RENAMED.items():
             names = {new: old for old, new in renamed.items()}
             config[part] = {names.get(name, name): value for name, value in config[part].items()}
+        if not config["averages"]:
+            del config["averages"]  # ids of runs without averages are those from before this setting
         return config
 
     @classmethod
@@ -160,6 +167,7 @@ class RunConfig:
             fitting=reading.part(run, "fitting", TrainingConfig),
             visibility=reading.part(run, "visibility", Visibility),
             features=reading.mapping(run, "features"),
+            averages=_averages(run),
             edge_types=reading.value(run, "edge_types", tuple[str, ...], ()),
             both_ways=reading.value(run, "both_ways", bool, True),
             as_of=None if as_of is None else utc(as_of),
@@ -181,6 +189,13 @@ class RunConfig:
         return {part: settings for part, settings in later.items() if settings}
 
 
+def _averages(run: Run) -> Averages | None:
+    """The means that a run recorded; None for a run from before they were asked for."""
+    if run.config.get("averages") is None:
+        return None
+    return {name: tuple(map(str, types)) for name, types in reading.mapping(run, "averages").items()}
+
+
 def design(store: GraphStore, task: str | Task, options: TrainOptions | None = None) -> RunConfig:
     """The configuration of a task and options, completed with defaults; each setting goes to the part that has it.
 
@@ -200,6 +215,8 @@ def design(store: GraphStore, task: str | Task, options: TrainOptions | None = N
     split = options.split or "random"
     epochs = {} if options.epochs is None else {"epochs": options.epochs}
     dataset = store.dataset(options.dataset)
+    features, asked = split_specs(options.features or {})
+    averages = complete(store, dataset, asked, kinds["model"].averages, features)
     present = tuple(str(edge) for edge in store.schema.edges if store.span(edge, dataset))
     return RunConfig(
         task=configured,
@@ -210,7 +227,8 @@ def design(store: GraphStore, task: str | Task, options: TrainOptions | None = N
         split=configure(SplitPolicy, {"policy": split, **settings["split"]}) if isinstance(split, str) else split,
         fitting=configure(TrainingConfig, {**kinds["model"].training, **epochs, **settings["fitting"]}),
         visibility=options.visibility or configure(Visibility, settings["visibility"]),
-        features=dict(options.features or {}),
+        features=features,
+        averages=averages,
         edge_types=tuple(options.edge_types) or present,
         both_ways=options.both_ways,
         as_of=None if options.as_of is None else utc(options.as_of),

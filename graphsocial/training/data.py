@@ -18,6 +18,7 @@ from graphsocial.graph.loaders import FullGraphLoader, Loader, NeighborLoader
 from graphsocial.runs.provenance import digest, versions
 from graphsocial.store import GraphStore
 from graphsocial.tasks import Labels, read_labels
+from graphsocial.training.averages import implied
 from graphsocial.training.config import RunConfig
 from graphsocial.training.encoding import encode, unread_columns
 from graphsocial.training.splitting import add_negatives, check_fitted, split
@@ -117,6 +118,11 @@ def build(
         features: the feature sets in the graph.
     """
     left_out = {name for name, spec in config.features.items() if spec is None}
+    averages, silent = config.averages, set[str]()
+    if averages is None:  # a run from before averages were asked for
+        ends = (entity.src, entity.dst) if isinstance(entity, EdgeType) else (entity.name,)
+        averages = implied(features, ends, [store.schema.edge(name) for name in config.edge_types])
+        silent = {name.partition(".")[0] for name in averages}
     return building.build(
         store,
         config.dataset,
@@ -127,6 +133,8 @@ def build(
         both_ways=config.both_ways,
         as_of=config.as_of,
         leave_out=left_out | unread_columns(store, config, entity),
+        averages=averages,
+        silent=silent,
     )
 
 

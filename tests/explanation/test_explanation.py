@@ -79,12 +79,14 @@ def test_scores_of_a_rebuilt_run_equal_its_stored_confidence(
 def test_every_input_of_the_network_is_a_modality(explained: ExplainedBatch) -> None:
     assert {(part.kind, part.name.partition(":")[0]) for part in modalities(explained.graph, explained.batch)} == {
         ("vectors", "image.vector"),
+        ("vectors", "group.description"),
         ("vectors", "mean of group.description"),
         ("column", "user.age"),
         ("column", "user.city"),
         ("words", "user views image.comment"),
         ("labels", "labels"),
         ("edges", "user connects user"),
+        ("edges", "user joins group"),
         ("edges", "user views image"),
     }
 
@@ -227,7 +229,7 @@ def test_explanations_group_and_join(store: gs.GraphStore, run: runs.Run) -> Non
         "where e.kind = 'modality' and e.run_id = ? and p.split = 'test' group by all order by 2 desc",
         [run.id],
     ).fetchall()
-    assert len(grouped) == 8
+    assert len(grouped) == 10
     leading = {name.partition(":")[0] for name, _ in grouped[:3]}
     assert leading <= {"image.vector", "labels", "user views image", "mean of group.description"}, "what decides leads"
     ranks = explanations.filter(pl.col("kind") == "modality").sort("entity_id", "other_id", "rank")

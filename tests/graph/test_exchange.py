@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import dgl
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
@@ -23,6 +24,7 @@ from graphsocial.tasks.edge_emotion import EdgeEmotion
 
 VIEWS = ("user", "views", "image")
 CONNECTS = ("user", "connects", "user")
+MEANS = {"group.description": ("user",)}
 
 
 @pytest.fixture
@@ -30,7 +32,9 @@ def graph(social: gs.GraphStore) -> SocialGraph:
     task = EdgeEmotion()
     names = ("group", "user views image.comment")
     uses = [featurize(social, name, "hash_text", dataset="small")[0].use for name in names]
-    return build(social, "small", task.entity(social.schema), task.labels(social, "small"), features=uses)
+    return build(
+        social, "small", task.entity(social.schema), task.labels(social, "small"), features=uses, averages=MEANS
+    )
 
 
 def test_the_columns_are_those_that_models_see(graph: SocialGraph, social: gs.GraphStore) -> None:
@@ -124,8 +128,11 @@ def test_edges_that_do_not_fit_are_refused(graph: SocialGraph, social: gs.GraphS
         moved = views.with_columns(position=shifted)
         with pytest.raises(InputError, match="A new edge 'user views image' belongs to no example"):
             graph.with_edges(PropertyGraph(properties.schema, properties.nodes, {**properties.edges, VIEWS: moved}))
-    with pytest.raises(InputError, match="The graph has no node 'g0' of type 'group'"):
-        graph.with_edges(social.graph("small"))
+    stranger = social.graph("small")
+    groups = stranger.nodes["group"]
+    nodes = {**stranger.nodes, "group": pl.concat([groups, groups[:1].with_columns(id=pl.lit("g9"))])}
+    with pytest.raises(InputError, match="The graph has no node 'g9' of type 'group'"):
+        graph.with_edges(PropertyGraph(stranger.schema, nodes, stranger.edges))
 
 
 def test_the_graph_of_a_store_is_edges_for_a_social_graph(graph: SocialGraph, social: gs.GraphStore) -> None:

@@ -81,9 +81,9 @@ def test_a_second_dataset_does_not_mix_in(social: gs.GraphStore) -> None:
 def test_group_vectors_are_averaged_to_users(social: gs.GraphStore) -> None:
     """HMG-Emo, eq. 1; users in no group have none."""
     report = featurize(social, "group", "hash_text", dataset="small")[0]
-    graph = load(social, features=[report.use])
+    graph = load(social, features=[report.use], averages={"group.description": ("user",)})
     (feature,) = graph.node_features["user"]
-    assert "group" not in graph.ids
+    assert feature.name == "mean of group.description"
     vectors = {
         idx: np.asarray(vector)
         for idx, vector in social.sql(
@@ -276,7 +276,7 @@ def test_contacts_that_run_both_ways_in_part_get_a_reverse(social: gs.GraphStore
 def test_a_feature_set_that_is_not_there_leaves_rows_without_vectors(social: gs.GraphStore) -> None:
     featurize(social, "group", "hash_text", dataset="small")
     graph = load(social, features=[FeatureRef(GROUP, "description", "0" * 32, 256)])
-    (feature,) = graph.node_features["user"]
+    (feature,) = graph.node_features["group"]
     assert not feature.present.any()
 
 

@@ -32,6 +32,7 @@ VIEWED = ("image", "rev_views", "user")
 LABEL = "label:emotion"
 COMMENT = "feat:user views image.comment"
 HEADS, WIDTH = 2, 6
+MEANS = {"group.description": ("user",)}
 
 
 @pytest.fixture
@@ -40,7 +41,9 @@ def graph(social: gs.GraphStore) -> SocialGraph:
     uses = [
         featurize(social, name, "hash_text", dataset="small")[0].use for name in ("group", f"{' '.join(VIEWS)}.comment")
     ]
-    built = build(social, "small", task.entity(social.schema), task.labels(social, "small"), features=uses)
+    built = build(
+        social, "small", task.entity(social.schema), task.labels(social, "small"), features=uses, averages=MEANS
+    )
     return built.fit_tabular(np.arange(built.num_examples))
 
 

@@ -44,7 +44,7 @@ def test_an_estimate_counts_what_the_training_will_have(social: gs.GraphStore) -
         task = EdgeEmotion()
         entity = task.entity(social.schema)
         graph = build(social, "small", entity, task.labels(social, "small"))
-        assert set(estimated.nodes) == {"user", "image"} and estimated.nodes["user"] == graph.num_nodes["user"]
+        assert set(estimated.nodes) == {"user", "image", "group"} and estimated.nodes["user"] == graph.num_nodes["user"]
         assert estimated.edges["user views image"] == estimated.edges["image rev_views user"]
 
 

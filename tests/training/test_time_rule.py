@@ -1,0 +1,311 @@
+"""Nothing later than an example reaches its prediction: cases with answers in the future, and random data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import strategies as st
+
+import graphsocial as gs
+from graphsocial.graph import SocialGraph
+from graphsocial.graph.loaders import FullGraphLoader, Loader, NeighborLoader
+from graphsocial.graph.visibility import Visibility
+from graphsocial.models.base import Network, build_network, predict_batch
+from graphsocial.training.config import TrainOptions, design
+from graphsocial.training.data import build
+from graphsocial.training.encoding import encode
+from graphsocial.types import Column, EdgeType, GraphSchema, NodeType
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+FIRST = 3
+START = 1_451_606_400_000_000
+HOUR = 3_600_000_000
+AT = Column("at", "timestamp")
+SIDE = """
+from dataclasses import dataclass
+
+from graphsocial.extending import NodeTask, Target
+
+
+@dataclass(frozen=True)
+class Side(NodeTask):
+    node = "user"
+    targets = (Target("side"),)
+"""
+
+
+def moments(values: Any) -> pl.Series:
+    return pl.Series(np.asarray(values)).cast(pl.Int64).cast(pl.Datetime("us", "UTC"))
+
+
+def ids(prefix: str, numbers: Any) -> list[str]:
+    return [f"{prefix}{number}" for number in numbers]
+
+
+def write(store: gs.GraphStore, tables: Mapping[NodeType | EdgeType, Mapping[str, Any]]) -> None:
+    nodes = tuple(entry for entry in tables if isinstance(entry, NodeType))
+    store.declare(GraphSchema(nodes, tuple(entry for entry in tables if isinstance(entry, EdgeType))))
+    for entry, columns in tables.items():
+        store.write(entry, pl.DataFrame(columns), dataset="data")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> gs.GraphStore:
+    return gs.open(tmp_path / "data.duckdb")
+
+
+@pytest.mark.parametrize("features", ["hash_text", "hash_text,to=user"])
+def test_a_text_that_is_written_later_tells_nothing(store: gs.GraphStore, features: str) -> None:
+    """A day after each rating the user writes a comment that names the emotion in half of the cases."""
+    random, n = np.random.default_rng(0), 2500
+    users, images = random.integers(0, 800, n), np.arange(n) % 100
+    emotions, times = (
+        random.choice(["joy", "anger", "fear", "calm"], n),
+        START + np.sort(random.integers(0, 9000, n)) * HOUR,
+    )
+    bodies = [f"{emotion} indeed" if random.random() < 0.5 else "nothing to add" for emotion in emotions]
+    later, comments = moments(times + 24 * HOUR), ids("c", range(n))
+    write(
+        store,
+        {
+            NodeType("user"): {"id": ids("u", range(800))},
+            NodeType("image"): {"id": ids("i", range(100))},
+            NodeType("comment", (Column("body", "text"), AT), time="at"): {"id": comments, "body": bodies, "at": later},
+            EdgeType("user", "rates", "image", (Column("emotions", "category", "label"), AT), time="at"): {
+                "src": ids("u", users),
+                "dst": ids("i", images),
+                "emotions": emotions,
+                "at": moments(times),
+            },
+            EdgeType("user", "writes", "comment", (AT,), time="at"): {
+                "src": ids("u", users),
+                "dst": comments,
+                "at": later,
+            },
+        },
+    )
+    run = gs.train(
+        store,
+        "edge-emotion",
+        split="time",
+        features={"comment.body": features},
+        epochs=15,
+        settings={"layers": 2, "width": 16, "batch_size": 256},
+    )
+    assert run.metrics["test"]["emotion"]["weighted_f1"] < 0.35
+
+
+def test_a_reply_that_is_written_later_tells_nothing(store: gs.GraphStore) -> None:
+    """An edge without a time exists from the later one of its endpoints' times on."""
+    random, n = np.random.default_rng(0), 1500
+    shares = np.floor(np.exp(random.normal(3, 1.5, n))).astype(int)
+    times = START + np.sort(random.integers(0, 9000, n)) * HOUR
+    told = [f"level {chr(97 + int(np.log1p(s))) * 3}" if random.random() < 0.6 else "who knows" for s in shares]
+    posts, replies = ids("p", range(n)), ids("r", range(n))
+    write(
+        store,
+        {
+            NodeType("post", (Column("text", "text"), Column("shares", "integer", "label"), AT), time="at"): {
+                "id": posts + replies,
+                "text": ["hello there"] * n + told,
+                "shares": [*shares.tolist(), *[None] * n],
+                "at": moments(np.concatenate([times, times + 24 * HOUR])),
+            },
+            EdgeType("post", "answers", "post"): {"src": replies, "dst": posts},
+        },
+    )
+    run = gs.train(
+        store,
+        "popularity",
+        split="time",
+        features={"post.text": "hash_text"},
+        epochs=10,
+        settings={"history": False},
+    )
+    assert run.metrics["test"]["popularity"]["weighted_f1"] < 0.4
+    assert abs(run.metrics["test"]["shares"]["spearman"]) < 0.25
+
+
+def test_nodes_with_texts_pass_messages_and_lend_no_means(store: gs.GraphStore, tmp_path: Path) -> None:
+    """The texts of a user's posts tell the user's side; a model without edges cannot know."""
+    random, users, posts = np.random.default_rng(0), 300, 2400
+    side, author = random.integers(0, 2, users), random.integers(0, users, posts)
+    texts = ["left" if random.random() < (0.2, 0.8)[side[user]] else "right" for user in author]
+    write(
+        store,
+        {
+            NodeType("user", (Column("side", "category", "label"),)): {
+                "id": ids("u", range(users)),
+                "side": np.array(["a", "b"])[side],
+            },
+            NodeType("post", (Column("text", "text"),)): {"id": ids("p", range(posts)), "text": texts},
+            EdgeType("user", "writes", "post"): {"src": ids("u", author), "dst": ids("p", range(posts))},
+        },
+    )
+    (tmp_path / "side.py").write_text(SIDE)
+    task, scores = str(tmp_path / "side.py"), {}
+    for model, spec in (
+        (str(EXAMPLES / "custom_model.py"), "hash_text"),
+        ("features_only", "hash_text"),
+        ("features_only", "hash_text,to=user"),
+    ):
+        run = gs.train(store, task, model=model, features={"post.text": spec}, epochs=20)
+        scores[Path(model).stem, spec] = run.metrics["test"]["side"]["weighted_f1"]
+        (row,) = store.sql("select * exclude run_id from run_edges where run_id = ?", [run.id]).fetchall()
+        edge = ("user writes post", posts)
+        assert row == (
+            (*edge, posts, posts, None) if model.endswith(".py") else (*edge, None, None, f"{model} passes no messages")
+        )
+    assert scores["custom_model", "hash_text"] > 0.85 > 0.65 > scores["features_only", "hash_text"]
+    assert scores["features_only", "hash_text,to=user"] > 0.85, "means are asked for"
+
+
+def generated(draw: st.DrawFn) -> tuple[dict[NodeType | EdgeType, pl.DataFrame], str]:
+    """Tables of a random schema, and the task to ask of them.
+
+    The first rows of each are earlier than all others: so no type, class or column is ever empty.
+    """
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    about_edges = draw(st.booleans())
+    sizes = {"user": 12, "item": 8, "note": 10}
+    timed = {name: draw(st.booleans()) for name in sizes} | ({} if about_edges else {"user": True})
+
+    def times(count: int) -> pl.Series:
+        unknown, early = random.random(count) < 0.1, np.arange(count) < FIRST
+        drawn = moments(START + np.where(early, -1, random.integers(0, 40, count)) * HOUR)
+        return drawn.set(pl.Series(unknown & ~early), None)
+
+    def numbers(name: str, count: int) -> list[int]:
+        return [*range(FIRST), *random.integers(0, sizes[name], count - FIRST)]
+
+    def labels(classes: list[str], count: int) -> list[str]:
+        return [*classes, *random.choice(classes, count - len(classes)).tolist()]
+
+    tables: dict[NodeType | EdgeType, pl.DataFrame] = {}
+    for name, size in sizes.items():
+        columns, values = [], {"id": ids(name[0], range(size))}
+        if draw(st.booleans()):
+            columns.append(Column("text", "text"))
+            values["text"] = random.choice(["red fox", "blue sea", "green hill", "black cat"], size).tolist()
+        if draw(st.booleans()):
+            columns.append(Column("size", "number"))
+            values["size"] = random.normal(size=size).tolist()
+        if name == "user" and not about_edges:
+            columns.append(Column("side", "category", "label"))
+            values["side"] = labels(["a", "b"], size)
+        if timed[name]:
+            columns.append(AT)
+            values["at"] = times(size)
+        tables[NodeType(name, tuple(columns), time="at" if timed[name] else None)] = pl.DataFrame(values)
+    for src, relation, dst in (
+        ("user", "rates", "item"),
+        ("user", "writes", "note"),
+        ("note", "about", "item"),
+        ("user", "follows", "user"),
+    ):
+        has_time, count = draw(st.booleans()) or relation == "rates", 30
+        values = {
+            "src": ids(src[0], numbers(src, count)),
+            "dst": ids(dst[0], [*np.roll(range(FIRST), 1), *numbers(dst, count)[FIRST:]]),
+        }
+        columns = []
+        if relation == "rates" and about_edges:
+            columns.append(Column("emotions", "category", "label"))
+            values["emotions"] = labels(["joy", "fear", "calm"], count)
+        if has_time:
+            columns.append(AT)
+            values["at"] = times(count)
+        frame = pl.DataFrame(values)
+        if relation == "rates":  # labels are of pairs: two edges of a pair could contradict each other later
+            frame = frame.unique(["src", "dst"], keep="first", maintain_order=True)
+        tables[EdgeType(src, relation, dst, tuple(columns), time="at" if has_time else None)] = frame
+    return tables, "edge-emotion" if about_edges else "side"
+
+
+def until(tables: Mapping[NodeType | EdgeType, pl.DataFrame], moment: int) -> dict[NodeType | EdgeType, pl.DataFrame]:
+    """The tables without all that is later than a moment."""
+    kept: dict[NodeType | EdgeType, pl.DataFrame] = {}
+    for entry, frame in tables.items():
+        if entry.time:
+            frame = frame.filter(pl.col("at").is_null() | (pl.col("at").dt.timestamp("us") <= moment))
+        if isinstance(entry, EdgeType):
+            for key, end in (("src", entry.src), ("dst", entry.dst)):
+                there = next(part for node, part in kept.items() if str(node) == end)["id"]
+                frame = frame.filter(pl.col(key).is_in(there.implode()))
+        kept[entry] = frame
+    return kept
+
+
+def graph_of(folder: Path, tables: Mapping[NodeType | EdgeType, pl.DataFrame], task: str, to: str) -> SocialGraph:
+    with gs.open(folder / "data.duckdb") as store:
+        write(store, {entry: frame.to_dict() for entry, frame in tables.items()})
+        texts = [f"{entry}.text" for entry in tables if any(column.name == "text" for column in entry.columns)]
+        means = {
+            "note.text": ",to=user/item" if to == "all" else ",to=item",
+            "user.text": ",to=note" if to == "all" else "",
+        }
+        features = {name: f"hash_text,dimension=8{means.get(name, '')}" for name in texts}
+        config = design(store, task, TrainOptions(model=str(EXAMPLES / "custom_model.py"), features=features))
+        entity = config.task.entity(store.schema)
+        return build(store, config, entity, config.task.labels(store, "data"), encode(store, config, entity))
+
+
+def loaders(graph: SocialGraph, depth: int) -> list[Loader]:
+    roles = torch.zeros(graph.num_examples, dtype=torch.int64)
+    whole = FullGraphLoader(graph, roles, Visibility(), depth, temporal=True)
+    return [whole, NeighborLoader(whole, (-1,) * depth)]
+
+
+def outputs(network: Network, loader: Loader, example: int) -> dict[str, torch.Tensor]:
+    (batch,) = loader.load([torch.tensor([example])])
+    with torch.no_grad():
+        return predict_batch(network.eval(), loader.graph, batch)
+
+
+@settings(
+    max_examples=12,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),  # each example takes a second: too slow to shrink
+)
+@given(data=st.data())
+def test_what_is_later_than_an_example_changes_nothing_of_its_prediction(data: st.DataObject) -> None:
+    tables, task = data.draw(st.composite(generated)())
+    depth, to = data.draw(st.integers(1, 3)), data.draw(st.sampled_from(["some", "all"]))
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "side.py").write_text(SIDE)
+        task = str(Path(folder) / "side.py") if task == "side" else task
+        full = graph_of(Path(folder), tables, task, to).fit_tabular(np.arange(2))
+        assert full.example_time is not None
+        known = torch.nonzero(full.example_time < 2**62).squeeze(1).tolist()
+        example = data.draw(st.sampled_from(known))
+        pair = [end[example] for end in full.example_ids()]
+        (Path(folder) / "before").mkdir()
+        cut = graph_of(Path(folder) / "before", until(tables, int(full.example_time[example])), task, to)
+        cut = cut.with_tabular_state(full.tabular_state())
+        same = [n for n, ends in enumerate(zip(*cut.example_ids(), strict=True)) if list(ends) == pair]
+        assume(same)  # else an endpoint of the pair is later than its edge
+        model = design_model(task, depth)
+        torch.manual_seed(0)
+        network = build_network(model, full, torch.arange(2), seed=0)
+        expected = [outputs(network, loader, example) for loader in loaders(full, depth)]
+        found = [outputs(network, loader, same[0]) for loader in loaders(cut, depth)]
+    for one, other in zip(expected, found, strict=True):
+        for name in one:
+            torch.testing.assert_close(other[name], one[name], rtol=1e-5, atol=1e-5)
+
+
+def design_model(task: str, depth: int) -> Any:
+    from graphsocial.plugins import configure, resolve
+
+    if task == "edge-emotion" and depth > 1:
+        return configure(resolve("model", "hmg_emo"), {"layers": depth, "width": 8, "node_width": 8})
+    return configure(resolve("model", str(EXAMPLES / "custom_model.py")), {"layers": depth, "width": 8})
