@@ -100,13 +100,13 @@ def authored(cls: type[Any], doing: str) -> Iterator[None]:
         yield
     except GraphSocialError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if cls.__module__.startswith("graphsocial."):
             raise
         raise InputError(f"{_line(cls, error)}{cls.__name__}.{doing} raised {error!r}.") from error
 
 
-def _line(cls: type[Any], error: Exception) -> str:
+def _line(cls: type[Any], error: BaseException) -> str:
     """`custom_task.py, line 12: `, the innermost line of the class's file in the traceback; empty if it has none."""
     file = getattr(sys.modules.get(cls.__module__), "__file__", None)
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
@@ -269,6 +269,8 @@ def _check_class(kind: str, cls: type[Any], where: str) -> None:
     """
     if "__dataclass_fields__" not in vars(cls):
         raise InputError(f"{cls.__name__} in '{where}' is not a dataclass; write @dataclass(frozen=True) above it.")
+    if not cls.__dataclass_params__.frozen:
+        raise InputError(f"{cls.__name__} in '{where}' can be changed; write @dataclass(frozen=True) above it.")
     needed = NEEDED.get(kind, ())
     if kind == "featurizer" and not hasattr(cls, "fit"):
         needed = (*needed, "encode", "dimension", "sequences", "batch_size")

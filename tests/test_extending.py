@@ -17,6 +17,7 @@ import graphsocial as gs
 from graphsocial import extending
 from graphsocial.cli.main import app, main
 from graphsocial.errors import GraphSocialError
+from graphsocial.ingestion.contract import check_plan
 
 ROOT = Path(__file__).resolve().parents[1]
 KINDS = ("source", "featurizer", "task", "model")
@@ -213,7 +214,24 @@ DECLARATIONS = {  # a line of the class → the sentence
     "sql = 'select idx, vote from $rows'": r"label SQL of Mistake does not run on 'message': .*\"vote\" not found",
     "sql = 'select idx, 1 as votes from $rows'": r"nothing to learn about 'votes' of 'message' of 'forum': all 120",
     "sql = 'labels.sql'": r"reads its label SQL from '.*labels\.sql', and there is no such file",
-    "name = 'latest'": r"'latest' cannot name a task: 'latest_predictions' is a view of every store",
+    "name = 'latest'": r"'latest' cannot name a task: the view 'latest_predictions' is taken",
+    "name = 'popularity'": r"'popularity' cannot name a task: the view 'popularity_predictions' is taken",
+    "name = 'My task'": r"Mistake is called 'My task'; write lower-case words joined by -",
+    "targets = None": r"Mistake\.targets is None; write a tuple of Target",
+    "targets = ('votes',)": r"Mistake\.targets is \('votes',\); write a tuple of Target",
+    "targets = (Target('votes', 'regression', weight='1'),)": r"'votes' has the weight '1'; it is a number above 0",
+    "targets = (Target('votes', 'regression', weight=float('nan')),)": r"'votes' has the weight nan",
+    "targets = (Target('mood', classes=(1, 2)),)": r"'mood' has the classes \(1, 2\); write a tuple of names",
+    "targets = (Target('message_id', 'regression'),); sql = 'select idx, votes as message_id from $rows'": (
+        r"predictions view of 'mistake' would have two columns 'message_id'"
+    ),
+    "id_columns = ('a', 'b')": r"id_columns names 2 columns; the id of nodes has 1",
+    "id_columns = ('votes',)": r"id_columns has 'votes', which another column is called",
+    "sql = 'select null::bigint as idx, votes from $rows'": r"selects 120 rows without 'idx'",
+    "sql = 'select idx, votes, 3 as time from $rows'": r"selects 'time' as int32; it takes a time",
+    "targets = (Target('votes', 'regression', (), 'log1p'),); sql = 'select idx, votes - 99 as votes from $rows'": (
+        r"'votes' of 'message' of 'forum' is -\d+ somewhere, which has no log\(1 \+ x\)"
+    ),
     "default_model = 'custom_modle'": r"No model is called 'custom_modle'",
 }
 
@@ -230,8 +248,9 @@ def test_a_mistake_in_a_declaration_is_a_sentence(line: str, forum: Path, capsys
 CLASSES = {  # a whole file → the sentence
     "class Mistake: pass": r"Mistake in '\./mistake\.py' is not a dataclass; write @dataclass\(frozen=True\) above it",
     "class Other: pass": r"'\./mistake\.py' has no class 'Mistake', which its name requires; it has: Other",
-    "from dataclasses import dataclass\n@dataclass\nclass Mistake:\n    pass": r"KIND",
+    "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass Mistake:\n    pass": r"KIND",
     "import this_is_not_there": r"cannot be imported: ModuleNotFoundError.* \(line 1\)",
+    "from dataclasses import dataclass\n@dataclass\nclass Mistake:\n    x: int = 1": r"Mistake in .* can be changed",
     "class Mistake(:": r"cannot be imported: SyntaxError.* \(line 1\)",
 }
 LACKING = {
@@ -293,6 +312,8 @@ NETWORKS = {
         r"type int64 for the target 'reception'.*\(examples, classes\)"
     ),
     "outputs = outputs['mood']": r"mistake\.py, line 23: MistakeNetwork\.forward\(\) raised KeyError\('mood'\)",
+    "outputs = {name: torch.zeros_like(part) for name, part in outputs.items()}": r"do not depend on its",
+    "import sys; sys.exit(3)": r"MistakeNetwork\.forward\(\) raised SystemExit\(3\)",
     "outputs['votes'] = outputs['votes'] * float('nan')": r"The loss became nan in epoch 1",
 }
 
@@ -311,6 +332,16 @@ def test_a_mistake_in_how_a_model_is_written_is_a_sentence(forum: Path) -> None:
     cases = {
         ("", "pass"): r"line 18: Mistake\.build\(\) raised AttributeError\(.*before Module\.__init__\(\)",
         ("training: dict = None", "super().__init__()"): r"Mistake annotates 'training', which makes a setting of it",
+        ("training = ['epochs']", "super().__init__()"): r"Mistake\.training is \['epochs'\]; write a mapping",
+        ("reads = 'nodes'", "super().__init__()"): r"Mistake\.reads is 'nodes'; write a tuple of 'nodes' and 'edges'",
+        ("layers = -1", "super().__init__()"): r"Mistake\.layers is -1; it is the number of message-passing layers",
+        ("layers = 'two'", "super().__init__()"): r"Mistake\.layers is 'two'; it is the number",
+        ("", "super().__init__(); self.penalty = lambda: 0.5"): r"penalty\(\) returned a value of type float",
+        ("", "super().__init__(); self.penalty = lambda: 1 / 0"): r"penalty\(\) raised ZeroDivisionError",
+        (
+            "",
+            "super().__init__(); self.together = lambda g: torch.zeros(3)",
+        ): r"together\(\) returned a tensor of shape \(3,\)",
     }
     with gs.open("graphsocial.duckdb") as store:
         for (line, start), sentence in cases.items():
@@ -394,6 +425,13 @@ def test_a_mistake_in_a_plan_is_a_sentence(part: str, home: Path, capsys: pytest
     assert main(["--quiet", "ingest", "./custom_source.py", "forum"]) == 1
     (message,) = capsys.readouterr().err.splitlines()
     assert re.search(sentence, message), message
+
+
+@pytest.mark.parametrize(("tables", "rows"), [((), ()), ([], ()), ((), (row for row in ()))])
+def test_a_plan_of_nothing_is_refused(tables: object, rows: object) -> None:
+    plan = extending.Plan(tables=tables, rows=rows, root=Path(), dataset="forum")  # type: ignore[arg-type]
+    with pytest.raises(GraphSocialError, match=r"Mistake\.plan\(\) gave .* as tables; it takes a tuple of RawTable"):
+        check_plan(plan, "Mistake")
 
 
 def test_an_edge_task_reads_the_columns_of_its_targets(social: gs.GraphStore, tmp_path: Path) -> None:

@@ -24,6 +24,10 @@ def check_plan(plan: object, source: str) -> None:
     if not isinstance(plan, Plan):
         given = "None" if plan is None else f"a value of type {type(plan).__name__}"
         raise InputError(f"{who} returned {given}; it must return a Plan.")
+    for word, parts, kind in (("tables", plan.tables, RawTable), ("rows", plan.rows, Rows)):
+        if not isinstance(parts, tuple) or not all(isinstance(part, kind) for part in parts) or not parts:
+            given = f"{len(parts)} values" if isinstance(parts, tuple) else f"a value of type {type(parts).__name__}"
+            raise InputError(f"{who} gave {given} as {word}; it takes a tuple of {kind.__name__}, at least one.")
     for table in plan.tables:
         _check_table(table, who)
     known = [*(table.name for table in plan.tables), *(name for name, _ in plan.derived)]

@@ -160,6 +160,54 @@ def build_network(model: Model, graph: SocialGraph, train: Tensor, *, seed: int)
     return network
 
 
+def check_model(model: Model) -> None:
+    """Check what a model declares.
+
+    Raises:
+        InputError: `layers`, `reads` or `training` is not as `Model` documents.
+    """
+    who, layers, reads = type(model).__name__, model.layers, model.reads
+    if not isinstance(layers, int) or isinstance(layers, bool) or layers < 0:
+        raise InputError(f"{who}.layers is {layers!r}; it is the number of message-passing layers, 0 or more.")
+    if not isinstance(reads, tuple) or not set(reads) <= {"nodes", "edges"}:
+        raise InputError(f"{who}.reads is {reads!r}; write a tuple of 'nodes' and 'edges', or () for none.")
+    if not isinstance(model.training, Mapping):
+        raise InputError(f"{who}.training is {model.training!r}; write a mapping of settings of the training.")
+
+
+def penalty_of(network: Network) -> Tensor:
+    """A network's penalty, checked.
+
+    Raises:
+        TrainingError: it is no scalar tensor.
+        InputError: the code of a network from a file or plugin failed.
+    """
+    with authored(type(network), "penalty()"):
+        penalty: object = network.penalty()
+    if not isinstance(penalty, Tensor) or penalty.ndim or not penalty.is_floating_point():
+        raise TrainingError(f"{type(network).__name__}.penalty() returned {_described(penalty)}; it returns a scalar.")
+    return penalty
+
+
+def groups_of(network: Network, graph: SocialGraph) -> Tensor | None:
+    """The groups of examples that a network keeps together, checked; None where batches may be cut anywhere.
+
+    Raises:
+        TrainingError: they are not (P,) int64.
+        InputError: the code of a network from a file or plugin failed.
+    """
+    with authored(type(network), "together()"):
+        groups: object = network.together(graph)
+    if groups is None:
+        return None
+    if not isinstance(groups, Tensor) or groups.dtype != torch.int64 or groups.shape != (graph.num_examples,):
+        raise TrainingError(
+            f"{type(network).__name__}.together() returned {_described(groups)}; it returns None or a tensor of shape "
+            f"({graph.num_examples},) and type int64."
+        )
+    return groups
+
+
 def predict_batch(network: Network, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
     """Run a network on a batch and check what it returns.
 

@@ -36,6 +36,8 @@ def read_target(target: Target, column: pa.ChunkedArray, owner: str) -> tuple[Ta
                 f"label SQL, or declare Target('{target.name}') for classes."
             ) from None
         known = numbers[~np.isnan(numbers)]
+        if target.transform == "log1p" and (known <= -1).any():
+            raise DataError(f"'{target.name}' of {owner} is {known.min():g} somewhere, which has no log(1 + x).")
         if not len(known) or known.min() == known.max():
             reason = f"all {len(known):,} known ones are equal" if len(known) else "none is known"
             raise DataError(f"There is nothing to learn about '{target.name}' of {owner}: {reason}.")
@@ -72,8 +74,16 @@ def class_codes(column: pa.ChunkedArray, classes: Sequence[str]) -> NDArray[np.i
 
 
 def read_times(rows: pa.Table, name: str) -> NDArray[np.datetime64] | None:
-    """(P,) a column of times as datetime64[us] in UTC; None where it is absent or all null."""
+    """(P,) a column of times as datetime64[us] in UTC; None where it is absent or all null.
+
+    Raises:
+        InputError: the column holds something else.
+    """
     if name not in rows.column_names or rows[name].null_count == rows.num_rows:
         return None
+    if not pa.types.is_timestamp(rows[name].type) and not pa.types.is_date(rows[name].type):
+        raise InputError(
+            f"The label SQL selects '{name}' as {rows[name].type}; it takes a time: cast it to timestamptz."
+        )
     times: NDArray[np.datetime64] = rows[name].cast(pa.timestamp("us")).to_numpy()
     return times

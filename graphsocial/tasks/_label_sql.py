@@ -97,6 +97,9 @@ def select_labels(
     for key in keys:
         if key not in rows.columns:
             raise InputError(f"{subject} selects no column '{key}'; it selects {', '.join(rows.columns)}.")
+        unknown = rows.filter(f"{key} is null").count("*").fetchall()[0][0]
+        if unknown:
+            raise InputError(f"{subject} selects {unknown:,} rows without '{key}'; it names an example in each.")
     return rows.order(", ".join(keys)).to_arrow_table()
 
 

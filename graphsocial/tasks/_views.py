@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from graphsocial.errors import InputError
+from graphsocial.plugins import names
 from graphsocial.store.sql import literal, quote
 from graphsocial.tasks.base import Task
 from graphsocial.types import EdgeType, NodeType, Target
@@ -17,16 +18,20 @@ def view_name(task: Task) -> str:
     """`edge-emotion` → `edge_emotion_predictions`.
 
     Raises:
-        InputError: the store has another view of that name.
+        InputError: the store has another view of that name, or it is that of one of graphsocial's own tasks.
     """
     name = f"{task.name.replace('-', '_')}_predictions"
-    if name in BUILT_IN:
-        raise InputError(f"'{task.name}' cannot name a task: '{name}' is a view of every store. Set another `name`.")
+    own = type(task).__module__.startswith("graphsocial.")
+    if name in BUILT_IN or (not own and task.name.replace("-", "_") in names("task")):
+        raise InputError(f"'{task.name}' cannot name a task: the view '{name}' is taken. Set another `name`.")
     return name
 
 
 def view_sql(task: Task, entity: NodeType | EdgeType, targets: Sequence[Target]) -> str:
     """The view `<task>_predictions`: one row per run and example, and columns for each target.
+
+    Raises:
+        InputError: two columns would have one name.
 
     A regression target t has the columns `t`, `lower`, `upper` and `true_t`; a multiclass target `t`, `confidence`,
     `probabilities` and `true_t`. Where several targets are of one kind, the names between begin with `t_`: `t_lower`.
@@ -40,10 +45,18 @@ def view_sql(task: Task, entity: NodeType | EdgeType, targets: Sequence[Target])
     single = len(shown) == 1
     types = [entity.name] if isinstance(entity, NodeType) else [entity.src, entity.dst]
     default = [f"{name}_id" for name in types] if len(set(types)) == len(types) else ["src_id", "dst_id"]
+    ids = task.id_columns or default
+    called = [*ids, *(name for target in shown for name in (target.name, f"true_{target.name}"))]
+    called += [name for target, _, name in _columns(shown) if name != target.name and name.startswith(target.name)]
+    for name in called:
+        if called.count(name) > 1:
+            raise InputError(
+                f"The predictions view of '{task.name}' would have two columns '{name}'; rename a target, or set "
+                "id_columns."
+            )
     columns = ["run_id", "dataset"]
     columns += [f"entity_type as {quote(task.entity_column)}"] if task.entity_column else []
-    ids = zip(("entity_id", "other_id"), task.id_columns or default, strict=False)
-    columns += [f"{key} as {quote(name)}" for key, name in ids]
+    columns += [f"{key} as {quote(name)}" for key, name in zip(("entity_id", "other_id"), ids, strict=False)]
     columns += [f"{_of(column, target, single)} as {quote(name)}" for target, column, name in _columns(shown)]
     columns.append("split" if single else "any_value(split) as split")
     for target in shown:

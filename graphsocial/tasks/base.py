@@ -76,7 +76,17 @@ class Task:
                     f"{cls.__name__}.{attribute} is {value!r}; write a tuple of {kind.__name__}, with a comma behind a "
                     f"single one: ({'Target(…)' if kind is Target else repr('…')},)."
                 )
+        if not re.fullmatch(r"[a-z][a-z0-9_]*(-[a-z0-9_]+)*", cls.name):
+            raise InputError(f"{cls.__name__} is called '{cls.name}'; write lower-case words joined by -.")
+        ends = {"node": 1, "edge": 2}[cls.level]
+        if len(cls.id_columns) not in (0, ends):
+            raise InputError(
+                f"{cls.__name__}.id_columns names {len(cls.id_columns)} columns; the id of {cls.level}s has {ends}."
+            )
         names = [target.name for target in cls.targets]
+        for name in cls.id_columns:
+            if name in TAKEN or name in names or cls.id_columns.count(name) > 1:
+                raise InputError(f"{cls.__name__}.id_columns has '{name}', which another column is called.")
         for name in names:
             if name in TAKEN or names.count(name) > 1:
                 reason = "twice" if names.count(name) > 1 else "like a column that every predictions view has"

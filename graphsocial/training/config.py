@@ -11,7 +11,7 @@ from graphsocial import plugins
 from graphsocial.errors import InputError, UnknownNameError
 from graphsocial.evaluation.splits import SplitPolicy
 from graphsocial.graph.visibility import Visibility
-from graphsocial.models.base import Model, model_class
+from graphsocial.models.base import Model, check_model, model_class
 from graphsocial.plugins import code_hash, configure
 from graphsocial.runs import Run
 from graphsocial.store import GraphStore
@@ -211,6 +211,8 @@ def design(store: GraphStore, task: str | Task, options: TrainOptions | None = N
     options = options or TrainOptions()
     kinds = _kinds(task, options)
     settings = _settings_by_part(task, options, kinds)
+    model: Model = configure(kinds["model"], settings["model"])
+    check_model(model)
     configured: Task = configure(kinds["task"], settings["task"]) if isinstance(task, str) else task
     split = options.split or "random"
     epochs = {} if options.epochs is None else {"epochs": options.epochs}
@@ -221,7 +223,7 @@ def design(store: GraphStore, task: str | Task, options: TrainOptions | None = N
     return RunConfig(
         task=configured,
         task_name=task if isinstance(task, str) and task.endswith(".py") else configured.name,
-        model=configure(kinds["model"], settings["model"]),
+        model=model,
         model_name=_model_name(task, options),
         dataset=dataset,
         split=configure(SplitPolicy, {"policy": split, **settings["split"]}) if isinstance(split, str) else split,

@@ -20,7 +20,7 @@ from graphsocial.evaluation.metrics import LOWER_IS_BETTER
 from graphsocial.graph import SocialGraph, is_known
 from graphsocial.graph.batching import Batch, NodeGroups
 from graphsocial.graph.loaders import Loader
-from graphsocial.models.base import Network, predict_batch
+from graphsocial.models.base import Network, groups_of, penalty_of, predict_batch
 from graphsocial.nn.losses import Objective, class_shares, objectives, total_loss
 from graphsocial.nn.tuned import tuned_encoders
 from graphsocial.training.checkpoints import Epoch as Epoch  # the type of what `report` gets
@@ -155,7 +155,11 @@ def one_epoch(
     network.train()
     for batch in training_batches(network, loader, train, batching, state.generator):
         outputs = predict_batch(network, graph, batch)
-        loss = total_loss(parts, outputs, graph, batch.examples) + network.penalty()
+        loss = total_loss(parts, outputs, graph, batch.examples) + penalty_of(network)
+        if not loss.requires_grad:
+            raise TrainingError(
+                f"The outputs of {type(network).__name__} do not depend on its parameters, so it cannot be trained."
+            )
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"The loss became {loss.item()} in epoch {len(state.history) + 1}; try a lower learning rate."
@@ -181,7 +185,7 @@ def training_batches(
         end = loader.exact.kept_apart
         share = float(end is not None) if batching.cold_start_share is None else batching.cold_start_share
         groups = NodeGroups(graph.ends[end or 0], share) if share else None
-    return loader.batches(train, batching.step_size(len(train)), generator, network.together(graph), groups)
+    return loader.batches(train, batching.step_size(len(train)), generator, groups_of(network, graph), groups)
 
 
 def _decided(
@@ -232,7 +236,7 @@ def score(
     tables: dict[str, Tensor] = {}
     positions = torch.empty(loader.graph.num_examples, dtype=torch.int64)
     positions[examples] = torch.arange(len(examples))
-    together = network.together(loader.graph)
+    together = groups_of(network, loader.graph)
     size = size or max(1, len(examples) if together is None else AT_ONCE)
     for batch in loader.batches(examples, size, together=together):
         outputs = predict_batch(network, loader.graph, batch)
