@@ -52,7 +52,7 @@ def dialogues() -> SocialGraph:
         entity="segment",
         ends=(every,),
         targets=tuple(Target(name, classes=tuple(map(str, range(k)))) for name, k in TARGETS.items()),
-        answers={name: torch.randint(0, k, (SEGMENTS,)) for name, k in TARGETS.items()},
+        target_labels={name: torch.randint(0, k, (SEGMENTS,)) for name, k in TARGETS.items()},
         example_time=None,
         label_time=None,
         node_features={
@@ -117,7 +117,7 @@ def plain_epoch(graph: SocialGraph, model: Plain, optimizer: torch.optim.Optimiz
         rows = nn.utils.rnn.pad_sequence([parts[n] for n in chosen.tolist()], batch_first=True, padding_value=-1)
         mask = rows >= 0
         outputs = model({name: part[rows.clamp_min(0)] for name, part in vectors.items()}, mask)
-        loss = torch.stack([cross_entropy(outputs[n][mask], graph.answers[n][rows[mask]]) for n in TARGETS]).sum()
+        loss = torch.stack([cross_entropy(outputs[n][mask], graph.target_labels[n][rows[mask]]) for n in TARGETS]).sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -141,7 +141,7 @@ def our_epoch(graph: SocialGraph, network: Any, loader: FullGraphLoader, optimiz
         outputs = network(graph, batch)
         lengths = torch.unique(together[batch.examples], return_counts=True)[1]
         positions += int(lengths.max()) * len(lengths)
-        loss = torch.stack([cross_entropy(outputs[n], graph.answers[n][batch.examples]) for n in TARGETS]).sum()
+        loss = torch.stack([cross_entropy(outputs[n], graph.target_labels[n][batch.examples]) for n in TARGETS]).sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -63,7 +63,7 @@ class Sampled:
             edges=messages,
             entity=VIEWS,
             ends=(user, image),
-            answers={"emotion": self.codes},
+            target_labels={"emotion": self.codes},
             example_time=None,
             label_time=None,
             targets=(Target("emotion", "multiclass", tuple(str(code) for code in range(CLASSES))),),

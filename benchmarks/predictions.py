@@ -25,7 +25,7 @@ PAIRS, USERS, IMAGES = 197_561, 108_899, 85_157
 RUN = "hmg_emo-0123456789abcdef"
 
 
-def answers() -> Predictions:
+def target_labels() -> Predictions:
     """Predictions of random pairs, as training passes them to the store."""
     random = np.random.default_rng(0)
     users = np.asarray([f"u{number:06d}" for number in range(USERS)], dtype=object)
@@ -43,7 +43,7 @@ def answers() -> Predictions:
 
 def main() -> None:
     """Time both on empty tables, and check that they hold the same rows."""
-    given = answers()
+    given = target_labels()
     with tempfile.TemporaryDirectory() as name, gs.open(Path(name) / "social.duckdb") as store:
         connection = store.connection
 

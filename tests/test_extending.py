@@ -152,24 +152,24 @@ class Mistake(NodeTask):
 MOOD = "Target('mood', classes=('a', 'b'))"
 MISTAKES = {  # what the author writes in labels() → the sentence
     "return 3": r"Mistake\.labels\(\) returned a value of type int; it must return Labels",
-    "labels.answers['votes'] = np.zeros(100)": r"the answers 'votes' for 100 of 120 examples; it takes one each",
+    "labels.target_labels['votes'] = np.zeros(100)": r"the labels 'votes' for 100 of 120 examples; it takes one each",
     "labels = replace(labels, src=np.zeros(120, int))": r"120 rows for 1 different examples: idx 0 is in it 120 times",
     "labels = replace(labels, src=labels.src + 7)": r"7 src that are no 'message' of 'forum', such as 120; .* 0 to 119",
     "labels = replace(labels, src=labels.src[::-1])": r"is not sorted; sort its rows by idx",
     "labels = replace(labels, src=list(labels.src))": r"gave src as a value of type list; it takes \(P,\) int64",
     "labels = replace(labels, dst=labels.src)": r"about 'message' and takes dst=None",
-    "labels = replace(labels, answers={})": r"gave answers to none and the targets 'votes'",
-    f"labels = replace(labels, targets=({MOOD},), answers={{'mood': np.full(120, 2)}})": (
-        r"the answers 'mood' the code 2; with the 2 classes 'a', 'b' codes are 0 to 1, and -1"
+    "labels = replace(labels, target_labels={})": r"gave labels of none and the targets 'votes'",
+    f"labels = replace(labels, targets=({MOOD},), target_labels={{'mood': np.full(120, 2)}})": (
+        r"the labels 'mood' the code 2; with the 2 classes 'a', 'b' codes are 0 to 1, and -1"
     ),
-    f"labels = replace(labels, targets=({MOOD},), answers={{'mood': np.full(120, 'a')}})": (
-        r"the answers 'mood' as <U1 \(120,\); it takes \(P,\) int64 codes"
+    f"labels = replace(labels, targets=({MOOD},), target_labels={{'mood': np.full(120, 'a')}})": (
+        r"the labels 'mood' as <U1 \(120,\); it takes \(P,\) int64 codes"
     ),
-    "labels = replace(labels, targets=(Target('mood', classes=('a',)),), answers={'mood': np.zeros(120, int)})": (
+    "labels = replace(labels, targets=(Target('mood', classes=('a',)),), target_labels={'mood': np.zeros(120, int)})": (
         r"the target 'mood' 1 classes; it takes two or more"
     ),
-    "labels.answers['votes'][0] = np.inf": r"the answers 'votes' 1 infinite numbers; NaN stands for no label",
-    "labels.answers['votes'][:] = np.nan": r"has 120 examples, and a label for none of them",
+    "labels.target_labels['votes'][0] = np.inf": r"the labels 'votes' 1 infinite numbers; NaN stands for no label",
+    "labels.target_labels['votes'][:] = np.nan": r"has 120 examples, and a label for none of them",
     "labels = replace(labels, times=labels.times.astype('datetime64[D]'))": r"times as datetime64\[D\] \(120,\);",
     "labels = replace(labels, times=labels.times[:5])": r"gave 5 times for 120 examples",
     "labels = replace(labels, label_time=labels.times - np.timedelta64(1, 'h'))": (
@@ -182,7 +182,7 @@ MISTAKES = {  # what the author writes in labels() → the sentence
     "labels = replace(labels, context=Context((Column('a', 'number'),), pl.DataFrame({'b': [1.0] * 120})))": (
         r"the rows' columns \['b'\] and declared \['a'\]"
     ),
-    "labels = labels.answers['mood']": r"mistake\.py, line 16: Mistake\.labels\(\) raised KeyError\('mood'\)",
+    "labels = labels.target_labels['mood']": r"mistake\.py, line 16: Mistake\.labels\(\) raised KeyError\('mood'\)",
 }
 
 

@@ -122,7 +122,7 @@ def _scores(restored: RestoredRun, graph: SocialGraph) -> list[dict[str, object]
     rows: list[dict[str, object]] = []
     for objective in restored.objectives:
         name = objective.target.name
-        labels = graph.answers[name][examples]
+        labels = graph.target_labels[name][examples]
         known = is_known(labels).numpy()
         scores = objective.metrics(predictions[name][known], labels.numpy()[known])
         rows += [{"target": name, "metric": metric, "value": value} for metric, value in scores.items()]

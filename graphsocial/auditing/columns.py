@@ -84,7 +84,7 @@ def _gains(
     random: np.random.Generator,
 ) -> list[_ColumnGain]:
     """The gain of each column for one target; -1 in a column is a missing value."""
-    labels = graph.answers[target.name][sample]
+    labels = graph.target_labels[target.name][sample]
     known = is_known(labels).numpy()
     codes = _codes(target, labels.numpy())
     if known.sum() < MIN_ROWS:
@@ -233,7 +233,7 @@ def _averages(graph: SocialGraph) -> Check:
     """
     examined, leaking = 0, []
     for target in graph.targets:
-        labels = graph.answers[target.name]
+        labels = graph.target_labels[target.name]
         known = is_known(labels)
         values = (
             torch.nn.functional.one_hot(labels.clamp_min(0), len(target.classes)).double()

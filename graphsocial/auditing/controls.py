@@ -40,12 +40,12 @@ def shuffled(graph: SocialGraph, train: Tensor, *, seed: int) -> SocialGraph:
     """
     order = torch.Generator()
     order.manual_seed(seed)
-    answers = {}
-    for name, labels in graph.answers.items():
+    target_labels = {}
+    for name, labels in graph.target_labels.items():
         labelled = train[is_known(labels[train])]
-        answers[name] = labels.clone()
-        answers[name][labelled] = labels[labelled[torch.randperm(len(labelled), generator=order)]]
-    return replace(graph, answers=answers)
+        target_labels[name] = labels.clone()
+        target_labels[name][labelled] = labels[labelled[torch.randperm(len(labelled), generator=order)]]
+    return replace(graph, target_labels=target_labels)
 
 
 def check_look_up(config: RunConfig, data: RunData, network: Network) -> Check:
@@ -66,7 +66,7 @@ def check_look_up(config: RunConfig, data: RunData, network: Network) -> Check:
     target = next((target for target in graph.targets if target.classes), None)
     if target is None:
         return not_applicable(name, "Numbers are not looked up; the training on shuffled labels is the control.")
-    codes, gains = graph.answers[target.name], []
+    codes, gains = graph.target_labels[target.name], []
     prior = _prior(codes[train], len(target.classes))
     for role in ("train", "validation"):
         predictions, examples = [], []
@@ -111,7 +111,7 @@ def check_shuffled_training(
         )
     predictions = score(fitted.network, loader.exact, validation, fitted.objectives)
     gains = [
-        _gain(target, torch.from_numpy(predictions[target.name]), graph.answers[target.name][validation])
+        _gain(target, torch.from_numpy(predictions[target.name]), graph.target_labels[target.name][validation])
         for target in graph.targets
     ]
     largest = max(gains, key=lambda gain: float(gain.mean()) if len(gain) else -np.inf)

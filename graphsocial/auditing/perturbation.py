@@ -120,11 +120,11 @@ def _other_labels(graph: SocialGraph, mask: Tensor) -> SocialGraph:
     """Each label of the mask (P,) is another class, or another number; missing labels stay missing."""
     changed = {}
     for target in graph.targets:
-        labels = graph.answers[target.name]
+        labels = graph.target_labels[target.name]
         classes = len(target.classes)
         other = (labels + 1) % classes if classes else labels + 1 + labels.abs()
         changed[target.name] = torch.where(mask & is_known(labels), other, labels)
-    return replace(graph, answers=changed)
+    return replace(graph, target_labels=changed)
 
 
 def _edge_features(visibility: Visibility, graph: SocialGraph, roles: Tensor, seeds: Tensor) -> SocialGraph:

@@ -207,7 +207,7 @@ def _graph() -> Any:
         entity=views,
         ends=(src, dst),
         targets=(Target("emotion", "multiclass", ("awe", "fear")),),
-        answers={"emotion": torch.tensor([0, 1, 1, 0])},
+        target_labels={"emotion": torch.tensor([0, 1, 1, 0])},
         example_time=None,
         label_time=None,
         node_features={},

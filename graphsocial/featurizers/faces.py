@@ -89,7 +89,7 @@ class Faces:
         detector, reader = _load(self.min_face)
         threads = torch.get_num_threads()
         try:  # each core takes its own images: none is large enough for two
-            answers = map_images(
+            results = map_images(
                 items,
                 _shrink,
                 lambda images: [_describe(image, detector, reader) for image in images],
@@ -98,10 +98,10 @@ class Faces:
             )
         finally:
             torch.set_num_threads(threads)  # part of it holds for the whole process
-        rejects = {row: answer for row, answer in enumerate(answers) if isinstance(answer, str)}
-        for row, answer in enumerate(answers):
-            if not isinstance(answer, str):
-                vectors[row] = answer
+        rejects = {row: result for row, result in enumerate(results) if isinstance(result, str)}
+        for row, result in enumerate(results):
+            if not isinstance(result, str):
+                vectors[row] = result
         return Encoded.of(vectors, rejects)
 
 

@@ -85,7 +85,8 @@ class SocialGraph:
             is `(dst, "rev_…", src)`.
         ends: (P,) int64, local node numbers of the examples' endpoints: one tensor for nodes, two for pairs.
         targets: what is predicted, with classes.
-        answers: target → (P,) its labels: int64 class codes, -1 where unknown, or float64 numbers, NaN where unknown.
+        target_labels: target → (P,) its labels: int64 class codes, -1 where unknown, or float64 numbers, NaN
+            where unknown.
         example_time: (P,) int64 microseconds since 1970 UTC; None where the data has no times.
         label_time: (P,) int64, when each label became known; None where that is `example_time`.
         node_features: node type → the encoders' vectors of its columns, and its vector columns.
@@ -103,7 +104,7 @@ class SocialGraph:
     entity: Canonical | str
     ends: tuple[Tensor, ...]
     targets: tuple[Target, ...]
-    answers: dict[str, Tensor]
+    target_labels: dict[str, Tensor]
     example_time: Tensor | None
     label_time: Tensor | None
     node_features: dict[str, tuple[Feature, ...]]
@@ -143,7 +144,7 @@ class SocialGraph:
     @property
     def codes(self) -> Tensor:
         """(P,) the labels of the first target."""
-        return self.answers[self.target.name]
+        return self.target_labels[self.target.name]
 
     @property
     def num_examples(self) -> int:
@@ -151,9 +152,9 @@ class SocialGraph:
         return len(self.ends[0])
 
     @cached_property
-    def answered(self) -> Tensor:
+    def labelled(self) -> Tensor:
         """(P,) bool, whether the label of at least one target is known."""
-        return torch.stack([is_known(labels) for labels in self.answers.values()]).any(0)
+        return torch.stack([is_known(labels) for labels in self.target_labels.values()]).any(0)
 
     def example_ids(self, examples: NDArray[np.int64] | None = None) -> tuple[NDArray[np.object_], ...]:
         """The source's ids of these examples (all by default): one array for nodes, two for the endpoints of pairs."""
@@ -233,9 +234,9 @@ class SocialGraph:
         return replace(
             self,
             ends=(torch.cat([self.ends[0], src]), torch.cat([self.ends[1], dst])),
-            answers={
+            target_labels={
                 name: torch.cat([labels, torch.full((len(src),), _UNKNOWN if labels.is_floating_point() else code)])
-                for name, labels in self.answers.items()
+                for name, labels in self.target_labels.items()
             },
             example_time=times[0],
             label_time=times[1],

@@ -232,7 +232,7 @@ def _assembled(
         entity=entity.canonical if isinstance(entity, EdgeType) else entity.name,
         ends=ends,
         targets=labels.targets,
-        answers={name: torch.tensor(values) for name, values in labels.answers.items()},
+        target_labels={name: torch.tensor(values) for name, values in labels.target_labels.items()},
         example_time=None if labels.times is None else micros(pa.array(labels.times)),
         label_time=None if labels.label_time is None else micros(pa.array(labels.label_time)),
         ends_time=_ends_time([nodes[name] for name in endpoint_types], ends),

@@ -48,7 +48,7 @@ def label_history(
 
 
 def known_labels(
-    graph: SocialGraph, view: View, layer: Layer, kinds: Sequence[Canonical], answers: Tensor | None = None
+    graph: SocialGraph, view: View, layer: Layer, kinds: Sequence[Canonical], target_labels: Tensor | None = None
 ) -> dict[Canonical, Tensor]:
     """The labels of a layer's edges that the view shows, in the layer's order.
 
@@ -57,7 +57,7 @@ def known_labels(
         view: which labels may be used.
         layer: the layer.
         kinds: supervised edge types.
-        answers: (P, M) numbers, NaN where unknown; the first target's class codes by default.
+        target_labels: (P, M) numbers, NaN where unknown; the first target's class codes by default.
 
     Returns:
         Edge type → (E,) int64 codes, -1 where hidden or unknown; or (E, M) numbers, 0 there.
@@ -70,8 +70,8 @@ def known_labels(
             example = example[layer.edge_ids[kind]]
         mask = layer.mask[kind]
         shown = view.label[example] if mask is None else view.label[example] & mask
-        if answers is None:
+        if target_labels is None:
             labels[kind] = torch.where(shown, graph.codes[example], -1)
         else:
-            labels[kind] = torch.where(shown[:, None], answers[example].nan_to_num(), 0.0)
+            labels[kind] = torch.where(shown[:, None], target_labels[example].nan_to_num(), 0.0)
     return labels

@@ -188,7 +188,7 @@ class FullGraphLoader(_Loader):
 
     def view(self, examples: Tensor) -> View:
         """What a batch of these examples may use."""
-        view = View.of(self.roles, self.graph.answered, self.visibility, examples)
+        view = View.of(self.roles, self.graph.labelled, self.visibility, examples)
         return view.until(self.graph, examples) if self.temporal else view
 
     def _needs_few_edges(self, nodes: Mapping[str, Tensor]) -> bool:

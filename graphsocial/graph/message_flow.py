@@ -235,7 +235,7 @@ def _shown_labels(graph: SocialGraph, view: View) -> dict[str, Tensor]:
     """Target → (P,) the labels that may be seen: codes, or numbers; -1 or NaN where they may not."""
     return {
         name: torch.where(view.label & is_known(labels), labels, _unknown(labels, len(labels)))
-        for name, labels in graph.answers.items()
+        for name, labels in graph.target_labels.items()
     }
 
 

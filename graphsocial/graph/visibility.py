@@ -48,7 +48,7 @@ class View:
     Attributes:
         edge: (P,) bool, the edges of the pair may be used; True for nodes.
         features: (P,) bool, the features of these edges may be used.
-        label: (P,) bool, the labels may be used: `graph.answers[target][view.label]`.
+        label: (P,) bool, the labels may be used: `graph.target_labels[target][view.label]`.
         before: node type → (N,) int64 microseconds: only edges earlier than their destination's value may be used; None
             where time does not matter. The value is the time of the batch's earliest example; for nodes that are
             examples of the batch, just after their own time, so that edges created with them may be used.
@@ -60,18 +60,18 @@ class View:
     before: Mapping[str, Tensor] | None = None
 
     @classmethod
-    def of(cls, roles: Tensor, answered: Tensor, visibility: Visibility, examples: Tensor | None = None) -> View:
+    def of(cls, roles: Tensor, labelled: Tensor, visibility: Visibility, examples: Tensor | None = None) -> View:
         """The view of a batch, regardless of time.
 
         Args:
             roles: (P,) split roles: 0 train, 1 validation, 2 test, -1 none.
-            answered: (P,) bool, a label is known.
+            labelled: (P,) bool, a label is known.
             visibility: what may be used of supervised edges.
             examples: (B,) positions of the batch's examples.
         """
         edge = torch.ones_like(roles, dtype=torch.bool)
         features = edge.clone()
-        label = (roles == 0) & answered
+        label = (roles == 0) & labelled
         for which, state in ((roles == 1, visibility.validation), (roles == 2, visibility.test)):
             edge[which] = state != "hidden"
             features[which] = state == "full"

@@ -50,7 +50,7 @@ class LikesOnly(Model):
         groups = len(cuts) + 1
         outputs: dict[str, Tensor] = {}
         for part in objectives(graph, train):
-            labels = graph.answers[part.target.name][train]
+            labels = graph.target_labels[part.target.name][train]
             known = is_known(labels)
             group, labels = part_of[known], labels[known]
             number = torch.bincount(group, minlength=groups)

@@ -35,7 +35,7 @@ class Majority(Model):
                 outputs[part.target.name] = torch.log(class_shares(graph, train, part.target))
             else:
                 outputs[part.target.name] = (
-                    part.standardised(graph.answers[part.target.name][train]).nanmedian().float()
+                    part.standardised(graph.target_labels[part.target.name][train]).nanmedian().float()
                 )
         return MajorityNetwork(outputs)
 

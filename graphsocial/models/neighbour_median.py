@@ -49,7 +49,7 @@ class NeighbourMedian(Model):
         group_of = torch.where(group_of < 0, groups - 1, group_of)
         outputs: dict[str, Tensor] = {}
         for part in objectives(graph, train):
-            labels = graph.answers[part.target.name][train]
+            labels = graph.target_labels[part.target.name][train]
             known = is_known(labels)
             group, labels = group_of[train][known], labels[known]
             if part.target.kind == "multiclass":

@@ -39,7 +39,7 @@ class Stratified(Model):
                 shares = class_shares(graph, train, part.target)
                 guesses[name] = torch.multinomial(shares, count, replacement=True, generator=generator)
             else:
-                numbers = part.standardised(graph.answers[name][train])
+                numbers = part.standardised(graph.target_labels[name][train])
                 numbers = numbers[~torch.isnan(numbers)].float()
                 guesses[name] = numbers[torch.randint(len(numbers), (count,), generator=generator)]
         return StratifiedNetwork(guesses)

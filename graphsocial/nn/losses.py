@@ -52,7 +52,7 @@ class Objective:
             train: (n,) positions of the training examples.
             class_weights: n / (K n_k) for `balanced`, its root for `sqrt`; 1 for a class that has no example.
         """
-        labels = graph.answers[target.name][train]
+        labels = graph.target_labels[target.name][train]
         labels = labels[is_known(labels)]
         if target.kind == "multiclass":
             weights = _class_weights(labels, len(target.classes), class_weights)
@@ -168,7 +168,7 @@ def standardised_numbers(graph: SocialGraph, scales: Tensor) -> Tensor:
     """(P, M) float32: labels of the targets that are numbers, standardised by `number_scales`; NaN where unknown."""
     if not graph.numbers:
         return torch.zeros(graph.num_examples, 0)
-    numbers = torch.stack([transformed(target, graph.answers[target.name]) for target in graph.numbers], dim=1)
+    numbers = torch.stack([transformed(target, graph.target_labels[target.name]) for target in graph.numbers], dim=1)
     return ((numbers - scales[:, 0]) / scales[:, 1]).float()
 
 
@@ -192,7 +192,7 @@ def class_shares(graph: SocialGraph, train: Tensor, target: Target | None = None
         target: the target; the first one by default.
     """
     target = target or graph.target
-    codes = graph.answers[target.name][train]
+    codes = graph.target_labels[target.name][train]
     counts = torch.bincount(codes[codes >= 0], minlength=len(target.classes)).float().clamp_min(0.5)
     return counts / counts.sum()
 
@@ -209,7 +209,7 @@ def total_loss(
         examples: (B,) positions of the batch's examples.
     """
     losses = [
-        part.target.weight * part.loss(outputs[part.target.name], graph.answers[part.target.name][examples])
+        part.target.weight * part.loss(outputs[part.target.name], graph.target_labels[part.target.name][examples])
         for part in parts
     ]
     return torch.stack(losses).sum()

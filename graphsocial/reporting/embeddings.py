@@ -56,7 +56,7 @@ def trace_test_examples(store: GraphStore, run: Run) -> ExampleTraces:
     """
     restored = rebuild(store, run)
     graph, network = restored.data.graph, restored.network.eval()
-    test = torch.nonzero((restored.data.roles == ROLES.index("test")) & graph.answered).squeeze(1)
+    test = torch.nonzero((restored.data.roles == ROLES.index("test")) & graph.labelled).squeeze(1)
     sequences = network.together(graph)
     sampled = _sample(test if sequences is None else torch.unique(sequences[test]))
     examples = sampled if sequences is None else test[torch.isin(sequences[test], sampled)]

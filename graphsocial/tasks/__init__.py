@@ -10,8 +10,8 @@ from graphsocial.errors import InputError
 from graphsocial.plugins import authored, resolve
 from graphsocial.store import GraphStore
 from graphsocial.tasks._checks import check_labels
-from graphsocial.tasks._labels import Answers as Answers
 from graphsocial.tasks._labels import Context as Context
+from graphsocial.tasks._labels import LabelArray as LabelArray
 from graphsocial.tasks._labels import Labels as Labels
 from graphsocial.tasks._views import view_name as view_name
 from graphsocial.tasks._views import view_sql

@@ -8,7 +8,7 @@ import numpy as np
 
 from graphsocial.errors import DataError, InputError
 from graphsocial.store import GraphStore
-from graphsocial.tasks._labels import Answers, Context, Labels
+from graphsocial.tasks._labels import Context, LabelArray, Labels
 from graphsocial.tasks.base import Task
 from graphsocial.types import EdgeType, NodeType, Target
 
@@ -36,8 +36,8 @@ def check_labels(
     _check_keys(labels, subject, entity, store, dataset, as_of)
     _check_targets(labels, subject)
     for target in labels.targets:
-        _check_answers(target, labels.answers[target.name], len(labels), subject)
-    if not any(_labelled(labels.answers[target.name]) for target in labels.targets):
+        _check_target_labels(target, labels.target_labels[target.name], len(labels), subject)
+    if not any(_labelled(labels.target_labels[target.name]) for target in labels.targets):
         raise DataError(f"{subject} has {len(labels):,} examples, and a label for none of them.")
     _check_times(labels, subject)
     if labels.context is not None:
@@ -98,9 +98,9 @@ def _check_targets(labels: Labels, subject: str) -> None:
     names = [target.name for target in labels.targets]
     if not names:
         raise InputError(f"{subject} gave no targets.")
-    if set(names) != set(labels.answers) or len(set(names)) < len(names):
+    if set(names) != set(labels.target_labels) or len(set(names)) < len(names):
         raise InputError(
-            f"{subject} gave answers to {_list(labels.answers)} and the targets {_list(names)}; they are the same "
+            f"{subject} gave labels of {_list(labels.target_labels)} and the targets {_list(names)}; they are the same "
             "names, each once."
         )
     for target in labels.targets:
@@ -111,28 +111,36 @@ def _check_targets(labels: Labels, subject: str) -> None:
             )
 
 
-def _check_answers(target: Target, answers: object, count: int, subject: str) -> None:
+def _check_target_labels(target: Target, target_labels: object, count: int, subject: str) -> None:
     """(P,) codes below K, or finite numbers."""
-    prefix = f"{subject} gave the answers '{target.name}'"
+    prefix = f"{subject} gave the labels '{target.name}'"
     kind = np.integer if target.kind == "multiclass" else np.floating
-    if not isinstance(answers, np.ndarray) or answers.ndim != 1 or not np.issubdtype(answers.dtype, kind):
+    if (
+        not isinstance(target_labels, np.ndarray)
+        or target_labels.ndim != 1
+        or not np.issubdtype(target_labels.dtype, kind)
+    ):
         takes = (
             "(P,) int64 codes, the position of each label in the target's classes and -1 where there is none"
             if target.kind == "multiclass"
             else "(P,) float64 numbers, NaN where there is none"
         )
-        raise InputError(f"{prefix} as {_kind(answers)}; it takes {takes}.")
-    if len(answers) != count:
-        raise InputError(f"{prefix} for {len(answers):,} of {count:,} examples; it takes one each, in the same order.")
+        raise InputError(f"{prefix} as {_kind(target_labels)}; it takes {takes}.")
+    if len(target_labels) != count:
+        raise InputError(
+            f"{prefix} for {len(target_labels):,} of {count:,} examples; it takes one each, in the same order."
+        )
     if target.kind == "regression":
-        if np.isinf(answers).any():
-            raise InputError(f"{prefix} {int(np.isinf(answers).sum()):,} infinite numbers; NaN stands for no label.")
+        if np.isinf(target_labels).any():
+            raise InputError(
+                f"{prefix} {int(np.isinf(target_labels).sum()):,} infinite numbers; NaN stands for no label."
+            )
         return
-    wrong = (answers < -1) | (answers >= len(target.classes))
+    wrong = (target_labels < -1) | (target_labels >= len(target.classes))
     if wrong.any():
         raise InputError(
-            f"{prefix} the code {answers[wrong][0]}; with the {len(target.classes)} classes {_list(target.classes)} "
-            f"codes are 0 to {len(target.classes) - 1}, and -1 where there is no label."
+            f"{prefix} the code {target_labels[wrong][0]}; with the {len(target.classes)} classes "
+            f"{_list(target.classes)} codes are 0 to {len(target.classes) - 1}, and -1 where there is no label."
         )
 
 
@@ -178,8 +186,12 @@ def _check_context(context: object, count: int, subject: str) -> None:
             )
 
 
-def _labelled(answers: Answers) -> bool:
-    return bool((answers >= 0).any() if np.issubdtype(answers.dtype, np.integer) else (~np.isnan(answers)).any())
+def _labelled(target_labels: LabelArray) -> bool:
+    return bool(
+        (target_labels >= 0).any()
+        if np.issubdtype(target_labels.dtype, np.integer)
+        else (~np.isnan(target_labels)).any()
+    )
 
 
 def _kind(value: object) -> str:

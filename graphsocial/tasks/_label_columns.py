@@ -10,11 +10,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from graphsocial.errors import DataError, InputError, UnknownNameError
-from graphsocial.tasks._labels import Answers
+from graphsocial.tasks._labels import LabelArray
 from graphsocial.types import Target
 
 
-def read_target(target: Target, column: pa.ChunkedArray, owner: str) -> tuple[Target, Answers]:
+def read_target(target: Target, column: pa.ChunkedArray, owner: str) -> tuple[Target, LabelArray]:
     """A target with its classes filled in, and its labels as codes or numbers.
 
     Args:

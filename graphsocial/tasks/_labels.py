@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from graphsocial.types import Column, Target
 
-Answers = NDArray[np.int64] | NDArray[np.float64]
+LabelArray = NDArray[np.int64] | NDArray[np.float64]
 """The labels of one target, (P,): class codes, -1 without a single label; or numbers, NaN without one."""
 
 
@@ -46,8 +46,8 @@ class Labels:
     Attributes:
         src: idx of the node in the store, or of the pair's source, (P,) int64; rows are sorted by (src, dst).
         dst: idx of the pair's destination, (P,) int64; None where examples are nodes.
-        answers: target → (P,) int64 codes into `target.classes`, -1 without a single label; or (P,) float64 numbers,
-            NaN without a label.
+        target_labels: target → (P,) int64 codes into `target.classes`, -1 without a single label; or (P,) float64
+            numbers, NaN without a label.
         targets: the targets, with their classes filled in.
         times: (P,) datetime64[us] in UTC, NaT where unknown; None where the data has no times.
         label_time: (P,) when each label became known, where that is later than `times`.
@@ -56,7 +56,7 @@ class Labels:
 
     src: NDArray[np.int64]
     dst: NDArray[np.int64] | None
-    answers: Mapping[str, Answers]
+    target_labels: Mapping[str, LabelArray]
     targets: tuple[Target, ...]
     times: NDArray[np.datetime64] | None = None
     label_time: NDArray[np.datetime64] | None = None

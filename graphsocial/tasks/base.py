@@ -13,7 +13,7 @@ from graphsocial.errors import DataError, InputError
 from graphsocial.store import GraphStore
 from graphsocial.tasks._label_columns import read_target, read_times
 from graphsocial.tasks._label_sql import label_sql, select_labels, sql_names
-from graphsocial.tasks._labels import Answers, Context, Labels
+from graphsocial.tasks._labels import Context, LabelArray, Labels
 from graphsocial.types import EdgeType, GraphSchema, NodeType, Target
 
 Level = Literal["node", "edge"]
@@ -103,7 +103,7 @@ class Task:
         """Further `$names` of the label SQL → the SQL that replaces them; none by default."""
         return {}
 
-    def answers(self, rows: pa.Table, entity: Any, dataset: str) -> dict[Target, Answers]:
+    def target_labels(self, rows: pa.Table, entity: Any, dataset: str) -> dict[Target, LabelArray]:
         """Each target, with its classes filled in, and its (P,) labels; by default read from the column of its name.
 
         Args:
@@ -115,7 +115,7 @@ class Task:
             DataError: a target has no label, or the same one everywhere.
             InputError: the label SQL selects no column for a target.
         """
-        answers = {}
+        target_labels = {}
         for target in self.targets:
             if target.name not in rows.column_names:
                 raise InputError(
@@ -123,8 +123,8 @@ class Task:
                     f"name; it selects {', '.join(rows.column_names)}."
                 )
             labelled, labels = read_target(target, rows[target.name], f"'{entity}' of '{dataset}'")
-            answers[labelled] = labels
-        return answers
+            target_labels[labelled] = labels
+        return target_labels
 
     def context(self, store: GraphStore, entity: Any, dataset: str, as_of: datetime | None) -> Context | None:
         """Columns about each example beside the graph, one row per example in order of `idx`; None by default.
@@ -155,13 +155,13 @@ class Task:
         rows = select_labels(store, template, names, entity, task_name=type(self).__name__)
         if not rows.num_rows:
             raise DataError(f"'{dataset}' has no '{entity}' {self.level}s to learn from.")
-        answers = self.answers(rows, entity, dataset)
+        target_labels = self.target_labels(rows, entity, dataset)
         nodes = self.level == "node"
         return Labels(
             src=rows["idx" if nodes else "src"].to_numpy(),
             dst=None if nodes else rows["dst"].to_numpy(),
-            answers={target.name: labels for target, labels in answers.items()},
-            targets=tuple(answers),
+            target_labels={target.name: labels for target, labels in target_labels.items()},
+            targets=tuple(target_labels),
             times=read_times(rows, "time"),
             label_time=read_times(rows, "label_time"),
             context=self.context(store, entity, dataset, as_of),

@@ -11,7 +11,7 @@ import pyarrow as pa
 from graphsocial.errors import DataError, InputError, UnknownNameError
 from graphsocial.store.sql import quote
 from graphsocial.tasks._label_columns import class_codes, distinct_labels
-from graphsocial.tasks._labels import Answers
+from graphsocial.tasks._labels import LabelArray
 from graphsocial.tasks.base import NodeTask
 from graphsocial.types import GraphSchema, NodeType, Target
 
@@ -70,7 +70,7 @@ class DialogueEmotion(NodeTask):
         left_out = dict.fromkeys(("emotion", "sentiment"), "null::varchar")
         return left_out | {target: f"{quote(column)}::varchar" for target, column in self.columns.items()}
 
-    def answers(self, rows: pa.Table, entity: Any, dataset: str) -> dict[Target, Answers]:
+    def target_labels(self, rows: pa.Table, entity: Any, dataset: str) -> dict[Target, LabelArray]:
         """The targets that have at least two different labels.
 
         Args:
@@ -82,15 +82,15 @@ class DialogueEmotion(NodeTask):
             DataError: no target has two different labels.
         """
         weights = {"emotion": self.emotion_weight, "sentiment": self.sentiment_weight}
-        answers: dict[Target, Answers] = {}
+        target_labels: dict[Target, LabelArray] = {}
         for target in self.targets:
             classes = distinct_labels(rows[target.name])
             if len(classes) > 1:
                 labelled = replace(target, classes=tuple(classes), weight=weights[target.name])
-                answers[labelled] = class_codes(rows[target.name], classes)
-        if not answers:
+                target_labels[labelled] = class_codes(rows[target.name], classes)
+        if not target_labels:
             columns = " nor ".join(f"'{column}'" for column in self.columns.values())
             raise DataError(
                 f"Of the {rows.num_rows:,} '{entity}' nodes of '{dataset}' neither {columns} has two different labels."
             )
-        return answers
+        return target_labels

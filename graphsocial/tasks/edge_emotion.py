@@ -12,7 +12,7 @@ import pyarrow as pa
 from graphsocial.errors import DataError, InputError, UnknownNameError
 from graphsocial.store.sql import quote
 from graphsocial.tasks._label_columns import class_codes, distinct_labels
-from graphsocial.tasks._labels import Answers
+from graphsocial.tasks._labels import LabelArray
 from graphsocial.tasks.base import EdgeTask
 from graphsocial.types import EdgeType, GraphSchema, Target
 
@@ -99,7 +99,7 @@ class EdgeEmotion(EdgeTask):
             "named": "".join(f", {name}" for name in numbers),
         }
 
-    def answers(self, rows: pa.Table, entity: Any, dataset: str) -> dict[Target, Answers]:
+    def target_labels(self, rows: pa.Table, entity: Any, dataset: str) -> dict[Target, LabelArray]:
         """The emotion of each pair, and the numbers of pairs with exactly one emotion.
 
         Args:

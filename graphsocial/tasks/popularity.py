@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from graphsocial.errors import DataError, InputError
 from graphsocial.store import GraphStore
 from graphsocial.store.sql import quote
-from graphsocial.tasks._labels import Answers, Context
+from graphsocial.tasks._labels import Context, LabelArray
 from graphsocial.tasks._posts import ContextPart, alike, content, counted_node, emotions, history, liked
 from graphsocial.tasks.base import NodeTask
 from graphsocial.types import GraphSchema, NodeType, Target
@@ -84,7 +84,7 @@ class Popularity(NodeTask):
         """The column with the count."""
         return {"count": quote(self.shares)}
 
-    def answers(self, rows: pa.Table, entity: Any, dataset: str) -> dict[Target, Answers]:
+    def target_labels(self, rows: pa.Table, entity: Any, dataset: str) -> dict[Target, LabelArray]:
         """The class of each post's shares, and their number.
 
         Args:

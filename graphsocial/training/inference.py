@@ -111,7 +111,7 @@ def predict_examples(
             TargetPredictions(
                 part.target,
                 predicted[part.target.name],
-                graph.answers[part.target.name][examples].numpy(),
+                graph.target_labels[part.target.name][examples].numpy(),
                 part.choose(predicted[part.target.name]) if part.target.kind == "multiclass" else None,
                 *(part.interval(predicted[part.target.name]) or ()),
             )

@@ -204,7 +204,7 @@ def _decided(
     decided = []
     for part in parts:
         name = part.target.name
-        labels = loader.graph.answers[name][validation]
+        labels = loader.graph.target_labels[name][validation]
         labelled = is_known(labels).numpy()
         if part.target.kind == "regression":
             part = part.calibrated(predictions[name], labels)
@@ -272,7 +272,7 @@ def selection_score(
     """
     values = []
     for part in parts:
-        labels = graph.answers[part.target.name][examples]
+        labels = graph.target_labels[part.target.name][examples]
         labelled = is_known(labels).numpy()
         if labelled.any():
             scores = part.metrics(predictions[part.target.name][labelled], labels.numpy()[labelled])

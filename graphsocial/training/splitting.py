@@ -117,9 +117,9 @@ def _strata(graph: SocialGraph) -> NDArray[np.int64]:
     """(N,) strata of stratified splits: the class codes of the first multiclass target; -1 for unlabelled examples."""
     for target in graph.targets:
         if target.classes:
-            codes = graph.answers[target.name].numpy()
-            return np.where(graph.answered.numpy(), codes.clip(0), -1)
-    return np.where(graph.answered.numpy(), 0, -1)
+            codes = graph.target_labels[target.name].numpy()
+            return np.where(graph.labelled.numpy(), codes.clip(0), -1)
+    return np.where(graph.labelled.numpy(), 0, -1)
 
 
 def _column(

@@ -146,7 +146,7 @@ def test_node_tasks_and_numeric_targets_are_audited(posts: gs.GraphStore, split:
 def test_visible_edges_of_seed_examples_are_leaks(
     store: gs.GraphStore, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plant_view(monkeypatch, lambda view, asked, answered: replace(view, edge=torch.ones_like(view.edge)))
+    plant_view(monkeypatch, lambda view, asked, labelled: replace(view, edge=torch.ones_like(view.edge)))
     audit = gs.audit(store, run, quick=True)
     assert set(audit.leaks) == EDGES
     checks = {check.name: check for check in audit.checks}
@@ -165,7 +165,7 @@ def test_visible_edges_of_seed_examples_are_leaks(
 def test_visible_edges_of_held_out_examples_are_leaks(
     store: gs.GraphStore, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def show(view: View, asked: Tensor, answered: Tensor) -> View:
+    def show(view: View, asked: Tensor, labelled: Tensor) -> View:
         edge = torch.ones_like(view.edge)
         edge[asked] = False
         return replace(view, edge=edge)
@@ -197,7 +197,7 @@ def test_duplicate_edges_are_leaks(store: gs.GraphStore, run: Run, monkeypatch: 
             assert edges.example is not None
             seen: set[int] = set()
             first = [not (one in seen or seen.add(one)) for one in edges.example.tolist()]  # type: ignore[func-returns-value]
-            nobody = int(torch.nonzero(~graph.answered)[0])
+            nobody = int(torch.nonzero(~graph.labelled)[0])
             graph.edges[kind] = replace(edges, example=torch.where(torch.tensor(first), edges.example, nobody))
 
     plant_graph(monkeypatch, by_edge)
@@ -209,7 +209,7 @@ def test_duplicate_edges_are_leaks(store: gs.GraphStore, run: Run, monkeypatch: 
 def test_visible_features_of_structure_edges_are_a_leak(store: gs.GraphStore, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = train(store, visibility=Visibility(predicted="structure"), seed=3)
     assert verdicts(gs.audit(store, seen, quick=True))["changed edge features"] == "pass"
-    plant_view(monkeypatch, lambda view, asked, answered: replace(view, features=torch.ones_like(view.features)))
+    plant_view(monkeypatch, lambda view, asked, labelled: replace(view, features=torch.ones_like(view.features)))
     assert gs.audit(store, seen, quick=True).leaks == ("changed edge features",)
 
 
@@ -230,9 +230,9 @@ def test_visible_labels_of_seed_examples_are_leaks(
 ) -> None:
     """Found by the view's mask, by perturbation and by the look-up."""
 
-    def show(view: View, asked: Tensor, answered: Tensor) -> View:
+    def show(view: View, asked: Tensor, labelled: Tensor) -> View:
         label = view.label.clone()
-        label[asked] = answered[asked]
+        label[asked] = labelled[asked]
         return replace(view, label=label)
 
     plant_view(monkeypatch, show)
@@ -478,8 +478,8 @@ def plant_view(monkeypatch: pytest.MonkeyPatch, change: Callable[[View, Tensor, 
     """Every view of a batch is changed."""
     of = View.of.__func__  # type: ignore[attr-defined]
 
-    def planted(cls: type[View], roles: Tensor, answered: Tensor, visibility: Visibility, asked: Tensor) -> View:
-        return change(of(cls, roles, answered, visibility, asked), asked, answered)
+    def planted(cls: type[View], roles: Tensor, labelled: Tensor, visibility: Visibility, asked: Tensor) -> View:
+        return change(of(cls, roles, labelled, visibility, asked), asked, labelled)
 
     monkeypatch.setattr(View, "of", classmethod(planted))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 import graphsocial as gs
 from graphsocial.synthesis import SyntheticIesn
 
@@ -12,6 +14,7 @@ SETTINGS = SyntheticIesn(
 )
 
 
+@pytest.mark.slow
 def test_features_alone_are_below_the_graph_and_the_graph_is_below_bayes(tmp_path: Path) -> None:
     gs.synthesize("iesn", tmp_path / "iesn", settings=SETTINGS)
     with gs.open(tmp_path / "social.duckdb") as store:

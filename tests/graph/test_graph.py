@@ -190,7 +190,7 @@ def test_nothing_later_than_as_of_changes_anything(days: int, tmp_path_factory: 
     for store in stores:
         graph = load(store, as_of=moment)
         labels = EdgeEmotion().labels(store, "small", as_of=moment)
-        codes = labels.answers["emotion"]
+        codes = labels.target_labels["emotion"]
         roles = splits.assign(SplitPolicy("time"), ids=graph.example_ids(), codes=codes, times=labels.times)
         from graphsocial.models.hmg_emo import HmgEmo
 
@@ -257,8 +257,8 @@ def test_an_edge_without_a_pair_is_an_error(social: gs.GraphStore) -> None:
     task = EdgeEmotion()
     labels = task.labels(social, "small")
     assert labels.dst is not None
-    answers = {"emotion": labels.answers["emotion"][:-1]}
-    fewer = replace(labels, src=labels.src[:-1], dst=labels.dst[:-1], answers=answers, times=None)
+    target_labels = {"emotion": labels.target_labels["emotion"][:-1]}
+    fewer = replace(labels, src=labels.src[:-1], dst=labels.dst[:-1], target_labels=target_labels, times=None)
     with pytest.raises(DataError, match="no row for 1 of the edges"):
         build(social, "small", task.entity(social.schema), fewer)
 

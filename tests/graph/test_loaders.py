@@ -62,12 +62,12 @@ def test_every_kernel_gives_the_same_answer(graph: SocialGraph, roles: Tensor, k
     train = torch.nonzero(roles == 0).squeeze(1)
     network = HmgEmo(layers=2, width=8, node_width=8, heads=2).build(graph, train, seed=0).eval()
     asked = torch.nonzero(roles == 1).squeeze(1)
-    answers = []
+    target_labels = []
     for name in ("auto", kernel):
         whole = FullGraphLoader(graph, roles, Visibility(), 2, kernel=name)
         with torch.no_grad():
-            answers.append(network(graph, next(whole.batches(asked, len(asked))))["emotion"])
-    torch.testing.assert_close(answers[1], answers[0], rtol=1e-4, atol=1e-5)
+            target_labels.append(network(graph, next(whole.batches(asked, len(asked))))["emotion"])
+    torch.testing.assert_close(target_labels[1], target_labels[0], rtol=1e-4, atol=1e-5)
 
 
 def test_samples_follow_the_generator_and_keep_to_the_fanouts(graph: SocialGraph, roles: Tensor) -> None:

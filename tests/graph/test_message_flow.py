@@ -246,7 +246,7 @@ def test_labels_of_nodes_are_shown_where_known(graph: SocialGraph) -> None:
         graph,
         entity="user",
         ends=(torch.arange(users).flip(0),),
-        answers={"mood": labels, "score": numbers},
+        target_labels={"mood": labels, "score": numbers},
         edges={kind: replace(edges, example=None) for kind, edges in graph.edges.items()},
         example_time=None,
         label_time=None,

@@ -101,7 +101,7 @@ def test_duplicates_of_a_pair_are_hidden_with_it(graph: SocialGraph, roles: Tens
 @pytest.mark.parametrize("state", ["hidden", "structure", "full"])
 def test_three_states_of_the_edges_to_predict(graph: SocialGraph, roles: Tensor, state: str) -> None:
     asked = torch.nonzero(roles == 2).squeeze(1)
-    view = View.of(roles, graph.answered, Visibility(predicted=state, validation="structure"), asked)  # type: ignore[arg-type]
+    view = View.of(roles, graph.labelled, Visibility(predicted=state, validation="structure"), asked)  # type: ignore[arg-type]
     assert view.edge[asked].all() == (state != "hidden")
     assert view.features[asked].any() == (state == "full")
     assert not view.label[asked].any()
@@ -160,7 +160,7 @@ def test_sampled_blocks_give_the_full_graph_s_answer_when_nothing_is_left_out(
 
 def test_label_history_counts_only_what_is_visible(graph: SocialGraph, roles: Tensor) -> None:
     asked = torch.nonzero(roles == 0).squeeze(1)[:40]
-    view = View.of(roles, graph.answered, Visibility(), asked)
+    view = View.of(roles, graph.labelled, Visibility(), asked)
     prior = torch.full((len(graph.classes),), 1 / len(graph.classes))
     numbers = torch.where(torch.rand(graph.num_examples, 1) < 0.8, torch.randn(graph.num_examples, 1), torch.nan)
     history = label_history(graph, view, prior, numbers)

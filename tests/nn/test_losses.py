@@ -30,8 +30,8 @@ def graph(social: gs.GraphStore) -> SocialGraph:
     task = EdgeEmotion()
     found = build(social, "small", task.entity(social.schema), task.labels(social, "small"))
     ends = (found.ends[0][:6],)
-    answers = {"mood": CODES, "shares": NUMBERS}
-    return replace(found, entity="user", ends=ends, targets=(MOOD, SHARES), answers=answers)
+    target_labels = {"mood": CODES, "shares": NUMBERS}
+    return replace(found, entity="user", ends=ends, targets=(MOOD, SHARES), target_labels=target_labels)
 
 
 def test_losses_are_added_by_weight_and_leave_out_the_unknown(graph: SocialGraph) -> None:
@@ -61,7 +61,7 @@ def test_numbers_come_back_in_their_own_unit(graph: SocialGraph) -> None:
     known = NUMBERS[~torch.isnan(NUMBERS)]
     torch.testing.assert_close(part.read(part.standardised(known)), known)
     assert (part.read(torch.tensor([-50.0])) >= 0).all()  # a count is never negative
-    constant = replace(graph, answers={"mood": CODES, "shares": torch.full((6,), 4.0, dtype=torch.float64)})
+    constant = replace(graph, target_labels={"mood": CODES, "shares": torch.full((6,), 4.0, dtype=torch.float64)})
     part = objectives(constant, ALL)[1]
     torch.testing.assert_close(part.read(torch.zeros(1)), torch.tensor([4.0], dtype=torch.float64))
 

@@ -61,7 +61,7 @@ def train(store: gs.GraphStore, model: str | None = None, **settings: object) ->
 def test_numbers_are_read_beside_the_class(store: gs.GraphStore) -> None:
     labels = EdgeEmotion(also=("valence", "arousal"), also_loss=0.3).labels(store, "rated")
     assert labels.targets[1:] == tuple(Target(name, "regression", weight=0.3) for name in ("valence", "arousal"))
-    codes, valence, arousal = (labels.answers[name] for name in ("emotion", "valence", "arousal"))
+    codes, valence, arousal = (labels.target_labels[name] for name in ("emotion", "valence", "arousal"))
     classes = np.asarray(labels.targets[0].classes)[codes]
     single = codes >= 0
     assert (~single).sum() == 1 and np.isnan(valence[~single]).all()  # u0 at i0 felt two things
@@ -70,7 +70,7 @@ def test_numbers_are_read_beside_the_class(store: gs.GraphStore) -> None:
     ).all()
     assert 0 < np.isnan(arousal[single]).sum() < single.sum()
     alone = EdgeEmotion().labels(store, "rated")
-    assert (alone.answers["emotion"] == codes).all() and set(alone.answers) == {"emotion"}
+    assert (alone.target_labels["emotion"] == codes).all() and set(alone.target_labels) == {"emotion"}
 
 
 def test_numbers_that_are_no_labels_are_refused(store: gs.GraphStore) -> None:

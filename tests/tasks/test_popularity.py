@@ -129,10 +129,10 @@ def test_answers_are_counts_and_their_log_classes(tmp_path: Path) -> None:
     with write(tmp_path / "s.duckdb", posts()) as store:
         labels = Popularity(hours=24).labels(store, "posts")
     shares = posts()["shares"].to_numpy()
-    assert np.array_equal(labels.answers["shares"], shares, equal_nan=True)
+    assert np.array_equal(labels.target_labels["shares"], shares, equal_nan=True)
     assert (
-        np.array_equal(labels.answers["popularity"], log_classes(shares))
-        and (labels.answers["popularity"] < 0).sum() == 6
+        np.array_equal(labels.target_labels["popularity"], log_classes(shares))
+        and (labels.target_labels["popularity"] < 0).sum() == 6
     )
     assert labels.label_time is not None and labels.times is not None
     assert (labels.label_time - labels.times == np.timedelta64(24, "h")).all()

@@ -76,7 +76,7 @@ def test_predictions_use_the_source_s_ids_and_join(social: gs.GraphStore) -> Non
     counts = dict(joined)
     assert counts["test"] == members["test"]
     assert counts["validation"] == members["validation"]
-    assert counts[None] > 0  # pairs without a single label are answered too
+    assert counts[None] > 0  # pairs without a single label are labelled too
     assert "train" not in counts
     rows = social.sql(
         "select label, confidence, probabilities, true_label, split from predictions where run_id = ?", [run.id]
