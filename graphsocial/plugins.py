@@ -155,7 +155,7 @@ def _find(kind: str, name: str) -> tuple[Any, str, str]:
         raise UnknownNameError.of(kind, name, names(kind), listing=f"graphsocial list {_plural(kind)}")
     try:
         return point.load(), inside, point.value
-    except Exception as error:  # other people's code may raise anything
+    except (Exception, SystemExit) as error:  # other people's code may raise anything
         raise InputError(f"The plugin '{name}' ({point.value}) cannot be imported: {error!r}.") from error
 
 
@@ -238,7 +238,7 @@ def _load_file(kind: str, path: Path) -> types.ModuleType:
     except GraphSocialError as error:  # whose message is complete without a line number
         del sys.modules[name]
         raise InputError(f"'{path}' cannot be imported: {error}") from error
-    except Exception as error:  # other people's code may raise anything
+    except (Exception, SystemExit) as error:  # other people's code may raise anything
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         lines += [error.lineno] if isinstance(error, SyntaxError) and error.lineno else []
         where = f" (line {lines[-1]})" if lines else ""

@@ -203,8 +203,8 @@ class Target:
         check_name(self.name, "target")
         if not isinstance(self.classes, tuple) or not all(isinstance(name, str) and name for name in self.classes):
             raise InputError(f"Target '{self.name}' has the classes {self.classes!r}; write a tuple of names.")
-        if not isinstance(self.weight, int | float) or not 0 < self.weight < math.inf:
-            raise InputError(f"Target '{self.name}' has the weight {self.weight!r}; it is a number above 0.")
+        if not isinstance(self.weight, int | float) or not 0 <= self.weight < math.inf:
+            raise InputError(f"Target '{self.name}' has the weight {self.weight!r}; it is a number, 0 or more.")
         if len(set(self.classes)) != len(self.classes):
             raise InputError(f"Target '{self.name}' names a class twice: {self.classes}.")
         if self.kind not in ("multiclass", "regression") or self.transform not in ("none", "log1p"):

@@ -182,6 +182,26 @@ MISTAKES = {  # what the author writes in labels() → the sentence
     "labels = replace(labels, context=Context((Column('a', 'number'),), pl.DataFrame({'b': [1.0] * 120})))": (
         r"the rows' columns \['b'\] and declared \['a'\]"
     ),
+    "labels = replace(labels, target_labels=None)": r"gave target_labels as None; it takes a dict",
+    "labels = replace(labels, targets=None)": r"gave targets as None; it takes a tuple of Target",
+    "labels = replace(labels, targets=('votes',))": r"gave targets as \('votes',\); it takes a tuple of Target",
+    "labels = replace(labels, src=labels.src.astype('uint64'))": r"gave src as uint64 \(120,\); it takes \(P,\) int64",
+    "labels = replace(labels, targets=(Target('likes', 'regression'),), "
+    "target_labels={'likes': labels.target_labels['votes']})": (
+        r"gave the target 'likes' \(regression\), and Mistake\.targets has 'votes \(regression\)'"
+    ),
+    "labels = replace(labels, context=Context((Column('a', 'number'),), {'a': [1.0] * 120}))": (
+        r"a context's rows as a value of type dict; they are a polars DataFrame"
+    ),
+    "labels = replace(labels, context=Context((Column('a', 'number'),), pl.DataFrame({'a': ['x'] * 120})))": (
+        r"the context's column 'a', a number, as String"
+    ),
+    "labels = replace(labels, context=Context((Column('a', 'number'),), pl.DataFrame({'a': [np.inf] * 120})))": (
+        r"the context's column 'a' 120 infinite numbers"
+    ),
+    "labels = replace(labels, context=Context((Column('p', 'number'),), pl.DataFrame({'p': [1] * 120}), {'x': 'p'}))": (
+        r"the context's part 'x' as 'p'; it is a tuple of columns"
+    ),
     "labels = labels.target_labels['mood']": r"mistake\.py, line 16: Mistake\.labels\(\) raised KeyError\('mood'\)",
 }
 
@@ -219,7 +239,7 @@ DECLARATIONS = {  # a line of the class → the sentence
     "name = 'My task'": r"Mistake is called 'My task'; write lower-case words joined by -",
     "targets = None": r"Mistake\.targets is None; write a tuple of Target",
     "targets = ('votes',)": r"Mistake\.targets is \('votes',\); write a tuple of Target",
-    "targets = (Target('votes', 'regression', weight='1'),)": r"'votes' has the weight '1'; it is a number above 0",
+    "targets = (Target('votes', 'regression', weight='1'),)": r"'votes' has the weight '1'; it is a number, 0 or more",
     "targets = (Target('votes', 'regression', weight=float('nan')),)": r"'votes' has the weight nan",
     "targets = (Target('mood', classes=(1, 2)),)": r"'mood' has the classes \(1, 2\); write a tuple of names",
     "targets = (Target('message_id', 'regression'),); sql = 'select idx, votes as message_id from $rows'": (
@@ -232,6 +252,15 @@ DECLARATIONS = {  # a line of the class → the sentence
     "targets = (Target('votes', 'regression', (), 'log1p'),); sql = 'select idx, votes - 99 as votes from $rows'": (
         r"'votes' of 'message' of 'forum' is -\d+ somewhere, which has no log\(1 \+ x\)"
     ),
+    "sql = 'select idx::varchar as idx, votes from $rows'": r"selects 'idx' as (large_)?string; it takes the",
+    "sql = 'select idx::double as idx, votes from $rows'": r"selects 'idx' as double; it takes the store's idx",
+    "sql = 'select idx, text::integer as votes from $rows'": r"fails on 'message': Conversion Error: .*INT32",
+    "time: int = 3": r"setting 'time' is called like \$time of the label SQL",
+    "baselines = ('majorty',)": r"Mistake\.baselines: No model is called 'majorty'\. Did you mean 'majority'",
+    "entity = lambda self, schema: None": r"Mistake\.entity\(\) returned None; it must return one of the schema's node",
+    "values = lambda self, entity: None": r"Mistake\.values\(\) returned None; it must return a dict",
+    "target_labels = lambda self, rows, entity, dataset: None": r"Mistake\.target_labels\(\) returned .*NoneType",
+    "import sys; sys.exit(3)": r"cannot be imported: SystemExit\(3\) \(line \d+\)",
     "default_model = 'custom_modle'": r"No model is called 'custom_modle'",
 }
 
@@ -314,6 +343,7 @@ NETWORKS = {
     "outputs = outputs['mood']": r"mistake\.py, line 23: MistakeNetwork\.forward\(\) raised KeyError\('mood'\)",
     "outputs = {name: torch.zeros_like(part) for name, part in outputs.items()}": r"do not depend on its",
     "import sys; sys.exit(3)": r"MistakeNetwork\.forward\(\) raised SystemExit\(3\)",
+    "outputs['votes'] = outputs['votes'].to_sparse()": r"a sparse tensor for the target 'votes'; call to_dense\(\)",
     "outputs['votes'] = outputs['votes'] * float('nan')": r"The loss became nan in epoch 1",
 }
 
@@ -331,6 +361,10 @@ TEXTS = ("message.text", "message.picture")
 def test_a_mistake_in_how_a_model_is_written_is_a_sentence(forum: Path) -> None:
     cases = {
         ("", "pass"): r"line 18: Mistake\.build\(\) raised AttributeError\(.*before Module\.__init__\(\)",
+        (
+            "",
+            "super().__init__(); self.head = nn.LazyLinear(2)",
+        ): r"has 'head\.weight' without a shape, as lazy modules",
         ("training: dict = None", "super().__init__()"): r"Mistake annotates 'training', which makes a setting of it",
         ("training = ['epochs']", "super().__init__()"): r"Mistake\.training is \['epochs'\]; write a mapping",
         ("reads = 'nodes'", "super().__init__()"): r"Mistake\.reads is 'nodes'; write a tuple of 'nodes' and 'edges'",
@@ -388,6 +422,39 @@ ENCODINGS = {
 }
 
 
+DECLARED = {  # what replaces a part of the featurizer → the sentence
+    'return digest(self, weights="mistake")': ("pass", r"Mistake\.fingerprint\(\) gave None, not 32 hex characters"),
+    'digest(self, weights="mistake")': (
+        "self.no_such",
+        r"mistake\.py, line 16: Mistake\.fingerprint\(\) raised Attrib",
+    ),
+    "requires = Requires()": ("requires = None", r"Mistake\.requires is None; it must be a Requires"),
+    "Encoded(vectors)": (
+        "Encoded(vectors, rejects={0: None})",
+        r"rejected item 0 with the reason None; .* must be text",
+    ),
+}
+
+
+@pytest.mark.parametrize("part", DECLARED)
+def test_a_mistake_in_what_a_featurizer_declares_is_a_sentence(part: str, forum: Path) -> None:
+    wrong, sentence = DECLARED[part]
+    text = FEATURIZER.format(body="pass")
+    assert part in text
+    (forum / "mistake.py").write_text(text.replace(part, wrong))
+    with gs.open("graphsocial.duckdb") as store, pytest.raises(GraphSocialError, match=sentence):
+        gs.featurize(store, "message.text", "./mistake.py")
+
+
+def test_a_task_may_have_a_base_of_its_own_and_a_loss_weight_of_0(forum: Path) -> None:
+    text = TASK.format(line="", body="pass")
+    text = text.replace("@dataclass", "class _Shared(NodeTask):\n    pass\n\n@dataclass", 1)
+    (forum / "mistake.py").write_text(text.replace("Mistake(NodeTask)", "Mistake(_Shared)"))
+    with gs.open("graphsocial.duckdb") as store:
+        assert gs.train(store, "./mistake.py", model="majority").task == "mistake"
+    assert extending.Target("votes", "regression", weight=0).weight == 0  # as class_loss=0 of popularity is
+
+
 @pytest.mark.parametrize("body", ENCODINGS)
 def test_a_mistake_in_what_a_featurizer_returns_is_a_sentence(body: str, forum: Path) -> None:
     (forum / "mistake.py").write_text(FEATURIZER.format(body=body))
@@ -396,6 +463,7 @@ def test_a_mistake_in_what_a_featurizer_returns_is_a_sentence(body: str, forum: 
 
 
 PLANS = {  # what replaces a part of the example → the sentence
+    "dataset or root.name": ("'a/b'", r"plan\(\) names the dataset 'a/b'; a name is text of one line without /"),
     'RawColumn("text")': (
         'RawColumn("text", "words")',
         r"column 'text' of table 'messages': No column kind is called 'words'",

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import numpy as np
 
 from graphsocial.errors import FeatureError
-from graphsocial.featurizers.base import Encoded, Featurizer, Modality
+from graphsocial.featurizers.base import Encoded, Featurizer, Modality, Requires
 
 _ALL = ("modalities", "requires", "fingerprint")
 _ENCODING = ("sequences", "batch_size", "dimension", "encode")
@@ -36,6 +36,9 @@ def check_featurizer(encoder: Any) -> None:
     if not isinstance(modalities, tuple) or not modalities or not set(modalities) <= set(get_args(Modality)):
         known = ", ".join(get_args(Modality))
         raise FeatureError(f"{name}.modalities is {modalities!r}; it must be a tuple of some of: {known}.")
+    requires: object = getattr(encoder, "requires")  # noqa: B009 - as above
+    if not isinstance(requires, Requires):
+        raise FeatureError(f"{name}.requires is {requires!r}; it must be a Requires, such as Requires() for none.")
 
 
 def check_declared(encoder: Featurizer) -> None:
@@ -75,6 +78,9 @@ def check_encoded(encoder: Featurizer, encoded: object, count: int) -> None:
     outside = [item for item in rejects if item not in range(count)]
     if outside:
         raise FeatureError(f"{name} rejected the item {outside[0]!r}; the {count} items are counted from 0.")
+    for item, reason in rejects.items():
+        if not isinstance(reason, str) or not reason:
+            raise FeatureError(f"{name} rejected item {item} with the reason {reason!r}; the reason must be text.")
     if encoded.captions is not None and len(encoded.captions) != count:
         raise FeatureError(f"{name} gave {len(encoded.captions)} captions for {count} items; it must give one each.")
     item_of_row = np.repeat(np.arange(count), encoded.sequences.lengths)

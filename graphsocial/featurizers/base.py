@@ -13,6 +13,7 @@ from graphsocial._compat.torchvision import operators_fit, operators_load
 from graphsocial.errors import FeatureError
 from graphsocial.featurizers._encoded import Encoded as Encoded
 from graphsocial.featurizers._encoded import Sequences as Sequences
+from graphsocial.plugins import authored
 
 if TYPE_CHECKING:
     from graphsocial.featurizers._upper_layers import UpperLayers
@@ -169,8 +170,9 @@ def set_id(featurizer: Featurizer | FittedFeaturizer) -> str:
     Raises:
         FeatureError: the fingerprint is not 32 lower-case hex characters.
     """
-    fingerprint = featurizer.fingerprint()
-    if len(fingerprint) != 32 or set(fingerprint) - set("0123456789abcdef"):
+    with authored(type(featurizer), "fingerprint()"):
+        fingerprint: object = featurizer.fingerprint()
+    if not isinstance(fingerprint, str) or len(fingerprint) != 32 or set(fingerprint) - set("0123456789abcdef"):
         raise FeatureError(
             f"{type(featurizer).__name__}.fingerprint() gave {fingerprint!r}, not 32 hex characters; "
             "build it with digest()."

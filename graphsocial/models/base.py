@@ -157,7 +157,18 @@ def build_network(model: Model, graph: SocialGraph, train: Tensor, *, seed: int)
             f"{type(model).__name__}.build() returned {_described(network)}; it must return a Network, from "
             "graphsocial.extending."
         )
+    _check_state(network)
     return network
+
+
+def _check_state(network: Network) -> None:
+    """The weights and buffers have shapes, and are all that a checkpoint has to hold."""
+    name = type(network).__name__
+    for key, value in network.state_dict().items():
+        if isinstance(value, nn.UninitializedParameter | nn.UninitializedBuffer):
+            raise InputError(f"{name} has '{key}' without a shape, as lazy modules do; give its size in build().")
+        if not isinstance(value, Tensor):
+            raise InputError(f"{name} has {_described(value)} as the state '{key}'; keep tensors alone in the state.")
 
 
 def check_model(model: Model) -> None:
@@ -257,6 +268,8 @@ def check_outputs(network: Network, outputs: object, graph: SocialGraph, batch: 
                 f"{name} returned {_described(output)} for the target '{key}'; it must be a floating-point tensor of "
                 f"shape {shape}: {meaning}."
             )
+        if output.layout != torch.strided:
+            raise TrainingError(f"{name} returned a sparse tensor for the target '{key}'; call to_dense() on it.")
     return dict(outputs)
 
 

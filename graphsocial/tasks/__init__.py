@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import fields
 from datetime import datetime
 
-from graphsocial.errors import InputError
-from graphsocial.plugins import authored, resolve
+from graphsocial.errors import InputError, UnknownNameError
+from graphsocial.plugins import authored, names, plain, resolve
 from graphsocial.store import GraphStore
-from graphsocial.tasks._checks import check_labels
+from graphsocial.tasks._checks import check_entity, check_labels
 from graphsocial.tasks._labels import Context as Context
 from graphsocial.tasks._labels import LabelArray as LabelArray
 from graphsocial.tasks._labels import Labels as Labels
@@ -40,6 +40,12 @@ def task_class(task: str | Task) -> type[Task]:
                 f"{kind.__name__} annotates '{entry.name}', which makes a setting of it; write `{entry.name} = …` "
                 "without a type."
             )
+    if not kind.__module__.startswith("graphsocial."):
+        known = names("model")
+        for name in kind.baselines:
+            if not name.endswith(".py") and plain(name) not in known:
+                unknown = UnknownNameError.of("model", name, known, listing="graphsocial list models")
+                raise UnknownNameError(f"{kind.__name__}.baselines: {unknown}")
     return kind
 
 
@@ -59,7 +65,7 @@ def read_labels(
         InputError: the task's code fails, or its labels are not as `Labels` documents.
     """
     with authored(type(task), "entity()"):
-        entity = task.entity(store.schema)
+        entity = check_entity(task.entity(store.schema), task)
     with authored(type(task), "labels()"):
         labels = task.labels(store, dataset, as_of=as_of)
     return entity, check_labels(labels, task, store, entity, dataset, as_of)

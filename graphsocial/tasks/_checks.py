@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import numpy as np
+import polars as pl
 
 from graphsocial.errors import DataError, InputError
 from graphsocial.store import GraphStore
 from graphsocial.tasks._labels import Context, LabelArray, Labels
 from graphsocial.tasks.base import Task
-from graphsocial.types import EdgeType, NodeType, Target
+from graphsocial.types import Column, EdgeType, NodeType, Target
+
+
+def check_entity(entity: object, task: Task) -> NodeType | EdgeType:
+    """The unchanged return value of `task.entity`, if it is a type of the task's level.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not isinstance(entity, EdgeType if task.level == "edge" else NodeType):
+        raise InputError(
+            f"{type(task).__name__}.entity() returned {_kind(entity)}; it must return one of the schema's "
+            f"{task.level} types, such as schema.{task.level}('…')."
+        )
+    return entity
 
 
 def check_labels(
@@ -33,8 +49,8 @@ def check_labels(
     subject = f"{type(task).__name__}.labels()"
     if not isinstance(labels, Labels):
         raise InputError(f"{subject} returned {_kind(labels)}; it must return Labels.")
-    _check_keys(labels, subject, entity, store, dataset, as_of)
     _check_targets(labels, subject)
+    _check_keys(labels, subject, entity, store, dataset, as_of)
     for target in labels.targets:
         _check_target_labels(target, labels.target_labels[target.name], len(labels), subject)
     if not any(_labelled(labels.target_labels[target.name]) for target in labels.targets):
@@ -42,7 +58,20 @@ def check_labels(
     _check_times(labels, subject)
     if labels.context is not None:
         _check_context(labels.context, len(labels), subject)
+    if type(task).labels is not Task.labels and task.targets:
+        _check_declared(labels, task, subject)
     return labels
+
+
+def _check_declared(labels: Labels, task: Task, subject: str) -> None:
+    """The targets are among those that the task declares, for which the view of its predictions has columns."""
+    declared = [(target.name, target.kind) for target in task.targets]
+    for target in labels.targets:
+        if (target.name, target.kind) not in declared:
+            raise InputError(
+                f"{subject} gave the target '{target.name}' ({target.kind}), and {type(task).__name__}.targets has "
+                f"{_list(f'{name} ({kind})' for name, kind in declared)}. Declare it there, or declare none."
+            )
 
 
 def _check_keys(
@@ -56,7 +85,7 @@ def _check_keys(
     names = [entity.name] if isinstance(entity, NodeType) else [entity.src, entity.dst]
     keys = [labels.src] if labels.dst is None else [labels.src, labels.dst]
     for word, name, idx in zip(("src", "dst"), names, keys, strict=False):
-        if not isinstance(idx, np.ndarray) or idx.ndim != 1 or not np.issubdtype(idx.dtype, np.integer):
+        if not isinstance(idx, np.ndarray) or idx.ndim != 1 or not np.can_cast(idx.dtype, np.int64):
             raise InputError(f"{subject} gave {word} as {_kind(idx)}; it takes (P,) int64, the store's idx.")
         if len(idx) != len(labels):
             raise InputError(
@@ -95,6 +124,11 @@ def _check_keys(
 
 
 def _check_targets(labels: Labels, subject: str) -> None:
+    targets: object = labels.targets
+    if not isinstance(targets, tuple) or not all(isinstance(target, Target) for target in targets):
+        raise InputError(f"{subject} gave targets as {targets!r}; it takes a tuple of Target.")
+    if not isinstance(labels.target_labels, Mapping):
+        raise InputError(f"{subject} gave target_labels as {_kind(labels.target_labels)}; it takes a dict by target.")
     names = [target.name for target in labels.targets]
     if not names:
         raise InputError(f"{subject} gave no targets.")
@@ -168,6 +202,8 @@ def _check_times(labels: Labels, subject: str) -> None:
 def _check_context(context: object, count: int, subject: str) -> None:
     if not isinstance(context, Context):
         raise InputError(f"{subject} gave {_kind(context)} as context; it takes Context or None.")
+    if not isinstance(context.rows, pl.DataFrame):
+        raise InputError(f"{subject} gave a context's rows as {_kind(context.rows)}; they are a polars DataFrame.")
     names = [column.name for column in context.columns]
     if sorted(context.rows.columns) != sorted(names):
         raise InputError(
@@ -178,12 +214,28 @@ def _check_context(context: object, count: int, subject: str) -> None:
             f"{subject} gave a context of {context.rows.height:,} rows for {count:,} examples; it takes one each, "
             "in the same order."
         )
+    for column in context.columns:
+        _check_column(column, context.rows[column.name], subject)
     for part, columns in context.parts.items():
+        if isinstance(columns, str):
+            raise InputError(f"{subject} gave the context's part '{part}' as '{columns}'; it is a tuple of columns.")
         unknown = [name for name in columns if name not in names]
         if unknown:
             raise InputError(
                 f"{subject} names the column '{unknown[0]}' in the context's part '{part}', and has {names}."
             )
+
+
+def _check_column(column: Column, values: pl.Series, subject: str) -> None:
+    """Columns of numbers hold numbers, finite or null."""
+    if column.kind not in ("number", "integer") or values.dtype in (pl.Null, pl.Boolean):
+        return
+    prefix = f"{subject} gave the context's column '{column.name}'"
+    if not values.dtype.is_numeric():
+        raise InputError(f"{prefix}, a {column.kind}, as {values.dtype}; cast it to numbers, or declare another kind.")
+    infinite = int(values.is_infinite().sum()) if values.dtype.is_float() else 0
+    if infinite:
+        raise InputError(f"{prefix} {infinite:,} infinite numbers; null stands for an unknown one.")
 
 
 def _labelled(target_labels: LabelArray) -> bool:

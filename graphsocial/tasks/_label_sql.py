@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from string import Template
 
+import duckdb
 import pyarrow as pa
 
 from graphsocial.errors import InputError, UnknownNameError
@@ -58,7 +59,14 @@ def sql_names(
         dataset: the dataset's name.
         as_of: only rows that existed at this time are visible; None for all.
         settings: fields of the task → their values, such as `$hours` → 24.
+
+    Raises:
+        InputError: a setting is called like one of the other `$names`.
     """
+    tables = {entry.table for entry in store.schema.types}
+    for name in settings:
+        if name in tables or name in ("rows", "time"):
+            raise InputError(f"The setting '{name}' is called like ${name} of the label SQL; give it another name.")
     return {
         **{entry.table: f"({store.visible(entry, dataset=dataset, as_of=as_of)})" for entry in store.schema.types},
         **{name: _sql_value(value) for name, value in settings.items()},
@@ -97,10 +105,18 @@ def select_labels(
     for key in keys:
         if key not in rows.columns:
             raise InputError(f"{subject} selects no column '{key}'; it selects {', '.join(rows.columns)}.")
-        unknown = rows.filter(f"{key} is null").count("*").fetchall()[0][0]
+    try:
+        table = rows.order(", ".join(keys)).to_arrow_table()
+    except duckdb.Error as error:
+        reason = str(error).replace("\\n", "\n").partition("\n")[0].rstrip(". ")
+        raise InputError(f"{subject} fails on '{entity}': {reason}.") from error
+    for key in keys:
+        unknown = table[key].null_count
+        if not pa.types.is_integer(table[key].type) and unknown < len(table):
+            raise InputError(f"{subject} selects '{key}' as {table[key].type}; it takes the store's idx, a bigint.")
         if unknown:
             raise InputError(f"{subject} selects {unknown:,} rows without '{key}'; it names an example in each.")
-    return rows.order(", ".join(keys)).to_arrow_table()
+    return table
 
 
 def _select_target_columns(targets: Sequence[Target], entity: NodeType | EdgeType) -> str:

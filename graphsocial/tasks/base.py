@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 import pyarrow as pa
 
 from graphsocial.errors import DataError, InputError
+from graphsocial.plugins import authored
 from graphsocial.store import GraphStore
 from graphsocial.tasks._label_columns import read_target, read_times
 from graphsocial.tasks._label_sql import label_sql, select_labels, sql_names
@@ -67,7 +68,8 @@ class Task:
         super().__init_subclass__(**kwargs)
         if cls.__module__ == __name__:
             return
-        if "name" not in vars(cls):
+        explicit = "name" in vars(cls)  # else the class's name, which a shared base such as `_Base` need not fit
+        if not explicit:
             cls.name = re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
         for attribute, kind in (("targets", Target), ("baselines", str), ("id_columns", str)):
             value = getattr(cls, attribute)
@@ -76,9 +78,9 @@ class Task:
                     f"{cls.__name__}.{attribute} is {value!r}; write a tuple of {kind.__name__}, with a comma behind a "
                     f"single one: ({'Target(…)' if kind is Target else repr('…')},)."
                 )
-        if not re.fullmatch(r"[a-z][a-z0-9_]*(-[a-z0-9_]+)*", cls.name):
+        if explicit and not re.fullmatch(r"[a-z][a-z0-9_]*(-[a-z0-9_]+)*", cls.name):
             raise InputError(f"{cls.__name__} is called '{cls.name}'; write lower-case words joined by -.")
-        ends = {"node": 1, "edge": 2}[cls.level]
+        ends = 2 if getattr(cls, "level", "node") == "edge" else 1
         if len(cls.id_columns) not in (0, ends):
             raise InputError(
                 f"{cls.__name__}.id_columns names {len(cls.id_columns)} columns; the id of {cls.level}s has {ends}."
@@ -150,12 +152,22 @@ class Task:
             InputError: the SQL does not run, or lacks a column.
         """
         entity = self.entity(store.schema)
-        names = {**sql_names(store, entity, dataset, as_of=as_of, settings=vars(self)), **self.values(entity)}
+        with authored(type(self), "values()"):
+            values = self.values(entity)
+        if not isinstance(values, Mapping) or not all(isinstance(sql, str) for sql in values.values()):
+            raise InputError(f"{type(self).__name__}.values() returned {values!r}; it must return a dict: $name → SQL.")
+        names = {**sql_names(store, entity, dataset, as_of=as_of, settings=vars(self)), **values}
         template = label_sql(type(self), self.sql, self.targets, entity)
         rows = select_labels(store, template, names, entity, task_name=type(self).__name__)
         if not rows.num_rows:
             raise DataError(f"'{dataset}' has no '{entity}' {self.level}s to learn from.")
-        target_labels = self.target_labels(rows, entity, dataset)
+        with authored(type(self), "target_labels()"):
+            target_labels = self.target_labels(rows, entity, dataset)
+        if not isinstance(target_labels, Mapping) or not all(isinstance(key, Target) for key in target_labels):
+            raise InputError(
+                f"{type(self).__name__}.target_labels() returned a value of type {type(target_labels).__name__}; it "
+                "must return a dict: Target → labels."
+            )
         nodes = self.level == "node"
         return Labels(
             src=rows["idx" if nodes else "src"].to_numpy(),

@@ -88,7 +88,7 @@ def test_nodes_in_time_see_the_past_and_their_own_edges(posts: gs.GraphStore, sa
     """A post sees its page, the page sees posts from before the batch; nobody sees a later post."""
     task = Reception()
     graph = build(posts, "posts", task.entity(posts.schema), task.labels(posts, "posts"))
-    roles = torch.where(graph.answered, 0, -1)
+    roles = torch.where(graph.labelled, 0, -1)
     loader: FullGraphLoader | NeighborLoader = FullGraphLoader(graph, roles, Visibility(), depth=2, temporal=True)
     if sampled:
         loader = NeighborLoader(loader, (-1, -1))
@@ -131,7 +131,7 @@ def test_batches_in_random_order_with_one_layer_hold_only_the_past(posts: gs.Gra
     posts.write(links, pl.DataFrame(edges), dataset="posts")
     task = Reception()
     graph = build(posts, "posts", task.entity(posts.schema), task.labels(posts, "posts"))
-    roles = torch.where(graph.answered, 0, -1)
+    roles = torch.where(graph.labelled, 0, -1)
     loader = FullGraphLoader(graph, roles, Visibility(), depth=1, temporal=True)
     time, kind = graph.example_time, ("post", "cites", "post")
     assert time is not None and not loader.by_time and FullGraphLoader(graph, roles, Visibility(), 2, True).by_time
