@@ -49,8 +49,8 @@ class Step:
     trial: Trial | None = None
 
 
-class _Pruned(Exception):
-    """Raised in the report of an epoch to end a training."""
+class _Pruned(BaseException):
+    """Raised in the report of an epoch to end a training, which has not failed: so it is no `Exception`."""
 
 
 def tune(

@@ -116,7 +116,9 @@ def test_every_registered_model_derives_from_model() -> None:
 
 
 def test_a_class_that_is_no_model_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text("from dataclasses import dataclass\n\n@dataclass(frozen=True)\nclass Mine:\n    layers = 1\n")
+    (tmp_path / "mine.py").write_text(
+        "from dataclasses import dataclass\n\n@dataclass(frozen=True)\nclass Mine:\n    layers = 1\n"
+    )
     with pytest.raises(InputError, match=r"Mine in '.*mine.py' is no model; write `class Mine\(Model\)`"):
         model_class(str(tmp_path / "mine.py"))
 
