@@ -16,7 +16,7 @@ from graphsocial.tasks._labels import Labels as Labels
 from graphsocial.tasks._views import view_name as view_name
 from graphsocial.tasks._views import view_sql
 from graphsocial.tasks.base import Task
-from graphsocial.types import EdgeType, NodeType, Target
+from graphsocial.types import EdgeType, GraphSchema, NodeType, Target
 
 DECLARED = ("name", "level", "targets", "sql", "default_model", "baselines", "selection_metric", "id_columns")
 
@@ -49,6 +49,16 @@ def task_class(task: str | Task) -> type[Task]:
     return kind
 
 
+def entity_of(task: Task, schema: GraphSchema) -> NodeType | EdgeType:
+    """The node or edge type that a task labels, checked.
+
+    Raises:
+        DataError, InputError: as `Task.entity`; or its code fails, or returns something else.
+    """
+    with authored(type(task), "entity()"):
+        return check_entity(task.entity(schema), task)
+
+
 def read_labels(
     task: Task, store: GraphStore, dataset: str, *, as_of: datetime | None = None
 ) -> tuple[NodeType | EdgeType, Labels]:
@@ -64,8 +74,7 @@ def read_labels(
         DataError: there are no examples, or no labels.
         InputError: the task's code fails, or its labels are not as `Labels` documents.
     """
-    with authored(type(task), "entity()"):
-        entity = check_entity(task.entity(store.schema), task)
+    entity = entity_of(task, store.schema)
     with authored(type(task), "labels()"):
         labels = task.labels(store, dataset, as_of=as_of)
     return entity, check_labels(labels, task, store, entity, dataset, as_of)

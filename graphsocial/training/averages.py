@@ -45,6 +45,7 @@ def complete(
     asked: Averages,
     declared: Mapping[str, str],
     features: Mapping[str, str | None],
+    entity: NodeType | EdgeType,
 ) -> Averages:
     """What is asked for and what the model declares, checked.
 
@@ -54,11 +55,12 @@ def complete(
         asked: what the specs ask for.
         declared: `Model.averages`.
         features: column → encoder, None for columns that are left out.
+        entity: the type of the examples; means do not go over supervised edges.
 
     Raises:
         InputError: there is no such column of vectors, or no edge type of the data joins the two node types.
     """
-    joined = {(edge.src, edge.dst) for edge in store.schema.edges if len(store.span(edge, dataset))}
+    joined = {(edge.src, edge.dst) for edge in store.schema.edges if len(store.span(edge, dataset)) and edge != entity}
     joined |= {(dst, src) for src, dst in joined}
     columns = {f"{node}.{column.name}": node.name for node in store.schema.nodes for column in _of_vectors(node)}
     for name, types in asked.items():
@@ -70,7 +72,7 @@ def complete(
             if (columns[name], to) not in joined:
                 known = sorted(dst for src, dst in joined if src == columns[name])
                 raise InputError(
-                    f"No edges of '{dataset}' join '{columns[name]}' and '{to}', so the mean of '{name}' cannot go to "
+                    f"No edges of '{dataset}', but for supervised ones, join '{columns[name]}' and '{to}', so the mean of '{name}' cannot go to "
                     f"it. Types that they join: {', '.join(known) or 'none'}."
                 )
     by_default = {

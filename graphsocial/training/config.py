@@ -16,7 +16,7 @@ from graphsocial.plugins import code_hash, configure
 from graphsocial.runs import Run
 from graphsocial.store import GraphStore
 from graphsocial.store.sql import utc
-from graphsocial.tasks import task_class
+from graphsocial.tasks import entity_of, task_class
 from graphsocial.tasks.base import Task
 from graphsocial.training import reading
 from graphsocial.training.averages import Averages, complete, split_specs
@@ -218,7 +218,10 @@ def design(store: GraphStore, task: str | Task, options: TrainOptions | None = N
     epochs = {} if options.epochs is None else {"epochs": options.epochs}
     dataset = store.dataset(options.dataset)
     features, asked = split_specs(options.features or {})
-    averages = complete(store, dataset, asked, kinds["model"].averages, features)
+    averages: Averages = {}
+    if asked or kinds["model"].averages:
+        entity = entity_of(configured, store.schema)
+        averages = complete(store, dataset, asked, kinds["model"].averages, features, entity)
     present = tuple(str(edge) for edge in store.schema.edges if store.span(edge, dataset))
     return RunConfig(
         task=configured,

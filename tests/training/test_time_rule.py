@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
 import graphsocial as gs
+from graphsocial.errors import InputError
 from graphsocial.graph import SocialGraph
 from graphsocial.graph.loaders import FullGraphLoader, Loader, NeighborLoader
 from graphsocial.graph.visibility import Visibility
@@ -309,3 +310,21 @@ def design_model(task: str, depth: int) -> Any:
     if task == "edge-emotion" and depth > 1:
         return configure(resolve("model", "hmg_emo"), {"layers": depth, "width": 8, "node_width": 8})
     return configure(resolve("model", str(EXAMPLES / "custom_model.py")), {"layers": depth, "width": 8})
+
+
+def test_a_mean_over_supervised_edges_alone_is_refused(store: gs.GraphStore) -> None:
+    random = np.random.default_rng(0)
+    write(
+        store,
+        {
+            NodeType("user"): {"id": ids("u", range(20))},
+            NodeType("image", (Column("title", "text"),)): {"id": ids("i", range(20)), "title": ["a"] * 20},
+            EdgeType("user", "rates", "image", (Column("emotions", "category", "label"),)): {
+                "src": ids("u", random.integers(0, 20, 90)),
+                "dst": ids("i", random.integers(0, 20, 90)),
+                "emotions": random.choice(["joy", "fear"], 90),
+            },
+        },
+    )
+    with pytest.raises(InputError, match="No edges of 'data', but for supervised ones, join 'image' and 'user'"):
+        gs.train(store, "edge-emotion", features={"image.title": "hash_text,to=user"})
