@@ -72,7 +72,8 @@ def complete(
             if (columns[name], to) not in joined:
                 known = sorted(dst for src, dst in joined if src == columns[name])
                 raise InputError(
-                    f"No edges of '{dataset}', but for supervised ones, join '{columns[name]}' and '{to}', so the mean of '{name}' cannot go to "
+                    f"No edges of '{dataset}', but for supervised ones, join '{columns[name]}' and '{to}', "
+                    f"so the mean of '{name}' cannot go to "
                     f"it. Types that they join: {', '.join(known) or 'none'}."
                 )
     by_default = {
