@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 from graphsocial import runs
 from graphsocial.auditing.base import Check
 from graphsocial.auditing.columns import check_columns
 from graphsocial.auditing.controls import MOST_EPOCHS, check_look_up, check_shuffled_training
-from graphsocial.auditing.messages import check_messages
+from graphsocial.auditing.deletion import check_deletion
+from graphsocial.auditing.messages import check_messages, used_batches
 from graphsocial.auditing.parts import check_apart, check_rows
 from graphsocial.auditing.perturbation import check_perturbation
+from graphsocial.auditing.stored_edges import Allowance, check_edges
+from graphsocial.auditing.stored_values import check_averages, check_labels, check_values
 from graphsocial.errors import InputError
+from graphsocial.evaluation.splits import ROLES
 from graphsocial.prediction import rebuild
 from graphsocial.runs import Run
 from graphsocial.store import GraphStore
@@ -23,7 +28,8 @@ from graphsocial.training.data import make_loader
 from graphsocial.training.loop import Epoch
 from graphsocial.types import Progress
 
-CLEAN, QUICK, LEAK = "audited", "audited without controls", "leak: "
+CLEAN, QUICK, LEAK, MISSING = "audited", "audited without controls", "leak: ", "missing: "
+SAMPLED_BATCHES = 2  # of each role, whose contents are compared with the store
 
 
 @dataclass(frozen=True)
@@ -43,9 +49,19 @@ class Audit:
         """The names of the checks with the verdict `leak`."""
         return tuple(check.name for check in self.checks if check.verdict == "leak")
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The names of the checks with the verdict `missing`."""
+        return tuple(check.name for check in self.checks if check.verdict == "missing")
+
     def to_dict(self) -> dict[str, Any]:
         """The checks as values that JSON can hold."""
-        return {"run": self.run, "leaks": list(self.leaks), "checks": [asdict(check) for check in self.checks]}
+        return {
+            "run": self.run,
+            "leaks": list(self.leaks),
+            "missing": list(self.missing),
+            "checks": [asdict(check) for check in self.checks],
+        }
 
 
 def audit(
@@ -94,8 +110,19 @@ def _check_batches(
     config, data = restored.config, restored.data
     loader = make_loader(config, data)
     train = data.examples("train").numpy()
+    allowance = Allowance(store, config, data, temporal=loader.exact.temporal)
+    batches = [
+        batch
+        for role in ROLES
+        for batch in islice(used_batches(config, loader, data.roles, restored.network, parts=(role,)), SAMPLED_BATCHES)
+    ]
     checks = [
         check_apart(store, config, data),
+        check_edges(allowance, loader, batches),
+        check_labels(allowance, batches),
+        check_values(allowance, data.features, seed=config.seed),
+        check_averages(allowance, batches, seed=config.seed),
+        *check_deletion(store, config, data, loader, restored.network, quick=quick),
         *check_messages(config, loader, data.roles, restored.network),
         *check_perturbation(config, loader, data.roles, restored.network),
         *check_columns(data.graph, train, config.visibility, seed=config.seed),
@@ -117,8 +144,9 @@ def _record(store: GraphStore, result: Audit, quick: bool) -> None:
     """Replace the run's earlier checks and update its notes, in one transaction."""
     row = store.first("select notes from runs where run_id = ?", [result.run])
     before: list[str] = json.loads(row[0]) if row else []
-    kept = [note for note in before if note not in (CLEAN, QUICK) and not note.startswith(LEAK)]
-    added = [f"{LEAK}{name}" for name in result.leaks] or [QUICK if quick else CLEAN]
+    kept = [note for note in before if note not in (CLEAN, QUICK) and not note.startswith((LEAK, MISSING))]
+    added = [f"{LEAK}{name}" for name in result.leaks] + [f"{MISSING}{name}" for name in result.missing]
+    added = added or [QUICK if quick else CLEAN]
     with store.transaction():
         store.connection.execute("delete from audits where run_id = ?", [result.run])
         store.connection.executemany(

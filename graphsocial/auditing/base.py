@@ -10,7 +10,7 @@ from torch import Tensor
 
 from graphsocial.graph import SocialGraph
 
-Verdict = Literal["pass", "leak", "declared", "not applicable"]
+Verdict = Literal["pass", "leak", "missing", "declared", "not applicable"]
 MAX_NAMED = 5  # examples that a check names
 
 
@@ -20,7 +20,8 @@ class Check:
 
     Attributes:
         name: name of the check.
-        verdict: `pass`; `leak`; `declared` where the run's visibility settings show it on purpose; `not applicable`.
+        verdict: `pass`; `leak`; `missing` where edges of the store are not in the run's graph; `declared` where the
+            run's visibility settings show it on purpose; `not applicable` also where nothing could be examined.
         examined: number of examples, edges or columns that were checked.
         found: number of examined items that break the rule.
         detail: the result in one sentence.

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from graphsocial.auditing.base import MAX_NAMED, Check, Verdict, names, not_applicable
+from graphsocial.auditing.base import Check, Verdict, names, not_applicable
 from graphsocial.evaluation.splits import ROLES
-from graphsocial.graph import NEVER, Canonical, SocialGraph
+from graphsocial.graph import Canonical, SocialGraph
 from graphsocial.graph.batching import Batch
 from graphsocial.graph.loaders import Loader
 from graphsocial.graph.visibility import Visibility
@@ -33,17 +33,10 @@ def check_messages(config: RunConfig, loader: Loader, roles: Tensor, network: Ne
         network: the trained network, which groups examples into batches.
     """
     counts = _LeakCounts(loader.graph, roles, config.visibility)
-    temporal = loader.exact.temporal
     for batch in used_batches(config, loader, roles, network):
         counts.add_edges(batch)
         counts.add_labels(batch)
-        if temporal:
-            counts.add_times(batch)
-    checks = [*counts.edge_checks(), counts.label_check()]
-    if temporal:
-        return [*checks, *counts.time_checks()]
-    why = f"Neither the split '{config.split}' nor the task orders examples by time."
-    return [*checks, not_applicable("later edges", why), not_applicable("later labels", why)]
+    return [*counts.edge_checks(), counts.label_check()]
 
 
 def used_batches(
@@ -104,12 +97,6 @@ class _LeakCounts:
         self.leaked = {name: torch.zeros(len(roles), dtype=torch.bool) for name in EDGES}
         self.declared = {name: torch.zeros(len(roles), dtype=torch.bool) for name in EDGES}
         self.visible_labels = torch.zeros(len(roles), dtype=torch.bool)
-        self.later_labels = self.visible_labels.clone()
-        self.later_edges = {
-            edge_type: torch.zeros(len(edges), dtype=torch.bool)
-            for edge_type, edges in graph.edges.items()
-            if edges.time is not None
-        }
         self.num_batches = 0
         self.num_layers = 0
         self.supervised: dict[Canonical, tuple[bool, Tensor]] = {}
@@ -161,24 +148,6 @@ class _LeakCounts:
         visible[batch.examples] = batch.view.label[batch.examples]
         self.visible_labels |= visible
 
-    def add_times(self, batch: Batch) -> None:
-        """Mark the visible edges and labels that are not earlier than the batch's earliest seed example."""
-        times = self.graph.example_time
-        assert times is not None
-        label_time = times if self.graph.label_time is None else self.graph.label_time
-        earliest = int(times[batch.examples].min())
-        limit = {name: torch.full((size,), earliest) for name, size in self.graph.num_nodes.items()}
-        if isinstance(self.graph.entity, str):  # edges of the same time as the seed node itself are visible
-            seed_time = times[batch.examples]
-            limit[self.graph.entity][self.graph.ends[0][batch.examples]] = torch.where(
-                seed_time < NEVER, seed_time + 1, earliest
-            )
-        for edge_type, _, dst, ids in messages(self.graph, batch):
-            edge_time = self.graph.edges[edge_type].time
-            if edge_time is not None:
-                self.later_edges[edge_type][ids[edge_time[ids] >= limit[edge_type[2]][dst]]] = True
-        self.later_labels |= batch.view.label & (label_time >= earliest)
-
     def edge_checks(self) -> list[Check]:
         """One check each for an example's own edge, its reverse, and duplicates of both."""
         if isinstance(self.graph.entity, str):
@@ -216,35 +185,6 @@ class _LeakCounts:
         return Check(
             "visible labels", _verdict(num_leaks), examined, num_leaks, detail, names(self.graph, self.visible_labels)
         )
-
-    def time_checks(self) -> list[Check]:
-        """The checks that no later edge and no later label is visible."""
-        examined = sum(len(later) for later in self.later_edges.values())
-        leaking = {edge_type: torch.nonzero(later).squeeze(1) for edge_type, later in self.later_edges.items()}
-        num_leaks = sum(map(len, leaking.values()))
-        endpoint_ids = [
-            f"{self.graph.ids[edge_type[0]][int(self.graph.edges[edge_type].src[edge])]} "
-            f"{self.graph.ids[edge_type[2]][int(self.graph.edges[edge_type].dst[edge])]}"
-            for edge_type, edges in leaking.items()
-            for edge in edges[:MAX_NAMED].tolist()
-        ]
-        detail = (
-            f"In {self.num_batches:,} batches edges are visible that are not earlier than the seed examples."
-            if num_leaks
-            else f"In {self.num_batches:,} batches no later edge is visible."
-        )
-        edge_check = Check(
-            "later edges", _verdict(num_leaks), examined, num_leaks, detail, tuple(endpoint_ids[:MAX_NAMED])
-        )
-        num_leaks = int(self.later_labels.sum())
-        detail = (
-            "Labels are visible whose label time is not earlier than the seed examples."
-            if num_leaks
-            else f"In {self.num_batches:,} batches no label of a later label time is visible."
-        )
-        examined = int((self.roles == 0).sum())
-        named = names(self.graph, self.later_labels)
-        return [edge_check, Check("later labels", _verdict(num_leaks), examined, num_leaks, detail, named)]
 
 
 def _first(keys: Tensor) -> Tensor:

@@ -46,12 +46,6 @@ def check_perturbation(config: RunConfig, loader: Loader, roles: Tensor, network
     else:
         what, change = "features of edges whose features are hidden", partial(_edge_features, visibility)
         checks.append(_check("changed edge features", change, what, loader, roles, network, batches))
-    if config.split.policy == "time":
-        what = "later edges and labels"
-        checks.append(_check("changed future", _future, what, loader.exact, roles, network, batches))
-    else:
-        why = f"The split '{config.split}' does not order examples by time."
-        checks.append(not_applicable("changed future", why))
     return checks
 
 
@@ -75,10 +69,10 @@ def _check(
     differs = torch.zeros(len(roles), dtype=torch.bool)
     for seeds in batches:
         before, after = (
-            _outputs(network, _with_graph(loader, version), seeds) for version in (graph, change(graph, roles, seeds))
+            outputs(network, _with_graph(loader, version), seeds) for version in (graph, change(graph, roles, seeds))
         )
-        for target, outputs in before.items():
-            same = torch.isclose(outputs, after[target], **CLOSE, equal_nan=True)
+        for target, values in before.items():
+            same = torch.isclose(values, after[target], **CLOSE, equal_nan=True)
             differs[seeds] |= ~same.view(len(seeds), -1).all(1)
     num_leaks = int(differs.sum())
     detail = f"Other {what} {'change' if num_leaks else 'do not change'} the model's outputs."
@@ -86,18 +80,18 @@ def _check(
     return Check(name, "leak" if num_leaks else "pass", examined, num_leaks, detail, names(graph, differs))
 
 
-def _outputs(network: Network, loader: Loader, seeds: Tensor) -> dict[str, Tensor]:
+def outputs(network: Network, loader: Loader, seeds: Tensor) -> dict[str, Tensor]:
     """Target → (B, …) outputs of the seed examples, in their order; sampled neighbors are the same each time."""
     order = torch.Generator()
     order.manual_seed(0)
     output_row = torch.empty(loader.graph.num_examples, dtype=torch.int64)
     output_row[seeds] = torch.arange(len(seeds))
-    outputs: dict[str, Tensor] = {}
+    by_target: dict[str, Tensor] = {}
     for batch in loader.batches(seeds, max(1, len(seeds)), order if isinstance(loader, NeighborLoader) else None):
         for target, of_batch in network(batch.as_of(loader.graph), batch).items():
-            table = outputs.setdefault(target, of_batch.new_zeros(len(seeds), *of_batch.shape[1:]))
+            table = by_target.setdefault(target, of_batch.new_zeros(len(seeds), *of_batch.shape[1:]))
             table[output_row[batch.examples]] = of_batch
-    return outputs
+    return by_target
 
 
 def _with_graph(loader: Loader, graph: SocialGraph) -> Loader:
@@ -148,20 +142,3 @@ def _exchanged(feature: Feature, mask: Tensor) -> Feature:
     """Another vector or sequence for each row of the mask, or one where it had none."""
     count = len(feature.vectors) if feature.offsets is None else len(feature.offsets) - 1
     return replace(feature, index=torch.where(mask, (feature.index + 2) % (count + 1) - 1, feature.index))
-
-
-def _future(graph: SocialGraph, roles: Tensor, seeds: Tensor) -> SocialGraph:
-    """Other sources of later edges, and other labels of a later label time."""
-    assert graph.example_time is not None
-    earliest = int(graph.example_time[seeds].min())
-    latest = int(graph.example_time[seeds].max()) if isinstance(graph.entity, str) else earliest - 1
-    label_time = graph.example_time if graph.label_time is None else graph.label_time
-    changed = {}
-    for edge_type, edges in graph.edges.items():
-        changed[edge_type] = edges
-        if edges.time is not None:
-            later = torch.nonzero(edges.time > latest).squeeze(1)
-            src = edges.src.clone()
-            src[later] = src[later.roll(1)]
-            changed[edge_type] = replace(edges, src=src)
-    return replace(_other_labels(graph, label_time >= earliest), edges=changed)

@@ -25,6 +25,10 @@ SESSION = (
 )
 
 
+class _Undone(Exception):
+    """Ends the transaction of `undone`."""
+
+
 class Database:
     """A DuckDB file with the tables of this version: made in a new file, brought up to date in an older one.
 
@@ -91,6 +95,22 @@ class Database:
         self._depth -= 1
         if self._depth == 0:
             self.connection.execute("commit")
+
+    @contextmanager
+    def undone(self) -> Iterator[None]:
+        """What happens inside is seen inside alone, and undone at the end; a killed process leaves the store as it was.
+
+        Raises:
+            StoreError: the store is open for reading only, or inside a transaction.
+        """
+        if self._depth:
+            raise StoreError("A change that is to be undone cannot be part of a transaction.")
+        try:
+            with self.transaction():
+                yield
+                raise _Undone
+        except _Undone:
+            return
 
     def sql(self, query: str, params: Sequence[Any] | None = None) -> duckdb.DuckDBPyRelation:
         """Any SQL over the store, as a lazy relation: `.pl()`, `.to_arrow_table()`, `.df()`, `.fetchall()`.

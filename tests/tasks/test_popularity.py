@@ -320,7 +320,7 @@ def test_runs_with_context_are_audited_and_explained(notes: gs.GraphStore) -> No
     run = train(notes, epochs=2)
     audited = gs.audit(notes, run, quick=True)
     verdicts = {check.name: check.verdict for check in audited.checks}
-    assert verdicts["later edges"] == verdicts["later labels"] == "pass" and not audited.leaks
+    assert verdicts["edges as stored"] == verdicts["deleted future"] == "pass" and not audited.leaks
     rows = gs.explain(notes, run, split="test", limit=6).filter(pl.col("kind") == "modality")
     effects = {name: part["value"].abs().max() for (name,), part in rows.partition_by("name", as_dict=True).items()}
     assert {"context.form", "context.emotion", "context.author", "context.likes", "author posts note"} <= set(effects)

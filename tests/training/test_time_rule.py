@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
+from random_data import AT, HOUR, SIDE, START, generated, ids, moments, until, write
 
 import graphsocial as gs
 from graphsocial.errors import InputError
@@ -23,39 +24,9 @@ from graphsocial.models.base import Network, build_network, predict_batch
 from graphsocial.training.config import TrainOptions, design
 from graphsocial.training.data import build
 from graphsocial.training.encoding import encode
-from graphsocial.types import Column, EdgeType, GraphSchema, NodeType
+from graphsocial.types import Column, EdgeType, NodeType
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-FIRST = 3
-START = 1_451_606_400_000_000
-HOUR = 3_600_000_000
-AT = Column("at", "timestamp")
-SIDE = """
-from dataclasses import dataclass
-
-from graphsocial.extending import NodeTask, Target
-
-
-@dataclass(frozen=True)
-class Side(NodeTask):
-    node = "user"
-    targets = (Target("side"),)
-"""
-
-
-def moments(values: Any) -> pl.Series:
-    return pl.Series(np.asarray(values)).cast(pl.Int64).cast(pl.Datetime("us", "UTC"))
-
-
-def ids(prefix: str, numbers: Any) -> list[str]:
-    return [f"{prefix}{number}" for number in numbers]
-
-
-def write(store: gs.GraphStore, tables: Mapping[NodeType | EdgeType, Mapping[str, Any]]) -> None:
-    nodes = tuple(entry for entry in tables if isinstance(entry, NodeType))
-    store.declare(GraphSchema(nodes, tuple(entry for entry in tables if isinstance(entry, EdgeType))))
-    for entry, columns in tables.items():
-        store.write(entry, pl.DataFrame(columns), dataset="data")
 
 
 @pytest.fixture
@@ -167,82 +138,6 @@ def test_nodes_with_texts_pass_messages_and_lend_no_means(store: gs.GraphStore, 
         )
     assert scores["custom_model", "hash_text"] > 0.85 > 0.65 > scores["features_only", "hash_text"]
     assert scores["features_only", "hash_text,to=user"] > 0.85, "means are asked for"
-
-
-def generated(draw: st.DrawFn) -> tuple[dict[NodeType | EdgeType, pl.DataFrame], str]:
-    """Tables of a random schema, and the task to ask of them.
-
-    The first rows of each are earlier than all others: so no type, class or column is ever empty.
-    """
-    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    about_edges = draw(st.booleans())
-    sizes = {"user": 12, "item": 8, "note": 10}
-    timed = {name: draw(st.booleans()) for name in sizes} | ({} if about_edges else {"user": True})
-
-    def times(count: int) -> pl.Series:
-        unknown, early = random.random(count) < 0.1, np.arange(count) < FIRST
-        drawn = moments(START + np.where(early, -1, random.integers(0, 40, count)) * HOUR)
-        return drawn.set(pl.Series(unknown & ~early), None)
-
-    def numbers(name: str, count: int) -> list[int]:
-        return [*range(FIRST), *random.integers(0, sizes[name], count - FIRST)]
-
-    def labels(classes: list[str], count: int) -> list[str]:
-        return [*classes, *random.choice(classes, count - len(classes)).tolist()]
-
-    tables: dict[NodeType | EdgeType, pl.DataFrame] = {}
-    for name, size in sizes.items():
-        columns, values = [], {"id": ids(name[0], range(size))}
-        if draw(st.booleans()):
-            columns.append(Column("text", "text"))
-            values["text"] = random.choice(["red fox", "blue sea", "green hill", "black cat"], size).tolist()
-        if draw(st.booleans()):
-            columns.append(Column("size", "number"))
-            values["size"] = random.normal(size=size).tolist()
-        if name == "user" and not about_edges:
-            columns.append(Column("side", "category", "label"))
-            values["side"] = labels(["a", "b"], size)
-        if timed[name]:
-            columns.append(AT)
-            values["at"] = times(size)
-        tables[NodeType(name, tuple(columns), time="at" if timed[name] else None)] = pl.DataFrame(values)
-    for src, relation, dst in (
-        ("user", "rates", "item"),
-        ("user", "writes", "note"),
-        ("note", "about", "item"),
-        ("user", "follows", "user"),
-    ):
-        has_time, count = draw(st.booleans()) or relation == "rates", 30
-        values = {
-            "src": ids(src[0], numbers(src, count)),
-            "dst": ids(dst[0], [*np.roll(range(FIRST), 1), *numbers(dst, count)[FIRST:]]),
-        }
-        columns = []
-        if relation == "rates" and about_edges:
-            columns.append(Column("emotions", "category", "label"))
-            values["emotions"] = labels(["joy", "fear", "calm"], count)
-        if has_time:
-            columns.append(AT)
-            values["at"] = times(count)
-        frame = pl.DataFrame(values)
-        if relation == "rates":  # labels are of pairs: two edges of a pair could contradict each other later
-            frame = frame.unique(["src", "dst"], keep="first", maintain_order=True)
-        tables[EdgeType(src, relation, dst, tuple(columns), time="at" if has_time else None)] = frame
-    return tables, "edge-emotion" if about_edges else "side"
-
-
-def until(tables: Mapping[NodeType | EdgeType, pl.DataFrame], moment: int) -> dict[NodeType | EdgeType, pl.DataFrame]:
-    """The tables without all that is later than a moment."""
-    kept: dict[NodeType | EdgeType, pl.DataFrame] = {}
-    for entry, frame in tables.items():
-        if entry.time:
-            frame = frame.filter(pl.col("at").is_null() | (pl.col("at").dt.timestamp("us") <= moment))
-        if isinstance(entry, EdgeType):
-            for key, end in (("src", entry.src), ("dst", entry.dst)):
-                there = next(part for node, part in kept.items() if str(node) == end)["id"]
-                frame = frame.filter(pl.col(key).is_in(there.implode()))
-        kept[entry] = frame
-    return kept
 
 
 def graph_of(folder: Path, tables: Mapping[NodeType | EdgeType, pl.DataFrame], task: str, to: str) -> SocialGraph:
