@@ -22,6 +22,9 @@ def audit(
 ) -> None:
     """Check a run for leakage: edges, labels, times or columns that its batches should not contain.
 
+    What a batch holds is compared with the store: for sampled batches SQL selects the edges, labels, values and means
+    that they may hold, and for sampled examples the batch is built again from the data without what is later.
+
     The leaderboard shows the verdict; the exit code is 1 if there is a leak.
     """
     with session.write() as opened:
@@ -54,7 +57,7 @@ def audit(
 def _show(session: Session, result: Audit) -> None:
     """The applicable checks, leaks first, and the details of those that did not pass."""
     applicable = [check for check in result.checks if check.verdict != "not applicable"]
-    applicable.sort(key=lambda check: check.verdict != "leak")
+    applicable.sort(key=lambda check: check.verdict not in ("leak", "missing"))
     session.out.table(
         ["check", "verdict", "examined", "found"],
         [[check.name, check.verdict, check.examined, check.found] for check in applicable],
@@ -73,6 +76,8 @@ def _show(session: Session, result: Audit) -> None:
         session.out.say(f"Not applicable: {', '.join(others)}.")
     if result.leaks:
         session.out.say(f"{len(result.leaks)} leak{'s' * (len(result.leaks) > 1)}; the leaderboard marks the run.")
+    elif result.missing:
+        session.out.say("No leak was found, but edges of the store are not in the run's graph; train it again.")
     else:
         session.out.say(f"No leak was found. Details: {session.command('sql', _query(result.run))}")
 

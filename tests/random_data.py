@@ -118,3 +118,42 @@ def until(tables: Mapping[NodeType | EdgeType, pl.DataFrame], moment: int) -> di
                 frame = frame.filter(pl.col(key).is_in(there.implode()))
         kept[entry] = frame
     return kept
+
+
+def shuffled(
+    tables: Mapping[NodeType | EdgeType, pl.DataFrame], moment: int | None, hidden: pl.DataFrame, label: str, seed: int
+) -> dict[NodeType | EdgeType, pl.DataFrame]:
+    """The tables with what an example must not see exchanged: all that is later, and hidden labels.
+
+    Args:
+        tables: the tables.
+        moment: the example's time in microseconds; None where time does not matter.
+        hidden: the keys (`id`, or `src` and `dst`) of the examples whose labels are exchanged for another class.
+        label: the column of labels.
+        seed: random seed of the exchange.
+    """
+    random, changed = np.random.default_rng(seed), dict[NodeType | EdgeType, pl.DataFrame]()
+    for entry, frame in tables.items():
+        if entry.time and moment is not None:
+            later = frame["at"].is_null() | (frame["at"].dt.timestamp("us") > moment)
+            rows, order = np.flatnonzero(later), random.permutation(np.flatnonzero(later))
+            for name in set(frame.columns) - {"id", "dst", "at"}:
+                values = frame[name].to_numpy().copy()
+                values[rows] = values[order]
+                frame = frame.with_columns(pl.Series(name, values, frame.schema[name]))
+            if str(entry) == "user rates item":  # one edge of each pair, the earlier one
+                pairs = frame.with_columns(later.alias("later"), pl.int_range(pl.len()).alias("row"))
+                frame = pairs.sort("later", "row").unique(["src", "dst"], keep="first").sort("row").drop("later", "row")
+        if label in frame.columns and not (moment is None and not hidden.height):
+            classes = sorted(frame[label].unique().drop_nulls())
+            other = dict(zip(classes, [*classes[1:], classes[0]], strict=True))
+            keys = hidden.with_columns(pl.lit(True).alias("is_hidden"))
+            frame = (
+                frame.join(keys, on=hidden.columns, how="left", maintain_order="left")
+                .with_columns(
+                    pl.when("is_hidden").then(pl.col(label).replace_strict(other)).otherwise(label).alias(label)
+                )
+                .drop("is_hidden")
+            )
+        changed[entry] = frame
+    return changed

@@ -13,10 +13,10 @@ import pytest
 import torch
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
-from random_data import AT, HOUR, SIDE, START, generated, ids, moments, until, write
+from random_data import AT, HOUR, SIDE, START, generated, ids, moments, shuffled, until, write
 
 import graphsocial as gs
-from graphsocial.errors import InputError
+from graphsocial.errors import GraphSocialError, InputError
 from graphsocial.graph import SocialGraph
 from graphsocial.graph.loaders import FullGraphLoader, Loader, NeighborLoader
 from graphsocial.graph.visibility import Visibility
@@ -197,6 +197,66 @@ def test_what_is_later_than_an_example_changes_nothing_of_its_prediction(data: s
     for one, other in zip(expected, found, strict=True):
         for name in one:
             torch.testing.assert_close(other[name], one[name], rtol=1e-5, atol=1e-5)
+
+
+@settings(
+    max_examples=10,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+)
+@given(data=st.data())
+def test_exchanging_what_a_test_example_must_not_see_changes_no_score(data: st.DataObject) -> None:
+    """By the commands: a trained run predicts again after the data was written anew with the future exchanged."""
+    tables, task = data.draw(st.composite(generated)())
+    about_edges = task == "edge-emotion"
+    splits = ["time", "random", "group:at", *(["source", "destination"] if about_edges else [])]
+    split = data.draw(st.sampled_from(splits))
+    loader, depth = data.draw(st.sampled_from(["full", "sampled"])), data.draw(st.integers(1, 3))
+    with TemporaryDirectory() as folder, gs.open(Path(folder) / "data.duckdb") as store:
+        (Path(folder) / "side.py").write_text(SIDE)
+        write(store, {entry: frame.to_dict() for entry, frame in tables.items()})
+        texts = [f"{entry}.text" for entry in tables if any(column.name == "text" for column in entry.columns)]
+        options = {"layers": depth, "width": 8, "loader": loader, "fanouts": "2"}
+        try:
+            run = gs.train(
+                store,
+                task if about_edges else str(Path(folder) / "side.py"),
+                model="hmg_emo" if about_edges and depth > 1 else str(EXAMPLES / "custom_model.py"),
+                split=split,
+                features={name: f"hash_text,dimension=8{',to=item' if 'note' in name else ''}" for name in texts},
+                epochs=1,
+                settings=options,
+            )
+        except GraphSocialError:
+            assume(False)
+        before = predictions(store, run)
+        example = data.draw(st.sampled_from(sorted(before)))
+        entry = next(entry for entry in tables if str(entry) == ("user rates item" if about_edges else "user"))
+        keys = ["src", "dst"] if about_edges else ["id"]
+        held_out = pl.DataFrame(list(before), schema=keys, orient="row")
+        moment = None
+        if split == "time":
+            own = pl.DataFrame([example], schema=keys, orient="row")
+            moment = tables[entry].join(own, on=keys)["at"].dt.timestamp("us").min()
+            assume(moment is not None)
+            held_out = own
+        label = "emotions" if about_edges else "side"
+        store.remove("data")
+        write(store, {e: f.to_dict() for e, f in shuffled(tables, moment, held_out, label, run.seed).items()})
+        gs.predict(store, run)
+        after = predictions(store, run)
+    for key in [example] if split == "time" else before:
+        assert after[key] == pytest.approx(before[key], abs=1e-5)
+
+
+def predictions(store: gs.GraphStore, run: gs.Run) -> dict[tuple[str, ...], list[float]]:
+    """The endpoints' ids of each test example → its class probabilities."""
+    rows = store.sql(
+        "select entity_id, other_id, map_values(probabilities) from predictions where run_id = ? and split = 'test'",
+        [run.id],
+    ).fetchall()
+    return {tuple(end for end in ends if end is not None): values for *ends, values in rows}
 
 
 def design_model(task: str, depth: int) -> Any:
