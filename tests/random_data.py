@@ -95,13 +95,11 @@ def generated(draw: st.DrawFn) -> tuple[dict[NodeType | EdgeType, pl.DataFrame],
         columns = []
         if relation == "rates" and about_edges:
             columns.append(Column("emotions", "category", "label"))
-            values["emotions"] = labels(["joy", "fear", "calm"], count)
+            values["emotions"] = [*labels(["joy", "fear", "calm"], count - 5), *[None] * 5]
         if has_time:
             columns.append(AT)
             values["at"] = times(count)
         frame = pl.DataFrame(values)
-        if relation == "rates":  # labels are of pairs: two edges of a pair could contradict each other later
-            frame = frame.unique(["src", "dst"], keep="first", maintain_order=True)
         tables[EdgeType(src, relation, dst, tuple(columns), time="at" if has_time else None)] = frame
     return tables, "edge-emotion" if about_edges else "side"
 
@@ -141,9 +139,6 @@ def shuffled(
                 values = frame[name].to_numpy().copy()
                 values[rows] = values[order]
                 frame = frame.with_columns(pl.Series(name, values, frame.schema[name]))
-            if str(entry) == "user rates item":  # one edge of each pair, the earlier one
-                pairs = frame.with_columns(later.alias("later"), pl.int_range(pl.len()).alias("row"))
-                frame = pairs.sort("later", "row").unique(["src", "dst"], keep="first").sort("row").drop("later", "row")
         if label in frame.columns and not (moment is None and not hidden.height):
             classes = sorted(frame[label].unique().drop_nulls())
             other = dict(zip(classes, [*classes[1:], classes[0]], strict=True))

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 from graphsocial import runs
+from graphsocial.auditing.allowance import Allowance
 from graphsocial.auditing.base import Check
 from graphsocial.auditing.columns import check_columns
 from graphsocial.auditing.controls import MOST_EPOCHS, check_look_up, check_shuffled_training
@@ -16,7 +17,7 @@ from graphsocial.auditing.deletion import check_deletion
 from graphsocial.auditing.messages import check_messages, used_batches
 from graphsocial.auditing.parts import check_apart, check_rows
 from graphsocial.auditing.perturbation import check_perturbation
-from graphsocial.auditing.stored_edges import Allowance, check_edges
+from graphsocial.auditing.stored_edges import check_edges
 from graphsocial.auditing.stored_values import check_averages, check_labels, check_values
 from graphsocial.errors import InputError
 from graphsocial.evaluation.splits import ROLES

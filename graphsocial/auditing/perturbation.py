@@ -81,7 +81,13 @@ def _check(
 
 
 def outputs(network: Network, loader: Loader, seeds: Tensor) -> dict[str, Tensor]:
-    """Target → (B, …) outputs of the seed examples, in their order; sampled neighbors are the same each time."""
+    """Target → (B, …) outputs of the seed examples, in their order; sampled neighbors are the same each time.
+
+    Args:
+        network: the network, set to evaluation.
+        loader: the loader of the batch.
+        seeds: (B,) positions of the examples.
+    """
     order = torch.Generator()
     order.manual_seed(0)
     output_row = torch.empty(loader.graph.num_examples, dtype=torch.int64)

@@ -11,10 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from graphsocial.auditing.allowance import Allowance
 from graphsocial.auditing.base import MAX_NAMED, Check, names, not_applicable
-from graphsocial.auditing.stored_edges import Allowance
 from graphsocial.features import FeatureRef
-from graphsocial.features.vectors import WHOLE_ROW
 from graphsocial.graph import SocialGraph
 from graphsocial.graph.batching import Batch
 from graphsocial.graph.features import Feature
@@ -40,10 +39,11 @@ def check_labels(allowance: Allowance, batches: list[Batch]) -> Check:
     trained = allowance.members[allowance.role == "train"]
     for batch in batches:
         shown = torch.nonzero(batch.view.label).squeeze(1)
+        shown = shown[torch.from_numpy(allowance.examples.rows(allowance.example_keys(shown)) >= 0)]  # no negatives
         keys = allowance.example_keys(shown)
         rows = allowance.examples.rows(keys)
         stored = torch.from_numpy(rows)
-        wrong = torch.from_numpy((rows < 0) | ~np.isin(keys, trained))
+        wrong = torch.from_numpy(~np.isin(keys, trained))
         if allowance.temporal and allowance.known_since is not None:
             wrong |= allowance.known_since[stored] >= allowance.example_times(batch).min()
         for target, values in labels.target_labels.items():
@@ -95,28 +95,29 @@ def _values(
     if entry.name in graph.plain:
         frame = graph.plain[entry.name][1][sample]
         stored = store.sql(f"select * from {rows}", [ids.to_pylist()]).pl()
-        for column in graph.plain[entry.name][0].columns:
-            if column.name in frame.columns:
-                held = frame[column.name].to_list()
-                yield column.name, dict(zip(sample.tolist(), held, strict=True)), _by_id(stored, column.name)
-    by_name = {str(use): use for use in features if use.entry == entry}
+        for name in (column.name for column in graph.plain[entry.name][0].columns):
+            if name in frame.columns:
+                yield name, dict(zip(sample.tolist(), frame[name].to_list(), strict=True)), _by_id(stored, name)
+    uses = [use for use in features if use.entry == entry]
+    vectors = {f"{entry.name}.{column.name}": column.name for column in entry.columns if column.kind == "vector"}
     for feature in graph.node_features.get(entry.name, ()):
-        held = {number: _vector(feature, number) for number in sample.tolist()}
-        column = feature.name.removeprefix(f"{entry.name}.")
-        if use := by_name.get(feature.name):
-            if sum(str(other) == str(use) for other in features) > 1:
-                continue  # several encoders of one column have one name
+        made = [use for use in uses if str(use) == feature.name]
+        if len(made) == 1:  # several encoders of one column have one name
+            (use,) = made
             found = store.sql(
                 f"select r.id, v.{use.value} as vector from {rows} as r join feature_rows as f on f.idx = r.idx "
                 f"join {use.table} as v on v.set_id = f.set_id and v.content = f.content "
                 "where f.set_id = ? and f.dataset = ? and f.table_name = ? and f.column_name = ?",
                 [ids.to_pylist(), use.set_id, dataset, entry.table, use.column],
             ).pl()
-        elif column != WHOLE_ROW and any(c.name == column and c.kind == "vector" for c in entry.columns):
-            found = store.sql(f"select id, {quote(column)} as vector from {rows}", [ids.to_pylist()]).pl()
+        elif feature.name in vectors:
+            found = store.sql(
+                f"select id, {quote(vectors[feature.name])} as vector from {rows}", [ids.to_pylist()]
+            ).pl()
         else:
             continue
-        yield column, held, _by_id(found, "vector")
+        held = {number: _vector(feature, number) for number in sample.tolist()}
+        yield feature.name.removeprefix(f"{entry.name}."), held, _by_id(found, "vector")
 
 
 def _by_id(rows: pl.DataFrame, column: str) -> dict[str, object]:

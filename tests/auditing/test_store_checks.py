@@ -212,3 +212,18 @@ def test_runs_on_random_data_have_no_leaks_by_the_store(tmp_path_factory: Any, d
 
 
 REBUILT = ("deleted future", "replaced labels")
+
+
+def test_negative_samples_are_not_looked_for_in_the_store(store: gs.GraphStore) -> None:
+    tables = store.sql("select count(*) from edge_user_rates_image").fetchall()
+    run = gs.train(
+        store,
+        "edge-emotion",
+        split="random",
+        settings={"layers": 1, "width": 8, "node_width": 8, "negatives": 2.0},
+        features={"comment.body": None, "image.title": None},
+        epochs=1,
+    )
+    assert (
+        not gs.audit(store, run).leaks and store.sql("select count(*) from edge_user_rates_image").fetchall() == tables
+    )

@@ -123,3 +123,46 @@ def test_the_mean_of_an_image_is_what_its_visible_ratings_say(store: gs.GraphSto
     both = predictions.join(means, on="other_id")
     assert both.height > 20
     np.testing.assert_allclose(both["value"], both["mean"], atol=0.01)
+
+
+def test_a_pair_has_the_emotion_and_the_time_of_its_first_labelled_edge() -> None:
+    """Later edges, which nobody knew of then, change neither; at one time two emotions are none."""
+    views = EdgeType(
+        "user",
+        "views",
+        "image",
+        (
+            Column("emotions", "category", "label"),
+            Column("valence", "number", "label"),
+            Column("day", "timestamp"),
+        ),
+        time="day",
+    )
+    rows = [
+        ("u0", "i0", None, None, 1),
+        ("u0", "i0", "joy", 7.0, 2),
+        ("u0", "i0", "fear", 1.0, 3),
+        ("u1", "i0", "joy", 6.0, 2),
+        ("u1", "i0", "fear", 2.0, 2),
+        ("u2", "i0", "fear", 3.0, 4),
+        ("u2", "i0", "fear", 1.0, 4),
+        ("u3", "i0", None, None, 5),
+        ("u3", "i0", None, None, 4),
+        ("u4", "i0", "joy", 8.0, None),
+        ("u4", "i0", "fear", 2.0, 6),
+    ]
+    frame = pl.DataFrame(rows, schema=["src", "dst", "emotions", "valence", "day"], orient="row")
+    times = pl.datetime(2024, 1, pl.col("day").fill_null(1), time_zone="UTC")
+    frame = frame.with_columns(pl.when(pl.col("day").is_not_null()).then(times).alias("day"))
+    with gs.open(":memory:") as store:
+        store.declare(GraphSchema((USER, IMAGE), (views,)))
+        store.write(USER, pl.DataFrame({"id": [f"u{n}" for n in range(5)]}), dataset="d")
+        store.write(IMAGE, pl.DataFrame({"id": ["i0"]}), dataset="d")
+        store.write(views, frame, dataset="d")
+        labels = EdgeEmotion(also=("valence",)).labels(store, "d")
+    classes = labels.targets[0].classes
+    emotions = [None if code < 0 else classes[code] for code in labels.target_labels["emotion"]]
+    assert emotions == ["joy", None, "fear", None, "fear"]
+    np.testing.assert_array_equal(labels.target_labels["valence"], [7.0, np.nan, 2.0, np.nan, 2.0])
+    assert labels.times is not None
+    assert [time.astype("datetime64[D]").item().day for time in labels.times] == [2, 2, 4, 4, 6]

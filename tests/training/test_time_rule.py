@@ -233,15 +233,15 @@ def test_exchanging_what_a_test_example_must_not_see_changes_no_score(data: st.D
         before = predictions(store, run)
         example = data.draw(st.sampled_from(sorted(before)))
         entry = next(entry for entry in tables if str(entry) == ("user rates item" if about_edges else "user"))
-        keys = ["src", "dst"] if about_edges else ["id"]
+        keys, label = (["src", "dst"], "emotions") if about_edges else (["id"], "side")
         held_out = pl.DataFrame(list(before), schema=keys, orient="row")
         moment = None
         if split == "time":
             own = pl.DataFrame([example], schema=keys, orient="row")
-            moment = tables[entry].join(own, on=keys)["at"].dt.timestamp("us").min()
+            rows = tables[entry].join(own, on=keys).drop_nulls(label)  # a pair's time is that of its first label
+            moment = rows["at"].dt.timestamp("us").min()
             assume(moment is not None)
             held_out = own
-        label = "emotions" if about_edges else "side"
         store.remove("data")
         write(store, {e: f.to_dict() for e, f in shuffled(tables, moment, held_out, label, run.seed).items()})
         gs.predict(store, run)
