@@ -167,7 +167,7 @@ def _classes(frame: pl.DataFrame) -> tuple[list[str], list[list[Any]]]:
 
 
 def _calibration(comparison: Comparison) -> tuple[list[str], list[list[Any]]]:
-    columns = ["model", "temperature", "log_loss", "scaled", "calibration_error", "scaled", "aurc"]
+    columns = ["model", "temperature", "log_loss", "scaled", "calibration_error", "scaled", "if exact", "aurc"]
     coverages = (0.25, 0.5, 0.75, 1.0)
     risks = {(row["model"], row["coverage"]): row["risk"] for row in comparison.abstention.to_dicts()}
     lines = []

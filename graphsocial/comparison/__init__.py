@@ -44,7 +44,8 @@ class Comparison:
         groups: scores by training degree, cold start and the expressions of `by`; see `breakdowns.by_group`.
         classes: see `breakdowns.by_class`.
         calibration: `temperature` fitted on validation; `log_loss` and `calibration_error` before and `…_scaled` after
-            temperature scaling; `aurc`, the area under the risk–coverage curve. Means over the seeds.
+            temperature scaling; `calibration_error_exact`, which exact probabilities would have on so many rows;
+            `aurc`, the area under the risk–coverage curve. Means over the seeds.
         reliability: see `calibration.reliability`; over the rows of all seeds.
         abstention: the risk–coverage curve: `risk` is the error rate of the `coverage` most confident predictions;
             means over the seeds.

@@ -184,10 +184,11 @@ def calibration(subject: Subject) -> Section | None:
             ),
             Table(
                 "Calibration by model",
-                ["model", "temperature", "log loss", "scaled", "calibration error", "scaled", "AURC"],
+                ["model", "temperature", "log loss", "scaled", "calibration error", "scaled", "if exact", "AURC"],
                 [list(values.values()) for values in comparison.calibration.to_dicts()],
-                "Scaled: after temperature scaling. Calibration error: expected calibration error with 15 bins. AURC: "
-                "area under the risk–coverage curve. For all, lower is better.",
+                "Scaled: after temperature scaling. Calibration error: expected calibration error with 15 bins; if "
+                "exact: what exact probabilities would have on so many rows. AURC: area under the risk–coverage curve. "
+                "For all, lower is better.",
             ),
             Chart(
                 "Risk–coverage curve",
