@@ -96,8 +96,34 @@ class TrainingEvaluation:
     ] = False
 
 
+@dataclass(frozen=True)
+class Targets:
+    """What the general tasks `node` and `edge` predict."""
+
+    panel: ClassVar[str] = "Task"
+
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TYPE.COLUMN",
+            help="Column to predict, for the tasks node and edge: user.gender, 'user rates user.trust'. Repeatable.",
+            show_default=False,
+        ),
+    ] = None
+
+    def settings(self) -> dict[str, Any]:
+        """The setting `target` of the task, where it is given."""
+        return {"target": tuple(self.target)} if self.target else {}
+
+
 def train(
-    task: TaskArgument, *, data: TrainingData, training: TrainingRuns, evaluation: TrainingEvaluation, session: Session
+    task: TaskArgument,
+    *,
+    targets: Targets,
+    data: TrainingData,
+    training: TrainingRuns,
+    evaluation: TrainingEvaluation,
+    session: Session,
 ) -> None:
     """Train a model for a task; predictions, metrics and provenance are stored.
 
@@ -116,7 +142,7 @@ def train(
         seed=training.seed,
         features=encoders(data.features),
         as_of=data.as_of,
-        settings=training.settings(data.folds),
+        settings={**training.settings(data.folds), **targets.settings()},
     )
     with session.write() as opened:
         configs = plan(opened, task, options, seeds=training.seeds, baselines=training.baselines)
@@ -125,8 +151,9 @@ def train(
         with resumable():
             trained = train_all(opened, configs, session.out, again=training.again, test=not evaluation.no_test)
         run_scores = scores.of_runs(opened, trained.runs)
-        board = scores.board(opened, task=trained.task, dataset=trained.dataset, split=trained.split)
-        run_id = trained.runs[0].id
+        first = trained.runs[0]
+        board = scores.board(opened, task=trained.task, dataset=trained.dataset, split=trained.split, beside=first)
+        run_id = first.id
         edges = opened.sql("select * from run_edges where run_id = ? order by edge_type", [run_id]).pl()
     if session.out.json:
         listed = {"runs": [run.to_dict() for run in trained.runs], "leaderboard": board.to_dicts()}

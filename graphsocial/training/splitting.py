@@ -115,11 +115,8 @@ def add_negatives(
 
 def _strata(graph: SocialGraph) -> NDArray[np.int64]:
     """(N,) strata of stratified splits: the class codes of the first multiclass target; -1 for unlabelled examples."""
-    for target in graph.targets:
-        if target.classes:
-            codes = graph.target_labels[target.name].numpy()
-            return np.where(graph.labelled.numpy(), codes.clip(0), -1)
-    return np.where(graph.labelled.numpy(), 0, -1)
+    codes = graph.codes.numpy().clip(0)  # all 0 where examples have no single class
+    return np.where(graph.labelled.numpy(), codes, -1)
 
 
 def _column(
