@@ -10,7 +10,17 @@ from typing import Annotated, Any, ClassVar
 import typer
 
 from . import scores
-from .options import DataOptions, ModelOptions, PartOption, RunArgument, Session, TaskArgument, resumable, settings
+from .options import (
+    DataOptions,
+    ModelOptions,
+    PartOption,
+    RunArgument,
+    Session,
+    Targets,
+    TaskArgument,
+    resumable,
+    settings,
+)
 from .values import number
 
 
@@ -38,7 +48,7 @@ class TrainingData(DataOptions):
         Raises:
             BadParameter: `--folds` was given with another policy.
         """
-        if self.folds is not None and self.split not in (None, "kfold"):
+        if self.folds is not None and (self.split or "kfold").partition(":")[0] != "kfold":
             raise typer.BadParameter(f"--folds goes with --split kfold, not with '{self.split}'.", param_hint="--folds")
         return self.split or ("kfold" if self.folds else None)
 
@@ -96,26 +106,6 @@ class TrainingEvaluation:
     ] = False
 
 
-@dataclass(frozen=True)
-class Targets:
-    """What the general tasks `node` and `edge` predict."""
-
-    panel: ClassVar[str] = "Task"
-
-    target: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="TYPE.COLUMN",
-            help="Column to predict, for the tasks node and edge: user.gender, 'user rates user.trust'. Repeatable.",
-            show_default=False,
-        ),
-    ] = None
-
-    def settings(self) -> dict[str, Any]:
-        """The setting `target` of the task, where it is given."""
-        return {"target": tuple(self.target)} if self.target else {}
-
-
 def train(
     task: TaskArgument,
     *,
@@ -130,21 +120,24 @@ def train(
     The same command names the same run: a finished one is not trained again,
     an interrupted one resumes from its last epoch.
     """
-    from graphsocial.training.config import TrainOptions
-
     from .data import encoders
-    from .training import estimates, plan, train_all
 
-    options = TrainOptions(
-        model=training.model,
-        dataset=data.dataset,
-        split=data.policy,
-        seed=training.seed,
-        features=encoders(data.features),
-        as_of=data.as_of,
-        settings={**training.settings(data.folds), **targets.settings()},
-    )
+    request: dict[str, Any] = {
+        "model": training.model,
+        "dataset": data.dataset,
+        "split": data.policy,
+        "features": encoders(data.features),
+        "settings": {**training.settings(data.folds), **targets.settings()},
+    }
     with session.write() as opened:
+        from graphsocial.evaluation.requests import check_request
+
+        check_request(opened, task, **request)
+        from graphsocial.training.config import TrainOptions
+
+        from .training import estimates, plan, train_all
+
+        options = TrainOptions(**request, seed=training.seed, as_of=data.as_of)
         configs = plan(opened, task, options, seeds=training.seeds, baselines=training.baselines)
         if evaluation.estimate:
             return scores.show_estimates(session.out, estimates(opened, configs))

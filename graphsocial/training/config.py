@@ -108,7 +108,7 @@ class RunConfig:
     @property
     def turn(self) -> str:
         """Seed and fold, by which repeated trainings of a configuration differ: `seed 0, fold 3`."""
-        return f"seed {self.seed}" + (f", fold {self.split.fold}" if self.split.policy == "kfold" else "")
+        return f"seed {self.seed}" + (f", fold {self.split.fold}" if self.split.kind == "kfold" else "")
 
     @property
     def code(self) -> dict[str, str]:

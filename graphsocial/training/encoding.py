@@ -105,7 +105,8 @@ def rows_for(store: GraphStore, config: RunConfig, entity: NodeType | EdgeType) 
     if predicted and config.features.get(str(entity)):
         raise InputError(
             f"The vectors '{config.features[str(entity)]}' of whole rows of '{entity}' may hold '{predicted[0]}', "
-            "which is predicted. Declare it as `role: label` in the mapping, ingest and encode again, or leave the vectors out."
+            "which is predicted. Declare it as `role: label` in the mapping, ingest and encode again, or leave the "
+            "vectors out."
         )
     return [
         of_rows(store, store.schema.node(name), config.dataset, str(encoder))
