@@ -10,7 +10,17 @@ from typing import Annotated, Any, ClassVar
 import typer
 
 from . import scores
-from .options import DataOptions, ModelOptions, PartOption, RunArgument, Session, TaskArgument, resumable, settings
+from .options import (
+    DataOptions,
+    ModelOptions,
+    PartOption,
+    RunArgument,
+    Session,
+    Targets,
+    TaskArgument,
+    resumable,
+    settings,
+)
 from .values import number
 
 
@@ -38,7 +48,7 @@ class TrainingData(DataOptions):
         Raises:
             BadParameter: `--folds` was given with another policy.
         """
-        if self.folds is not None and self.split not in (None, "kfold"):
+        if self.folds is not None and (self.split or "kfold").partition(":")[0] != "kfold":
             raise typer.BadParameter(f"--folds goes with --split kfold, not with '{self.split}'.", param_hint="--folds")
         return self.split or ("kfold" if self.folds else None)
 
@@ -97,36 +107,46 @@ class TrainingEvaluation:
 
 
 def train(
-    task: TaskArgument, *, data: TrainingData, training: TrainingRuns, evaluation: TrainingEvaluation, session: Session
+    task: TaskArgument,
+    *,
+    targets: Targets,
+    data: TrainingData,
+    training: TrainingRuns,
+    evaluation: TrainingEvaluation,
+    session: Session,
 ) -> None:
     """Train a model for a task; predictions, metrics and provenance are stored.
 
     The same command names the same run: a finished one is not trained again,
     an interrupted one resumes from its last epoch.
     """
-    from graphsocial.training.config import TrainOptions
-
     from .data import encoders
-    from .training import estimates, plan, train_all
 
-    options = TrainOptions(
-        model=training.model,
-        dataset=data.dataset,
-        split=data.policy,
-        seed=training.seed,
-        features=encoders(data.features),
-        as_of=data.as_of,
-        settings=training.settings(data.folds),
-    )
+    request: dict[str, Any] = {
+        "model": training.model,
+        "dataset": data.dataset,
+        "split": data.policy,
+        "features": encoders(data.features),
+        "settings": {**training.settings(data.folds), **targets.settings()},
+    }
     with session.write() as opened:
+        from graphsocial.evaluation.requests import check_request
+
+        check_request(opened, task, **request)
+        from graphsocial.training.config import TrainOptions
+
+        from .training import estimates, plan, train_all
+
+        options = TrainOptions(**request, seed=training.seed, as_of=data.as_of)
         configs = plan(opened, task, options, seeds=training.seeds, baselines=training.baselines)
         if evaluation.estimate:
             return scores.show_estimates(session.out, estimates(opened, configs))
         with resumable():
             trained = train_all(opened, configs, session.out, again=training.again, test=not evaluation.no_test)
         run_scores = scores.of_runs(opened, trained.runs)
-        board = scores.board(opened, task=trained.task, dataset=trained.dataset, split=trained.split)
-        run_id = trained.runs[0].id
+        first = trained.runs[0]
+        board = scores.board(opened, task=trained.task, dataset=trained.dataset, split=trained.split, beside=first)
+        run_id = first.id
         edges = opened.sql("select * from run_edges where run_id = ? order by edge_type", [run_id]).pl()
     if session.out.json:
         listed = {"runs": [run.to_dict() for run in trained.runs], "leaderboard": board.to_dicts()}

@@ -134,7 +134,7 @@ _register(
 )
 _register(
     comparing.compare,
-    "graphsocial compare hmg_emo user_image_bias",
+    "graphsocial compare hmg_emo bias",
     "graphsocial compare hmg_emo --by 'year(user.joined_at)' --by \"case when user.joined_at < '2013-01-01' "
     "then 'old' else 'new' end\"",
 )
@@ -152,7 +152,7 @@ _register(
 _register(
     reporting.report,
     "graphsocial report hmg_emo",
-    "graphsocial report latest --output report.html --against user-image-bias --by 'year(user.joined_at)'",
+    "graphsocial report latest --output report.html --against bias --by 'year(user.joined_at)'",
     "graphsocial report --dataset iesn",
 )
 _register(learning.runs, "graphsocial runs", "graphsocial runs --task edge-emotion --each")

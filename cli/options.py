@@ -146,6 +146,26 @@ class Session:
 
 
 @dataclass(frozen=True)
+class Targets:
+    """What the general tasks `node` and `edge` predict."""
+
+    panel: ClassVar[str] = "Task"
+
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TYPE.COLUMN",
+            help="Column to predict, for the tasks node and edge: user.gender, 'user rates user.trust'. Repeatable.",
+            show_default=False,
+        ),
+    ] = None
+
+    def settings(self) -> dict[str, Any]:
+        """The setting `target` of the task, where it is given."""
+        return {"target": tuple(self.target)} if self.target else {}
+
+
+@dataclass(frozen=True)
 class DataOptions:
     """What a model is trained on."""
 

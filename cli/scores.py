@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from graphsocial.store import GraphStore
     from graphsocial.training.estimation import Estimate
 
-METRICS = ("weighted_f1", "macro_f1", "accuracy", "log_loss", "mae", "median_ae", "rmse", "rmsle", "r2", "spearman")
+METRICS = (
+    *("weighted_f1", "micro_f1", "macro_f1", "average_precision", "accuracy", "subset_accuracy", "log_loss"),
+    *("mae", "median_ae", "rmse", "rmsle", "r2", "spearman", "coverage"),
+)
+GENERAL = ("node", "edge", "link")
+"""Tasks that are about any type, which titles name instead."""
 
 
 def task_name(given: str | None) -> str | None:
@@ -27,18 +32,30 @@ def task_name(given: str | None) -> str | None:
     return str(resolve("task", given).name)
 
 
-def board(store: GraphStore, *, task: str | None, dataset: str | None, split: str | None = None) -> pl.DataFrame:
+def board(
+    store: GraphStore,
+    *,
+    task: str | None,
+    dataset: str | None,
+    split: str | None = None,
+    beside: Run | None = None,
+) -> pl.DataFrame:
     """The leaderboard, with means over seeds.
 
     Args:
         store: where the runs are.
         task, dataset, split: of the runs; None for all.
+        beside: only runs that predict targets of this one, of the same node or edge type.
     """
     import polars as pl
 
     from graphsocial.runs import leaderboard
 
     lines = leaderboard(store, task=task, dataset=dataset)
+    if beside is not None:
+        targets = {target for metrics in beside.metrics.values() for target in metrics}
+        row = store.first("select entity from splits where split_id = ?", [beside.split_id])
+        lines = lines.filter(pl.col("target").is_in(targets), pl.col("entity").is_in(row or ()))
     return lines if split is None else lines.filter(pl.col("split") == split)
 
 
@@ -183,7 +200,8 @@ def _groups(lines: pl.DataFrame) -> list[tuple[str, list[dict[str, Any]]]]:
     """Lines of the leaderboard by task, dataset, split and target, under the title of their table."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in lines.to_dicts():
-        title = f"{row['task']} on {row['dataset']}, split {row['split']}: {row['target']} of the test part"
+        what = row["entity"] if row["task"] in GENERAL else row["task"]
+        title = f"{what} on {row['dataset']}, split {row['split']}: {row['target']} of the test part"
         groups.setdefault(title, []).append(row)
     return list(groups.items())
 

@@ -83,6 +83,8 @@ def train_all(store: GraphStore, configs: list[RunConfig], out: Output, *, again
     """
     runs: list[Run] = []
     first = configs[0]
+    for line in first.task.remarks(store, first.dataset):
+        out.say(line)
     for line in encodings(store, first):
         out.say(line)
     of_model = [config for config in configs if config.model_name == first.model_name]
@@ -106,7 +108,7 @@ def estimates(store: GraphStore, configs: list[RunConfig]) -> list[tuple[str, in
 def encodings(store: GraphStore, config: RunConfig) -> Iterator[str]:
     """A line for each column that the training encodes, with the number of rows and the encoder."""
     entries = {str(entry): entry for entry in store.schema.types}
-    for name, encoder in dict(columns_for(store, config, config.task.entity(store.schema))).items():
+    for name, encoder in dict(columns_for(store, config, config.task.entity(store.schema_of(config.dataset)))).items():
         entry, _, column = name.rpartition(".")
         rows = store.read(entries[entry], dataset=config.dataset).count(quote(column)).fetchall()[0][0]
         yield f"Features of {name}: {rows:,} rows, encoder {config.features.get(name) or describe(encoder)}"
@@ -154,7 +156,7 @@ def _train(store: GraphStore, config: RunConfig, out: Output, *, again: bool, te
 def _baselines(store: GraphStore, config: RunConfig) -> list[str]:
     """The task's baselines other than the model itself, and the Bayes-optimal reference where the data has one."""
     baselines = [name.replace("-", "_") for name in config.task.baselines]
-    if any(column.role == "reference" for column in config.task.entity(store.schema).columns):
+    if any(column.role == "reference" for column in config.task.entity(store.schema_of(config.dataset)).columns):
         baselines.append(REFERENCE)
     return [name for name in baselines if name != config.model_name]
 

@@ -10,12 +10,16 @@ import typer
 
 from graphsocial.types import Progress
 
-from .options import DataOptions, ModelOptions, Session, TaskArgument, pairs, resumable, settings
+from .options import DataOptions, ModelOptions, Session, Targets, TaskArgument, pairs, resumable, settings
 from .values import number, text
 
 if TYPE_CHECKING:
     from graphsocial.tuning import Step
     from graphsocial.tuning.trials import Study
+
+
+REQUEST = ("model", "dataset", "split", "features", "settings")
+"""The options whose names are checked before torch is imported."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,13 @@ class SearchOptions:
 
 
 def tune(
-    task: TaskArgument, *, search: SearchOptions, data: DataOptions, training: ModelOptions, session: Session
+    task: TaskArgument,
+    *,
+    targets: Targets,
+    search: SearchOptions,
+    data: DataOptions,
+    training: ModelOptions,
+    session: Session,
 ) -> None:
     """Search hyperparameters on validation; unpromising trials are pruned, the test part stays closed.
 
@@ -56,8 +66,6 @@ def tune(
     and with more --trials continues where it ended.
     """
     space = _space(search.range_, search.choice)
-    from graphsocial.tuning import tune as run_trials
-
     from .data import encoders
 
     options: dict[str, Any] = {
@@ -67,9 +75,14 @@ def tune(
         "seed": search.seed,
         "epochs": training.epochs,
         "features": encoders(data.features),
-        "settings": settings(training.set_),
+        "settings": {**settings(training.set_), **targets.settings()},
     }
     with session.write() as opened, resumable(), session.out.progress() as progress:
+        from graphsocial.evaluation.requests import check_request
+
+        check_request(opened, task, **{name: options[name] for name in REQUEST})
+        from graphsocial.tuning import tune as run_trials
+
         report = _reporter(session, progress)
         study = run_trials(
             opened,
@@ -146,4 +159,6 @@ def show(session: Session, study: Study) -> None:
 
 def _written(value: Any) -> str:
     """A setting's value as `--set` takes it, with all its digits, so that it names the same run."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
     return repr(value) if isinstance(value, float) else str(value)

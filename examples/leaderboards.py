@@ -37,7 +37,7 @@ OPTIONS = {
     },
 }
 """Dataset → split → options, chosen on its validation part."""
-BASELINES = ("user_image_bias", "features_only")
+BASELINES = ("bias", "features_only")
 RUNS = "select run_id from runs where status = 'done' and split = ? and model = ? order by seed, started_at desc"
 AUDITS = (
     "select model, count(distinct run_id) as runs, count(*) as checks, count(*) filter (verdict = 'leak') as leaks "

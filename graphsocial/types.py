@@ -14,6 +14,7 @@ Kind = Literal[
     "text", "category", "categories", "integer", "number", "boolean", "timestamp", "image", "audio", "video", "vector"
 ]
 Role = Literal["feature", "label", "reference"]
+TargetKind = Literal["multiclass", "multilabel", "regression"]
 SQL_TYPES: dict[str, str] = {
     "text": "varchar",
     "category": "varchar",
@@ -59,12 +60,15 @@ class Column:
         role: `feature` (models may see it), `label` (a target: never an input unless a task declares it),
             `reference` (kept for comparison only, such as Bayes-optimal probabilities).
         doc: one sentence for `graphsocial info`.
+        minimum, maximum: inclusive bounds of a number, as far as the source declares them.
     """
 
     name: str
     kind: Kind
     role: Role = "feature"
     doc: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name, "column")
@@ -187,17 +191,19 @@ class Target:
 
     Attributes:
         name: its value in `predictions.target`.
-        kind: `multiclass` (one of several classes) or `regression` (a number).
+        kind: `multiclass` (one of several classes), `multilabel` (any of several classes) or `regression` (a number).
         classes: the class names in the order of the logits; empty until read from the data.
         transform: applied to a number before training: `log1p` for counts; predictions are in the number's own unit.
         weight: the factor of this target's loss in the sum over targets.
+        bounds: smallest and largest value of a number, between which predictions are kept; None for no bound.
     """
 
     name: str
-    kind: Literal["multiclass", "regression"] = "multiclass"
+    kind: TargetKind = "multiclass"
     classes: tuple[str, ...] = field(default=())
     transform: Literal["none", "log1p"] = "none"
     weight: float = 1.0
+    bounds: tuple[float | None, float | None] = (None, None)
 
     def __post_init__(self) -> None:
         check_name(self.name, "target")
@@ -207,10 +213,10 @@ class Target:
             raise InputError(f"Target '{self.name}' has the weight {self.weight!r}; it is a number, 0 or more.")
         if len(set(self.classes)) != len(self.classes):
             raise InputError(f"Target '{self.name}' names a class twice: {self.classes}.")
-        if self.kind not in ("multiclass", "regression") or self.transform not in ("none", "log1p"):
+        if self.kind not in ("multiclass", "multilabel", "regression") or self.transform not in ("none", "log1p"):
             raise InputError(
-                f"Target '{self.name}' is '{self.kind}' with the transform '{self.transform}'; it takes multiclass or "
-                "regression, and none or log1p."
+                f"Target '{self.name}' is '{self.kind}' with the transform '{self.transform}'; it takes multiclass, "
+                "multilabel or regression, and none or log1p."
             )
-        if self.kind == "multiclass" and self.transform != "none":
-            raise InputError(f"Target '{self.name}' has classes; only numbers are transformed.")
+        if self.kind != "regression" and (self.transform != "none" or self.bounds != (None, None)):
+            raise InputError(f"Target '{self.name}' has classes; only numbers are transformed or bounded.")

@@ -27,7 +27,7 @@ BOOTSTRAP_SAMPLES = 1_000
 CONFIDENCE = 0.995  # share of the bootstrap samples that must be better than the prior
 MIN_GAIN = 0.01  # smallest gain that is a leak, as a share of the prior's loss
 CHANCE = 4.0  # over √n: the gain by chance of a model fitted to the noise of n labels
-STRENGTH = 2.0  # pseudo-counts at the prior, as in `image_prior`
+STRENGTH = 2.0  # pseudo-counts at the prior, as in `destination_prior`
 
 
 def shuffled(graph: SocialGraph, train: Tensor, *, seed: int) -> SocialGraph:

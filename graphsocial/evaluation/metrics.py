@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import pearsonr, spearmanr
-from sklearn.metrics import accuracy_score, log_loss, precision_recall_fscore_support, r2_score
+from sklearn.metrics import accuracy_score, average_precision_score, log_loss, precision_recall_fscore_support, r2_score
 
 CALIBRATION_BINS = 15
 LOG_LOSS_CLIP = 1e-7
@@ -99,6 +99,45 @@ def calibration_bins(confidence: NDArray[np.float64], bins: int) -> NDArray[np.i
     return index
 
 
+def multilabel(preds: NDArray[np.float64], target: NDArray[np.int64], labels: NDArray[np.int64]) -> dict[str, float]:
+    """The scores of the probabilities of labels, any number of which an example may have, and of the predicted labels.
+
+    Micro F1 is over all examples and labels, macro F1 the mean over labels that occur in `target` or are predicted.
+    `average_precision` is the mean over the labels that occur, but not everywhere, of the area under their
+    precision–recall curve. `subset_accuracy` is the share of examples with exactly the true labels, and the log loss
+    the mean sum of the labels' binary losses in nats.
+
+    Args:
+        preds: (N, K) probabilities.
+        target: (N, K) 0 or 1.
+        labels: (N, K) 0 or 1, the predicted labels.
+
+    Raises:
+        ValueError: there are no rows.
+
+    >>> import numpy as np
+    >>> target = np.array([[1, 0], [1, 1]])
+    >>> round(multilabel(np.array([[0.9, 0.2], [0.6, 0.4]]), target, np.array([[1, 0], [1, 0]]))["micro_f1"], 3)
+    0.8
+    """
+    if not len(target):
+        raise ValueError("No rows to score.")
+    hits, predicted, support = (target & labels).sum(0), labels.sum(0), target.sum(0)
+    scored = (predicted + support) > 0
+    some = (support > 0) & (support < len(target))
+    clipped = np.clip(preds, 1e-7, 1 - 1e-7)
+    losses = -np.where(target == 1, np.log(clipped), np.log1p(-clipped)).sum(1)
+    return {
+        "micro_f1": float(2 * hits.sum() / max(1, (predicted + support).sum())),
+        "macro_f1": float((2 * hits[scored] / (predicted + support)[scored]).mean()) if scored.any() else 0.0,
+        "average_precision": float(average_precision_score(target[:, some], preds[:, some], average="macro"))
+        if some.any()
+        else float("nan"),
+        "subset_accuracy": float((target == labels).all(1).mean()),
+        "log_loss": float(losses.mean()),
+    }
+
+
 def regression(
     preds: NDArray[np.float64],
     target: NDArray[np.float64],
@@ -143,6 +182,7 @@ def regression(
 LOWER_IS_BETTER = frozenset({"log_loss", "calibration_error", "mae", "median_ae", "rmse", "rmsle"})
 METRICS = (
     *("weighted_f1", "macro_f1", "accuracy", "weighted_precision", "weighted_recall", "r2", "pearson", "spearman"),
+    *("micro_f1", "average_precision", "subset_accuracy"),
     *sorted(LOWER_IS_BETTER),
 )
 """The metrics by which the best epoch can be selected."""

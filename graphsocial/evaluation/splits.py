@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from graphsocial.errors import DataError, InputError, MissingFileError, UnknownNameError
 from graphsocial.specs import Spec
 
+FEW_ROWS, FEW_SOURCES = 30, 10
 ROLES = ("train", "validation", "test")
 UNUSED = -1
 POLICIES = ("random", "stratified", "kfold", "source", "destination", "time")
 BY_COLUMN = ("group", "column")
-EXAMPLES = ("group:COLUMN", "column:NAME", "file:DIR")
+ENDS = ("source", "destination")
+EXAMPLES = ("kfold:GROUP", "group:COLUMN", "column:NAME", "file:DIR")
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,13 @@ class SplitPolicy:
 
     Attributes:
         policy: `random`, `stratified` (each class in proportion), `kfold` (stratified; `fold` of `folds` is the test
-            part and an eighth of the rest the validation part), `source` and `destination` (all examples of
-            a user or of an image have one role), `time` (test examples are the newest), `group:COLUMN` (nodes with the
-            same value have one role), `column:NAME` (the node's column holds `train`, `validation` or `test`), or
-            `file:DIR` with `train`, `val` and `test` as `.csv` or `.csv.gz`, whose first column or columns are the
-            example's ids.
+            part and an eighth of the rest the validation part), `kfold:GROUP` (the same with whole groups, each tested
+            in one fold: `source` or `destination` of an edge, or a column), `source` and `destination` (all examples
+            of a source or of a destination have one role), `time` (test examples are the newest), `group:COLUMN`
+            (examples with the same value have one role), `column:NAME` (the column holds `train`, `validation` or
+            `test`), or `file:DIR` with `train`, `val` and `test` as `.csv` or `.csv.gz`, whose first column or columns
+            are the example's ids. Columns are the node's or edge's own, or, as `source.NAME` and `destination.NAME`,
+            those of an edge's endpoints.
         seed: random seed of the permutation; not the seed of training.
         validation, test: shares of all labelled examples.
         folds: number of folds of `kfold`.
@@ -44,7 +48,7 @@ class SplitPolicy:
     fold: int = 0
 
     def __post_init__(self) -> None:
-        if self.policy not in POLICIES and not (self.kind in (*BY_COLUMN, "file") and ":" in self.policy):
+        if self.policy not in POLICIES and not (self.kind in (*BY_COLUMN, "file", "kfold") and ":" in self.policy):
             raise UnknownNameError.of("split policy", self.policy, [*POLICIES, *EXAMPLES])
         if min(self.validation, self.test) <= 0 or self.validation + self.test >= 1:
             raise InputError(f"Shares of {self.validation} and {self.test} leave no split; use say 0.1 and 0.1.")
@@ -59,7 +63,9 @@ class SplitPolicy:
     @property
     def column(self) -> str | None:
         """The column that holds the roles or the groups; None for other policies."""
-        return Spec(self.policy).argument if self.kind in BY_COLUMN else None
+        argument = Spec(self.policy).argument
+        by_column = self.kind in BY_COLUMN or (self.kind == "kfold" and argument not in ("", *ENDS))
+        return argument if by_column else None
 
     @property
     def folder(self) -> Path | None:
@@ -68,11 +74,11 @@ class SplitPolicy:
 
     def each_fold(self) -> tuple[SplitPolicy, ...]:
         """For `kfold`, the policy with each fold in turn as the test part; otherwise the policy alone."""
-        return tuple(replace(self, fold=fold) for fold in range(self.folds)) if self.policy == "kfold" else (self,)
+        return tuple(replace(self, fold=fold) for fold in range(self.folds)) if self.kind == "kfold" else (self,)
 
     def __str__(self) -> str:
-        if self.policy == "kfold":
-            return f"kfold of {self.folds}"  # one line of the leaderboard for all folds
+        if self.kind == "kfold":
+            return f"{self.policy} of {self.folds}"  # one line of the leaderboard for all folds
         if self.folder is not None:
             return f"file:{self.folder.name}"
         return self.policy if self.seed == 0 else f"{self.policy} (seed {self.seed})"
@@ -94,7 +100,7 @@ def assign(
         codes: (P,) class codes, whose proportions a stratified split keeps; -1 for unlabelled examples, which get no
             role.
         times: (P,) datetime64[us], needed for `time`.
-        column: (P,) values of `policy.column`, None where a row has none; needed for `group` and `column`.
+        column: (P,) values of `policy.column`, None where a row has none; needed where the policy has one.
 
     Returns:
         (P,) indices into `ROLES`; `UNUSED` for examples without a role.
@@ -111,14 +117,15 @@ def assign(
         roles[labelled] = _from_files(policy.folder, tuple(part[labelled] for part in ids))
     elif policy.policy == "time":
         roles[labelled] = _by_time(policy, None if times is None else times[labelled])
-    elif policy.policy in ("source", "destination"):
+    elif (end := policy.policy.removeprefix("kfold:")) in ENDS:
         if len(ids) == 1:
-            raise InputError(f"Nodes have no {policy.policy}; split them by another policy, such as group:COLUMN.")
-        roles[labelled] = _by_group(policy, ids[policy.policy == "destination"][labelled])
+            raise InputError(f"Nodes have no {end}; split them by another policy, such as group:COLUMN.")
+        rule = _by_group if end == policy.policy else _by_fold_of_groups
+        roles[labelled] = rule(policy, ids[end == "destination"][labelled])
     elif policy.column is not None:
         if column is None:
             raise InputError(f"The split '{policy}' needs the values of the column '{policy.column}'.")
-        rule = _by_group if policy.kind == "group" else _by_column
+        rule = {"group": _by_group, "column": _by_column, "kfold": _by_fold_of_groups}[policy.kind]
         roles[labelled] = rule(policy, column[labelled])
     elif policy.policy == "random":
         roles[labelled] = _cut(np.random.default_rng(policy.seed).permutation(len(labelled)), policy)
@@ -174,6 +181,73 @@ def _by_group(policy: SplitPolicy, values: NDArray[np.object_]) -> NDArray[np.in
     labels = [f"\0{row}" if value is None else str(value) for row, value in enumerate(values)]
     names, group = np.unique(np.asarray(labels, dtype=str), return_inverse=True)
     return _cut(np.random.default_rng(policy.seed).permutation(len(names)), policy)[group]
+
+
+def _by_fold_of_groups(policy: SplitPolicy, values: NDArray[np.object_]) -> NDArray[np.int64]:
+    """Whole groups in folds of about as many examples, the largest groups first; each is tested in one fold.
+
+    Raises:
+        DataError: there are fewer groups than folds.
+    """
+    labels = [f"\0{row}" if value is None else str(value) for row, value in enumerate(values)]
+    names, group, sizes = np.unique(np.asarray(labels, dtype=str), return_inverse=True, return_counts=True)
+    if len(names) < policy.folds + 1:
+        raise DataError(
+            f"The split '{policy}' needs at least {policy.folds + 1} groups, and there are {len(names)}; use fewer "
+            "folds."
+        )
+    shuffled = np.random.default_rng(policy.seed).permutation(len(names))
+    order = shuffled[np.argsort(-sizes[shuffled], kind="stable")]
+    fold, load = np.zeros(len(names), dtype=np.int64), np.zeros(policy.folds)
+    for position in order:
+        fold[position] = load.argmin()
+        load[fold[position]] += sizes[position]
+    others = shuffled[fold[shuffled] != policy.fold]
+    roles = np.where(fold == policy.fold, 2, 0)
+    roles[others[::8]] = 1
+    return roles[group]
+
+
+def remarks(
+    roles: NDArray[np.int64],
+    *,
+    codes: NDArray[np.int64],
+    sources: NDArray[np.int64] | None = None,
+    times: NDArray[np.datetime64] | None = None,
+    policy: SplitPolicy | None = None,
+) -> list[str]:
+    """What makes the scores of a split uncertain, a sentence each.
+
+    Args:
+        roles: (P,) indices into `ROLES`.
+        codes: (P,) class codes; all equal where there are no classes.
+        sources: (P,) the source of each pair; None for nodes.
+        times: (P,) the time of each example; None where the data has none.
+        policy: the policy that assigned the roles.
+    """
+    lines = []
+    for code, role in enumerate(ROLES):
+        rows = roles == code
+        if code and rows.sum() < FEW_ROWS:
+            lines.append(f"The {role} part has {rows.sum():,} rows: scores on fewer than {FEW_ROWS} are mostly chance.")
+        if sources is not None and code:
+            people = len(np.unique(sources[rows]))
+            if people < FEW_SOURCES:
+                lines.append(
+                    f"The {role} part has {people:,} sources: with fewer than {FEW_SOURCES}, scores depend on which."
+                )
+        if code:
+            unseen = np.setdiff1d(codes[rows], codes[roles == 0])
+            if len(unseen):
+                lines.append(f"The {role} part has {len(unseen):,} classes that no training example has.")
+    if policy is not None and policy.policy == "time" and times is not None:
+        distinct = len(np.unique(times[roles >= 0]))
+        if distinct < 0.5 * (roles >= 0).sum():
+            lines.append(
+                f"{int((roles >= 0).sum()):,} examples have {distinct:,} different times; equal times are in one part, "
+                "so the parts may differ from the shares that were asked for."
+            )
+    return lines
 
 
 def _by_column(policy: SplitPolicy, values: NDArray[np.object_]) -> NDArray[np.int64]:

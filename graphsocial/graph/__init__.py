@@ -86,7 +86,7 @@ class SocialGraph:
         ends: (P,) int64, local node numbers of the examples' endpoints: one tensor for nodes, two for pairs.
         targets: what is predicted, with classes.
         target_labels: target → (P,) its labels: int64 class codes, -1 where unknown, or float64 numbers, NaN
-            where unknown.
+            where unknown; of several labels, (P, K) int64 0 or 1, -1 where unknown.
         example_time: (P,) int64 microseconds since 1970 UTC; None where the data has no times.
         label_time: (P,) int64, when each label became known; None where that is `example_time`.
         node_features: node type → the encoders' vectors of its columns, and its vector columns.
@@ -132,9 +132,14 @@ class SocialGraph:
         return self.targets[0]
 
     @property
+    def class_target(self) -> Target | None:
+        """The first target with one class per example; None if there is none."""
+        return next((target for target in self.targets if target.kind == "multiclass"), None)
+
+    @property
     def classes(self) -> tuple[str, ...]:
-        """The K class names of the first target, in the order of the logits."""
-        return self.target.classes
+        """The K class names of `class_target`, in the order of the logits; none where it is None."""
+        return () if self.class_target is None else self.class_target.classes
 
     @property
     def numbers(self) -> tuple[Target, ...]:
@@ -143,8 +148,9 @@ class SocialGraph:
 
     @property
     def codes(self) -> Tensor:
-        """(P,) the labels of the first target."""
-        return self.target_labels[self.target.name]
+        """(P,) the labels of `class_target`; -1 where it is None."""
+        target = self.class_target
+        return torch.full((self.num_examples,), -1) if target is None else self.target_labels[target.name]
 
     @property
     def num_examples(self) -> int:
@@ -235,7 +241,7 @@ class SocialGraph:
             self,
             ends=(torch.cat([self.ends[0], src]), torch.cat([self.ends[1], dst])),
             target_labels={
-                name: torch.cat([labels, torch.full((len(src),), _UNKNOWN if labels.is_floating_point() else code)])
+                name: torch.cat([labels, _repeated(labels, code, len(src))])
                 for name, labels in self.target_labels.items()
             },
             example_time=times[0],
@@ -330,4 +336,13 @@ class SocialGraph:
 
 def is_known(labels: Tensor) -> Tensor:
     """(P,) bool, which labels are known: codes of at least 0, numbers that are not NaN."""
-    return ~torch.isnan(labels) if labels.is_floating_point() else labels >= 0
+    if labels.is_floating_point():
+        return ~torch.isnan(labels)
+    return labels >= 0 if labels.ndim == 1 else (labels >= 0).all(1)
+
+
+def _repeated(labels: Tensor, code: int, count: int) -> Tensor:
+    """(M,) the class `code`, or M unknown labels where they are numbers or sets."""
+    if labels.ndim > 1:
+        return torch.full((count, *labels.shape[1:]), -1)
+    return torch.full((count,), _UNKNOWN if labels.is_floating_point() else code)

@@ -36,9 +36,13 @@ def label_history(
     histories: dict[str, Tensor] = {}
     for name, ends in zip(graph.end_types, graph.ends, strict=True):
         size, classes = graph.num_nodes[name], len(graph.classes)
-        counts = torch.bincount(ends[seen] * classes + graph.codes[seen], minlength=size * classes).view(size, classes)
+        coded = seen[graph.codes[seen] >= 0]
+        counts = torch.bincount(ends[coded] * classes + graph.codes[coded], minlength=size * classes)[: size * classes]
+        counts = counts.view(size, classes) if classes else torch.zeros(size, 0)
         total = counts.sum(1, keepdim=True).float()
         share = (counts + strength * prior) / (total + strength)
+        if not classes:
+            total = torch.bincount(ends[seen], minlength=size).float()[:, None]
         sums = torch.zeros(2, size, values.shape[1])
         sums.index_add_(1, ends[seen], torch.stack([values.nan_to_num(), known]))
         history = torch.cat([torch.log(share / prior), torch.log1p(total), sums[0] / (sums[1] + strength)], dim=1)

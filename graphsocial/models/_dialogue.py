@@ -13,7 +13,7 @@ from torch.nn.functional import dropout
 from graphsocial.errors import InputError
 from graphsocial.graph import SocialGraph
 from graphsocial.graph.batching import Batch
-from graphsocial.models.base import ForwardTrace, Network
+from graphsocial.models.base import ForwardTrace, Network, head_name
 from graphsocial.nn.dialogues import Dialogues, Sequences
 from graphsocial.nn.tuned import TunedEncoder
 from graphsocial.nn.words import WordEncoder
@@ -93,7 +93,7 @@ class DialogueNetwork(Network):
     def add_heads(self, graph: SocialGraph, width: int) -> None:
         """A fully connected layer for each target (eq. 9 of TMSAM)."""
         self.heads = nn.ModuleDict(
-            {target.name: nn.Linear(width, len(target.classes) or 1) for target in graph.targets}
+            {head_name(target): nn.Linear(width, len(target.classes) or 1) for target in graph.targets}
         )
 
     def together(self, graph: SocialGraph) -> Tensor:
@@ -137,7 +137,7 @@ class DialogueNetwork(Network):
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
         """(B, K) logits of each target with classes, (B,) numbers of the others."""
         x = self.drop(self.embed(graph, batch))
-        outputs = {target: self.heads[target.name](x) for target in graph.targets}
+        outputs = {target: self.heads[head_name(target)](x) for target in graph.targets}
         return {target.name: out if target.classes else out.squeeze(1) for target, out in outputs.items()}
 
     def trace(self, graph: SocialGraph, batch: Batch) -> ForwardTrace:

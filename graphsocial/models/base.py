@@ -261,9 +261,9 @@ def check_outputs(network: Network, outputs: object, graph: SocialGraph, batch: 
         raise TrainingError(f"{name} returned the unknown target {unknown!r}; the targets are: {listed}.")
     for key, target in targets.items():
         output = outputs[key]
-        shape = (rows, len(target.classes)) if target.kind == "multiclass" else (rows,)
+        shape = (rows, len(target.classes)) if target.classes else (rows,)
         if not isinstance(output, Tensor) or output.shape != shape or not output.is_floating_point():
-            meaning = "(examples, classes) logits" if target.kind == "multiclass" else "(examples,) numbers"
+            meaning = "(examples, classes) logits" if target.classes else "(examples,) numbers"
             raise TrainingError(
                 f"{name} returned {_described(output)} for the target '{key}'; it must be a floating-point tensor of "
                 f"shape {shape}: {meaning}."
@@ -295,6 +295,15 @@ def of_ends(inputs: Mapping[str, Tensor], graph: SocialGraph, batch: Batch) -> T
             nodes = order[torch.searchsorted(batch.rows[name].nodes[order], nodes)]
         parts.append(inputs[name][nodes])
     return torch.cat(parts, dim=1)
+
+
+def head_name(target: Target) -> str:
+    """The key of a target's head in a `torch.nn.ModuleDict`, which takes no names of its attributes, such as `type`.
+
+    >>> head_name(Target("mood")), head_name(Target("type"))
+    ('mood', 'type_')
+    """
+    return f"{target.name}_" if hasattr(nn.ModuleDict(), target.name) else target.name
 
 
 def class_target(graph: SocialGraph, what: str) -> Target:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from graphsocial.errors import InputError
 from graphsocial.graph import Canonical, Feature, NodeRows, SocialGraph
 from graphsocial.graph.batching import Batch
-from graphsocial.models.base import ForwardTrace, Model, Network, of_ends
+from graphsocial.models.base import ForwardTrace, Model, Network, head_name, of_ends
 from graphsocial.nn.aggregation import take_rows
 from graphsocial.nn.convolution import FusedConvolutions
 from graphsocial.nn.graph_attention import GraphAttention
@@ -155,7 +155,7 @@ class EijlNetwork(Network):
         self.dropout = nn.Dropout(settings.dropout)
         self.heads = nn.ModuleDict(
             {
-                target.name: nn.Sequential(
+                head_name(target): nn.Sequential(
                     nn.Linear(width, width),
                     nn.ReLU(),
                     nn.Dropout(settings.dropout),
@@ -171,7 +171,7 @@ class EijlNetwork(Network):
         outputs = {}
         for target in graph.targets:
             x = phi if self.settings.joint or not target.classes or len(graph.targets) == 1 else phi.detach()
-            out = self.heads[target.name](x)
+            out = self.heads[head_name(target)](x)
             outputs[target.name] = out if target.classes else out.squeeze(1)
         return outputs
 

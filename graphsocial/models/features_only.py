@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from graphsocial.graph import SocialGraph
 from graphsocial.graph.batching import Batch
-from graphsocial.models.base import ForwardTrace, Model, Network, of_ends
+from graphsocial.models.base import ForwardTrace, Model, Network, head_name, of_ends
 from graphsocial.nn.fusion import Classifier
 from graphsocial.nn.inputs import NodeInputs
 
@@ -52,7 +52,7 @@ class FeaturesOnlyNetwork(Network):
         width = (len(graph.ends) + bool(known)) * settings.node_width
         self.heads = nn.ModuleDict(
             {
-                target.name: Classifier(width, settings.width, len(target.classes) or 1, dropout=settings.dropout)
+                head_name(target): Classifier(width, settings.width, len(target.classes) or 1, dropout=settings.dropout)
                 for target in graph.targets
             }
         )
@@ -60,14 +60,14 @@ class FeaturesOnlyNetwork(Network):
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
         """(B, K) logits, (B,) numbers."""
         joined = self._join(graph, batch, self.inputs(graph, batch.rows))
-        outputs = {target: self.heads[target.name](joined) for target in graph.targets}
+        outputs = {target: self.heads[head_name(target)](joined) for target in graph.targets}
         return {target.name: out if target.classes else out.squeeze(1) for target, out in outputs.items()}
 
     def trace(self, graph: SocialGraph, batch: Batch) -> ForwardTrace:
         """The inputs of the endpoints, and the last hidden layers of all classifiers."""
         x = self.inputs(graph, batch.rows)
         joined = self._join(graph, batch, x)
-        last: list[Tensor] = [self.heads[target.name].hidden(joined) for target in graph.targets]  # type: ignore[operator]  # a Classifier
+        last: list[Tensor] = [self.heads[head_name(target)].hidden(joined) for target in graph.targets]  # type: ignore[operator]  # a Classifier
         return ForwardTrace(before=of_ends(x, graph, batch), after=torch.cat(last, dim=1))
 
     def _join(self, graph: SocialGraph, batch: Batch, x: Mapping[str, Tensor]) -> Tensor:

@@ -20,7 +20,7 @@ from graphsocial.graph.adjacency import first_rows
 from graphsocial.graph.batching import Batch, Layer
 from graphsocial.graph.labels import known_labels, label_history
 from graphsocial.graph.visibility import shown_vectors
-from graphsocial.models.base import ForwardTrace, Model, Network, class_target, of_ends
+from graphsocial.models.base import ForwardTrace, Model, Network, of_ends
 from graphsocial.nn import LAYERS
 from graphsocial.nn.aggregation import take_rows
 from graphsocial.nn.fusion import AdaptiveCombination, Classifier, Interaction
@@ -29,6 +29,7 @@ from graphsocial.nn.inputs import EdgeInputs, NodeInputs
 from graphsocial.nn.labelled import LabelMessages
 from graphsocial.nn.losses import class_shares, number_scales, standardised_numbers
 from graphsocial.nn.normalisation import BatchNormRelu
+from graphsocial.types import Target
 
 
 @dataclass(frozen=True)
@@ -97,16 +98,20 @@ class HmgEmo(Model):
             graph: the graph that it will run on.
             train: (n,) int64 positions of the training examples, whose class shares and means are stored.
             seed: unused; the initial weights follow torch's global seed.
+
+        Raises:
+            InputError: the task is about nodes.
         """
-        class_target(graph, "hmg_emo")
+        if isinstance(graph.entity, str):
+            raise InputError("'hmg_emo' predicts pairs; this task is about nodes.")
         return HmgEmoNetwork(self, graph, class_shares(graph, train), number_scales(graph, train))
 
 
 class HmgEmoNetwork(Network):
     """Node inputs → message passing → adaptive combination of the pair's endpoints → classifier.
 
-    Targets that are numbers are further outputs of the classifier; their known labels are used wherever those of the
-    classes are.
+    Further targets are further outputs of the classifier. The known labels of the first target with one class per
+    example, and of those that are numbers, are inputs.
 
     Args:
         settings: the settings of the model.
@@ -161,7 +166,8 @@ class HmgEmoNetwork(Network):
             if settings.label_messages
             else None
         )
-        outputs = len(prior) + len(scales)
+        self.outputs = _outputs(graph)
+        outputs = sum(size for _, size in self.outputs)
         self.interaction = Interaction(ends, settings.interaction, outputs) if settings.interaction else None
         self.classifier = Classifier(self.combination.out_features, settings.width, outputs, dropout=settings.dropout)
 
@@ -251,10 +257,11 @@ class HmgEmoNetwork(Network):
         outputs = self.classifier(joined)
         if self.interaction is not None:
             outputs = outputs + self.interaction(user, image)
-        numbers = dict(
-            zip((target.name for target in graph.numbers), outputs[:, len(self.prior) :].unbind(1), strict=True)
-        )
-        return {graph.target.name: outputs[:, : len(self.prior)], **numbers}
+        parts = outputs.split([size for _, size in self.outputs], dim=1)
+        return {
+            target.name: part if target.classes else part.squeeze(1)
+            for (target, _), part in zip(self.outputs, parts, strict=True)
+        }
 
     def trace(self, graph: SocialGraph, batch: Batch) -> ForwardTrace:
         """The endpoints; α of the edges in attention layers; β and 1 - β of eqs. 5-6, where endpoints are weighted."""
@@ -282,6 +289,13 @@ class HmgEmoNetwork(Network):
         x = self.embed(graph, batch, attention)
         user, image = (take_rows(x[name], rows) for name, rows in zip(graph.end_types, batch.ends, strict=True))
         return user, image
+
+
+def _outputs(graph: SocialGraph) -> list[tuple[Target, int]]:
+    """The targets in the order of the classifier's outputs, and their number: the class, the numbers, all others."""
+    first = [] if graph.class_target is None else [graph.class_target]
+    others = [target for target in graph.targets if target not in (*first, *graph.numbers)]
+    return [(target, len(target.classes) or 1) for target in (*first, *graph.numbers, *others)]
 
 
 def _shown_scores(

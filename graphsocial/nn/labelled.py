@@ -1,4 +1,4 @@
-"""Messages along labelled edges: the neighbor, transformed by the label and the numbers of the edge."""
+"""Known labels of neighbors: messages along labelled edges, and the sum of the labels of neighboring nodes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from graphsocial.graph import SocialGraph, is_known
 from graphsocial.graph.adjacency import CanonicalEtype, Relation
+from graphsocial.graph.visibility import View, edge_mask
 from graphsocial.nn.aggregation import edge_weights, weighted_sum
+from graphsocial.nn.losses import Objective, encoded_labels
 
 
 class LabelMessages(nn.Module):
@@ -89,3 +92,40 @@ def _by_label(relation: Relation, label: Tensor, classes: int) -> Relation:
     src = relation.src.long() * classes + relation.sort(label).clamp_min(0)
     count = relation.num_src * classes
     return replace(relation, num_src=count, src=src.to(relation.src.dtype if count < 2**31 else torch.int64), back=None)
+
+
+def neighbor_labels(graph: SocialGraph, view: View, part: Objective) -> Tensor:
+    """(N, K + 1) the sum of the visible labels of each node's neighbors, as numbers, and their count.
+
+    Neighbors are the nodes that an edge of one type joins, in either direction; and the other nodes that are joined to
+    the same node of another type, such as a group, which together count as one for each such node.
+
+    Args:
+        graph: a graph whose examples are nodes.
+        view: which labels and edges may be used.
+        part: the objective of the target, with the scale of its numbers.
+    """
+    labels = graph.target_labels[part.target.name]
+    seen = torch.nonzero(view.label & is_known(labels)).squeeze(1)
+    values = encoded_labels(part, labels[seen])
+    votes = torch.zeros(graph.num_nodes[graph.end_types[0]], values.shape[1] + 1)
+    votes[graph.ends[0][seen]] = torch.cat([values, torch.ones(len(seen), 1)], dim=1)
+    masks = edge_mask(graph, view)
+    total = torch.zeros_like(votes)
+    for kind, edges in graph.edges.items():
+        mask = masks[kind]
+        src, dst = (edges.src, edges.dst) if mask is None else (edges.src[mask], edges.dst[mask])
+        if kind[0] == kind[2] == graph.entity:
+            apart = src != dst  # a self loop would show nothing, and count
+            total.index_add_(0, dst[apart], votes[src[apart]])
+        elif kind[0] == graph.entity:
+            there = torch.zeros(graph.num_nodes[kind[2]], votes.shape[1]).index_add_(0, dst, votes[src])
+            back = (kind[2], f"rev_{kind[1]}", kind[0])
+            returned = graph.edges.get(back)
+            if returned is None:
+                continue
+            mask = masks[back]
+            src, dst = (returned.src, returned.dst) if mask is None else (returned.src[mask], returned.dst[mask])
+            others = there[src] - votes[dst]  # without the node's own label
+            total.index_add_(0, dst, others / others[:, -1:].clamp_min(1))
+    return total

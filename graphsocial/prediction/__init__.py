@@ -17,7 +17,7 @@ from torch import Tensor
 
 from graphsocial import runs
 from graphsocial.errors import DataError, InputError, MissingFileError
-from graphsocial.evaluation.metrics import multiclass, regression
+from graphsocial.evaluation.metrics import multiclass, multilabel, regression
 from graphsocial.evaluation.splits import ROLES
 from graphsocial.graph import SocialGraph
 from graphsocial.models.base import Network
@@ -226,9 +226,9 @@ def evaluate(
         loader = make_loader(restored.config, restored.data)
         run = open_test(store, run, restored.data, restored.network, restored.objectives, loader, how="evaluate")
     rows = store.sql(
-        "select target, label, value, lower, upper, probabilities, true_label, true_value from predictions "
+        "select target, label, value, lower, upper, confidence, probabilities, true_label, true_value from predictions "
         "where run_id = ? and split = ? and (true_label is not null or true_value is not null) "
-        "order by target, entity_id, other_id",
+        "order by target, entity_id, other_id, label",
         [run.id, split],
     ).pl()
     if not rows.height:
@@ -244,6 +244,8 @@ def evaluate(
 
 def _scores(rows: pl.DataFrame) -> dict[str, Any]:
     """The scores of one target's rows."""
+    if rows["label"].null_count() == 0 and rows["true_label"].null_count() == rows.height:
+        return _label_scores(rows)
     if rows["true_label"].null_count() == rows.height:
         bounds = None if rows["lower"].null_count() else (rows["lower"].to_numpy(), rows["upper"].to_numpy())
         values = regression(rows["value"].to_numpy(), rows["true_value"].to_numpy(), bounds)
@@ -260,3 +262,19 @@ def _scores(rows: pl.DataFrame) -> dict[str, Any]:
         for name, p, r, f, n in zip(classes, *class_scores, strict=True)
     ]
     return {"rows": rows.height, "metrics": multiclass(probabilities, truth, predicted), "classes": table}
+
+
+def _label_scores(rows: pl.DataFrame) -> dict[str, Any]:
+    """The scores of a target with several labels per example, whose rows are sorted by example and label."""
+    classes = rows["label"].unique().sort().to_list()
+    probabilities, truth, predicted = (
+        rows[name].to_numpy().reshape(-1, len(classes)) for name in ("confidence", "true_value", "value")
+    )
+    truth, predicted = truth.astype(np.int64), predicted.astype(np.int64)
+    precision, recall, f1, support = precision_recall_fscore_support(truth, predicted, zero_division=0)
+    table = [
+        {"class": name, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
+        for name, p, r, f, n in zip(classes, precision, recall, f1, support, strict=True)
+    ]
+    metrics = multilabel(probabilities.astype(np.float64), truth, predicted)
+    return {"rows": len(truth), "metrics": metrics, "classes": table}

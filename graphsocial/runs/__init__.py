@@ -88,7 +88,7 @@ def leaderboard(store: GraphStore, *, task: str | None = None, dataset: str | No
     """
     leaders: pl.DataFrame = store.sql(
         "select * from leaderboard_mean where (? is null or task = ?) and (? is null or dataset = ?) "
-        "order by task, dataset, split, target, weighted_f1 desc, mae",
+        "order by task, dataset, split, target, weighted_f1 desc, micro_f1 desc, mae",
         [task, task, dataset, dataset],
     ).pl()
     return leaders

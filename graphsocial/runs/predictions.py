@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from graphsocial.evaluation.metrics import multiclass, regression
+from graphsocial.evaluation.metrics import multiclass, multilabel, regression
 from graphsocial.types import Target
 
 
@@ -18,9 +18,9 @@ class TargetPredictions:
 
     Attributes:
         target: the predicted target.
-        predicted: (N, K) probabilities, rows sum to 1; or (N,) numbers.
-        truth: (N,) class codes, -1 where unknown; or numbers, NaN where unknown.
-        decisions: (N,) class codes by the decision rule; None for numbers.
+        predicted: (N, K) probabilities, whose rows sum to 1 unless there are several labels; or (N,) numbers.
+        truth: (N,) class codes, -1 where unknown; (N, K) 0 or 1, -1 where unknown; or (N,) numbers, NaN where unknown.
+        decisions: (N,) class codes by the decision rule, or (N, K) 1 for each predicted label; None for numbers.
         lower, upper: (N,) bounds of a number's prediction interval; None for classes and without intervals.
     """
 
@@ -34,7 +34,14 @@ class TargetPredictions:
     @property
     def labelled(self) -> NDArray[np.bool_]:
         """(N,) bool, True where the truth is known."""
-        return self.truth >= 0 if self.decisions is not None else ~np.isnan(self.truth)
+        if self.decisions is None:
+            return ~np.isnan(self.truth)
+        return self.truth >= 0 if self.truth.ndim == 1 else (self.truth >= 0).all(axis=1)
+
+    @property
+    def rows(self) -> int:
+        """The number of rows of `predictions` for each example: one, or one for each of several labels."""
+        return len(self.target.classes) if self.target.kind == "multilabel" else 1
 
     def metrics(self, rows: NDArray[np.bool_]) -> tuple[dict[str, float], int]:
         """The metrics on the labelled ones of these rows (N,), and their number; no metrics if it is 0."""
@@ -45,13 +52,28 @@ class TargetPredictions:
             bounds = None if self.lower is None or self.upper is None else (self.lower[rows], self.upper[rows])
             return regression(self.predicted[rows], self.truth[rows].astype(np.float64), bounds), int(rows.sum())
         truth = self.truth[rows].astype(np.int64)
+        if self.target.kind == "multilabel":
+            return multilabel(self.predicted[rows], truth, self.decisions[rows]), int(rows.sum())
         return multiclass(self.predicted[rows], truth, self.decisions[rows]), int(rows.sum())
 
     def columns(self) -> dict[str, pa.Array]:
-        """Their columns of the table `predictions`, N values each."""
+        """Their columns of the table `predictions`, N · `rows` values each, example by example.
+
+        A row about one of several labels has its probability as `confidence`, and 1 or 0 as `value` and `true_value`.
+        """
         if self.decisions is None:
             values = {"value": self.predicted, "true_value": self.truth, "lower": self.lower, "upper": self.upper}
             return {name: pa.array(part, from_pandas=True) for name, part in values.items() if part is not None}
+        if self.target.kind == "multilabel":
+            truth = np.where(self.labelled[:, None], self.truth, np.nan).reshape(-1)
+            return {
+                "label": pa.array(
+                    np.tile(np.asarray(self.target.classes, dtype=object), len(self.predicted)), pa.string()
+                ),
+                "confidence": pa.array(self.predicted.reshape(-1).astype(np.float32)),
+                "value": pa.array(self.decisions.reshape(-1).astype(np.float64)),
+                "true_value": pa.array(truth, from_pandas=True),
+            }
         names = np.asarray(self.target.classes, dtype=object)
         count, classes = self.predicted.shape
         keys = pa.DictionaryArray.from_arrays(

@@ -217,7 +217,10 @@ def save_predictions(
     }
     with store.transaction():
         for part in predictions.targets:
-            table = pa.table({**shared, **part.columns()})
+            repeated = {
+                name: values.take(np.repeat(np.arange(len(values)), part.rows)) for name, values in shared.items()
+            }
+            table = pa.table({**repeated, **part.columns()})
             with registered(store.connection, table) as rows:
                 store.connection.execute(
                     f"delete from predictions where run_id = ? and target = ? and exists "

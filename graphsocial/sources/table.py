@@ -118,7 +118,10 @@ class _Build:
     def _typed(self, where: str, make: Callable[[tuple[Column, ...]], T], rules: Columns, time: str | None) -> T:
         """The node or edge type; errors name `where` it is declared in the mapping."""
         try:
-            columns = tuple(Column(name, rule.kind, rule.role, rule.doc) for name, rule in rules.items())
+            columns = tuple(
+                Column(name, rule.kind, rule.role, rule.doc, minimum=rule.minimum, maximum=rule.maximum)
+                for name, rule in rules.items()
+            )
             if time is not None and time not in rules:
                 columns += (Column(time, "timestamp"),)
             return make(columns)

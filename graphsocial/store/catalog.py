@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 
 from graphsocial.errors import DataError, InputError, UnknownNameError
 from graphsocial.store.database import Database
@@ -40,6 +41,14 @@ class Catalog(Database):
             ),
         )
 
+    def schema_of(self, dataset: str) -> GraphSchema:
+        """The node and edge types of which a dataset has rows, and the types that its edges join."""
+        schema = self.schema
+        edges = tuple(edge for edge in schema.edges if len(self.span(edge, dataset)))
+        joined = {end for edge in edges for end in (edge.src, edge.dst)}
+        nodes = (node for node in schema.nodes if node.name in joined or len(self.span(node, dataset)))
+        return GraphSchema(tuple(nodes), edges)
+
     def declare(self, schema: GraphSchema) -> None:
         """Make the tables of all types in `schema`; a type that is declared already gains the columns that are new.
 
@@ -61,7 +70,7 @@ class Catalog(Database):
         self.connection.execute(
             f"create table {quote(entry.table)} (idx bigint not null, {keys}, dataset varchar not null{columns})"
         )
-        described = json.dumps([asdict(column) for column in entry.columns])
+        described = _described(entry.columns)
         if isinstance(entry, NodeType):
             self.connection.execute("insert into node_types values (?, ?, ?)", [entry.name, described, entry.time])
         else:
@@ -84,7 +93,9 @@ class Catalog(Database):
                     f"'{present}' has a column '{column.name}' of kind {old.kind} ({old.role}) in this store; "
                     f"it cannot be {column.kind} ({column.role}) too. Name it differently, or use another store."
                 )
-        merged = present.columns + tuple(column for column in entry.columns if column.name not in before)
+        after = {column.name: column for column in entry.columns}
+        kept = tuple(_widened(column, after.get(column.name)) for column in present.columns)
+        merged = kept + tuple(column for column in entry.columns if column.name not in before)
         where, keys = (
             ("name = ?", [entry.name])
             if isinstance(entry, NodeType)
@@ -93,7 +104,7 @@ class Catalog(Database):
         table = "node_types" if isinstance(entry, NodeType) else "edge_types"
         self.connection.execute(
             f"update {table} set columns = ?, time_column = ? where {where}",
-            [json.dumps([asdict(column) for column in merged]), entry.time or present.time, *keys],
+            [_described(merged), entry.time or present.time, *keys],
         )
 
     def datasets(self) -> list[str]:
@@ -126,6 +137,24 @@ class Catalog(Database):
             [dataset, entry.table],
         )
         return Span(*row) if row else Span(0, 0)
+
+
+def _described(columns: Sequence[Column]) -> str:
+    """The columns as JSON; a column without bounds says nothing of them."""
+    described = [asdict(column) for column in columns]
+    return json.dumps([{name: value for name, value in column.items() if value is not None} for column in described])
+
+
+def _widened(column: Column, other: Column | None) -> Column:
+    """The column with bounds that hold for another dataset's values too."""
+    if other is None:
+        return column
+    lower, upper = (column.minimum, other.minimum), (column.maximum, other.maximum)
+    return replace(
+        column,
+        minimum=None if None in lower else min(lower),  # type: ignore[type-var]  # no None among them
+        maximum=None if None in upper else max(upper),  # type: ignore[type-var]
+    )
 
 
 def _columns(described: str) -> tuple[Column, ...]:

@@ -52,8 +52,10 @@ class Migration:
         (database,) = connection.execute("select current_database()").fetchone() or ("",)
         for statement in connection.extract_statements(self.sql):
             query = re.sub(r"^(--.*\n|\s)+", "", statement.query)
-            if query.startswith(("create table", "create view")):
+            if query.startswith("create table"):
                 connection.execute(query.replace("create", "create temp", 1))
+            elif query.startswith("create view"):  # of which a later migration may have another version
+                connection.execute(query.replace("create", "create or replace temp", 1))
             elif update := re.fullmatch(r"update (\w+)\nset (\w+) = (.*)\nwhere (.*?);?\s*", query, re.DOTALL):
                 table, column, value, condition = update.groups()
                 connection.execute(

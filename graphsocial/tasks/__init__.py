@@ -74,7 +74,7 @@ def read_labels(
         DataError: there are no examples, or no labels.
         InputError: the task's code fails, or its labels are not as `Labels` documents.
     """
-    entity = entity_of(task, store.schema)
+    entity = entity_of(task, store.schema_of(dataset))
     with authored(type(task), "labels()"):
         labels = task.labels(store, dataset, as_of=as_of)
     return entity, check_labels(labels, task, store, entity, dataset, as_of)

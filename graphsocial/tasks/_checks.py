@@ -138,6 +138,8 @@ def _check_targets(labels: Labels, subject: str) -> None:
             "names, each once."
         )
     for target in labels.targets:
+        if target.kind == "multilabel" and not target.classes:
+            raise InputError(f"{subject} gave the target '{target.name}' no classes.")
         if target.kind == "multiclass" and len(target.classes) < 2:
             raise InputError(
                 f"{subject} gave the target '{target.name}' {len(target.classes)} classes; it takes two or more, or "
@@ -146,17 +148,21 @@ def _check_targets(labels: Labels, subject: str) -> None:
 
 
 def _check_target_labels(target: Target, target_labels: object, count: int, subject: str) -> None:
-    """(P,) codes below K, or finite numbers."""
+    """(P,) codes below K, (P, K) of 0, 1 or -1, or finite numbers."""
     prefix = f"{subject} gave the labels '{target.name}'"
-    kind = np.integer if target.kind == "multiclass" else np.floating
+    kind = np.floating if target.kind == "regression" else np.integer
+    shape = (len(target.classes),) if target.kind == "multilabel" else ()
     if (
         not isinstance(target_labels, np.ndarray)
-        or target_labels.ndim != 1
+        or target_labels.ndim < 1
+        or target_labels.shape[1:] != shape
         or not np.issubdtype(target_labels.dtype, kind)
     ):
         takes = (
             "(P,) int64 codes, the position of each label in the target's classes and -1 where there is none"
             if target.kind == "multiclass"
+            else f"(P, {len(target.classes)}) int64, 1 for each label that an example has, and -1 where there is none"
+            if target.kind == "multilabel"
             else "(P,) float64 numbers, NaN where there is none"
         )
         raise InputError(f"{prefix} as {_kind(target_labels)}; it takes {takes}.")
@@ -169,6 +175,13 @@ def _check_target_labels(target: Target, target_labels: object, count: int, subj
             raise InputError(
                 f"{prefix} {int(np.isinf(target_labels).sum()):,} infinite numbers; NaN stands for no label."
             )
+        return
+    if target.kind == "multilabel":
+        if (
+            not np.isin(target_labels, (-1, 0, 1)).all()
+            or ((target_labels < 0).any(1) != (target_labels < 0).all(1)).any()
+        ):
+            raise InputError(f"{prefix} other numbers than 0 and 1, and -1 in all of a row without labels.")
         return
     wrong = (target_labels < -1) | (target_labels >= len(target.classes))
     if wrong.any():

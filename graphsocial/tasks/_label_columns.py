@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from graphsocial.errors import DataError, InputError, UnknownNameError
@@ -14,13 +15,16 @@ from graphsocial.tasks._labels import LabelArray
 from graphsocial.types import Target
 
 
-def read_target(target: Target, column: pa.ChunkedArray, owner: str) -> tuple[Target, LabelArray]:
+def read_target(
+    target: Target, column: pa.ChunkedArray, owner: str, *, numeric: bool = False
+) -> tuple[Target, LabelArray]:
     """A target with its classes filled in, and its labels as codes or numbers.
 
     Args:
         target: the target of the column.
-        column: (P,) class names, or numbers; null without a label.
+        column: (P,) class names, lists of them, or numbers; null without a label.
         owner: entity and dataset for errors, such as `'post' of 'pages'`.
+        numeric: classes are numbers, and sorted as such.
 
     Raises:
         DataError: no example has a label, or all have the same one.
@@ -42,12 +46,35 @@ def read_target(target: Target, column: pa.ChunkedArray, owner: str) -> tuple[Ta
             reason = f"all {len(known):,} known ones are equal" if len(known) else "none is known"
             raise DataError(f"There is nothing to learn about '{target.name}' of {owner}: {reason}.")
         return target, numbers
-    classes = distinct_labels(column)
-    if len(classes) < 2:
+    several = target.kind == "multilabel"
+    names = pc.list_flatten(column) if several else column
+    classes = distinct_labels(names)
+    if numeric:
+        classes = sorted(classes, key=float)
+    if len(classes) < 2 and not (several and classes and _varies(column)):
         reason = f"every one is '{classes[0]}'" if classes else "there is none"
         raise DataError(f"There is nothing to learn from the labels '{target.name}' of {owner}: {reason}.")
     labelled = target if target.classes else replace(target, classes=tuple(classes))
-    return labelled, class_codes(column, labelled.classes)
+    return labelled, (label_sets if several else class_codes)(column, labelled.classes)
+
+
+def label_sets(column: pa.ChunkedArray, classes: Sequence[str]) -> NDArray[np.int64]:
+    """(P, K) 1 where a label is in the list, else 0; rows of -1 for null.
+
+    Raises:
+        UnknownNameError: a label is not among the classes.
+    """
+    lists = column.combine_chunks()
+    sets = np.where(lists.is_valid().to_numpy(zero_copy_only=False)[:, None], 0, -1) * np.ones(len(classes), np.int64)
+    rows = pc.list_parent_indices(lists).to_numpy()
+    codes = class_codes(pa.chunked_array([pc.list_flatten(lists)]), classes)
+    sets[rows[codes >= 0], codes[codes >= 0]] = 1
+    return sets
+
+
+def _varies(column: pa.ChunkedArray) -> bool:
+    """Whether the lists of a single label are empty for some rows and not for others."""
+    return len(pc.unique(pc.list_value_length(column).drop_null())) > 1
 
 
 def distinct_labels(column: pa.ChunkedArray) -> list[str]:

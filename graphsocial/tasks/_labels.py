@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from graphsocial.types import Column, Target
 
 LabelArray = NDArray[np.int64] | NDArray[np.float64]
-"""The labels of one target, (P,): class codes, -1 without a single label; or numbers, NaN without one."""
+"""The labels of one target: (P,) class codes, -1 without a single label; (P, K) 0 or 1 for each of several labels, -1
+without any; or (P,) numbers, NaN without one."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,9 @@ class Labels:
     Attributes:
         src: idx of the node in the store, or of the pair's source, (P,) int64; rows are sorted by (src, dst).
         dst: idx of the pair's destination, (P,) int64; None where examples are nodes.
-        target_labels: target → (P,) int64 codes into `target.classes`, -1 without a single label; or (P,) float64
-            numbers, NaN without a label.
+        target_labels: target → (P,) int64 codes into `target.classes`, -1 without a single label; (P, K) int64, 1 for
+            each label that an example has and 0 for others, rows of -1 without labels; or (P,) float64 numbers, NaN
+            without a label.
         targets: the targets, with their classes filled in.
         times: (P,) datetime64[us] in UTC, NaT where unknown; None where the data has no times.
         label_time: (P,) when each label became known, where that is later than `times`.

@@ -66,7 +66,7 @@ class Task:
             InputError: a declared attribute has the wrong type, or a target's name is taken.
         """
         super().__init_subclass__(**kwargs)
-        if cls.__module__ == __name__:
+        if cls.__module__ == __name__ or cls.__module__.rpartition(".")[2] == "_asked":
             return
         explicit = "name" in vars(cls)  # else the class's name, which a shared base such as `_Base` need not fit
         if not explicit:
@@ -100,6 +100,33 @@ class Task:
     def entity(self, schema: GraphSchema) -> NodeType | EdgeType:
         """The node or edge type that is labelled."""
         raise NotImplementedError
+
+    @property
+    def view(self) -> str:
+        """The name of the predictions view, without `_predictions`."""
+        return self.name.replace("-", "_")
+
+    def resolved(self, store: GraphStore, dataset: str) -> Task:
+        """The same task with settings filled in that follow from the data, which a run then records; itself by default.
+
+        Args:
+            store: the open store.
+            dataset: the dataset's name.
+        """
+        return self
+
+    def hidden_columns(self, entity: Any) -> set[str]:
+        """Columns that are no inputs though their role is `feature`, as `type.column`; none by default."""
+        return set()
+
+    def remarks(self, store: GraphStore, dataset: str) -> list[str]:
+        """Sentences about how the task reads the data, which `train` prints; none by default.
+
+        Args:
+            store: the open store.
+            dataset: the dataset's name.
+        """
+        return []
 
     def values(self, entity: Any) -> Mapping[str, str]:
         """Further `$names` of the label SQL → the SQL that replaces them; none by default."""
@@ -151,7 +178,7 @@ class Task:
             DataError: there are no examples, or their labels leave nothing to learn.
             InputError: the SQL does not run, or lacks a column.
         """
-        entity = self.entity(store.schema)
+        entity = self.entity(store.schema_of(dataset))
         with authored(type(self), "values()"):
             values = self.values(entity)
         if not isinstance(values, Mapping) or not all(isinstance(sql, str) for sql in values.values()):

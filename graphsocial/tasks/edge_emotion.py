@@ -46,7 +46,7 @@ class EdgeEmotion(EdgeTask):
     targets = (Target("emotion"),)
     sql = "edge_emotion.sql"
     default_model = "hmg_emo"
-    baselines = ("majority", "stratified", "image-prior", "user-image-bias", "features-only")
+    baselines = ("majority", "stratified", "destination-prior", "bias", "features-only")
     id_columns = ("user_id", "image_id")
 
     def __post_init__(self) -> None:

@@ -108,7 +108,7 @@ class RunConfig:
     @property
     def turn(self) -> str:
         """Seed and fold, by which repeated trainings of a configuration differ: `seed 0, fold 3`."""
-        return f"seed {self.seed}" + (f", fold {self.split.fold}" if self.split.policy == "kfold" else "")
+        return f"seed {self.seed}" + (f", fold {self.split.fold}" if self.split.kind == "kfold" else "")
 
     @property
     def code(self) -> dict[str, str]:
@@ -217,10 +217,11 @@ def design(store: GraphStore, task: str | Task, options: TrainOptions | None = N
     split = options.split or "random"
     epochs = {} if options.epochs is None else {"epochs": options.epochs}
     dataset = store.dataset(options.dataset)
+    configured = configured.resolved(store, dataset)
     features, asked = split_specs(options.features or {})
     averages: Averages = {}
     if asked or kinds["model"].averages:
-        entity = entity_of(configured, store.schema)
+        entity = entity_of(configured, store.schema_of(dataset))
         averages = complete(store, dataset, asked, kinds["model"].averages, features, entity)
     present = tuple(str(edge) for edge in store.schema.edges if store.span(edge, dataset))
     return RunConfig(

@@ -132,7 +132,7 @@ def build(
         edge_types=config.edge_types,
         both_ways=config.both_ways,
         as_of=config.as_of,
-        leave_out=left_out | unread_columns(store, config, entity),
+        leave_out=left_out | unread_columns(store, config, entity) | config.task.hidden_columns(entity),
         averages=averages,
         silent=silent,
     )

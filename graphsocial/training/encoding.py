@@ -82,12 +82,32 @@ def encode(
     reports: list[FeatureReport] = []
     for name, encoder in columns_for(store, config, entity):
         reports += featurize(store, name, encoder, dataset=config.dataset, progress=progress)
-    return (*(report.use for report in reports), *rows_for(store, config))
+    return (*(report.use for report in reports), *rows_for(store, config, entity))
 
 
-def rows_for(store: GraphStore, config: RunConfig) -> list[FeatureRef]:
-    """The stored vectors of whole rows, which the configuration's `features` names by node type."""
+def rows_for(store: GraphStore, config: RunConfig, entity: NodeType | EdgeType) -> list[FeatureRef]:
+    """The stored vectors of whole rows, which the configuration's `features` names by node type.
+
+    Args:
+        store: the store with the vectors.
+        config: the run's configuration.
+        entity: the node or edge type of the examples.
+
+    Raises:
+        InputError: whole rows of the predicted type were encoded together with the column that is predicted.
+    """
     node_types = _node_types(store)
+    predicted = sorted(
+        column.name
+        for column in entity.columns
+        if f"{entity}.{column.name}" in config.task.hidden_columns(entity) and column.role == "feature"
+    )
+    if predicted and config.features.get(str(entity)):
+        raise InputError(
+            f"The vectors '{config.features[str(entity)]}' of whole rows of '{entity}' may hold '{predicted[0]}', "
+            "which is predicted. Declare it as `role: label` in the mapping, ingest and encode again, or leave the "
+            "vectors out."
+        )
     return [
         of_rows(store, store.schema.node(name), config.dataset, str(encoder))
         for name, spec in config.features.items()
@@ -110,7 +130,7 @@ def columns_for(store: GraphStore, config: RunConfig, entity: NodeType | EdgeTyp
     """
     columns = Columns.of(store, config, entity)
     columns.check(config.features, _node_types(store))
-    left_out = unread_columns(store, config, entity)
+    left_out = unread_columns(store, config, entity) | config.task.hidden_columns(entity)
     pairs: list[tuple[str, Featurizer]] = []
     for name, (entry, column) in columns.encodable.items():
         read = ("nodes" if isinstance(entry, NodeType) else "edges") in config.model.reads and name not in left_out

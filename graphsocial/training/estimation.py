@@ -75,13 +75,13 @@ def estimate(store: GraphStore, config: RunConfig, *, steps: int = 3) -> Estimat
         config: the run's configuration; see `config.design`.
         steps: number of training steps that are timed, after an untimed one.
     """
-    entity = config.task.entity(store.schema)
+    entity = config.task.entity(store.schema_of(config.dataset))
     encodings = [
         estimate_encoding(store, name, encoder, dataset=config.dataset)
         for name, encoder in columns_for(store, config, entity)
     ]
     contents = {str(part.use): part.contents for part in encodings if part.contents}
-    data = prepare(store, config, features=[*(part.use for part in encodings), *rows_for(store, config)])
+    data = prepare(store, config, features=[*(part.use for part in encodings), *rows_for(store, config, entity)])
     graph = _with_random_vectors(data.graph, contents)
     data = replace(data, graph=graph)
     rows = {role: data.examples(role) for role in ROLES}

@@ -112,7 +112,7 @@ def predict_examples(
                 part.target,
                 predicted[part.target.name],
                 graph.target_labels[part.target.name][examples].numpy(),
-                part.choose(predicted[part.target.name]) if part.target.kind == "multiclass" else None,
+                part.choose(predicted[part.target.name]) if part.target.classes else None,
                 *(part.interval(predicted[part.target.name]) or ()),
             )
             for part in objectives

@@ -16,6 +16,8 @@ from graphsocial.runs import Run
 log = logging.getLogger(__name__)
 RENAMED = {"fitting": {"cold": "cold_start_share", "naming": "decision_rule"}, "visibility": {"asked": "predicted"}}
 """Part of a configuration → former name of a setting → its present name."""
+RENAMED_MODELS = {"image_prior": "destination_prior", "user_image_bias": "bias"}
+"""Former name of a model → its present name."""
 
 
 def check_names(run: Run, known: Collection[str]) -> None:
@@ -52,7 +54,7 @@ def named(run: Run, name: str) -> tuple[str, dict[str, Any]]:
     registered = settings.pop("name", None)
     if not isinstance(registered, str):
         raise _misfit(run, name, f"'{name}.name' is {json.dumps(registered)}, where a name is expected.")
-    return registered, settings
+    return RENAMED_MODELS.get(registered, registered) if name == "model" else registered, settings
 
 
 def value(run: Run, name: str, hint: Any, default: object) -> Any:

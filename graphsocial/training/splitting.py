@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,8 +11,9 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
-from graphsocial.errors import InputError, UnknownNameError
+from graphsocial.errors import InputError
 from graphsocial.evaluation import splits, stored_splits
+from graphsocial.evaluation.requests import split_column
 from graphsocial.features import FeatureRef
 from graphsocial.graph import SocialGraph
 from graphsocial.models.base import only_target
@@ -22,6 +24,8 @@ from graphsocial.training.config import RunConfig
 from graphsocial.types import EdgeType, NodeType
 
 NO_EDGE = "no-edge"
+log = logging.getLogger(__name__)
+_remarked: set[str] = set()
 
 
 def split(
@@ -45,9 +49,16 @@ def split(
     """
     ids = graph.example_ids()
     column = _column(store, config, entity, labels)
-    roles = splits.assign(config.split, ids=ids, codes=_strata(graph), times=labels.times, column=column)
+    codes = _strata(graph)
+    roles = splits.assign(config.split, ids=ids, codes=codes, times=labels.times, column=column)
     about = {"task": config.task.name, "dataset": config.dataset, "entity": str(entity)}
-    return stored_splits.save(store, config.split, roles, ids=ids, **about), roles
+    split_id = stored_splits.save(store, config.split, roles, ids=ids, **about)
+    if split_id not in _remarked:  # once for a model and its baselines
+        _remarked.add(split_id)
+        sources = None if labels.dst is None else labels.src
+        for line in splits.remarks(roles, codes=codes, sources=sources, times=labels.times, policy=config.split):
+            log.warning("%s", line)
+    return split_id, roles
 
 
 def check_fitted(store: GraphStore, features: Sequence[FeatureRef], split_id: str) -> None:
@@ -115,27 +126,33 @@ def add_negatives(
 
 def _strata(graph: SocialGraph) -> NDArray[np.int64]:
     """(N,) strata of stratified splits: the class codes of the first multiclass target; -1 for unlabelled examples."""
-    for target in graph.targets:
-        if target.classes:
-            codes = graph.target_labels[target.name].numpy()
-            return np.where(graph.labelled.numpy(), codes.clip(0), -1)
-    return np.where(graph.labelled.numpy(), 0, -1)
+    codes = graph.codes.numpy().clip(0)  # all 0 where examples have no single class
+    return np.where(graph.labelled.numpy(), codes, -1)
 
 
 def _column(
     store: GraphStore, config: RunConfig, entity: NodeType | EdgeType, labels: Labels
 ) -> NDArray[np.object_] | None:
-    """(N,) the values of the node column by which the policy splits; None for other policies."""
-    name = config.split.column
-    if name is None:
+    """(N,) the values of the column by which the policy splits; None for other policies.
+
+    Raises:
+        InputError: the edges of a pair have several values.
+    """
+    if config.split.column is None:
         return None
-    if isinstance(entity, EdgeType):
-        raise InputError(f"The split '{config.split}' is for nodes; split edges by source or destination.")
-    if name not in {column.name for column in entity.columns}:
-        raise UnknownNameError.of(
-            f"column of '{entity}'", name, [column.name for column in entity.columns], listing="graphsocial info"
-        )
-    rows = store.read(entity, dataset=config.dataset).select(f"idx, {quote(name)}::varchar as part").pl()
-    examples = pl.DataFrame({"idx": labels.src}).join(rows, on="idx", how="left", maintain_order="left")
-    parts: NDArray[np.object_] = examples["part"].to_numpy()
+    owner, key, name = split_column(config.split.column, entity, store)
+    rows = store.read(owner, dataset=config.dataset)
+    if isinstance(owner, EdgeType):
+        values = rows.aggregate(
+            f"src, dst, min({quote(name)}::varchar) as part, count(distinct {quote(name)}) as values", "src, dst"
+        ).pl()
+        if (several := values.filter(pl.col("values") > 1).height) and config.split.kind == "column":
+            raise InputError(
+                f"The edges of {several:,} pairs have several values of '{name}'; a pair is one example, of one role."
+            )
+        examples, keys = pl.DataFrame({"src": labels.src, "dst": labels.dst}), ["src", "dst"]
+    else:
+        values = rows.select(f"idx, {quote(name)}::varchar as part").pl()
+        examples, keys = pl.DataFrame({"idx": labels.dst if key == "dst" else labels.src}), ["idx"]
+    parts: NDArray[np.object_] = examples.join(values, on=keys, how="left", maintain_order="left")["part"].to_numpy()
     return parts

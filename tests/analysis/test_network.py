@@ -27,7 +27,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[gs.GraphStore]:
     with gs.open(tmp_path_factory.mktemp("network") / "social.duckdb") as opened:
         write_social(opened, dataset="before", users=7, seed=3)
         write_social(opened)
-        gs.train(opened, "edge-emotion", dataset="small", model="image-prior", features={"group.description": None})
+        gs.train(
+            opened, "edge-emotion", dataset="small", model="destination-prior", features={"group.description": None}
+        )
         yield opened
 
 
@@ -83,7 +85,9 @@ def test_homophily_of_labels_and_of_predictions(store: gs.GraphStore) -> None:
         "join node_user u on u.idx = e.src where word <> 'unknown' group by u.id)"
     ).fetchall()
     assert labels["mean"][0] == pytest.approx(shares[0][0])
-    assert rows.filter(pl.col("source") != "labels")["source"].str.starts_with("predictions of image_prior-").all()
+    assert (
+        rows.filter(pl.col("source") != "labels")["source"].str.starts_with("predictions of destination_prior-").all()
+    )
     assert any("passes messages" in note for note in found.notes)
 
 

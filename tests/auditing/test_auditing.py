@@ -27,7 +27,7 @@ from graphsocial.graph import SocialGraph, building, loaders
 from graphsocial.graph.batching import Batch
 from graphsocial.graph.features import Feature
 from graphsocial.graph.visibility import View, Visibility
-from graphsocial.models.image_prior import ImagePriorNetwork
+from graphsocial.models.destination_prior import DestinationPriorNetwork
 from graphsocial.prediction import rebuild
 from graphsocial.runs import Run
 from graphsocial.types import Column, EdgeType, GraphSchema, NodeType
@@ -108,7 +108,7 @@ def test_every_split_and_loader_passes(store: gs.GraphStore, split: str, loader:
     assert {by_name[name] for name in kept} == {"pass"}
 
 
-@pytest.mark.parametrize("model", ["majority", "image-prior", "features-only", "user-image-bias"])
+@pytest.mark.parametrize("model", ["majority", "destination-prior", "features-only", "bias"])
 def test_models_without_messages_are_audited_too(store: gs.GraphStore, model: str) -> None:
     simple = gs.train(store, "edge-emotion", model=model, features=HASHED, epochs=2)
     audit = gs.audit(store, simple)
@@ -245,12 +245,12 @@ def test_visible_labels_of_seed_examples_are_leaks(
 def test_a_network_that_reads_hidden_labels_is_a_leak(store: gs.GraphStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """No mask shows this one: the network ignores the view."""
 
-    def peek(network: ImagePriorNetwork, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
+    def peek(network: DestinationPriorNetwork, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
         codes = graph.codes[batch.examples].clamp_min(0)
         return {graph.target.name: 3.0 * one_hot(codes, len(graph.classes)).float()}
 
-    monkeypatch.setattr(ImagePriorNetwork, "forward", peek)
-    peeking = gs.train(store, "edge-emotion", model="image-prior", features=HASHED, settings={"strength": 3.0})
+    monkeypatch.setattr(DestinationPriorNetwork, "forward", peek)
+    peeking = gs.train(store, "edge-emotion", model="destination-prior", features=HASHED, settings={"strength": 3.0})
     audit = gs.audit(store, peeking)
     assert set(audit.leaks) == {"changed labels", "replaced labels", "shuffled training"}
 

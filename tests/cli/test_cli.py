@@ -364,7 +364,7 @@ def test_train_prints_epochs_scores_and_a_query_for_the_predictions(call: Call, 
     assert code == 0
     assert "hmg_emo, seed 0: epoch 2 of 2, loss " in err and "validation weighted_f1" in err
     assert "edge-emotion on tiny, split random" in out
-    for model in ("hmg_emo", "majority", "stratified", "image_prior", "user_image_bias", "features_only"):
+    for model in ("hmg_emo", "majority", "stratified", "destination_prior", "bias", "features_only"):
         assert model in out
     assert "bayes_optimal" not in out  # this data has no reference
     with gs.open(fresh, read_only=True) as store:
@@ -382,12 +382,12 @@ def test_train_prints_epochs_scores_and_a_query_for_the_predictions(call: Call, 
 
 
 def test_train_prints_seeds_and_folds_as_json(call: Call, fresh: Path) -> None:
-    base = ("--quiet", "--json", "--store", fresh, "train", "edge-emotion", "--model", "image-prior")
+    base = ("--quiet", "--json", "--store", fresh, "train", "edge-emotion", "--model", "destination-prior")
     code, out, err = call(*base, "--seed", "3", "--seeds", "2")
     result = json.loads(out)
     assert (code, err) == (0, "")
     assert [run["seed"] for run in result["runs"]] == [3, 4]
-    assert [(line["model"], line["runs"]) for line in result["leaderboard"]] == [("image_prior", 2)]
+    assert [(line["model"], line["runs"]) for line in result["leaderboard"]] == [("destination_prior", 2)]
     result = json.loads(call(*base, "--folds", "3")[1])
     assert [run["config"]["split"]["fold"] for run in result["runs"]] == [0, 1, 2]
     assert [(line["split"], line["runs"]) for line in result["leaderboard"]] == [("kfold of 3", 3)]

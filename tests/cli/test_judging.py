@@ -9,19 +9,19 @@ from test_cli import TINY, Call, call, fresh  # noqa: F401 - fixtures
 
 import graphsocial as gs
 
-IMAGE_PRIOR = ("train", "edge-emotion", "--model", "image-prior")
+IMAGE_PRIOR = ("train", "edge-emotion", "--model", "destination-prior")
 
 
 def test_the_test_part_stays_closed_until_evaluate_opens_it(call: Call, fresh: Path) -> None:  # noqa: F811
     code, out, err = call(*IMAGE_PRIOR, "--no-test", "--store", fresh)
     assert code == 0 and out.startswith("Edges that batches may use") and "weighted_f1" not in out
-    assert "validation weighted_f1" in err and "evaluate image_prior-" in err
+    assert "validation weighted_f1" in err and "evaluate destination_prior-" in err
     err = call("runs", "--store", fresh)[2]
-    assert "1 with the test part closed: image_prior-" in err and "no runs" not in err
+    assert "1 with the test part closed: destination_prior-" in err and "no runs" not in err
     evaluation = json.loads(call("evaluate", "latest", "--json", "--store", fresh)[1])
     assert evaluation["split"] == "test" and evaluation["targets"]["emotion"]["rows"] > 0
     out, err = call("runs", "--store", fresh)[1:]
-    assert "image_prior" in out and "test_openings" not in out and "closed" not in err
+    assert "destination_prior" in out and "test_openings" not in out and "closed" not in err
 
 
 def test_a_second_test_opening_is_shown(call: Call, fresh: Path) -> None:  # noqa: F811

@@ -277,7 +277,7 @@ def test_training_pairs_and_new_pairs_are_explained(store: gs.GraphStore, run: r
     assert gs.explain(store, run, ids=[new]).select("entity_id", "other_id").unique().rows() == [new]
 
 
-@pytest.mark.parametrize("model", ["features_only", "user_image_bias", "majority"])
+@pytest.mark.parametrize("model", ["features_only", "bias", "majority"])
 def test_networks_without_attention_have_modality_rows_only(store: gs.GraphStore, model: str) -> None:
     explanations = gs.explain(store, train(store, model), limit=5)
     assert set(explanations["kind"]) == {"modality"}

@@ -118,7 +118,7 @@ def test_scores_of_numbers() -> None:
 def test_targets_check_themselves() -> None:
     with pytest.raises(InputError, match="only numbers are transformed"):
         Target("mood", transform="log1p")
-    with pytest.raises(InputError, match="multiclass or regression"):
+    with pytest.raises(InputError, match="multilabel or regression"):
         Target("mood", "ordinal")  # type: ignore[arg-type]
 
 

@@ -156,7 +156,7 @@ def test_split_policy_and_settings_replace_those_of_the_paper(store: GraphStore)
 MINE = """
 from graphsocial.reproduction.base import Data, Paper, Row, Table
 COLUMN = {{"{column}": "hash_text"}}
-ROWS = (Row("prior", {{"accuracy": 0.5}}, "image-prior"), Row("words", {{}}, "{second}", features=COLUMN))
+ROWS = (Row("prior", {{"accuracy": 0.5}}, "destination-prior"), Row("words", {{}}, "{second}", features=COLUMN))
 PAPER = Paper("Mine", "edge-emotion", (Table("fig1", "Mine", ROWS, ("accuracy",)),), Data("small", {{"user": 40}}))
 """
 
@@ -167,7 +167,7 @@ def test_paper_in_a_file_is_reproduced(store: GraphStore, tmp_path: Path) -> Non
     result = reproduce(store, str(path))
     assert result.papers_data and result.data.startswith("'small' has the counts")
     assert store.sql("select distinct paper from reproductions where table_number = 'fig1'").fetchall() == [("mine",)]
-    path.write_text(MINE.format(second="majority", column="user.name").replace("image-prior", "bayes-optimal"))
+    path.write_text(MINE.format(second="majority", column="user.name").replace("destination-prior", "bayes-optimal"))
     with pytest.raises(DataError, match="true probabilities"):
         reproduce(store, str(path))
     path.write_text("PAPER = 3")

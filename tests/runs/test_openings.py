@@ -11,7 +11,7 @@ from graphsocial.runs import Run
 
 def train(store: gs.GraphStore, strength: float = 2.0, **options: object) -> Run:
     settings = {"strength": strength}
-    return gs.train(store, "edge-emotion", model="image-prior", settings=settings, **options)  # type: ignore[arg-type]
+    return gs.train(store, "edge-emotion", model="destination-prior", settings=settings, **options)  # type: ignore[arg-type]
 
 
 def openings(store: gs.GraphStore) -> list[tuple[str, str]]:

@@ -100,7 +100,7 @@ def test_numbers_are_answered_and_hidden_with_the_pair(store: gs.GraphStore) -> 
     assert sorted(after.fetchall()) == before
 
 
-@pytest.mark.parametrize("model", ["majority", "stratified", "image-prior", "features-only", "user-image-bias"])
+@pytest.mark.parametrize("model", ["majority", "stratified", "destination-prior", "features-only", "bias"])
 def test_every_baseline_answers_numbers_too(store: gs.GraphStore, model: str) -> None:
     run = train(store, model, also="valence,arousal")
     assert {*run.metrics["test"]} == {"emotion", "valence", "arousal"}
@@ -108,7 +108,7 @@ def test_every_baseline_answers_numbers_too(store: gs.GraphStore, model: str) ->
 
 
 def test_the_mean_of_an_image_is_what_its_visible_ratings_say(store: gs.GraphStore) -> None:
-    run = train(store, "image-prior", also="valence", strength=0.0001)
+    run = train(store, "destination-prior", also="valence", strength=0.0001)
     predictions = store.sql(
         "select other_id, any_value(value) as value from predictions where run_id = ? and target = 'valence' "
         "and split = 'test' group by all",

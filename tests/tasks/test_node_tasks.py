@@ -79,7 +79,7 @@ def test_splits_by_column_and_by_group(posts: gs.GraphStore) -> None:
         gs.train(posts, Reception(), model="majority", split="column:mood")
     with pytest.raises(InputError, match="Nodes have no source"):
         gs.train(posts, Reception(), model="majority", split="source")
-    with pytest.raises(InputError, match="does not fit this task"):
+    with pytest.raises(InputError, match="predicts pairs; this task is about nodes"):
         gs.train(posts, Reception(), model="hmg_emo")
 
 

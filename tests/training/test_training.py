@@ -165,7 +165,7 @@ def test_only_what_a_model_reads_is_encoded(social: gs.GraphStore) -> None:
         (sets,) = social.first("select feature_sets from runs where run_id = ?", [run.id])  # type: ignore[misc]
         return set(json.loads(sets))
 
-    assert encoded("majority") == encoded("user-image-bias") == set()
+    assert encoded("majority") == encoded("bias") == set()
     assert social.sql("select * from feature_sets").fetchall() == []
     assert encoded("comments-only") == {"user views image.comment"}
     assert encoded("features-only") == set(HASHED)
@@ -486,7 +486,7 @@ def test_new_users_and_images_are_answered_by_an_old_run(social: gs.GraphStore) 
 
 
 def test_a_model_of_ids_refuses_new_users(social: gs.GraphStore) -> None:
-    run = gs.train(social, "edge-emotion", model="user-image-bias", epochs=1, features=HASHED)
+    run = gs.train(social, "edge-emotion", model="bias", epochs=1, features=HASHED)
     social.write(USER, pl.DataFrame({"id": ["late"]}), dataset="small")
     with pytest.raises(InputError, match="Train again"):
         gs.predict(social, run)

@@ -27,7 +27,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GraphStore]:
 
 
 def search(store: GraphStore, **options: object) -> Study:
-    given = {"space": SPACE, "trials": 3, "epochs": 2, "model": "user-image-bias", "features": PLAIN, "prune": False}
+    given = {"space": SPACE, "trials": 3, "epochs": 2, "model": "bias", "features": PLAIN, "prune": False}
     return tune(store, "edge-emotion", **{**given, **options})  # type: ignore[arg-type]
 
 
@@ -100,7 +100,7 @@ def test_training_the_best_settings_opens_the_test_set(store: GraphStore) -> Non
     run = gs.train(
         store,
         "edge-emotion",
-        model="user-image-bias",
+        model="bias",
         epochs=2,
         seed=4,
         features=PLAIN,
