@@ -40,7 +40,7 @@ def check_perturbation(config: RunConfig, loader: Loader, roles: Tensor, network
     visibility = config.visibility
     if loader.graph.entity not in loader.graph.edge_features:
         checks.append(not_applicable("changed edge features", "No supervised edge has features."))
-    elif set(vars(visibility).values()) == {"full"}:
+    elif {visibility.predicted, visibility.validation, visibility.test} == {"full"}:
         why = "The run shows the features of all supervised edges."
         checks.append(Check("changed edge features", "declared", 0, 0, why))
     else:
