@@ -85,8 +85,7 @@ class BiasNetwork(Network):
 
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
         """Target → (B, K) logits, or (B,) numbers."""
-        bias = self.source[graph.ends[0][batch.examples]] + self.destination[graph.ends[1][batch.examples]]
-        outputs, begin = {}, 0
+        bias, outputs, begin = self.parts(graph, batch), {}, 0
         for target, part in zip(self.slices, bias.split(self.sizes, dim=1), strict=True):
             if target.classes:
                 share = self.shares[begin : begin + len(target.classes)]
@@ -95,6 +94,11 @@ class BiasNetwork(Network):
             else:
                 outputs[target.name] = part.squeeze(1)
         return outputs
+
+    def parts(self, graph: SocialGraph, batch: Batch) -> Tensor:
+        """(B, Σ K) what is added to the log shares, and to the mean of each number."""
+        bias: Tensor = self.source[graph.ends[0][batch.examples]] + self.destination[graph.ends[1][batch.examples]]
+        return bias
 
     def penalty(self) -> Tensor:
         """The negative log prior, per training pair."""

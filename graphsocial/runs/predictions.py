@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from graphsocial.evaluation.metrics import multiclass, multilabel, regression
-from graphsocial.types import Target
+from graphsocial.evaluation.metrics import multiclass, multilabel, ranking, regression
+from graphsocial.types import LINK, Target
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,18 @@ class TargetPredictions:
         if self.target.kind == "multilabel":
             return multilabel(self.predicted[rows], truth, self.decisions[rows]), int(rows.sum())
         return multiclass(self.predicted[rows], truth, self.decisions[rows]), int(rows.sum())
+
+    def ranking(self, rows: NDArray[np.bool_], sources: NDArray[np.object_]) -> dict[str, float]:
+        """How links of each source rank among the pairs without one; none for other targets.
+
+        Args:
+            rows: (N,) the rows to score.
+            sources: (N,) the source of each pair.
+        """
+        rows = rows & self.labelled
+        if self.target.classes != LINK or not rows.any():
+            return {}
+        return ranking(self.predicted[rows, 1], self.truth[rows].astype(np.int64), sources[rows])
 
     def columns(self) -> dict[str, pa.Array]:
         """Their columns of the table `predictions`, N · `rows` values each, example by example.
