@@ -39,10 +39,12 @@ def compare(
     cluster: Annotated[
         str,
         typer.Option(
-            metavar="source|destination|row",
-            help="Unit of the bootstrap: a source node (a user), a destination node (an image), or one row.",
+            metavar="both|source|destination|row|TYPE",
+            help="Unit of the bootstrap: for pairs both ends (users and images), one of them, or the row; for nodes "
+            "the row, or the type of a neighbor, such as page.",
+            show_default="both ends of pairs, rows of nodes",
         ),
-    ] = "source",
+    ] = "auto",
     samples: SamplesOption = 1000,
     seed: Annotated[int, typer.Option(metavar="S", min=0, help="Random seed of the bootstrap.")] = 0,
     session: Session,
@@ -73,18 +75,18 @@ def compare(
 
 def show(out: Output, comparison: Comparison) -> None:
     """The comparison as tables."""
-    by_row, nodes = comparison.cluster == "row", f"{comparison.cluster}s"
+    by_row = "row" in comparison.clusters
     title = (
         f"{comparison.target} of {comparison.task} on {comparison.dataset}, split {comparison.split}: "
         f"{comparison.rows:,} {comparison.part} rows"
     )
     out.table(*_scores(comparison.scores.to_dicts(), comparison.metric), title=title)
     out.table(
-        *_differences(comparison.differences.to_dicts(), comparison.metric),
+        *_differences(comparison.differences.to_dicts(), comparison),
         title="difference, with confidence intervals",
     )
     out.table(
-        *_differences(comparison.lift.to_dicts(), comparison.metric),
+        *_differences(comparison.lift.to_dicts(), comparison),
         title="graph lift: difference to the same features without edges",
     )
     for name, rows in _split(comparison.groups.to_dicts(), "by").items():
@@ -92,9 +94,10 @@ def show(out: Output, comparison: Comparison) -> None:
     if not comparison.classes.is_empty():
         out.table(*_classes(comparison.classes), title="F1 of each class")
     out.table(*_calibration(comparison), title="calibration, and risk at coverage (risk–coverage curve)")
-    units, few = ("row by row", "") if by_row else (f"by {comparison.clusters:,} {nodes}", f" or 10 {nodes}")
+    counts = " and ".join(f"{count:,} {name}s" for name, count in comparison.clusters.items())
+    units, few = ("row by row", "") if by_row else (f"by {counts}", f" or 10 {'s or '.join(comparison.clusters)}s")
     out.say(
-        f"Intervals: {comparison.level:.0%}, bootstrap of test rows {units}; p: paired t test over seeds. "
+        f"Intervals: {comparison.level:.0%}, bootstrap of test rows {units}; p: paired t test over {comparison.over}. "
         f"* fewer than 30 rows{few}."
     )
     for note in comparison.notes:
@@ -129,14 +132,16 @@ def _scores(rows: Rows, metric: str) -> tuple[list[str], list[list[Any]]]:
     return ["model", "runs", *metrics, f"interval of {metric}", "config"], lines
 
 
-def _differences(rows: Rows, metric: str) -> tuple[list[str], list[list[Any]]]:
+def _differences(rows: Rows, comparison: Comparison) -> tuple[list[str], list[list[Any]]]:
     lines = []
     pairs = _split([{**row, "pair": f"{row['model']} − {row['against']}"} for row in rows], "pair")
     for pair, differences in pairs.items():
         intervals = [_interval(row["difference"], row["low"], row["high"], signed=True) for row in differences]
-        p = next(row["p"] for row in differences if row["metric"] == metric)
+        p = next(row["p_holm"] for row in differences if row["metric"] == comparison.metric)
         lines.append([pair, *intervals, Figure("–" if p is None else f"{p:.2g}")])
-    return ["pair", *dict.fromkeys(row["metric"] for row in rows), "p"], lines
+    several = ", Holm" if len(lines) > 1 else ""
+    p_name = f"p over {comparison.over} ({comparison.metric}{several})"
+    return ["pair", *dict.fromkeys(row["metric"] for row in rows), p_name], lines
 
 
 def _groups(rows: Rows, comparison: Comparison) -> tuple[list[str], list[list[Any]]]:
@@ -146,8 +151,9 @@ def _groups(rows: Rows, comparison: Comparison) -> tuple[list[str], list[list[An
         first = scores[0]
         gap = _interval(first["difference"], first["difference_low"], first["difference_high"], signed=True)
         intervals = [_interval(row[comparison.metric], row["low"], row["high"]) for row in scores]
-        lines.append([f"{group}{'*' if first['small'] else ''}", first["rows"], first["clusters"], *intervals, gap])
-    units = "draws" if comparison.cluster == "row" else f"{comparison.cluster}s"
+        clusters = Figure(" × ".join(f"{count:,}" for count in first["clusters"]))
+        lines.append([f"{group}{'*' if first['small'] else ''}", first["rows"], clusters, *intervals, gap])
+    units = " × ".join(f"{name}s" for name in comparison.clusters)
     return ["group", "rows", units, *models, f"{models[0]}, group − others"], lines
 
 
@@ -161,7 +167,7 @@ def _classes(frame: pl.DataFrame) -> tuple[list[str], list[list[Any]]]:
 
 
 def _calibration(comparison: Comparison) -> tuple[list[str], list[list[Any]]]:
-    columns = ["model", "temperature", "log_loss", "scaled", "calibration_error", "scaled", "aurc"]
+    columns = ["model", "temperature", "log_loss", "scaled", "calibration_error", "scaled", "if exact", "aurc"]
     coverages = (0.25, 0.5, 0.75, 1.0)
     risks = {(row["model"], row["coverage"]): row["risk"] for row in comparison.abstention.to_dicts()}
     lines = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import mean, stdev
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -58,6 +59,7 @@ def explain(
 
         loaded = runs.load(opened, run)
         with session.out.progress() as progress:
+            (notes,) = opened.first("select notes from runs where run_id = ?", [loaded.id]) or ("[]",)
             rows = attribute(opened, loaded, ids=ids, split=split, limit=limit, top=top, seed=seed, progress=progress)
     if session.out.json:
         return session.out.value(rows.to_dicts())
@@ -66,6 +68,11 @@ def explain(
     else:
         _show_means(session.out, rows)
     query = f"select name, avg(value) from explanations where run_id = '{loaded.id}' and kind = 'modality' group by all"
+    if "transductive" in notes:
+        session.out.say(
+            "The model is transductive: what it learnt of single nodes, their labels included, is in its weights, "
+            "so that removing labels or edges shows a part of their effect, or none."
+        )
     session.out.say(f"Explanations: {session.command('sql', query)}")
 
 
@@ -120,6 +127,6 @@ def _sides(part: pl.DataFrame, count: int) -> list[tuple[str, ...]]:
 
 
 def _fidelity(part: pl.DataFrame) -> str:
-    """The mean fidelity, for a title."""
+    """The mean fidelity ± its standard error, for a title."""
     each = part.unique(["entity_id", "other_id", "name"])["fidelity"].drop_nulls().to_list()
-    return f", fidelity {number(sum(each) / len(each))}" if each else ""
+    return f", fidelity {number(mean(each), stdev(each) / len(each) ** 0.5 if len(each) > 1 else None)}" if each else ""

@@ -128,7 +128,7 @@ def _check_batches(
         *check_messages(config, loader, data.roles, restored.network),
         check_reciprocal(data.graph, batches, config.visibility),
         *check_perturbation(config, loader, data.roles, restored.network),
-        *check_columns(data.graph, train, config.visibility, seed=config.seed),
+        *check_columns(data.graph, train, config.visibility, temporal=loader.exact.temporal, seed=config.seed),
         check_look_up(config, data, restored.network),
     ]
     return checks if quick else [*checks, check_shuffled_training(config, data, report=report)]

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch.nn.functional import embedding_bag
 
 from graphsocial.auditing.base import MAX_NAMED, Check, Verdict, not_applicable
+from graphsocial.auditing.label_means import LIKE_A_CAUSE, Explained, LabelMeans
 from graphsocial.graph import SocialGraph, is_known
-from graphsocial.graph.features import Feature
+from graphsocial.graph.features import Feature, TimedMeans
 from graphsocial.graph.visibility import Visibility
 from graphsocial.types import Target
 
@@ -22,7 +23,6 @@ MAX_VALUES = 64  # a number with more values is cut into as many quantile bins
 MIN_ROWS = 20  # examples or nodes; with fewer nothing is checked
 NODES_PER_BIN = 4  # nodes of a bin on average; with fewer the bins would identify the node
 LEAKING_GAIN = 0.9  # gain over the majority class that is a leak
-LEAKING_VARIANCE = 0.98  # share of a column's variance explained by label means that is a leak
 LABEL_BINS = 5  # classes that numeric labels are cut into
 
 
@@ -35,15 +35,20 @@ class _ColumnGain:
     shuffled: float
 
 
-def check_columns(graph: SocialGraph, train: NDArray[np.int64], visibility: Visibility, *, seed: int) -> list[Check]:
+def check_columns(
+    graph: SocialGraph, train: NDArray[np.int64], visibility: Visibility, *, temporal: bool, seed: int
+) -> list[Check]:
     """Predict the label from every single column that the model sees, and compare columns with averages of labels.
 
     Args:
         graph: the run's graph.
         train: (n,) row numbers of the training examples, the only ones that are used.
         visibility: whether the features of supervised edges are visible.
+        temporal: whether batches have means over neighbors as of their time, which `stored_values` checks.
         seed: random seed of the sample of examples and of the shuffling.
     """
+    if temporal:
+        graph = replace(graph, node_features={name: _timeless(part) for name, part in graph.node_features.items()})
     random = np.random.default_rng([seed, 7])
     sample = np.sort(random.permutation(train)[:MAX_EXAMPLES])
     visible = visibility.predicted == "full"
@@ -174,6 +179,10 @@ def _node_columns(graph: SocialGraph, sample: NDArray[np.int64]) -> Iterator[tup
                     yield f"{prefix}.{label}", _bins(values, max_bins)[node_index]
 
 
+def _timeless(features: tuple[Feature, ...]) -> tuple[Feature, ...]:
+    return tuple(feature for feature in features if not isinstance(feature, TimedMeans))
+
+
 def _tables(graph: SocialGraph, name: str, nodes: torch.Tensor) -> Iterator[tuple[str, NDArray[np.float64], bool]]:
     """Each column or vector of these n nodes: (n, 1) or (n, D), NaN where missing; and whether it is a category."""
     if name in graph.plain:
@@ -226,12 +235,13 @@ def _links(graph: SocialGraph, sample: NDArray[np.int64]) -> Iterator[tuple[str,
 
 
 def _averages(graph: SocialGraph) -> Check:
-    """Columns that are averages of the labels around a node, those of held-out examples among them.
+    """Columns that were computed from the labels around a node, those of held-out examples among them; `label_means`.
 
     For each node type, the labels of its examples (or, where examples are nodes, of those that have an edge to it) are
-    averaged; a column whose variance these averages explain was computed from them.
+    averaged.
     """
-    examined, leaking = 0, []
+    name, examined = "averages of labels", 0
+    leaking, similar = dict[str, Explained](), dict[str, Explained]()  # targets may have columns in common
     for target in graph.targets:
         labels = graph.target_labels[target.name]
         known = is_known(labels)
@@ -240,31 +250,37 @@ def _averages(graph: SocialGraph) -> Check:
             if target.classes
             else labels[:, None]
         )
-        for name, examples, nodes in _examples_of_nodes(graph):
+        for node, examples, nodes in _examples_of_nodes(graph):
             kept = known[examples]
-            size = graph.num_nodes[name]
-            total = torch.bincount(nodes[kept], minlength=size)
-            sums = torch.zeros(size, values.shape[1], dtype=torch.float64)
-            sums.index_add_(0, nodes[kept], values[examples[kept]])
-            sample = torch.nonzero(total).squeeze(1)[:MAX_EXAMPLES]
-            means = (sums[sample] / total[sample, None]).numpy()
-            for column, table, category in _tables(graph, name, sample):
-                explained = _explained_category(table, means) if category else _explained_variance(table, means)
-                examined += len(explained)
-                leaking += [
-                    f"{name}.{column}" + (f"[{dimension}]" if len(explained) > 1 else "")
-                    for dimension in np.flatnonzero(explained >= LEAKING_VARIANCE).tolist()
-                ]
+            means = LabelMeans.of(nodes[kept].numpy(), values[examples[kept]].numpy(), max_nodes=MAX_EXAMPLES)
+            if len(means.nodes) < MIN_ROWS:
+                continue
+            for column, table, category in _tables(graph, node, torch.from_numpy(means.nodes)):
+                for dimension, part in enumerate(table.T):
+                    found = means.explain_category(part) if category else means.explain(part)
+                    label = f"{node}.{column}" + (f"[{dimension}]" if table.shape[1] > 1 else "")
+                    examined += 1
+                    if found.leaks:
+                        leaking[label] = found
+                    elif found.share >= LIKE_A_CAUSE:
+                        similar[label] = found
     if not examined:
-        return not_applicable("averages of labels", "No node has columns.")
-    leaking = list(dict.fromkeys(leaking))  # targets may have it in common
-    detail = (
-        "Columns are explained by the mean label around their node, held-out labels included."
-        if leaking
-        else "No column is explained by the mean label around its node."
+        return not_applicable(name, "No node with columns has several labels around it.")
+    if leaking:
+        detail = (
+            "Columns follow the noise of the labels around their node, so they were computed from them: "
+            + "; ".join(
+                f"{label}: R² {found.share:.2f}, of a cause at most {found.reliability:.2f}"
+                for label, found in [*leaking.items()][:MAX_NAMED]
+            )
+        )
+        return Check(name, "leak", examined, len(leaking), f"{detail}.", tuple(leaking)[:MAX_NAMED])
+    advice = (
+        f" Causes of the labels, or computed from them, which cannot be told: {', '.join([*similar][:MAX_NAMED])}."
+        if similar
+        else ""
     )
-    verdict: Verdict = "leak" if leaking else "pass"
-    return Check("averages of labels", verdict, examined, len(leaking), detail, tuple(leaking[:MAX_NAMED]))
+    return Check(name, "pass", examined, 0, f"No column follows the noise of the labels around its node.{advice}")
 
 
 def _examples_of_nodes(graph: SocialGraph) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
@@ -279,25 +295,3 @@ def _examples_of_nodes(graph: SocialGraph) -> Iterator[tuple[str, torch.Tensor, 
         if edge_type[0] == graph.entity:
             from_example = example[edges.src] >= 0
             yield edge_type[2], example[edges.src][from_example], edges.dst[from_example]
-
-
-def _explained_variance(table: NDArray[np.float64], means: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(D,) adjusted R² of each column's linear regression on the means (n, K)."""
-    rows = np.isfinite(table).all(axis=1)
-    count, width = int(rows.sum()), means.shape[1]
-    if count < max(MIN_ROWS, 5 * width):
-        return np.zeros(table.shape[1])
-    values = table[rows] - table[rows].mean(axis=0)
-    weights, _, rank, _ = np.linalg.lstsq(means[rows] - means[rows].mean(axis=0), values, rcond=None)
-    residual = np.square(values - (means[rows] - means[rows].mean(axis=0)) @ weights).sum(axis=0)
-    total = np.square(values).sum(axis=0)
-    r_squared = np.where(total > 1e-12, 1 - residual / np.maximum(total, 1e-12), 0.0)
-    return 1 - (1 - r_squared) * (count - 1) / max(1, count - int(rank) - 1)
-
-
-def _explained_category(table: NDArray[np.float64], means: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(1,) the gain of predicting a category from the most frequent class around the node; 0 for numeric targets."""
-    rows = np.isfinite(table[:, 0])
-    if rows.sum() < max(MIN_ROWS, 5 * means.shape[1]) or means.shape[1] < 2:
-        return np.zeros(1)
-    return np.asarray([look_up(means[rows].argmax(axis=1), table[rows, 0].astype(np.int64))])

@@ -31,6 +31,7 @@ from graphsocial.store.time import exists_from
 from graphsocial.tasks import Labels, read_labels
 from graphsocial.training.config import RunConfig
 from graphsocial.training.data import RunData, build, make_loader
+from graphsocial.training.splitting import add_negatives
 from graphsocial.types import EdgeType, NodeType
 
 NAME = "deleted future"
@@ -61,7 +62,7 @@ def check_deletion(
         try:
             with store.undone():
                 _remove(store, config, data, example, moment)
-                reduced = _rebuilt(store, config, data)
+                reduced = _rebuilt(store, config, data, temporal=whole.temporal)
         except DataError:  # so early that nothing can be learnt from what is left
             continue
         parts = set(differences(whole, make_loader(config, reduced).exact, seeds, network))
@@ -177,13 +178,24 @@ def _declared(labels: Labels) -> set[str]:
     return {column.name for column in columns if column.role != "label"} - {t.name for t in labels.targets}
 
 
-def _rebuilt(store: GraphStore, config: RunConfig, data: RunData) -> RunData:
-    """The run's data from the store as it is now, with the encodings and targets of the run."""
+def _rebuilt(store: GraphStore, config: RunConfig, data: RunData, *, temporal: bool) -> RunData:
+    """The run's data from the store as it is now, with the encodings and targets of the run.
+
+    Args:
+        store: the store, changed.
+        config: the run's configuration.
+        data: the run's data.
+        temporal: whether batches are kept to what is earlier.
+    """
     entity, labels = read_labels(config.task, store, config.dataset, as_of=config.as_of)
     graph = build(store, config, entity, labels, data.features)
-    roles = torch.from_numpy(stored_splits.restore(store, data.split_id, ids=graph.example_ids()))
+    roles = stored_splits.restore(store, data.split_id, ids=graph.example_ids())
+    if (
+        config.fitting.negatives and not temporal
+    ):  # the same ones, since no row was deleted; as of a time they are unknown
+        graph, roles = add_negatives(graph, roles, config)
     graph = _with_targets(graph, data.graph).with_tabular_state(data.graph.tabular_state())
-    return replace(data, graph=graph, roles=roles)
+    return replace(data, graph=graph, roles=torch.from_numpy(roles))
 
 
 def _with_targets(graph: SocialGraph, before: SocialGraph) -> SocialGraph:

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from graphsocial.comparison import breakdowns, calibration, configurations
-from graphsocial.comparison.bootstrap import LEVEL, BootstrapSamples, ScoredRows, Scores, paired_t
+from graphsocial.comparison.bootstrap import LEVEL, BootstrapSamples, ScoredRows, Scores, holm, paired_t
 from graphsocial.comparison.configurations import Panel
 from graphsocial.comparison.outcomes import METRICS, Outcomes, is_classes
 from graphsocial.errors import DataError, InputError, UnknownNameError
@@ -18,7 +18,7 @@ from graphsocial.runs import Run
 from graphsocial.store import GraphStore
 
 MIN_SAMPLES = 100
-MIN_CLUSTERS = 30  # with fewer the bootstrap's intervals are too narrow
+MIN_CLUSTERS = 10  # with fewer the intervals were not simulated; see docs/statistics.md
 
 
 @dataclass(frozen=True)
@@ -29,20 +29,23 @@ class Comparison:
         task, dataset, split, target: what the runs predict, and on which split.
         part: the split role whose rows are scored.
         rows: number of rows that all configurations predicted.
-        cluster: what the bootstrap resamples: all rows of a node of that type together, or each `row`.
-        clusters: number of clusters.
+        clusters: what the bootstrap resamples, and how many there are: all rows of a `user`, and by a second drawing
+            all of an `image`; or each `row`.
         samples: number of bootstrap samples.
         level: confidence level of the intervals.
         metric: the metric that groups have intervals for.
         scores: for each configuration and metric `mean` and `sd` over the runs, `low` and `high` over the rows.
         differences: the first configuration minus each other one: `difference`, `low`, `high` by the paired bootstrap
-            over the rows, and the paired t test over seeds. The interval is the variation by test rows, the t test that
-            by seeds.
+            over the rows, and the paired t test over seeds, or over folds where there are several splits: `pairs`, `t`,
+            `p`, and `p_holm` for all configurations together. The interval is the variation by test rows, the t test
+            that by seeds or folds.
+        over: what the t test is over, `seeds` or `folds`.
         lift: each configuration minus the same features without edges, likewise.
         groups: scores by training degree, cold start and the expressions of `by`; see `breakdowns.by_group`.
         classes: see `breakdowns.by_class`.
         calibration: `temperature` fitted on validation; `log_loss` and `calibration_error` before and `…_scaled` after
-            temperature scaling; `aurc`, the area under the risk–coverage curve. Means over the seeds.
+            temperature scaling; `calibration_error_exact`, which exact probabilities would have on so many rows;
+            `aurc`, the area under the risk–coverage curve. Means over the seeds.
         reliability: see `calibration.reliability`; over the rows of all seeds.
         abstention: the risk–coverage curve: `risk` is the error rate of the `coverage` most confident predictions;
             means over the seeds.
@@ -55,13 +58,13 @@ class Comparison:
     part: str
     target: str
     rows: int
-    cluster: str
-    clusters: int
+    clusters: dict[str, int]
     samples: int
     level: float
     metric: str
     scores: pl.DataFrame
     differences: pl.DataFrame
+    over: str
     lift: pl.DataFrame
     groups: pl.DataFrame
     classes: pl.DataFrame
@@ -86,7 +89,7 @@ def compare(
     target: str | None = None,
     metric: str | None = None,
     split: str = "test",
-    cluster: str = "source",
+    cluster: str = "auto",
     samples: int = 1000,
     seed: int = 0,
 ) -> Comparison:
@@ -105,8 +108,9 @@ def compare(
         metric: the metric that groups have intervals for; by default the one that selected the epochs, where it can be
             computed from stored predictions, else weighted_f1 or mae.
         split: split role whose rows are scored.
-        cluster: what the bootstrap resamples: all rows of a `source` (a user) or of a `destination` (an image)
-            together, or each `row`.
+        cluster: what the bootstrap resamples: for pairs `both` ends (the default), all rows of a `source` (a user) or
+            of a `destination` (an image) together, or each `row`; for nodes each `row` (the default), or the node type
+            of a neighbor, such as `page`.
         samples: number of bootstrap samples.
         seed: random seed of the bootstrap.
 
@@ -126,7 +130,9 @@ def compare(
     without = [entry.label for entry in panel.configurations if no_edges and entry.config_id == no_edges.config_id]
     metrics = METRICS[type(panel.outcomes[first][0])]
     metric = _group_metric(store, metric, selected[0].runs[0], metrics)
-    bootstrap = BootstrapSamples(panel.clusters(cluster), samples, seed)
+    ways = panel.clusters(store, cluster)
+    bootstrap = BootstrapSamples(tuple(ways.values()), samples, seed)
+    clusters = dict(zip(ways, bootstrap.counts, strict=True))
     all_rows = np.arange(len(panel.examples))
     scores = bootstrap.scores({label: ScoredRows(seeds, all_rows) for label, seeds in panel.outcomes.items()})
     groupings = breakdowns.cold_start(store, panel.examples)
@@ -135,12 +141,14 @@ def compare(
     curves, notes = _calibration(store, panel, split)
     if panel.left_out:
         notes.append(f"{panel.left_out:,} rows are left out, since not all runs predicted them.")
-    if bootstrap.count < MIN_CLUSTERS:
-        notes.append(
-            f"Only {bootstrap.count} clusters of rows ({panel.cluster_type(cluster)}): the intervals are rough."
-        )
+    notes += [
+        f"Only {count} clusters of rows ({name}): the intervals are rough."
+        for name, count in clusters.items()
+        if count < MIN_CLUSTERS
+    ]
     if not without:
         notes.append("There are no runs of features_only with these features on this split, so no graph lift.")
+    test_share = _test_share(store, panel)
     lifts = [(label, other) for other in without for label in (first, *others) if label != other]
     return Comparison(
         task=selected[0].task,
@@ -149,14 +157,14 @@ def compare(
         part=split,
         target=panel.examples.target,
         rows=len(panel.examples),
-        cluster=panel.cluster_type(cluster),
-        clusters=bootstrap.count,
+        clusters=clusters,
         samples=samples,
         level=LEVEL,
         metric=metric,
         scores=_scores(panel, scores, metrics),
-        differences=_differences(panel, scores, metrics, [(first, other) for other in others]),
-        lift=_differences(panel, scores, metrics, lifts),
+        differences=_differences(panel, scores, metrics, [(first, other) for other in others], test_share),
+        over="folds" if panel.examples.split_ids.n_unique() > 1 else "seeds",
+        lift=_differences(panel, scores, metrics, lifts, test_share),
         groups=breakdowns.by_group(bootstrap, panel.outcomes, groupings, metric),
         classes=breakdowns.by_class(panel.outcomes, panel.examples.classes),
         **curves,
@@ -207,14 +215,17 @@ def _scores(panel: Panel, scores: Scores, metrics: Sequence[str]) -> pl.DataFram
 
 
 def _differences(
-    panel: Panel, scores: Scores, metrics: Sequence[str], pairs: Sequence[tuple[str, str]]
+    panel: Panel, scores: Scores, metrics: Sequence[str], pairs: Sequence[tuple[str, str]], test_share: float
 ) -> pl.DataFrame:
-    rows = []
-    for label, other in pairs:
-        label_scores, other_scores = _scores_by_run(panel, label), _scores_by_run(panel, other)
-        both = sorted(label_scores.keys() & other_scores.keys())
-        for metric in metrics:
-            t, p = paired_t([label_scores[key][metric] for key in both], [other_scores[key][metric] for key in both])
+    rows: list[dict[str, Any]] = []
+    for metric in metrics:
+        tests = []
+        for label, other in pairs:
+            ours, others = (
+                {key: values[metric] for key, values in _scores_by_run(panel, name).items()} for name in (label, other)
+            )
+            tests.append((len(ours.keys() & others.keys()), *paired_t(ours, others, test_share=test_share)))
+        for (label, other), (count, t, p), adjusted in zip(pairs, tests, holm([p for *_, p in tests]), strict=True):
             interval = scores.difference(label, other, metric)
             rows.append(
                 {
@@ -224,12 +235,26 @@ def _differences(
                     "difference": interval["value"],
                     "low": interval["low"],
                     "high": interval["high"],
-                    "pairs": len(both),
+                    "pairs": count,
                     "t": t,
                     "p": p,
+                    "p_holm": adjusted,
                 }
             )
+    order = {pair: position for position, pair in enumerate(pairs)}
+    rows.sort(key=lambda row: order[row["model"], row["against"]])
     return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _test_share(store: GraphStore, panel: Panel) -> float:
+    """The number of test rows of a split as a share of its training rows, the mean over the splits."""
+    row = store.first(
+        "select avg(test / greatest(train, 1)) from (select count(*) filter (role = 'test') as test, "
+        "count(*) filter (role = 'train') as train from split_members where list_contains(?, split_id) "
+        "group by split_id)",
+        [panel.examples.split_ids.unique().to_list()],
+    )
+    return float(row[0]) if row and row[0] is not None else 0.0
 
 
 def _calibration(store: GraphStore, panel: Panel, split: str) -> tuple[dict[str, pl.DataFrame], list[str]]:

@@ -149,9 +149,9 @@ def by_group(
         metric: the metric that gets intervals.
 
     Returns:
-        `by`, `group`, `model`, `rows`, `clusters`, every metric, `low` and `high` of `metric`, `difference` from the
-        other rows with `difference_low` and `difference_high`, `small` (fewer than 30 rows or 10 clusters: too few to
-        rely on).
+        `by`, `group`, `model`, `rows`, `clusters` (a list: of each way), every metric, `low` and `high` of `metric`,
+        `difference` from the other rows with `difference_low` and `difference_high`, `small` (fewer than 30 rows or 10
+        clusters: too few to rely on).
     """
     parts: dict[Hashable, ScoredRows] = {}
     for by, groups in groupings.items():
@@ -168,7 +168,7 @@ def by_group(
             for model in outcomes:
                 inside_key, outside_key = (by, group, model, True), (by, group, model, False)
                 group_rows = parts[inside_key].rows
-                clusters = len(np.unique(bootstrap.clusters[group_rows]))
+                clusters = scores.clusters[inside_key]
                 interval = scores.interval(inside_key, metric)
                 if outside_key in parts:
                     gap = scores.difference(inside_key, outside_key, metric)
@@ -180,14 +180,14 @@ def by_group(
                         "group": group,
                         "model": model,
                         "rows": len(group_rows),
-                        "clusters": clusters,
+                        "clusters": list(clusters),
                         **scores.value[inside_key],
                         "low": interval["low"],
                         "high": interval["high"],
                         "difference": gap["value"],
                         "difference_low": gap["low"],
                         "difference_high": gap["high"],
-                        "small": len(group_rows) < SMALL or clusters < FEW,
+                        "small": len(group_rows) < SMALL or min(clusters) < FEW,
                     }
                 )
     return pl.DataFrame(rows, infer_schema_length=None)

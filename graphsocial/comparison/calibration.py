@@ -10,7 +10,12 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from graphsocial.comparison.outcomes import Array, ClassOutcomes
-from graphsocial.evaluation.metrics import CALIBRATION_BINS
+from graphsocial.evaluation.metrics import (
+    CALIBRATION_BINS,
+    calibration_bins,
+    calibration_error,
+    exact_calibration_error,
+)
 
 COVERAGES = tuple(n / 20 for n in range(1, 21))
 LIMITS = (-3.0, 3.0)  # log temperature: 0.05 to 20
@@ -30,7 +35,7 @@ def reliability(probabilities: Array, target: NDArray[np.int64], bins: int = CAL
     confidence = probabilities.max(axis=1)
     frame = pl.DataFrame(
         {
-            "bin": (np.ceil(confidence * bins) - 1).clip(0, bins - 1),
+            "bin": calibration_bins(confidence, bins),
             "confidence": confidence,
             "accuracy": (probabilities.argmax(axis=1) == target).astype(np.float64),
         }
@@ -38,19 +43,6 @@ def reliability(probabilities: Array, target: NDArray[np.int64], bins: int = CAL
     table = frame.group_by("bin").agg(pl.len().alias("rows"), pl.mean("confidence"), pl.mean("accuracy")).sort("bin")
     low = pl.col("bin") / bins
     return table.select(low.alias("low"), (low + 1 / bins).alias("high"), "rows", "confidence", "accuracy")
-
-
-def calibration_error(probabilities: Array, target: NDArray[np.int64], bins: int = CALIBRATION_BINS) -> float:
-    """Expected calibration error of the most probable class (Naeini et al. 2015): mean |confidence − accuracy|.
-
-    Args:
-        probabilities: (N, K).
-        target: (N,) true classes.
-        bins: number of bins of equal width, weighted by their rows.
-    """
-    table = reliability(probabilities, target, bins)
-    gap = (table["confidence"] - table["accuracy"]).abs().to_numpy()
-    return float(np.average(gap, weights=table["rows"].to_numpy()))
 
 
 def fit_temperature(probabilities: Array, target: NDArray[np.int64]) -> float:
@@ -113,6 +105,7 @@ def tables(seeds: Sequence[ClassOutcomes], temperatures: Sequence[float]) -> dic
         "calibration_error_scaled": _mean(
             [calibration_error(part, seed.target) for part, seed in zip(after, seeds, strict=False)]
         ),
+        "calibration_error_exact": _mean([exact_calibration_error(seed.probabilities) for seed in seeds]),
         "aurc": float(risks.mean()),
     }
     positions = np.ceil(np.asarray(COVERAGES) * len(risks)).astype(np.int64).clip(1) - 1

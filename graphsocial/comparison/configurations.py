@@ -16,10 +16,11 @@ from graphsocial.comparison.outcomes import Outcomes
 from graphsocial.errors import DataError, InputError, UnknownNameError
 from graphsocial.runs import Run
 from graphsocial.store import GraphStore
+from graphsocial.store.sql import quote
 
 WITHOUT_EDGES = "features_only"
 KEY = ("config_id", "task", "dataset", "split", "data_hash")
-CLUSTERS = ("source", "destination", "row")
+CLUSTERS = ("source", "destination", "both")
 
 
 @dataclass(frozen=True)
@@ -211,15 +212,66 @@ class Panel:
             left_out,
         )
 
-    def cluster_type(self, by: str) -> str:
-        """The node type whose rows are one cluster, or `row` where each row is one."""
-        if by not in CLUSTERS:
-            raise InputError(f"The bootstrap resamples by {', '.join(CLUSTERS)}, not by '{by}'.")
-        return "row" if by == "row" or len(self.examples.ends) < 2 else self.examples.ends[CLUSTERS.index(by)]
+    def clusters(self, store: GraphStore, by: str) -> dict[str, NDArray[np.int64]]:
+        """The ways in which rows depend on each other: name of the unit → (N,) the cluster of each row.
 
-    def clusters(self, by: str) -> NDArray[np.int64]:
-        """(N,) the cluster of each row: all rows of a `source`, of a `destination`, or each `row`."""
-        if self.cluster_type(by) == "row":
-            return np.arange(len(self.examples))
-        ids = self.examples.ids[CLUSTERS.index(by)]
-        return ids.rank("dense").to_numpy().astype(np.int64) - 1
+        Args:
+            store: the store of the nodes.
+            by: `both` ends of pairs, the `source` or the `destination` alone, or each `row`; for nodes, each `row`, or
+                the node type of a neighbor, such as `page`: rows of the same one are one cluster. `auto` is `both` for
+                pairs and `row` for nodes.
+
+        Raises:
+            InputError: no such unit.
+        """
+        ends = self.examples.ends
+        if by == "auto":
+            by = "both" if len(ends) == 2 else "row"
+        if by == "row":
+            return {"row": np.arange(len(self.examples))}
+        if len(ends) == 2 and by in CLUSTERS:
+            names = dict(zip(CLUSTERS, ends if len(set(ends)) == 2 else CLUSTERS, strict=False))
+            chosen = CLUSTERS[:2] if by == "both" else (by,)
+            return {names[end]: _ranks(self.examples.ids[CLUSTERS.index(end)]) for end in chosen}
+        if len(ends) == 1 and by not in CLUSTERS:
+            return {by: _by_neighbor(store, self.configurations[0].dataset, ends[0], by, self.examples.ids[0])}
+        known = [*CLUSTERS, "row"] if len(ends) == 2 else ["row", "the type of a neighbor, such as page"]
+        raise InputError(f"The bootstrap resamples by {', '.join(known)}, not by '{by}'.")
+
+
+def _ranks(values: pl.Series) -> NDArray[np.int64]:
+    """(N,) the rank of each value among the distinct ones, from 0."""
+    return values.rank("dense").to_numpy().astype(np.int64) - 1
+
+
+def _by_neighbor(store: GraphStore, dataset: str, node: str, neighbor: str, ids: pl.Series) -> NDArray[np.int64]:
+    """(N,) the cluster of each node: its first neighbor of a type; a node without one is a cluster of its own.
+
+    Args:
+        store: the store of the nodes.
+        dataset: the dataset.
+        node: the nodes' type.
+        neighbor: the neighbors' type.
+        ids: (N,) the nodes' own ids.
+
+    Raises:
+        InputError: no edge type joins the two.
+    """
+    joined = [
+        f"select {a} as node, {b} as neighbor from {quote(edge.table)} where {store.span(edge, dataset)}"
+        for edge in store.schema.edges
+        for a, b, ends in (("src", "dst", (edge.src, edge.dst)), ("dst", "src", (edge.dst, edge.src)))
+        if ends == (node, neighbor) and len(store.span(edge, dataset))
+    ]
+    if not joined:
+        types = {end for edge in store.schema.edges if node in (edge.src, edge.dst) for end in (edge.src, edge.dst)}
+        raise InputError(
+            f"No edges join '{node}' and '{neighbor}', so rows cannot be resampled by it. Use row, or one of: "
+            f"{', '.join(sorted(types - {node})) or 'none'}."
+        )
+    first = store.sql(
+        f"select n.id, min(e.neighbor) as neighbor from ({' union all '.join(joined)}) as e "
+        f"join {quote(store.schema.node(node).table)} as n on n.idx = e.node group by n.id"
+    ).pl()
+    found = pl.DataFrame({"id": ids}).join(first, on="id", how="left", maintain_order="left")["neighbor"]
+    return _ranks(found.fill_null(-1 - pl.Series(np.arange(len(found)))))

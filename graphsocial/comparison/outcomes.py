@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from graphsocial.evaluation.metrics import LOG_LOSS_CLIP
+
 Array = NDArray[np.float64]
 Clusters = NDArray[np.int64]
 
@@ -76,7 +78,7 @@ class ClassOutcomes:
     @property
     def losses(self) -> Array:
         """(N,) negative log probability of the true class in nats, with probabilities clipped at 1e-7."""
-        clipped = np.clip(self.probabilities, 1e-7, 1)
+        clipped = np.clip(self.probabilities, LOG_LOSS_CLIP, 1)
         target_probabilities = clipped[np.arange(len(self.target)), self.target]
         losses: Array = np.log(clipped.sum(1)) - np.log(target_probabilities)
         return losses

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import (
@@ -15,9 +14,9 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from graphsocial._compat.torchvision import ensure_torchvision
-
 CALIBRATION_BINS = 15
+LOG_LOSS_CLIP = 1e-7
+"""Probabilities below are taken as this in the log loss."""
 
 
 def multiclass(
@@ -27,8 +26,7 @@ def multiclass(
 
     Weighted scores weight each class by its support, macro scores do not and are taken over the classes that occur in
     `target` or are predicted; a class that is never predicted has precision 0. The log loss is in nats and
-    clips probabilities at 1e-7; the calibration error is the expected calibration error of the
-    top class in 15 bins (Naeini et al. 2015).
+    clips probabilities at 1e-7, so that one example costs at most 16.1; see `calibration_error`.
 
     Args:
         preds: (N, K) probabilities, rows sum to 1.
@@ -47,17 +45,11 @@ def multiclass(
     classes = preds.argmax(axis=1) if classes is None else classes
     precision, recall, f1, _ = precision_recall_fscore_support(target, classes, average="weighted", zero_division=0)
     _, _, macro, _ = precision_recall_fscore_support(target, classes, average="macro", zero_division=0)
-    clipped = np.clip(preds, 1e-7, 1)
-    ensure_torchvision()  # torchmetrics imports it
-    from torchmetrics.functional.classification import multiclass_calibration_error
-
-    calibration = multiclass_calibration_error(
-        torch.from_numpy(np.ascontiguousarray(preds)), torch.from_numpy(target), preds.shape[1], CALIBRATION_BINS
-    )
     two = {}
     if preds.shape[1] == 2 and 0 < target.sum() < len(target):  # of the second class
         two["roc_auc"] = float(roc_auc_score(target, preds[:, 1]))
         two["average_precision"] = float(average_precision_score(target, preds[:, 1]))
+    clipped = np.clip(preds, LOG_LOSS_CLIP, 1)
     return {
         **two,
         "weighted_f1": float(f1),
@@ -68,8 +60,55 @@ def multiclass(
         "log_loss": float(
             log_loss(target, clipped / clipped.sum(axis=1, keepdims=True), labels=np.arange(preds.shape[1]))
         ),
-        "calibration_error": float(calibration),
+        "calibration_error": calibration_error(preds, target),
     }
+
+
+def calibration_error(preds: NDArray[np.float64], target: NDArray[np.int64], bins: int = CALIBRATION_BINS) -> float:
+    """Expected calibration error of the most probable class (Naeini et al. 2015): the mean of |confidence - accuracy|.
+
+    It is above 0 for exact probabilities too, the more the fewer rows there are; see `exact_calibration_error`.
+
+    Args:
+        preds: (N, K) probabilities, rows sum to 1.
+        target: (N,) true classes.
+        bins: number of bins of equal width, each without its lower and with its upper edge, weighted by their rows.
+    """
+    right = (preds.argmax(axis=1) == target)[None]
+    return float(_binned_gaps(preds.max(axis=1), right, bins)[0])
+
+
+def exact_calibration_error(
+    preds: NDArray[np.float64], *, bins: int = CALIBRATION_BINS, samples: int = 200, seed: int = 0
+) -> float:
+    """The calibration error that would be expected if the probabilities were exact (Bröcker & Smith 2007).
+
+    The mean over samples of labels that are drawn from the probabilities: the part of `calibration_error` that is noise
+    of so few rows.
+
+    Args:
+        preds: (N, K) probabilities, rows sum to 1.
+        bins: number of bins, as of `calibration_error`.
+        samples: number of samples of labels.
+        seed: random seed of the samples.
+    """
+    confidence = preds.max(axis=1)
+    right = np.random.default_rng(seed).random((samples, len(confidence))) < confidence
+    return float(_binned_gaps(confidence, right, bins).mean())
+
+
+def _binned_gaps(confidence: NDArray[np.float64], right: NDArray[np.bool_], bins: int) -> NDArray[np.float64]:
+    """(B,) the mean over rows of each bin's |confidence - accuracy|, for (B, N) right predictions."""
+    index = calibration_bins(confidence, bins)
+    gaps = np.stack([np.bincount(index, weights=row - confidence, minlength=bins) for row in right])
+    total: NDArray[np.float64] = np.abs(gaps).sum(axis=1) / len(confidence)
+    return total
+
+
+def calibration_bins(confidence: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
+    """(N,) the bin of each probability, each bin without its lower and with its upper edge; 0 is in the first."""
+    index: NDArray[np.int64] = (np.ceil(confidence * bins) - 1).clip(0, bins - 1).astype(np.int64)
+    return index
 
 
 def ranking(scores: NDArray[np.float64], target: NDArray[np.int64], groups: NDArray[np.object_]) -> dict[str, float]:

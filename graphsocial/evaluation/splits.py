@@ -265,6 +265,7 @@ def _by_class(policy: SplitPolicy, codes: NDArray[np.int64]) -> NDArray[np.int64
     roles = np.zeros(len(codes), dtype=np.int64)
     generator = np.random.default_rng(policy.seed)
     assigned = 0  # the fold index continues from class to class, so that folds have equal sizes
+    quota = np.zeros(2)  # and so does what rounding left over of the shares of test and validation
     for code in np.unique(codes):
         members = generator.permutation(np.flatnonzero(codes == code))
         ranks = np.arange(len(members))
@@ -274,7 +275,9 @@ def _by_class(policy: SplitPolicy, codes: NDArray[np.int64]) -> NDArray[np.int64
             roles[members] = np.select([fold == policy.fold, (turn + fold) % 8 == 0], [2, 1], 0)
             assigned += len(members)
         else:
-            test, validation = round(len(members) * policy.test), round(len(members) * policy.validation)
+            quota += len(members) * np.asarray([policy.test, policy.validation])
+            test, validation = np.floor(quota + 0.5 + 1e-9).astype(int)
+            quota -= [test, validation]
             roles[members] = np.select([ranks < test, ranks < test + validation], [2, 1], 0)
     return roles
 

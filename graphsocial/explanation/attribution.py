@@ -22,6 +22,7 @@ from graphsocial.nn.losses import Objective
 
 RANDOM_DELETIONS = 5  # random deletions that a ranking is compared with
 TOP_MODALITIES = 2  # modalities that are removed together to test their ranking
+MIN_HALF = 5  # examples that rank the modalities of the other half
 MIN_PROBABILITY = 1e-12  # probabilities are clipped here before their logarithm is taken
 
 
@@ -124,8 +125,9 @@ class Effects:
     Attributes:
         names: M modalities.
         values: (B, M) the drop of the score without each; below 0 where the modality speaks against the prediction.
-        fidelity: (B,) the drop without the `TOP_MODALITIES` first ones at once less that without as many random ones;
-            NaN where there are no more than that.
+        fidelity: (B,) the drop without the `TOP_MODALITIES` first ones at once less that without as many random ones.
+            Which are first is decided by the other half of the examples, so that it is not positive by construction.
+            NaN where there are no more modalities, or fewer than `MIN_HALF` examples in a half.
     """
 
     names: tuple[str, ...]
@@ -156,28 +158,39 @@ def modality_effects(explained: ExplainedBatch, *, seed: int) -> dict[str, Effec
     effects = {}
     for target in explained.full_scores:
         values = torch.stack([single_drop[target] for single_drop in single_drops], dim=1).numpy()
-        effects[target] = Effects(names, values, _ranking_fidelity(explained, values, drop, target, seed))
+        effects[target] = Effects(names, values, ranking_fidelity(explained, values, drop, target, seed))
     return effects
 
 
-def _ranking_fidelity(
+def ranking_fidelity(
     explained: ExplainedBatch,
     values: NDArray[np.float64],
     drop: Callable[[Sequence[int]], Mapping[str, Tensor]],
     target: str,
     seed: int,
 ) -> NDArray[np.float64]:
+    """(B,) the drop of the score without the first modalities, less that without random ones; see `Effects.fidelity`.
+
+    Args:
+        explained: the batch.
+        values: (B, M) the effect of each modality on each example.
+        drop: positions of modalities → target → (B,) drop of the score without all of them.
+        target: name of the target.
+        seed: random seed of the random modalities.
+    """
     num_examples, num_modalities = values.shape
     fidelity = np.full(num_examples, np.nan)
-    if num_modalities <= TOP_MODALITIES:
+    half = np.arange(num_examples) % 2
+    if num_modalities <= TOP_MODALITIES or np.bincount(half, minlength=2).min() < MIN_HALF:
         return fidelity
-    first = np.argsort(-values, axis=1, kind="stable")[:, :TOP_MODALITIES]
+    ranked_by_other = [np.argsort(-values[half != side].mean(0), kind="stable")[:TOP_MODALITIES] for side in (0, 1)]
     for row, generator in enumerate(explained.generators(seed)):
+        first = ranked_by_other[half[row]]
         random = [
             drop(generator.choice(num_modalities, TOP_MODALITIES, replace=False).tolist())[target][row]
             for _ in range(RANDOM_DELETIONS)
         ]
-        fidelity[row] = float(drop(first[row].tolist())[target][row] - torch.stack(random).mean())
+        fidelity[row] = float(drop(first.tolist())[target][row] - torch.stack(random).mean())
     return fidelity
 
 

@@ -67,7 +67,8 @@ def explanations(subject: Subject) -> Section | None:
         )
     count = max(row["examples"] for row in modalities)
     fidelity = subject.store.sql(
-        "select kind, avg(fidelity) from (select distinct kind, entity_id, other_id, fidelity, "
+        "select kind, avg(fidelity), stddev_samp(fidelity) / sqrt(count(*)) "
+        "from (select distinct kind, entity_id, other_id, fidelity, "
         "case kind when 'attention' then name end from explanations where run_id = ? and target = ?) "
         "where fidelity is not null group by kind order by kind",
         [subject.run.id, subject.examples.target],
@@ -76,10 +77,10 @@ def explanations(subject: Subject) -> Section | None:
         parts.append(
             Table(
                 "Fidelity of the rankings",
-                ["ranking of", "fidelity"],
+                ["ranking of", "fidelity", "standard error"],
                 fidelity,
                 "Drop of the score without the first-ranked inputs, minus that without as many random ones; at or "
-                "below 0 the ranking is no better than random.",
+                "below 0 the ranking is no better than random. Inputs are ranked by the other half of the examples.",
             )
         )
     return Section("Explanations", f"Effects of the inputs on {count:,} predictions, as measured by ‘explain’.", parts)

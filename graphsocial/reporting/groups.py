@@ -59,19 +59,25 @@ def groups(subject: Subject) -> Section | None:
     if not frame.height:
         return None
     overall = subject.comparison.scores.filter(model=subject.label, metric=metric)["mean"][0]
-    cluster = subject.comparison.cluster
-    is_clustered = cluster != "row"
+    units = list(subject.comparison.clusters)
+    is_clustered = units != ["row"]
     rows = [
         [
             *("" if row["by"] == previous else row["by"], row["group"], row["rows"]),
-            *([row["clusters"]] if is_clustered else []),
+            *([" × ".join(map(str, row["clusters"]))] if is_clustered else []),
             format_interval(row["value"], row["low"], row["high"]),
             format_interval(row["difference"], row["difference_low"], row["difference_high"], signed=True),
             _note(row),
         ]
         for previous, row in zip([None, *frame["by"]], frame.to_dicts(), strict=False)
     ]
-    columns = [*COLUMNS, *([f"{cluster}s"] if is_clustered else []), metric_title(metric), "group − others", "note"]
+    columns = [
+        *COLUMNS,
+        *([" × ".join(f"{unit}s" for unit in units)] if is_clustered else []),
+        metric_title(metric),
+        "group − others",
+        "note",
+    ]
     return Section(
         "Groups",
         "Scores by column of the endpoints, and the difference between each group and the other rows.",
@@ -89,7 +95,7 @@ def groups(subject: Subject) -> Section | None:
                 "Differences are paired on the same bootstrap samples. ‘significant’ marks "
                 "intervals that exclude 0; intervals are not corrected for multiple comparisons, so one in twenty "
                 "excludes 0 by chance. ‘small’ marks groups of fewer than 30 rows"
-                + (f" or 10 {cluster}s." if is_clustered else "."),
+                + (f" or 10 {'s or '.join(units)}s." if is_clustered else "."),
             ),
         ],
     )

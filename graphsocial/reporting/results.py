@@ -19,7 +19,8 @@ MAX_POINTS = 2000  # of the scatter plot
 def scores(subject: Subject) -> Section:
     """Scores of all models with confidence intervals, and paired differences."""
     comparison = subject.comparison
-    resampled = "rows" if comparison.cluster == "row" else f"{comparison.cluster}s with all their rows"
+    units = list(comparison.clusters)
+    resampled = "rows" if units == ["row"] else f"{'s and of '.join(units)}s with all their rows"
     runs = int(comparison.scores["runs"][0])
     parts: list[Chart | Table] = [
         Chart(
@@ -46,7 +47,7 @@ def scores(subject: Subject) -> Section:
                         + (" (same features without edges)" if row["against"] == "features_only" else ""),
                         metric_title(row["metric"]),
                         format_interval(row["difference"], row["low"], row["high"], signed=True),
-                        None if row["p"] is None else f"{row['p']:.2g}",
+                        None if row["p_holm"] is None else f"{row['p_holm']:.2g}",
                     ]
                     for row in rows.to_dicts()
                 ],
@@ -183,10 +184,11 @@ def calibration(subject: Subject) -> Section | None:
             ),
             Table(
                 "Calibration by model",
-                ["model", "temperature", "log loss", "scaled", "calibration error", "scaled", "AURC"],
+                ["model", "temperature", "log loss", "scaled", "calibration error", "scaled", "if exact", "AURC"],
                 [list(values.values()) for values in comparison.calibration.to_dicts()],
-                "Scaled: after temperature scaling. Calibration error: expected calibration error with 15 bins. AURC: "
-                "area under the risk–coverage curve. For all, lower is better.",
+                "Scaled: after temperature scaling. Calibration error: expected calibration error with 15 bins; if "
+                "exact: what exact probabilities would have on so many rows. AURC: area under the risk–coverage curve. "
+                "For all, lower is better.",
             ),
             Chart(
                 "Risk–coverage curve",

@@ -130,7 +130,8 @@ def test_node_tasks_and_numeric_targets_are_audited(posts: gs.GraphStore, split:
     audit = gs.audit(posts, run)
     assert audit.leaks == ("columns of nodes",)
     by_name = verdicts(audit)
-    assert {by_name[name] for name in ("changed labels", "visible labels", "averages of labels")} == {"pass"}
+    assert by_name["changed labels"] == by_name["visible labels"] == "pass"
+    assert by_name["averages of labels"] == "not applicable"  # too few pages
     assert by_name["shuffled training"] == by_name["one-hop look-up"] == "pass"
     assert (by_name["parts kept apart"] == "not applicable") == (split == "random")
     with posts.transaction():

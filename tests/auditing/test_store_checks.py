@@ -108,7 +108,7 @@ def test_a_run_without_leaks_passes_all_checks_by_the_store(store: gs.GraphStore
 def test_means_over_all_times_are_a_leak(store: gs.GraphStore, monkeypatch: pytest.MonkeyPatch) -> None:
     run, mean = train(store), aggregation.neighbor_mean
     monkeypatch.setattr(aggregation, "neighbor_mean", lambda *given, time: mean(*given, time=None))
-    assert set(gs.audit(store, run, quick=True).leaks) == {"averages as stored", "deleted future"}
+    assert {"averages as stored", "deleted future"} <= set(gs.audit(store, run, quick=True).leaks)
 
 
 def test_edges_with_times_of_their_own_alone_are_a_leak(store: gs.GraphStore, monkeypatch: pytest.MonkeyPatch) -> None:

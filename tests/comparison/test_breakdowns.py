@@ -94,10 +94,10 @@ def test_groups_are_compared_with_all_other_rows(answered: tuple[gs.GraphStore, 
     store, examples, outcomes = answered
     groupings = {"city": breakdowns.grouped_by(store, examples, "small", "city")}
     clusters = examples.ids[0].rank("dense").to_numpy().astype(np.int64) - 1
-    table = breakdowns.by_group(BootstrapSamples(clusters, 200), {"m": [outcomes, outcomes]}, groupings, "accuracy")
+    table = breakdowns.by_group(BootstrapSamples((clusters,), 200), {"m": [outcomes, outcomes]}, groupings, "accuracy")
     assert table["group"].to_list() == ["Lima", "Oslo", "not known"]
     assert table["rows"].to_list() == [3, 1, 1]
-    assert table["clusters"].to_list() == [2, 1, 1]
+    assert table["clusters"].to_list() == [[2], [1], [1]]
     assert table["accuracy"].to_list() == pytest.approx([2 / 3, 0, 1], abs=1e-6)
     assert table["difference"][0] == pytest.approx(2 / 3 - 1 / 2, abs=1e-6)
     assert table["small"].all()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from graphsocial import runs
 from graphsocial.errors import InputError
 from graphsocial.explanation import _batches
 from graphsocial.explanation.ablation import Copies, edges_into, modalities, with_copies, without
-from graphsocial.explanation.attribution import ExplainedBatch, modality_effects
+from graphsocial.explanation.attribution import ExplainedBatch, modality_effects, ranking_fidelity
 from graphsocial.explanation.neighbourhoods import neighbours
 from graphsocial.graph import SocialGraph
 from graphsocial.graph.batching import Batch
@@ -237,6 +237,22 @@ def test_explanations_group_and_join(store: gs.GraphStore, run: runs.Run) -> Non
     assert (steps["value"] <= 0).all()
     sums = explanations.filter(pl.col("kind") == "gate").group_by("entity_id", "other_id").agg(pl.col("value").sum())
     np.testing.assert_allclose(sums["value"].to_numpy(), 1, atol=1e-6)
+
+
+def test_fidelity_of_effects_that_are_noise_is_that_of_chance(explained: ExplainedBatch) -> None:
+    """Each half of the examples is ranked by the other; ranked by itself every example would be above chance."""
+    random, count = np.random.default_rng(0), len(explained.examples)
+    means = []
+    for seed in range(20):
+        noise = random.normal(size=(count, 8))
+
+        def drop(chosen: Sequence[int], noise: np.ndarray = noise) -> dict[str, torch.Tensor]:
+            return {"emotion": torch.from_numpy(noise[:, list(chosen)].sum(1))}
+
+        means.append(float(ranking_fidelity(explained, noise, drop, "emotion", seed).mean()))
+    assert abs(np.mean(means)) < 3 * np.std(means, ddof=1) / np.sqrt(len(means))
+    few = replace(explained, examples=explained.examples[:9])
+    assert np.isnan(ranking_fidelity(few, noise[:9], drop, "emotion", 0)).all(), "too few to rank by a half"
 
 
 def test_fidelity_of_a_useful_ranking_is_positive(explained: ExplainedBatch) -> None:

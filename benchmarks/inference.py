@@ -1,0 +1,242 @@
+"""Statistics against simulations whose truth is known: coverage of intervals, size and power of tests.
+
+    python benchmarks/inference.py [--trials 400] [NAME…]
+
+Prints what was simulated, the statistic, the share of trials, its Monte Carlo standard error, and the target.
+The table is in docs/statistics.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphsocial.auditing.label_means import LabelMeans
+from graphsocial.comparison.bootstrap import BootstrapSamples, ScoredRows, paired_t
+from graphsocial.comparison.outcomes import ClassOutcomes
+
+PRIOR = np.asarray([0.5, 0.3, 0.2])
+LARGE = 4000  # nodes of each end in the population that stands for the truth
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the table.
+
+    Attributes:
+        design: what was simulated.
+        statistic: what was computed.
+        share: of the trials in which it did what is counted: the interval held the truth, the test rejected.
+        trials: number of trials.
+        target: what the share should be.
+    """
+
+    design: str
+    statistic: str
+    share: float
+    trials: int
+    target: str
+
+
+@dataclass(frozen=True)
+class Design:
+    """Rows of users and images, and by how much each makes a model right more often, in logits.
+
+    Attributes:
+        name: in the table.
+        users: number of users.
+        images: number of images; 0 where rows have users alone.
+        rows: number of rows, drawn among the pairs without repetition.
+        user_effect: standard deviation of the users' effects.
+        image_effect: that of the images' effects.
+    """
+
+    name: str
+    users: int
+    images: int
+    rows: int
+    user_effect: float
+    image_effect: float
+
+
+DESIGNS = (
+    Design("400 rows, independent", 400, 0, 400, 0.0, 0.0),
+    Design("10 users, 20 rows each", 10, 0, 200, 0.7, 0.0),
+    Design("20 users, 20 rows each", 20, 0, 400, 0.7, 0.0),
+    Design("40 users, 20 rows each", 40, 0, 800, 0.7, 0.0),
+    Design("200 × 40 pairs, independent", 200, 40, 2000, 0.0, 0.0),
+    Design("200 × 40 pairs, users differ", 200, 40, 2000, 0.7, 0.0),
+    Design("200 × 40 pairs, both differ", 200, 40, 4000, 0.7, 0.7),
+    Design("40 × 40 pairs, both differ", 40, 40, 800, 0.7, 0.7),
+    Design("20 × 20 pairs, both differ", 20, 20, 200, 0.7, 0.7),
+    Design("100 × 10 pairs, both differ", 100, 10, 800, 0.7, 0.7),
+)
+
+
+def rows_of(design: Design, random: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(N,) the user and the image of each row."""
+    if not design.images:
+        return np.repeat(np.arange(design.users), design.rows // design.users), np.arange(design.rows)
+    pairs = random.choice(design.users * design.images, design.rows, replace=False)
+    return pairs // design.images, pairs % design.images
+
+
+def answers(
+    design: Design, user: NDArray[np.int64], image: NDArray[np.int64], random: np.random.Generator
+) -> tuple[ClassOutcomes, ClassOutcomes]:
+    """The outcomes of two models, the first of which is better by 0.3 logits."""
+    target = random.choice(len(PRIOR), len(user), p=PRIOR)
+    outcomes = []
+    for quality in (0.8, 0.5):
+        effects = [
+            random.normal(0, size, end.max() + 1)[end]
+            for size, end in ((design.user_effect, user), (design.image_effect, image))
+        ]
+        right = random.random(len(user)) < 1 / (1 + np.exp(-(quality + sum(effects))))
+        predicted = np.where(right, target, (target + random.integers(1, len(PRIOR), len(user))) % len(PRIOR))
+        probabilities = np.full((len(user), len(PRIOR)), 0.15)
+        probabilities[np.arange(len(user)), predicted] = 0.7
+        outcomes.append(ClassOutcomes(target, predicted, probabilities))
+    return outcomes[0], outcomes[1]
+
+
+def intervals(trials: int) -> Iterator[Line]:
+    """How often 95 % intervals of `compare` hold the truth."""
+    metrics = ("accuracy", "weighted_f1", "macro_f1", "log_loss")
+    for design in DESIGNS:
+        random = np.random.default_rng(1)
+        everyone = np.arange(LARGE * 50)
+        large = answers(design, everyone % LARGE, random.permutation(everyone) % LARGE, random)
+        truth = [
+            {name: float(value[0]) for name, value in one.scores(np.ones((1, len(everyone)))).items()} for one in large
+        ]
+        held: dict[str, list[bool]] = {}
+        for trial in range(trials):
+            user, image = rows_of(design, random)
+            ways = (user, image) if design.images else (user,)
+            parts = {
+                number: ScoredRows([one], np.arange(len(user)))
+                for number, one in enumerate(answers(design, user, image, random))
+            }
+            scores = BootstrapSamples(tuple(np.unique(way, return_inverse=True)[1] for way in ways), 300, trial).scores(
+                parts
+            )
+            for metric in metrics:
+                found = scores.interval(0, metric)
+                held.setdefault(metric, []).append(found["low"] <= truth[0][metric] <= found["high"])
+                found, gap = scores.difference(0, 1, metric), truth[0][metric] - truth[1][metric]
+                held.setdefault(f"difference of {metric}", []).append(found["low"] <= gap <= found["high"])
+        for name, of_name in held.items():
+            yield Line(design.name, f"95 % interval of {name} holds it", float(np.mean(of_name)), trials, "0.95")
+
+
+def seeds(trials: int) -> Iterator[Line]:
+    """How often the t tests of `compare` reject at .05 where two models are equally good."""
+    random = np.random.default_rng(2)
+    trials *= 10
+    rejected = [
+        (paired_t(*({("split", seed): random.normal() for seed in range(5)} for _ in range(2)))[1] or 1) < 0.05
+        for _ in range(trials)
+    ]
+    yield Line("5 seeds, no difference", "p over seeds below .05", float(np.mean(rejected)), trials, "0.05")
+    for folds in (5, 10):
+        rejected = [
+            (paired_t(*cross_validated(folds, random), test_share=1 / (folds - 1))[1] or 1) < 0.05
+            for _ in range(trials // 2)
+        ]
+        design = f"{folds} folds × 3 seeds of 200 rows, no difference"
+        yield Line(design, "p over folds below .05", float(np.mean(rejected)), len(rejected), "0.05")
+
+
+def cross_validated(
+    folds: int, random: np.random.Generator
+) -> tuple[dict[tuple[str, int], float], dict[tuple[str, int], float]]:
+    """(fold, seed) → accuracy of two classifiers by nearest mean, on features that are equally good."""
+    target = random.integers(0, 2, 200)
+    fold = random.permutation(len(target)) % folds
+    scores: tuple[dict[tuple[str, int], float], ...] = ({}, {})
+    for of_model in scores:
+        features = random.normal(size=(len(target), 5)) + 0.3 * target[:, None]
+        for number in range(folds):
+            train, test = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+            for seed in range(3):
+                drawn = random.choice(train, len(train))
+                means = [features[drawn[target[drawn] == side]].mean(0) for side in (0, 1)]
+                distance = [np.square(features[test] - mean).sum(1) for mean in means]
+                of_model[f"fold{number}", seed] = float(((distance[1] < distance[0]) == target[test]).mean())
+    return scores[0], scores[1]
+
+
+def label_columns(trials: int) -> Iterator[Line]:
+    """How often the audit's check of averages of labels calls a column a leak: causes, and columns made of labels."""
+    for nodes, raters in ((100, 30), (300, 5), (1000, 20)):
+        found: dict[tuple[str, str], list[bool]] = {}
+        for trial in range(trials):
+            random = np.random.default_rng([3, trial, nodes])
+            for column, cause, labels, values in _columns(nodes, raters, random):
+                means = LabelMeans.of(np.repeat(np.arange(nodes), raters), labels, max_nodes=5000)
+                explain = means.explain_category if column.startswith("category") else means.explain
+                found.setdefault((column, "0" if cause else "1"), []).append(explain(values).leaks)
+        for (column, target), leaks in found.items():
+            design = f"{nodes} nodes, {raters} labels each"
+            yield Line(design, f"leak: {column}", float(np.mean(leaks)), trials, target)
+
+
+def _columns(
+    nodes: int, raters: int, random: np.random.Generator
+) -> Iterator[tuple[str, bool, NDArray[np.float64], NDArray[np.float64]]]:
+    """Name, whether it is a cause, the labels and the values of columns of nodes."""
+    genre = random.integers(0, 3, nodes)
+    level = np.asarray([-1.0, 0.0, 1.0])[genre] + random.normal(0, 0.7, nodes)
+    numbers = level[:, None] + random.normal(0, 1.5, (nodes, raters))
+    labels, mean = numbers.reshape(-1, 1), numbers.mean(1)
+    yield "a cause: the level itself", True, labels, level
+    yield "a cause: the level with noise", True, labels, level + random.normal(0, 0.3, nodes)
+    yield "category that is a cause", True, labels, genre.astype(np.float64)
+    yield "no relation", True, labels, random.normal(size=nodes)
+    yield "mean", False, labels, mean
+    yield "mean, rounded to .1", False, labels, mean.round(1)
+    yield "mean, rounded to .5", False, labels, (2 * mean).round() / 2
+    yield (
+        "mean with a tenth of its deviation as noise",
+        False,
+        labels,
+        mean + 0.1 * mean.std() * random.normal(size=nodes),
+    )
+    yield "mean of nine tenths of the raters", False, labels, numbers[:, : max(1, round(0.9 * raters))].mean(1)
+    logits = np.asarray([[1.5, 0, 0], [0, 1.5, 0], [0, 0, 1.5]])[genre] + random.normal(0, 0.7, (nodes, 3))
+    shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    drawn = np.stack([random.choice(3, raters, p=row) for row in shares])
+    classes = np.eye(3)[drawn.reshape(-1)]
+    counted = np.stack([(drawn == number).mean(1) for number in range(3)], axis=1)
+    yield "category that is a cause of classes", True, classes, genre.astype(np.float64)
+    yield "a cause: the true share of a class", True, classes, shares[:, 0]
+    yield "share of a class", False, classes, counted[:, 0]
+    yield "category: the most frequent class", False, classes, counted.argmax(1).astype(np.float64)
+
+
+TABLES: dict[str, Callable[[int], Iterator[Line]]] = {
+    "intervals": intervals,
+    "seeds": seeds,
+    "label_columns": label_columns,
+}
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", default=[*TABLES], help=", ".join(TABLES))
+    parser.add_argument("--trials", type=int, default=400)
+    arguments = parser.parse_args()
+    print("| simulation | statistic | share | ± Monte Carlo | target |\n| --- | --- | --- | --- | --- |")
+    for line in (line for name in arguments.names for line in TABLES[name](arguments.trials)):
+        error = (line.share * (1 - line.share) / line.trials) ** 0.5
+        print(f"| {line.design} | {line.statistic} | {line.share:.3f} | {error:.3f} | {line.target} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
