@@ -203,7 +203,12 @@ def _with_targets(graph: SocialGraph, before: SocialGraph) -> SocialGraph:
     changed = {}
     for target, former in zip(graph.targets, before.targets, strict=True):
         values = graph.target_labels[target.name]
-        if former.classes:
+        if former.kind == "multilabel":
+            columns = [target.classes.index(name) if name in target.classes else -1 for name in former.classes]
+            known = (values >= 0).all(1, keepdim=True)
+            padded = torch.cat([values, torch.where(known, 0, -1)], dim=1)  # a class that no row has now
+            values = padded[:, columns]
+        elif former.classes:
             code = [former.classes.index(name) if name in former.classes else -1 for name in target.classes]
             values = torch.tensor([*code, -1])[values]  # the last is that of unknown labels
         changed[target.name] = values

@@ -121,9 +121,10 @@ def _other_labels(graph: SocialGraph, mask: Tensor) -> SocialGraph:
     changed = {}
     for target in graph.targets:
         labels = graph.target_labels[target.name]
-        classes = len(target.classes)
+        classes = 2 if target.kind == "multilabel" else len(target.classes)
         other = (labels + 1) % classes if classes else labels + 1 + labels.abs()
-        changed[target.name] = torch.where(mask & is_known(labels), other, labels)
+        rows = mask & is_known(labels)
+        changed[target.name] = torch.where(rows if labels.ndim == 1 else rows[:, None], other, labels)
     return replace(graph, target_labels=changed)
 
 
