@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -51,4 +52,4 @@ def test_each_question_is_one_command(
 
 
 def _after(words: list[str], option: str) -> list[str]:
-    return [value for word, value in zip(words, words[1:], strict=False) if word == option]
+    return [value for word, value in pairwise(words) if word == option]
