@@ -165,3 +165,9 @@ def test_ranks_are_those_of_a_loop(rows: list[tuple[int, int, int]]) -> None:
         return
     assert found["mrr"] == pytest.approx(np.mean([1 / rank for rank in ranks]))
     assert found["hits_3"] == pytest.approx(np.mean([rank <= 3 for rank in ranks]))
+
+
+def test_the_audit_of_links_passes(circles: gs.GraphStore) -> None:
+    run = gs.train(circles, "link", model="adamic-adar", split="time", settings={**TARGET, "pairs": 2, "epochs": 2})
+    checks = {check.name: check for check in gs.audit(circles, run, quick=True).checks}
+    assert {name: check.detail for name, check in checks.items() if check.verdict == "leak"} == {}
