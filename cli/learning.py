@@ -199,7 +199,9 @@ def predict(
             else:
                 from graphsocial.prediction.top import first_column, predict_top
 
-                count = predict_top(opened, loaded, top=top, sources=ids and first_column(ids), progress=progress)
+                count = predict_top(
+                    opened, loaded, top=top, sources=None if ids is None else first_column(ids), progress=progress
+                )
     if session.out.json:
         return session.out.value({"run": loaded.id, "predictions": count})
     session.out.table(["run", "predictions"], [(loaded.id, count)])

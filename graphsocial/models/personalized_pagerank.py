@@ -71,4 +71,5 @@ def _pagerank(
             total += restart * (1 - restart) ** step * there
         rows = (position >= start) & (position < start + len(block))
         scores[rows] = total[position[rows] - start, dst[rows]]
-    return scores * size
+    scores *= size
+    return scores
