@@ -181,6 +181,10 @@ def predict(
         ),
     ] = None,
     train: Annotated[bool, typer.Option("--train", metavar="", help="Predict the training examples too.")] = False,
+    top: Annotated[
+        int | None,
+        typer.Option(metavar="K", min=1, help="Likeliest new links of each source (task link).", show_default=False),
+    ] = None,
     session: Session,
 ) -> None:
     """Predict with a trained run; the predictions are rows of the table predictions."""
@@ -190,7 +194,14 @@ def predict(
 
         loaded = runs.load(opened, run)
         with session.out.progress() as progress:
-            count = predict_examples(opened, loaded, ids=ids, train=train, progress=progress)
+            if top is None:
+                count = predict_examples(opened, loaded, ids=ids, train=train, progress=progress)
+            else:
+                from graphsocial.prediction.top import first_column, predict_top
+
+                count = predict_top(
+                    opened, loaded, top=top, sources=None if ids is None else first_column(ids), progress=progress
+                )
     if session.out.json:
         return session.out.value({"run": loaded.id, "predictions": count})
     session.out.table(["run", "predictions"], [(loaded.id, count)])

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 METRICS = (
     *("weighted_f1", "micro_f1", "macro_f1", "average_precision", "accuracy", "subset_accuracy", "log_loss"),
+    *("roc_auc", "mrr", "hits_10"),
     *("mae", "median_ae", "rmse", "rmsle", "r2", "spearman", "coverage"),
 )
 GENERAL = ("node", "edge", "link")

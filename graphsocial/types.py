@@ -28,6 +28,8 @@ SQL_TYPES: dict[str, str] = {
     "video": "varchar",
     "vector": "float[]",
 }
+LINK = ("no link", "link")
+"""The classes of link prediction: pairs without and with an edge."""
 Progress = Callable[[str, int, int], None]
 """Callback of long operations: `progress(what, steps_done, steps_in_all)`."""
 FILES = ("image", "audio", "video")

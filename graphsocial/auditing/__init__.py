@@ -17,6 +17,7 @@ from graphsocial.auditing.deletion import check_deletion
 from graphsocial.auditing.messages import check_messages, used_batches
 from graphsocial.auditing.parts import check_apart, check_rows
 from graphsocial.auditing.perturbation import check_perturbation
+from graphsocial.auditing.reciprocal import check_reciprocal
 from graphsocial.auditing.stored_edges import check_edges
 from graphsocial.auditing.stored_values import check_averages, check_labels, check_values
 from graphsocial.errors import InputError
@@ -125,6 +126,7 @@ def _check_batches(
         check_averages(allowance, batches, seed=config.seed),
         *check_deletion(store, config, data, loader, restored.network, quick=quick),
         *check_messages(config, loader, data.roles, restored.network),
+        check_reciprocal(data.graph, batches, config.visibility),
         *check_perturbation(config, loader, data.roles, restored.network),
         *check_columns(data.graph, train, config.visibility, temporal=loader.exact.temporal, seed=config.seed),
         check_look_up(config, data, restored.network),

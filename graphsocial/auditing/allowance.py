@@ -166,6 +166,9 @@ class Allowance:
             if state == "hidden"
         ]
         held_out = np.setdiff1d(np.concatenate([*parts, seeds[:0]]), seeds)
+        if visibility.reciprocal == "hidden" and self.graph.end_types[0] == self.graph.end_types[-1]:
+            src, dst = (end[batch.examples] for end in self.graph.ends)
+            held_out = np.union1d(held_out, np.setdiff1d(self._keys(dst, src), seeds))
         return np.concatenate([held_out, seeds]) if visibility.predicted == "hidden" else held_out
 
     def edges(self, edge: EdgeType) -> StoredEdges:

@@ -139,7 +139,9 @@ def _table_gain(counts: NDArray[np.float64]) -> float:
 
 
 def _codes(target: Target, labels: NDArray[np.generic]) -> NDArray[np.int64]:
-    """Classes; numbers become `LABEL_BINS` classes of equal size."""
+    """Classes; numbers become `LABEL_BINS` classes of equal size, and of several labels the first counts."""
+    if target.kind == "multilabel":
+        return np.where(labels.any(axis=1), labels.argmax(axis=1), len(target.classes))
     if target.kind == "multiclass":
         return labels.astype(np.int64)
     return _bins(labels.astype(np.float64), LABEL_BINS)
@@ -246,7 +248,9 @@ def _averages(graph: SocialGraph) -> Check:
         labels = graph.target_labels[target.name]
         known = is_known(labels)
         values = (
-            torch.nn.functional.one_hot(labels.clamp_min(0), len(target.classes)).double()
+            labels.double()
+            if target.kind == "multilabel"
+            else torch.nn.functional.one_hot(labels.clamp_min(0), len(target.classes)).double()
             if target.classes
             else labels[:, None]
         )

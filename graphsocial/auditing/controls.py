@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy
 
 from graphsocial.auditing.base import Check, Verdict, not_applicable
 from graphsocial.auditing.messages import used_batches
@@ -63,9 +64,11 @@ def check_look_up(config: RunConfig, data: RunData, network: Network) -> Check:
     train = data.examples("train")
     graph = shuffled(data.graph, train, seed=config.seed)
     loader = make_loader(config, replace(data, graph=graph))
-    target = next((target for target in graph.targets if target.classes), None)
+    target = graph.class_target
     if target is None:
-        return not_applicable(name, "Numbers are not looked up; the training on shuffled labels is the control.")
+        return not_applicable(
+            name, "Only single classes are looked up; the training on shuffled labels is the control."
+        )
     codes, gains = graph.target_labels[target.name], []
     prior = _prior(codes[train], len(target.classes))
     for role in ("train", "validation"):
@@ -150,6 +153,12 @@ def _gain(target: Target, predictions: Tensor, labels: Tensor) -> NDArray[np.flo
         prior = torch.bincount(labels, minlength=len(target.classes)).double() / max(1, len(labels))
         loss = -torch.log(predictions.gather(1, labels[:, None])[:, 0].clamp_min(1e-7))
         prior_loss = -torch.log(prior[labels])
+    elif target.kind == "multilabel":
+        prior = labels.double().mean(0).clamp(1e-7, 1 - 1e-7)
+        loss, prior_loss = (
+            binary_cross_entropy(part.double(), labels.double(), reduction="none").sum(1)
+            for part in (predictions, prior.expand(labels.shape))
+        )
     else:
         loss, prior_loss = torch.square(predictions - labels), torch.square(labels.mean() - labels)
     gain: NDArray[np.float64] = ((prior_loss - loss) / prior_loss.mean().clamp_min(1e-12)).numpy()

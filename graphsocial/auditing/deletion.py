@@ -32,7 +32,7 @@ from graphsocial.tasks import Labels, read_labels
 from graphsocial.training.config import RunConfig
 from graphsocial.training.data import RunData, build, make_loader
 from graphsocial.training.splitting import add_negatives
-from graphsocial.types import EdgeType, NodeType
+from graphsocial.types import LINK, EdgeType, NodeType
 
 NAME = "deleted future"
 LABELS = "replaced labels"
@@ -53,6 +53,9 @@ def check_deletion(
         network: the trained network.
         quick: sample one example of each role instead of three.
     """
+    if data.graph.classes == LINK:
+        why = "Pairs without a link are drawn from all nodes and links, so without some of these they are others."
+        return [not_applicable(NAME, why), not_applicable(LABELS, why)]
     network.eval()
     whole, parts_found, examined = loader.exact, set[str](), 0
     leaked = torch.zeros(data.graph.num_examples, dtype=torch.bool)
@@ -203,7 +206,12 @@ def _with_targets(graph: SocialGraph, before: SocialGraph) -> SocialGraph:
     changed = {}
     for target, former in zip(graph.targets, before.targets, strict=True):
         values = graph.target_labels[target.name]
-        if former.classes:
+        if former.kind == "multilabel":
+            columns = [target.classes.index(name) if name in target.classes else -1 for name in former.classes]
+            known = (values >= 0).all(1, keepdim=True)
+            padded = torch.cat([values, torch.where(known, 0, -1)], dim=1)  # a class that no row has now
+            values = padded[:, columns]
+        elif former.classes:
             code = [former.classes.index(name) if name in former.classes else -1 for name in target.classes]
             values = torch.tensor([*code, -1])[values]  # the last is that of unknown labels
         changed[target.name] = values

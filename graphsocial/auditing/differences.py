@@ -89,7 +89,8 @@ def _other_labels(
         size = graph.num_nodes[graph.end_types[-1]]
         key = ends[0] if len(ends) == 1 else ends[0] * size + ends[1]
         order = torch.argsort(key)
-        return torch.stack([key.double(), part.target_labels[target][rows].double()])[:, order]
+        values = part.target_labels[target][rows].double()
+        return torch.cat([key.double()[None], values[None] if values.ndim == 1 else values.t()])[:, order]
 
     for target in graph.target_labels:
         one = shown(graph, batch.view.label, lambda name, end: end, target)

@@ -165,7 +165,8 @@ class _LeakCounts:
             leaked, declared = self.leaked[name], self.declared[name]
             verdict: Verdict = "leak" if leaked.any() else "declared" if declared.any() else "pass"
             visible = leaked if verdict != "declared" else declared
-            states = ", ".join(f"{part}={state}" for part, state in vars(self.visibility).items() if state != "hidden")
+            shown = {part: state for part, state in vars(self.visibility).items() if state in ("structure", "full")}
+            states = ", ".join(f"{part}={state}" for part, state in shown.items())
             detail = {
                 "leak": f"Examples that should be hidden reach the model {path}.",
                 "declared": f"Examples reach the model {path}, as the run declares: {states}.",

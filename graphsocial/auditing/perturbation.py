@@ -40,7 +40,7 @@ def check_perturbation(config: RunConfig, loader: Loader, roles: Tensor, network
     visibility = config.visibility
     if loader.graph.entity not in loader.graph.edge_features:
         checks.append(not_applicable("changed edge features", "No supervised edge has features."))
-    elif set(vars(visibility).values()) == {"full"}:
+    elif {visibility.predicted, visibility.validation, visibility.test} == {"full"}:
         why = "The run shows the features of all supervised edges."
         checks.append(Check("changed edge features", "declared", 0, 0, why))
     else:
@@ -121,9 +121,10 @@ def _other_labels(graph: SocialGraph, mask: Tensor) -> SocialGraph:
     changed = {}
     for target in graph.targets:
         labels = graph.target_labels[target.name]
-        classes = len(target.classes)
+        classes = 2 if target.kind == "multilabel" else len(target.classes)
         other = (labels + 1) % classes if classes else labels + 1 + labels.abs()
-        changed[target.name] = torch.where(mask & is_known(labels), other, labels)
+        rows = mask & is_known(labels)
+        changed[target.name] = torch.where(rows if labels.ndim == 1 else rows[:, None], other, labels)
     return replace(graph, target_labels=changed)
 
 

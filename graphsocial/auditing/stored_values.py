@@ -48,7 +48,7 @@ def check_labels(allowance: Allowance, batches: list[Batch]) -> Check:
             wrong |= allowance.known_since[stored] >= allowance.example_times(batch).min()
         for target, values in labels.target_labels.items():
             same = np.isclose(values[rows], graph.target_labels[target][shown].numpy(), equal_nan=True)
-            wrong |= ~torch.from_numpy(same)
+            wrong |= ~torch.from_numpy(same if same.ndim == 1 else same.all(axis=1))
         leaked[shown[wrong]] = True
         examined += len(shown)
     if not examined:

@@ -93,7 +93,8 @@ def without_edges(store: GraphStore, configuration: Configuration, *, part: str 
         configuration: whose features, task, data set and split it has.
         part: split role that it has predictions of.
     """
-    frame = _runs(store, part).filter(
+    frame = _runs(store, part)
+    frame = frame.filter(
         pl.col("predicted"),
         pl.col("model") == WITHOUT_EDGES,
         pl.col("task") == configuration.task,
@@ -101,6 +102,9 @@ def without_edges(store: GraphStore, configuration: Configuration, *, part: str 
         pl.col("split") == configuration.split,
         pl.col("feature_sets") == configuration.feature_sets,
         pl.col("split_id").is_in({run.split_id for run in configuration.runs}),
+        pl.col("targets").is_in(
+            frame.filter(pl.col("run_id").is_in([run.id for run in configuration.runs]))["targets"]
+        ),
     )
     if not frame.height:
         return None
@@ -112,7 +116,8 @@ def _runs(store: GraphStore, part: str) -> pl.DataFrame:
     frame: pl.DataFrame = store.sql(
         "select run_id, model, config_id, task, dataset, split, data_hash, split_id, finished_at, "
         "feature_sets::varchar as feature_sets, "
-        "run_id in (select run_id from predictions where split = ?) as predicted "
+        "run_id in (select run_id from predictions where split = ?) as predicted, (select "
+        "string_agg(distinct target, ' ' order by target) from metrics where metrics.run_id = runs.run_id) as targets "
         "from runs where status = 'done' order by seed, run_id",
         [part],
     ).pl()

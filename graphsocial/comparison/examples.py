@@ -116,6 +116,11 @@ def read(
     shared = shared.sort(KEYS)
     frames = [shared.join(frame, on=KEYS, how="left", nulls_equal=True, maintain_order="left") for frame in frames]
     classes = tuple(frames[0]["classes"][0])
+    if not classes and frames[0]["label"].null_count() < frames[0].height:
+        raise InputError(
+            f"'{target}' has several labels per example; comparisons take one class or a number. The leaderboard "
+            "(graphsocial runs) and 'evaluate' have its scores."
+        )
     entity_type = str(frames[0]["entity_type"][0])
     ends = tuple(entity_type.split(" ")[::2])
     ids = tuple(shared[name] for name in KEYS[1 : 1 + len(ends)])

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import pearsonr, spearmanr
-from sklearn.metrics import accuracy_score, average_precision_score, log_loss, precision_recall_fscore_support, r2_score
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    log_loss,
+    precision_recall_fscore_support,
+    r2_score,
+    roc_auc_score,
+)
 
 CALIBRATION_BINS = 15
 LOG_LOSS_CLIP = 1e-7
@@ -38,8 +45,13 @@ def multiclass(
     classes = preds.argmax(axis=1) if classes is None else classes
     precision, recall, f1, _ = precision_recall_fscore_support(target, classes, average="weighted", zero_division=0)
     _, _, macro, _ = precision_recall_fscore_support(target, classes, average="macro", zero_division=0)
+    two = {}
+    if preds.shape[1] == 2 and 0 < target.sum() < len(target):  # of the second class
+        two["roc_auc"] = float(roc_auc_score(target, preds[:, 1]))
+        two["average_precision"] = float(average_precision_score(target, preds[:, 1]))
     clipped = np.clip(preds, LOG_LOSS_CLIP, 1)
     return {
+        **two,
         "weighted_f1": float(f1),
         "macro_f1": float(macro),
         "accuracy": float(accuracy_score(target, classes)),
@@ -97,6 +109,40 @@ def calibration_bins(confidence: NDArray[np.float64], bins: int) -> NDArray[np.i
     """(N,) the bin of each probability, each bin without its lower and with its upper edge; 0 is in the first."""
     index: NDArray[np.int64] = (np.ceil(confidence * bins) - 1).clip(0, bins - 1).astype(np.int64)
     return index
+
+
+def ranking(scores: NDArray[np.float64], target: NDArray[np.int64], groups: NDArray[np.object_]) -> dict[str, float]:
+    """How high the positive rows of each group rank among its negative rows: MRR and hits at 1, 3 and 10.
+
+    The rank of a positive row is 1 + the number of negative rows of its group with a higher score, half of those with
+    the same one. Groups without a positive or without a negative row are left out; without any, there are no metrics.
+
+    Args:
+        scores: (N,) higher for more likely links.
+        target: (N,) 0 or 1.
+        groups: (N,) the group of each row, such as the source of a pair.
+
+    >>> import numpy as np
+    >>> ranking(np.array([0.9, 0.5, 0.7]), np.array([0, 1, 0]), np.array(["a", "a", "a"], object))["mrr"]
+    0.3333333333333333
+    """
+    _, group = np.unique(groups.astype(str), return_inverse=True)
+    both = np.bincount(group, target == 1, group.max(initial=0) + 1) * np.bincount(
+        group, target == 0, group.max(initial=0) + 1
+    )
+    rows = both[group] > 0
+    if not rows.any():
+        return {}
+    level = np.unique(scores[rows], return_inverse=True)[1]
+    size = int(level.max()) + 1
+    keys, positive = group[rows] * size + level, target[rows] == 1
+    negatives = np.sort(keys[~positive])
+    end = np.searchsorted(negatives, (group[rows][positive] + 1) * size)
+    higher = end - np.searchsorted(negatives, keys[positive], side="right")
+    equal = np.searchsorted(negatives, keys[positive], side="right") - np.searchsorted(negatives, keys[positive])
+    ranks = 1 + higher + equal / 2
+    hits = {f"hits_{k}": float((ranks <= k).mean()) for k in (1, 3, 10)}
+    return {"mrr": float((1 / ranks).mean()), **hits}
 
 
 def multilabel(preds: NDArray[np.float64], target: NDArray[np.int64], labels: NDArray[np.int64]) -> dict[str, float]:
@@ -182,7 +228,7 @@ def regression(
 LOWER_IS_BETTER = frozenset({"log_loss", "calibration_error", "mae", "median_ae", "rmse", "rmsle"})
 METRICS = (
     *("weighted_f1", "macro_f1", "accuracy", "weighted_precision", "weighted_recall", "r2", "pearson", "spearman"),
-    *("micro_f1", "average_precision", "subset_accuracy"),
+    *("micro_f1", "average_precision", "subset_accuracy", "roc_auc"),
     *sorted(LOWER_IS_BETTER),
 )
 """The metrics by which the best epoch can be selected."""

@@ -66,12 +66,14 @@ class ExplainedBatch:
 
     @cached_property
     def predicted_class(self) -> dict[str, NDArray[np.int64]]:
-        """Target → (B,) codes of the predicted classes; multiclass targets only."""
+        """Target → (B,) codes of the predicted classes; of several labels, the most probable one."""
         predictions = self._predictions(self.graph, self.batch, self.rows)
         return {
             objective.target.name: objective.choose(predictions[objective.target.name])
-            for objective in self.objectives
             if objective.target.kind == "multiclass"
+            else predictions[objective.target.name].argmax(axis=1)
+            for objective in self.objectives
+            if objective.target.classes
         }
 
     def scores(self, graph: SocialGraph, batch: Batch, of: NDArray[np.int64] | None = None) -> dict[str, Tensor]:

@@ -162,6 +162,21 @@ class SocialGraph:
         """(P,) bool, whether the label of at least one target is known."""
         return torch.stack([is_known(labels) for labels in self.target_labels.values()]).any(0)
 
+    @cached_property
+    def opposite(self) -> Tensor | None:
+        """(P,) the example of the pair in the opposite direction, -1 where there is none.
+
+        None where examples are nodes, or pairs of nodes of different types. A pair of a node with itself has none.
+        """
+        if len(self.ends) < 2 or self.end_types[0] != self.end_types[1]:
+            return None
+        src, dst = self.ends
+        size = self.num_nodes[self.end_types[0]]
+        keys, order = torch.sort(src * size + dst)
+        reversed_keys = dst * size + src
+        position = torch.searchsorted(keys, reversed_keys).clamp_max(len(keys) - 1)
+        return torch.where((keys[position] == reversed_keys) & (src != dst), order[position], -1)
+
     def example_ids(self, examples: NDArray[np.int64] | None = None) -> tuple[NDArray[np.object_], ...]:
         """The source's ids of these examples (all by default): one array for nodes, two for the endpoints of pairs."""
         ends = (end.numpy() for end in self.ends)

@@ -188,7 +188,8 @@ class FullGraphLoader(_Loader):
 
     def view(self, examples: Tensor) -> View:
         """What a batch of these examples may use."""
-        view = View.of(self.roles, self.graph.labelled, self.visibility, examples)
+        opposite = self.graph.opposite if self.visibility.reciprocal == "hidden" else None
+        view = View.of(self.roles, self.graph.labelled, self.visibility, examples, opposite)
         return view.until(self.graph, examples) if self.temporal else view
 
     def _needs_few_edges(self, nodes: Mapping[str, Tensor]) -> bool:

@@ -29,13 +29,18 @@ class Visibility:
         predicted: state of the pairs in the batch, whose labels are predicted.
         validation: state of the validation pairs while others are predicted.
         test: state of the test pairs while others are predicted.
+        reciprocal: whether the edge B → A may be used, as far as its own state and time allow, while A → B is
+            predicted; for edges between nodes of one type. `hidden` hides its label too.
     """
 
     predicted: State = "hidden"
     validation: State = "hidden"
     test: State = "hidden"
+    reciprocal: Literal["visible", "hidden"] = "visible"
 
     def __post_init__(self) -> None:
+        if self.reciprocal not in ("visible", "hidden"):
+            raise InputError(f"reciprocal is 'visible' or 'hidden', not '{self.reciprocal}'.")
         for value in (self.predicted, self.validation, self.test):
             if value not in STATES:
                 raise InputError(f"'{value}' is no state of an edge; use one of {', '.join(STATES)}.")
@@ -60,7 +65,14 @@ class View:
     before: Mapping[str, Tensor] | None = None
 
     @classmethod
-    def of(cls, roles: Tensor, labelled: Tensor, visibility: Visibility, examples: Tensor | None = None) -> View:
+    def of(
+        cls,
+        roles: Tensor,
+        labelled: Tensor,
+        visibility: Visibility,
+        examples: Tensor | None = None,
+        opposite: Tensor | None = None,
+    ) -> View:
         """The view of a batch, regardless of time.
 
         Args:
@@ -68,6 +80,8 @@ class View:
             labelled: (P,) bool, a label is known.
             visibility: what may be used of supervised edges.
             examples: (B,) positions of the batch's examples.
+            opposite: (P,) position of the example in the opposite direction, -1 where there is none; None where
+                the endpoints are of different types.
         """
         edge = torch.ones_like(roles, dtype=torch.bool)
         features = edge.clone()
@@ -79,6 +93,10 @@ class View:
             edge[examples] = visibility.predicted != "hidden"
             features[examples] = visibility.predicted == "full"
             label[examples] = False
+            if opposite is not None and visibility.reciprocal == "hidden":
+                others = opposite[examples]
+                others = others[others >= 0]
+                edge[others], features[others], label[others] = False, False, False
         return cls(edge, features, label)
 
     def until(self, graph: SocialGraph, examples: Tensor) -> View:

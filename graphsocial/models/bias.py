@@ -81,13 +81,12 @@ class BiasNetwork(Network):
             "shares",
             torch.cat([mean for mean, t in zip(means, self.slices, strict=True) if t.classes] or [torch.zeros(0)]),
         )
-        self.register_load_state_dict_pre_hook(_with_present_names)
+        self.register_load_state_dict_pre_hook(_with_present_names)  # type: ignore[no-untyped-call]
 
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
         """Target → (B, K) logits, or (B,) numbers."""
-        bias = self.source[graph.ends[0][batch.examples]] + self.destination[graph.ends[1][batch.examples]]
-        outputs, begin = {}, 0
-        for target, part in zip(self.slices, bias.split(self.sizes, dim=1), strict=True):
+        bias, outputs, begin = self.parts(graph, batch), {}, 0
+        for target, part in zip(self.slices, torch.split(bias, self.sizes, dim=1), strict=True):
             if target.classes:
                 share = self.shares[begin : begin + len(target.classes)]
                 outputs[target.name] = outputs_of_means(target, share[None]) + part
@@ -95,6 +94,11 @@ class BiasNetwork(Network):
             else:
                 outputs[target.name] = part.squeeze(1)
         return outputs
+
+    def parts(self, graph: SocialGraph, batch: Batch) -> Tensor:
+        """(B, Σ K) what is added to the log shares, and to the mean of each number."""
+        bias: Tensor = self.source[graph.ends[0][batch.examples]] + self.destination[graph.ends[1][batch.examples]]
+        return bias
 
     def penalty(self) -> Tensor:
         """The negative log prior, per training pair."""

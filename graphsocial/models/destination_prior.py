@@ -58,7 +58,7 @@ class DestinationPriorNetwork(Network):
         self.parts, self.strength = parts, strength
         for part in parts:
             self.register_buffer(f"prior_{part.target.name}", part.prior(graph, train))
-        self.register_load_state_dict_pre_hook(_with_present_names)
+        self.register_load_state_dict_pre_hook(_with_present_names)  # type: ignore[no-untyped-call]
 
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
         """Target → (B, K) logits of the smoothed shares, or (B,) smoothed means."""

@@ -7,6 +7,7 @@ al., "Masked Label Prediction: Unified Message Passing Model for Semi-Supervised
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -104,9 +105,10 @@ class LabelSageNetwork(Network):
         for position, part in enumerate(self.parts):
             self.register_buffer(f"prior_{position}", part.prior(graph, train)[None])
         self.vote = nn.Parameter(torch.ones(len(sizes))) if settings.vote else None
+        head: Any  # a Classifier
         for head in self.heads:
-            nn.init.zeros_(list(head)[-1].weight)
-            nn.init.zeros_(list(head)[-1].bias)
+            nn.init.zeros_(head[-1].weight)
+            nn.init.zeros_(head[-1].bias)
 
     def forward(self, graph: SocialGraph, batch: Batch) -> dict[str, Tensor]:
         """Target → (B, K) logits, or (B,) standardised numbers."""

@@ -60,7 +60,8 @@ class Objective:
             weights = _class_weights(labels, len(target.classes), class_weights)
             return cls(target, torch.log(weights), torch.zeros_like(weights))
         if target.kind == "multilabel":
-            return cls(target, *torch.zeros(2, len(target.classes), dtype=torch.float64).unbind(0))
+            zeros = torch.zeros(len(target.classes), dtype=torch.float64)
+            return cls(target, zeros, zeros)
         numbers = transformed(target, labels)
         deviation = numbers.std(correction=0) if len(numbers) else torch.tensor(0.0)
         mean = numbers.mean() if len(numbers) else torch.tensor(0.0)
@@ -141,7 +142,8 @@ class Objective:
     def choose(self, probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
         """(N,) the predicted class by the decision rule; of several labels, (N, K) 1 for each that is predicted."""
         if self.target.kind == "multilabel":
-            return (_logits(probabilities) + self.decision_offsets.numpy() > 0).astype(np.int64)
+            above: NDArray[np.bool_] = _logits(probabilities) + self.decision_offsets.numpy() > 0
+            return above.astype(np.int64)
         chosen: NDArray[np.int64] = (probabilities * self.decision_offsets.exp().numpy()).argmax(axis=1)
         return chosen
 

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from graphsocial.evaluation.metrics import multiclass, multilabel, regression
-from graphsocial.types import Target
+from graphsocial.evaluation.metrics import multiclass, multilabel, ranking, regression
+from graphsocial.types import LINK, Target
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class TargetPredictions:
         """(N,) bool, True where the truth is known."""
         if self.decisions is None:
             return ~np.isnan(self.truth)
-        return self.truth >= 0 if self.truth.ndim == 1 else (self.truth >= 0).all(axis=1)
+        known: NDArray[np.bool_] = self.truth >= 0
+        return known if known.ndim == 1 else np.asarray(known.all(axis=1))
 
     @property
     def rows(self) -> int:
@@ -56,6 +57,18 @@ class TargetPredictions:
             return multilabel(self.predicted[rows], truth, self.decisions[rows]), int(rows.sum())
         return multiclass(self.predicted[rows], truth, self.decisions[rows]), int(rows.sum())
 
+    def ranking(self, rows: NDArray[np.bool_], sources: NDArray[np.object_]) -> dict[str, float]:
+        """How links of each source rank among the pairs without one; none for other targets.
+
+        Args:
+            rows: (N,) the rows to score.
+            sources: (N,) the source of each pair.
+        """
+        rows = rows & self.labelled
+        if self.target.classes != LINK or not rows.any():
+            return {}
+        return ranking(self.predicted[rows, 1], self.truth[rows].astype(np.int64), sources[rows])
+
     def columns(self) -> dict[str, pa.Array]:
         """Their columns of the table `predictions`, N · `rows` values each, example by example.
 
@@ -65,14 +78,14 @@ class TargetPredictions:
             values = {"value": self.predicted, "true_value": self.truth, "lower": self.lower, "upper": self.upper}
             return {name: pa.array(part, from_pandas=True) for name, part in values.items() if part is not None}
         if self.target.kind == "multilabel":
-            truth = np.where(self.labelled[:, None], self.truth, np.nan).reshape(-1)
+            flags = np.where(self.labelled[:, None], self.truth, np.nan).reshape(-1)
             return {
                 "label": pa.array(
                     np.tile(np.asarray(self.target.classes, dtype=object), len(self.predicted)), pa.string()
                 ),
                 "confidence": pa.array(self.predicted.reshape(-1).astype(np.float32)),
                 "value": pa.array(self.decisions.reshape(-1).astype(np.float64)),
-                "true_value": pa.array(truth, from_pandas=True),
+                "true_value": pa.array(flags, from_pandas=True),
             }
         names = np.asarray(self.target.classes, dtype=object)
         count, classes = self.predicted.shape

@@ -247,7 +247,9 @@ def save_metrics(store: GraphStore, run_id: str, predictions: Predictions, *, sp
     with store.transaction():
         for part in predictions.targets:
             for split in splits:
-                values, count = part.metrics(predictions.splits == split)
+                rows = predictions.splits == split
+                values, count = part.metrics(rows)
+                values |= part.ranking(rows, predictions.ids[0])
                 store.connection.execute(
                     "delete from metrics where run_id = ? and target = ? and split = ?",
                     [run_id, part.target.name, split],

@@ -139,6 +139,8 @@ class RunConfig:
         for part, renamed in RENAMED.items():
             names = {new: old for old, new in renamed.items()}
             config[part] = {names.get(name, name): value for name, value in config[part].items()}
+        if self.visibility.reciprocal == "visible":
+            del config["visibility"]["reciprocal"]  # likewise
         if not config["averages"]:
             del config["averages"]  # ids of runs without averages are those from before this setting
         return config

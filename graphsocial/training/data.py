@@ -88,7 +88,9 @@ def prepare(
     graph = graph.fit_tabular(train) if tabular is None else graph.with_tabular_state(tabular)
     data_hash = store.data_hash(config.dataset)
     set_ids = sorted(feature.set_id for feature in used)
-    notes = [f"visibility {part}={state}" for part, state in asdict(config.visibility).items() if state != "hidden"]
+    states = {part: state for part, state in asdict(config.visibility).items() if part != "reciprocal"}
+    notes = [f"visibility {part}={state}" for part, state in states.items() if state != "hidden"]
+    notes += ["reciprocal=hidden"] if config.visibility.reciprocal == "hidden" else []
     return RunData(
         graph=graph,
         entity=entity,

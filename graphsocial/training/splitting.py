@@ -21,7 +21,7 @@ from graphsocial.store import GraphStore
 from graphsocial.store.sql import quote
 from graphsocial.tasks import Labels
 from graphsocial.training.config import RunConfig
-from graphsocial.types import EdgeType, NodeType
+from graphsocial.types import LINK, EdgeType, NodeType
 
 NO_EDGE = "no-edge"
 log = logging.getLogger(__name__)
@@ -56,7 +56,8 @@ def split(
     if split_id not in _remarked:  # once for a model and its baselines
         _remarked.add(split_id)
         sources = None if labels.dst is None else labels.src
-        for line in splits.remarks(roles, codes=codes, sources=sources, times=labels.times, policy=config.split):
+        times = None if graph.classes == LINK else labels.times  # drawn pairs have the times of links
+        for line in splits.remarks(roles, codes=codes, sources=sources, times=times, policy=config.split):
             log.warning("%s", line)
     return split_id, roles
 

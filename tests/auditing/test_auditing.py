@@ -82,6 +82,7 @@ def test_a_run_without_leaks_passes_and_is_noted_as_audited(store: gs.GraphStore
     assert {name for name, verdict in by_name.items() if verdict != "pass"} == {
         "parts kept apart",
         "deleted future",
+        "reciprocal edges",
         "other edge types",
     }
     assert all(check.examined > 0 for check in audit.checks if check.verdict == "pass")
@@ -480,8 +481,10 @@ def plant_view(monkeypatch: pytest.MonkeyPatch, change: Callable[[View, Tensor, 
     """Every view of a batch is changed."""
     of = View.of.__func__  # type: ignore[attr-defined]
 
-    def planted(cls: type[View], roles: Tensor, labelled: Tensor, visibility: Visibility, asked: Tensor) -> View:
-        return change(of(cls, roles, labelled, visibility, asked), asked, labelled)
+    def planted(
+        cls: type[View], roles: Tensor, labelled: Tensor, visibility: Visibility, asked: Tensor, opposite: Tensor | None
+    ) -> View:
+        return change(of(cls, roles, labelled, visibility, asked, opposite), asked, labelled)
 
     monkeypatch.setattr(View, "of", classmethod(planted))
 

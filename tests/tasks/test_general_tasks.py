@@ -251,3 +251,18 @@ def test_types_of_other_datasets_do_not_disturb(people: gs.GraphStore, tmp_path:
             )
         run = gs.train(store, "node", model="prior", dataset="data_two", settings={"target": ["mood"]})
         assert run.config["task"]["target"] == ["two.mood"]
+
+
+@pytest.mark.parametrize("target", ["person.genres", "person.score"])
+def test_judgements_of_runs_take_several_labels_and_numbers(people: gs.GraphStore, target: str) -> None:
+    """Audit, comparison and explanation of what is no single class."""
+    run = gs.train(people, "node", settings={"target": [target], "epochs": 2, "width": 8})
+    floor = gs.train(people, "node", model="prior", settings={"target": [target]})
+    checks = {check.name: check.verdict for check in gs.audit(people, run, quick=True).checks}
+    assert {checks[name] for name in ("labels as stored", "visible labels", "changed labels")} == {"pass"}
+    if target == "person.genres":
+        with pytest.raises(InputError, match="several labels"):
+            gs.compare(people, [run, floor])
+    else:
+        assert gs.compare(people, [run, floor], samples=100)
+    gs.explain(people, run, limit=5)
