@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from graphsocial.analysis._pairs import SpokenSegments
 from graphsocial.auditing.label_means import LabelMeans
 from graphsocial.comparison.bootstrap import BootstrapSamples, ScoredRows, paired_t
 from graphsocial.comparison.outcomes import ClassOutcomes
@@ -219,10 +220,103 @@ def _columns(
     yield "category: the most frequent class", False, classes, counted.argmax(1).astype(np.float64)
 
 
+@dataclass(frozen=True)
+class Talk:
+    """Dialogues of three speakers, each with a mood of his own in each dialogue: the shares of three emotions.
+
+    Attributes:
+        name: in the table.
+        dialogues: number of dialogues.
+        turns: segments of each dialogue.
+        inertia: probability that a segment has the emotion of its speaker's last one.
+        influence: probability that it has that of the segment before it, if that is by another speaker.
+        drift: probability that it has an emotion which all speakers of the dialogue have at that time.
+    """
+
+    name: str
+    dialogues: int
+    turns: int
+    inertia: float = 0.0
+    influence: float = 0.0
+    drift: float = 0.0
+
+    def segments(self, random: np.random.Generator) -> tuple[SpokenSegments, NDArray[np.int64], NDArray[np.int64]]:
+        """The segments, and pairs of successive ones."""
+        shape = (self.dialogues, self.turns)
+        every = np.arange(self.dialogues)
+        moods = random.dirichlet(np.full(3, 1.5), (self.dialogues, 3)).cumsum(-1)
+        speaker, emotion = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+        last = np.full((self.dialogues, 3), -1)
+        common = (random.integers(0, 3, self.dialogues)[:, None] + 2 * np.arange(self.turns) // self.turns) % 3
+        for turn in range(self.turns):
+            step = np.where(random.random(self.dialogues) < 0.7, random.integers(1, 3, self.dialogues), 0)
+            speaker[:, turn] = (speaker[:, turn - 1] + step) % 3 if turn else random.integers(0, 3, self.dialogues)
+            who, cause = speaker[:, turn], random.random(self.dialogues)
+            felt = (random.random(self.dialogues)[:, None] > moods[every, who]).sum(1).clip(0, 2)
+            own = last[every, who]
+            felt = np.where((cause < self.inertia) & (own >= 0), own, felt)
+            if turn:
+                caught = (cause > 1 - self.influence) & (who != speaker[:, turn - 1])
+                felt = np.where(caught, emotion[:, turn - 1], felt)
+            felt = np.where(random.random(self.dialogues) < self.drift, common[:, turn], felt)
+            emotion[:, turn] = last[every, who] = felt
+        dialogue = np.repeat(every, self.turns)
+        blocks = np.unique(dialogue * 3 + speaker.ravel(), return_inverse=True)[1]
+        first = np.arange(emotion.size).reshape(shape)[:, :-1].ravel()
+        return SpokenSegments(emotion.ravel(), blocks, dialogue, 3), first, first + 1
+
+
+TALKS = (
+    *(Talk(f"{count} dialogues of 12 turns, moods of speakers", count, 12) for count in (3, 20, 100)),
+    *(Talk(f"{count} dialogues of 12 turns, emotions last", count, 12, inertia=0.5) for count in (20, 100)),
+    Talk("20 dialogues of 40 turns, emotions last", 20, 40, inertia=0.5),
+    Talk("100 dialogues of 12 turns, each reply influenced with probability .2", 100, 12, influence=0.2),
+    Talk("100 dialogues of 12 turns, a common cause that changes half-way", 100, 12, drift=0.3),
+)
+
+
+def replies(trials: int) -> Iterator[Line]:
+    """Likeness along replies and transitions of `analyze emotion`."""
+    for talk in TALKS:
+        null = not talk.influence and not talk.drift
+        parts = ("another speaker",) if talk.inertia or not null else ("another speaker", "same speaker")
+        for by in parts:
+            yield from _replies(talk, by, trials, "0.05" if null else "power" if talk.influence else "no influence")
+
+
+def _replies(talk: Talk, by: str, trials: int, target: str) -> Iterator[Line]:
+    random = np.random.default_rng(5)
+
+    def pairs(of: Talk) -> tuple[SpokenSegments, NDArray[np.int64], NDArray[np.int64]]:
+        segments, first, second = of.segments(random)
+        chosen = (segments.blocks[first] == segments.blocks[second]) == (by == "same speaker")
+        return segments, first[chosen], second[chosen]
+
+    large = pairs(replace(talk, dialogues=LARGE * 10))
+    excess = large[0].likeness(*large[1:], permutations=0, random=random)[0].excess
+    lifts = {(before, after): row.lift for before, after, row in large[0].transitions(*large[1:])}
+    rejected, held, lift_held = [], [], []
+    for _ in range(trials):
+        segments, first, second = pairs(talk)
+        likeness = segments.likeness(first, second, permutations=199, random=random).get(0)
+        if likeness is None or likeness.low is None or likeness.high is None:
+            continue
+        rejected.append(likeness.p <= 0.05)
+        held.append(likeness.low <= excess <= likeness.high)
+        for before, after, row in segments.transitions(first, second):
+            if (before, after) == (0, 1) and row.low is not None and row.high is not None:
+                lift_held.append(row.low <= lifts[0, 1] <= row.high)
+    yield Line(talk.name, f"likeness of replies to {by}, p ≤ .05", float(np.mean(rejected)), len(rejected), target)
+    yield Line(talk.name, f"95 % interval of the excess holds {excess:.3f}", float(np.mean(held)), len(held), "0.95")
+    about = f"95 % interval of a transition's lift holds {lifts[0, 1]:.2f}"
+    yield Line(talk.name, about, float(np.mean(lift_held)), len(lift_held), "0.95")
+
+
 TABLES: dict[str, Callable[[int], Iterator[Line]]] = {
     "intervals": intervals,
     "seeds": seeds,
     "label_columns": label_columns,
+    "replies": replies,
 }
 
 
