@@ -14,7 +14,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
+from graphsocial.analysis._assortativity import homophily
+from graphsocial.analysis._averages import NodeValues
+from graphsocial.analysis._exposure import Exposure
+from graphsocial.analysis._measures import simple, undirected
 from graphsocial.analysis._pairs import SpokenSegments
 from graphsocial.auditing.label_means import LabelMeans
 from graphsocial.comparison.bootstrap import BootstrapSamples, ScoredRows, paired_t
@@ -312,11 +317,62 @@ def _replies(talk: Talk, by: str, trials: int, target: str) -> Iterator[Line]:
     yield Line(talk.name, about, float(np.mean(lift_held)), len(lift_held), "0.95")
 
 
+@dataclass(frozen=True)
+class Friends:
+    """200 users in 20 communities of friends; each labels 10 images, four fifths of them those of the community.
+
+    Attributes:
+        name: in the table.
+        images: number of images; each has 2,000 / images labels.
+        trait: standard deviation of what users feel whatever they see, in logits.
+        shared: share of the trait's variance that the friends of a community have in common.
+    """
+
+    name: str
+    images: int
+    trait: float = 0.0
+    shared: float = 0.0
+
+    def draw(self, random: np.random.Generator) -> tuple[csr_array, NodeValues]:
+        """The graph of friends, and a label of two classes averaged by user."""
+        users, communities, seen = 200, 20, 10
+        of_user, of_image = np.arange(users) % communities, np.arange(self.images) % communities
+        linked = random.random((users, users)) < np.where(of_user[:, None] == of_user, 0.4, 0.01)
+        graph = undirected(simple(*np.nonzero(np.triu(linked, 1)), users))
+        images = np.empty((users, seen), np.int64)
+        for user in range(users):
+            weights = np.where(of_image == of_user[user], 0.8 * communities, 0.2)
+            images[user] = random.choice(self.images, seen, replace=False, p=weights / weights.sum())
+        nodes, others = np.repeat(np.arange(users), seen), np.unique(images, return_inverse=True)[1].ravel()
+        of_images = random.normal(0, 1, communities)[of_image] + random.normal(0, 1, self.images)
+        own = (1 - self.shared) ** 0.5 * random.normal(size=users)
+        common = self.shared**0.5 * random.normal(size=communities)[of_user]
+        logits = of_images[images] + self.trait * (own + common)[:, None]
+        labels = (random.random((users, seen)) < 1 / (1 + np.exp(-logits))).astype(float)
+        exposure = Exposure.of(nodes, others, labels.reshape(-1, 1), users)
+        return graph, NodeValues("feels", ["sad"], labels.mean(1, keepdims=True), "image", exposure)
+
+
+def friends(trials: int) -> Iterator[Line]:
+    """How often `analyze network` finds friends alike who only see the same, and who are alike."""
+    for images in (1000, 200, 40):
+        for design in (
+            Friends(f"{2000 // images} labels an image, friends see the same", images),
+            Friends(f"{2000 // images} labels an image, users differ", images, trait=1.0),
+            Friends(f"{2000 // images} labels an image, friends are alike", images, trait=1.0, shared=0.8),
+        ):
+            random = np.random.default_rng(6)
+            results = [homophily(*design.draw(random), permutations=199, random=random)[0] for _ in range(trials)]
+            share = float(np.mean([result.p is not None and result.p <= 0.05 for result in results]))
+            yield Line(design.name, "homophily, p ≤ .05", share, trials, "power" if design.shared else "0.05")
+
+
 TABLES: dict[str, Callable[[int], Iterator[Line]]] = {
     "intervals": intervals,
     "seeds": seeds,
     "label_columns": label_columns,
     "replies": replies,
+    "friends": friends,
 }
 
 
