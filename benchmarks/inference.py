@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
@@ -21,6 +22,7 @@ from graphsocial.analysis._averages import NodeValues
 from graphsocial.analysis._exposure import Exposure
 from graphsocial.analysis._measures import simple, undirected
 from graphsocial.analysis._pairs import SpokenSegments
+from graphsocial.analysis._regression import regress
 from graphsocial.auditing.label_means import LabelMeans
 from graphsocial.comparison.bootstrap import BootstrapSamples, ScoredRows, paired_t
 from graphsocial.comparison.outcomes import ClassOutcomes
@@ -367,12 +369,76 @@ def friends(trials: int) -> Iterator[Line]:
             yield Line(design.name, "homophily, p ≤ .05", share, trials, "power" if design.shared else "0.05")
 
 
+@dataclass(frozen=True)
+class Posts:
+    """1,000 posts of pages that differ in how much is shared; neither text, image nor likes have an effect.
+
+    Attributes:
+        name: in the table.
+        pages: number of pages; 0 for posts that are independent, with shares that vary the more the better the text.
+        apart: share of the variance of text and image emotion that is between pages.
+        unequal: whether pages have few to many posts, or all the same number.
+    """
+
+    name: str
+    pages: int
+    apart: float = 0.0
+    unequal: bool = False
+
+    def draw(self, random: np.random.Generator) -> pl.DataFrame:
+        """The posts."""
+        posts = 1000
+        weights = 1 / (1 + np.arange(self.pages)) if self.unequal else np.ones(self.pages)
+        page = random.choice(self.pages, posts, p=weights / weights.sum()) if self.pages else np.arange(posts)
+        of_page = random.normal(size=(2, page.max() + 1))[:, page] * self.apart**0.5
+        own = random.normal(size=(2, posts)) * (1 - self.apart) ** 0.5
+        text, image = (3 + of_page[0] + own[0]).clip(1, 5), (of_page[1] + own[1] > 0.5).astype(float)
+        noise = random.normal(size=posts) * (1 if self.pages else 0.3 + 0.4 * (text - 1))
+        appeal = random.normal(size=page.max() + 1)[page] if self.pages else 0.0
+        shares = np.exp(8 + appeal + noise).round()
+        rows = {
+            "shares": shares,
+            "text": text,
+            "image": image,
+            "likability": random.integers(0, 3, posts).astype(float),
+        }
+        return pl.DataFrame(rows | ({"cluster": page} if self.pages else {}))
+
+
+POSTS = (
+    Posts("1,000 independent posts of unequal variance", 0),
+    Posts("1,000 posts of 10 pages", 10),
+    Posts("1,000 posts of 10 pages, half of the emotion is the page's", 10, 0.5),
+    Posts("1,000 posts of 30 pages, half of the emotion is the page's", 30, 0.5),
+    Posts("1,000 posts of 100 pages, half of the emotion is the page's", 100, 0.5),
+    Posts("1,000 posts of 30 pages of unequal size, half of the emotion is the page's", 30, 0.5, unequal=True),
+)
+
+
+def regression(trials: int) -> Iterator[Line]:
+    """How often coefficients of `analyze popularity` that are 0 have p < .05, and any of the table with Holm's p."""
+    for design in POSTS:
+        random = np.random.default_rng(7)
+        rejected: dict[tuple[str, str], list[bool]] = {}
+        for _ in range(trials):
+            found, _notes = regress(design.draw(random))
+            if not design.pages:  # unequal variance has an effect on who is popular
+                found = found.filter(pl.col("model").str.starts_with("log_shares"))
+            for row in found.filter(term="text").to_dicts():
+                rejected.setdefault((row["model"], "text, p < .05"), []).append(row["p"] < 0.05)
+            of_table = rejected.setdefault(("the table", "any p by Holm < .05"), [])
+            of_table.append(found.select((pl.col("p_holm") < 0.05).any()).item())
+        for (model, what), of_trials in rejected.items():
+            yield Line(design.name, f"{model}: {what}", float(np.mean(of_trials)), len(of_trials), "0.05")
+
+
 TABLES: dict[str, Callable[[int], Iterator[Line]]] = {
     "intervals": intervals,
     "seeds": seeds,
     "label_columns": label_columns,
     "replies": replies,
     "friends": friends,
+    "regression": regression,
 }
 
 
