@@ -84,7 +84,7 @@ def homophily(graph: Any, values: NodeValues, *, permutations: int, random: np.r
     ]
 
 
-def _means(graph: Any, x: Floats, *, shares: bool) -> dict[str, float | None]:
+def _means(graph: Any, x: Floats, *, shares: bool) -> dict[str, Any]:
     """Mean values of nodes, at the endpoints of their links, and at the other endpoints."""
     degree = degrees(graph)
     at_ends = float(degree @ x) / graph.nnz if graph.nnz else None

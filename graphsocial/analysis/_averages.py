@@ -48,7 +48,7 @@ def labels(store: GraphStore, node: NodeType, dataset: str, ids: pl.Series) -> I
         ends: list[tuple[str, str, str | None]] = [("idx", "null", None)] if entry == node else []
         if isinstance(entry, EdgeType):
             ways = (("src", entry.src, "dst", entry.dst), ("dst", entry.dst, "src", entry.src))
-            ends = [(key, f"e.{other}", other_type) for key, name, other, other_type in ways if name == node.name][:1]
+            ends += [(key, f"e.{other}", other_type) for key, name, other, other_type in ways if name == node.name][:1]
         for key, other, within in ends:
             for column in entry.columns:
                 if column.role == "label" and len(store.span(entry, dataset)):

@@ -134,10 +134,9 @@ class SpokenSegments:
             emotion = codes[first]
             keys = dialogue * self.emotions + emotion
             excess = (codes[second] == emotion) - self.chance(codes, first, second, emotion)
-            sums, counts = (
-                np.bincount(keys, weights, len(dialogues) * self.emotions).reshape(-1, self.emotions)
-                for weights in (excess, None)
-            )
+            shape = (len(dialogues), self.emotions)
+            sums: Floats = np.bincount(keys, excess, shape[0] * shape[1]).reshape(shape).astype(np.float64)
+            counts = np.bincount(keys, minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64)
             total, deviation = sums.sum(0), np.sqrt((sums**2).sum(0))
             if len(dialogues) < MIN_DIALOGUES:
                 return sums, counts, total
@@ -177,8 +176,10 @@ class SpokenSegments:
             one, two = first[pairs], second[pairs]
             dialogue = np.unique(self.dialogues[two], return_inverse=True)[1]
             for after in np.unique(self.codes[two]):
-                found = np.bincount(dialogue, self.codes[two] == after)
-                expected = np.bincount(dialogue, self.chance(self.codes, one, two, np.full(len(two), after)))
+                chance = self.chance(self.codes, one, two, np.full(len(two), after))
+                found, expected = (
+                    np.bincount(dialogue, weights).astype(np.float64) for weights in (self.codes[two] == after, chance)
+                )
                 lift = found.sum() / expected.sum()
                 half = half_width(found, expected)
                 factor = None if half is None else float(np.exp(half / lift))  # the interval of log(lift)

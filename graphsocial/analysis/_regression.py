@@ -110,7 +110,7 @@ def with_constant(terms: Mapping[str, Floats], rows: int) -> Floats:
 
 def _least_squares(model: str, y: Floats, terms: Mapping[str, Floats], clusters: Ints | None) -> pl.DataFrame:
     x = with_constant(terms, len(y))
-    coefficients = np.linalg.lstsq(x, y, rcond=None)[0]
+    coefficients: Floats = np.linalg.lstsq(x, y, rcond=None)[0].astype(np.float64)
     residuals = y - x @ coefficients
     r2 = 1 - float(residuals @ residuals) / float(((y - y.mean()) ** 2).sum()) if y.std() else 0.0
     return _table(model, coefficients, x, np.ones(len(y)), residuals, clusters, terms=list(terms), r2=r2)
@@ -153,9 +153,13 @@ def separation(x: Floats, y: Floats) -> Any:
 
     scaled = x / np.abs(x).max(axis=0)
     signed = np.unique(scaled * (2 * y - 1)[:, None], axis=0)
-    solution = linprog(-signed.sum(0), A_ub=-signed, b_ub=np.zeros(len(signed)), bounds=(-1, 1))
-    separated = solution.status == 0 and -solution.fun > 1e-6
-    return np.abs(solution.x) > 1e-6 if separated else np.zeros(x.shape[1], dtype=bool)
+    # max Σ signed b with signed b ≥ 0 and |b| ≤ 1, as its dual: P equations instead of N inequalities
+    mean, size = signed.mean(0), x.shape[1]
+    equations = np.hstack([np.eye(size), -np.eye(size), -signed.T])
+    costs = np.concatenate([np.ones(2 * size), np.zeros(len(signed))])
+    solution = linprog(costs, A_eq=equations, b_eq=mean, method="highs")
+    separated = solution.status == 0 and solution.fun > 1e-9
+    return np.abs(solution.eqlin.marginals) > 1e-6 if separated else np.zeros(size, dtype=bool)
 
 
 def jackknife(x: Floats, weights: Floats, residuals: Floats, clusters: Ints) -> Floats:
