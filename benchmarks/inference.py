@@ -10,11 +10,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
+from graphsocial.analysis._assortativity import homophily
+from graphsocial.analysis._averages import NodeValues
+from graphsocial.analysis._exposure import Exposure
+from graphsocial.analysis._measures import simple, undirected
+from graphsocial.analysis._pairs import SpokenSegments
+from graphsocial.analysis._regression import regress
 from graphsocial.auditing.label_means import LabelMeans
 from graphsocial.comparison.bootstrap import BootstrapSamples, ScoredRows, paired_t
 from graphsocial.comparison.outcomes import ClassOutcomes
@@ -219,10 +227,218 @@ def _columns(
     yield "category: the most frequent class", False, classes, counted.argmax(1).astype(np.float64)
 
 
+@dataclass(frozen=True)
+class Talk:
+    """Dialogues of three speakers, each with a mood of his own in each dialogue: the shares of three emotions.
+
+    Attributes:
+        name: in the table.
+        dialogues: number of dialogues.
+        turns: segments of each dialogue.
+        inertia: probability that a segment has the emotion of its speaker's last one.
+        influence: probability that it has that of the segment before it, if that is by another speaker.
+        drift: probability that it has an emotion which all speakers of the dialogue have at that time.
+    """
+
+    name: str
+    dialogues: int
+    turns: int
+    inertia: float = 0.0
+    influence: float = 0.0
+    drift: float = 0.0
+
+    def segments(self, random: np.random.Generator) -> tuple[SpokenSegments, NDArray[np.int64], NDArray[np.int64]]:
+        """The segments, and pairs of successive ones."""
+        shape = (self.dialogues, self.turns)
+        every = np.arange(self.dialogues)
+        moods = random.dirichlet(np.full(3, 1.5), (self.dialogues, 3)).cumsum(-1)
+        speaker, emotion = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+        last = np.full((self.dialogues, 3), -1)
+        common = (random.integers(0, 3, self.dialogues)[:, None] + 2 * np.arange(self.turns) // self.turns) % 3
+        for turn in range(self.turns):
+            step = np.where(random.random(self.dialogues) < 0.7, random.integers(1, 3, self.dialogues), 0)
+            speaker[:, turn] = (speaker[:, turn - 1] + step) % 3 if turn else random.integers(0, 3, self.dialogues)
+            who, cause = speaker[:, turn], random.random(self.dialogues)
+            felt = (random.random(self.dialogues)[:, None] > moods[every, who]).sum(1).clip(0, 2)
+            own = last[every, who]
+            felt = np.where((cause < self.inertia) & (own >= 0), own, felt)
+            if turn:
+                caught = (cause > 1 - self.influence) & (who != speaker[:, turn - 1])
+                felt = np.where(caught, emotion[:, turn - 1], felt)
+            felt = np.where(random.random(self.dialogues) < self.drift, common[:, turn], felt)
+            emotion[:, turn] = last[every, who] = felt
+        dialogue = np.repeat(every, self.turns)
+        blocks = np.unique(dialogue * 3 + speaker.ravel(), return_inverse=True)[1]
+        first = np.arange(emotion.size).reshape(shape)[:, :-1].ravel()
+        return SpokenSegments(emotion.ravel(), blocks, dialogue, 3), first, first + 1
+
+
+TALKS = (
+    *(Talk(f"{count} dialogues of 12 turns, moods of speakers", count, 12) for count in (3, 20, 100)),
+    *(Talk(f"{count} dialogues of 12 turns, emotions last", count, 12, inertia=0.5) for count in (20, 100)),
+    Talk("20 dialogues of 40 turns, emotions last", 20, 40, inertia=0.5),
+    Talk("100 dialogues of 12 turns, each reply influenced with probability .2", 100, 12, influence=0.2),
+    Talk("100 dialogues of 12 turns, a common cause that changes half-way", 100, 12, drift=0.3),
+)
+
+
+def replies(trials: int) -> Iterator[Line]:
+    """Likeness along replies and transitions of `analyze emotion`."""
+    for talk in TALKS:
+        null = not talk.influence and not talk.drift
+        parts = ("another speaker",) if talk.inertia or not null else ("another speaker", "same speaker")
+        for by in parts:
+            yield from _replies(talk, by, trials, "0.05" if null else "power" if talk.influence else "no influence")
+
+
+def _replies(talk: Talk, by: str, trials: int, target: str) -> Iterator[Line]:
+    random = np.random.default_rng(5)
+
+    def pairs(of: Talk) -> tuple[SpokenSegments, NDArray[np.int64], NDArray[np.int64]]:
+        segments, first, second = of.segments(random)
+        chosen = (segments.blocks[first] == segments.blocks[second]) == (by == "same speaker")
+        return segments, first[chosen], second[chosen]
+
+    large = pairs(replace(talk, dialogues=LARGE * 10))
+    excess = large[0].likeness(*large[1:], permutations=0, random=random)[0].excess
+    lifts = {(before, after): row.lift for before, after, row in large[0].transitions(*large[1:])}
+    rejected, held, lift_held = [], [], []
+    for _ in range(trials):
+        segments, first, second = pairs(talk)
+        likeness = segments.likeness(first, second, permutations=199, random=random).get(0)
+        if likeness is None or likeness.low is None or likeness.high is None:
+            continue
+        rejected.append(likeness.p <= 0.05)
+        held.append(likeness.low <= excess <= likeness.high)
+        for before, after, row in segments.transitions(first, second):
+            if (before, after) == (0, 1) and row.low is not None and row.high is not None:
+                lift_held.append(row.low <= lifts[0, 1] <= row.high)
+    yield Line(talk.name, f"likeness of replies to {by}, p ≤ .05", float(np.mean(rejected)), len(rejected), target)
+    yield Line(talk.name, f"95 % interval of the excess holds {excess:.3f}", float(np.mean(held)), len(held), "0.95")
+    about = f"95 % interval of a transition's lift holds {lifts[0, 1]:.2f}"
+    yield Line(talk.name, about, float(np.mean(lift_held)), len(lift_held), "0.95")
+
+
+@dataclass(frozen=True)
+class Friends:
+    """200 users in 20 communities of friends; each labels 10 images, four fifths of them those of the community.
+
+    Attributes:
+        name: in the table.
+        images: number of images; each has 2,000 / images labels.
+        trait: standard deviation of what users feel whatever they see, in logits.
+        shared: share of the trait's variance that the friends of a community have in common.
+    """
+
+    name: str
+    images: int
+    trait: float = 0.0
+    shared: float = 0.0
+
+    def draw(self, random: np.random.Generator) -> tuple[csr_array, NodeValues]:
+        """The graph of friends, and a label of two classes averaged by user."""
+        users, communities, seen = 200, 20, 10
+        of_user, of_image = np.arange(users) % communities, np.arange(self.images) % communities
+        linked = random.random((users, users)) < np.where(of_user[:, None] == of_user, 0.4, 0.01)
+        graph = undirected(simple(*np.nonzero(np.triu(linked, 1)), users))
+        images = np.empty((users, seen), np.int64)
+        for user in range(users):
+            weights = np.where(of_image == of_user[user], 0.8 * communities, 0.2)
+            images[user] = random.choice(self.images, seen, replace=False, p=weights / weights.sum())
+        nodes, others = np.repeat(np.arange(users), seen), np.unique(images, return_inverse=True)[1].ravel()
+        of_images = random.normal(0, 1, communities)[of_image] + random.normal(0, 1, self.images)
+        own = (1 - self.shared) ** 0.5 * random.normal(size=users)
+        common = self.shared**0.5 * random.normal(size=communities)[of_user]
+        logits = of_images[images] + self.trait * (own + common)[:, None]
+        labels = (random.random((users, seen)) < 1 / (1 + np.exp(-logits))).astype(float)
+        exposure = Exposure.of(nodes, others, labels.reshape(-1, 1), users)
+        return graph, NodeValues("feels", ["sad"], labels.mean(1, keepdims=True), "image", exposure)
+
+
+def friends(trials: int) -> Iterator[Line]:
+    """How often `analyze network` finds friends alike who only see the same, and who are alike."""
+    for images in (1000, 200, 40):
+        for design in (
+            Friends(f"{2000 // images} labels an image, friends see the same", images),
+            Friends(f"{2000 // images} labels an image, users differ", images, trait=1.0),
+            Friends(f"{2000 // images} labels an image, friends are alike", images, trait=1.0, shared=0.8),
+        ):
+            random = np.random.default_rng(6)
+            results = [homophily(*design.draw(random), permutations=199, random=random)[0] for _ in range(trials)]
+            share = float(np.mean([result.p is not None and result.p <= 0.05 for result in results]))
+            yield Line(design.name, "homophily, p ≤ .05", share, trials, "power" if design.shared else "0.05")
+
+
+@dataclass(frozen=True)
+class Posts:
+    """1,000 posts of pages that differ in how much is shared; neither text, image nor likes have an effect.
+
+    Attributes:
+        name: in the table.
+        pages: number of pages; 0 for posts that are independent, with shares that vary the more the better the text.
+        apart: share of the variance of text and image emotion that is between pages.
+        unequal: whether pages have few to many posts, or all the same number.
+    """
+
+    name: str
+    pages: int
+    apart: float = 0.0
+    unequal: bool = False
+
+    def draw(self, random: np.random.Generator) -> pl.DataFrame:
+        """The posts."""
+        posts = 1000
+        weights = 1 / (1 + np.arange(self.pages)) if self.unequal else np.ones(self.pages)
+        page = random.choice(self.pages, posts, p=weights / weights.sum()) if self.pages else np.arange(posts)
+        of_page = random.normal(size=(2, page.max() + 1))[:, page] * self.apart**0.5
+        own = random.normal(size=(2, posts)) * (1 - self.apart) ** 0.5
+        text, image = (3 + of_page[0] + own[0]).clip(1, 5), (of_page[1] + own[1] > 0.5).astype(float)
+        noise = random.normal(size=posts) * (1 if self.pages else 0.3 + 0.4 * (text - 1))
+        appeal = random.normal(size=page.max() + 1)[page] if self.pages else 0.0
+        shares = np.exp(8 + appeal + noise).round()
+        rows = {
+            "shares": shares,
+            "text": text,
+            "image": image,
+            "likability": random.integers(0, 3, posts).astype(float),
+        }
+        return pl.DataFrame(rows | ({"cluster": page} if self.pages else {}))
+
+
+POSTS = (
+    Posts("1,000 independent posts of unequal variance", 0),
+    Posts("1,000 posts of 10 pages", 10),
+    Posts("1,000 posts of 10 pages, half of the emotion is the page's", 10, 0.5),
+    Posts("1,000 posts of 30 pages, half of the emotion is the page's", 30, 0.5),
+    Posts("1,000 posts of 100 pages, half of the emotion is the page's", 100, 0.5),
+    Posts("1,000 posts of 30 pages of unequal size, half of the emotion is the page's", 30, 0.5, unequal=True),
+)
+
+
+def regression(trials: int) -> Iterator[Line]:
+    """How often coefficients of `analyze popularity` that are 0 have p < .05, and any of the table with Holm's p."""
+    for design in POSTS:
+        random = np.random.default_rng(7)
+        rejected: dict[tuple[str, str], list[bool]] = {}
+        for _ in range(trials):
+            found, _notes = regress(design.draw(random))
+            if not design.pages:  # unequal variance has an effect on who is popular
+                found = found.filter(pl.col("model").str.starts_with("log_shares"))
+            for row in found.filter(term="text").to_dicts():
+                rejected.setdefault((row["model"], "text, p < .05"), []).append(row["p"] < 0.05)
+            of_table = rejected.setdefault(("the table", "any p by Holm < .05"), [])
+            of_table.append(found.select((pl.col("p_holm") < 0.05).any()).item())
+        for (model, what), of_trials in rejected.items():
+            yield Line(design.name, f"{model}: {what}", float(np.mean(of_trials)), len(of_trials), "0.05")
+
+
 TABLES: dict[str, Callable[[int], Iterator[Line]]] = {
     "intervals": intervals,
     "seeds": seeds,
     "label_columns": label_columns,
+    "replies": replies,
+    "friends": friends,
+    "regression": regression,
 }
 
 

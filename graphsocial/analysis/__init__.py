@@ -99,6 +99,8 @@ def _save(store: GraphStore, analysis: Analysis) -> None:
     key = {"dataset": analysis.dataset, **analysis.key}
     same_key = " and ".join(f"{quote(column)} = ?" for column in key)
     with store.transaction():
+        for name in _earlier_tables(store, analysis) - set(analysis.tables):
+            store.connection.execute(f"delete from {quote(name)} where {same_key}", list(key.values())).fetchall()
         for name, frame in analysis.tables.items():
             _check_owner(store, analysis.name, name)
             with registered(store.connection, frame.to_arrow()) as new_rows:
@@ -129,6 +131,15 @@ def _save(store: GraphStore, analysis: Analysis) -> None:
                 analysis.seconds,
             ],
         ).fetchall()
+
+
+def _earlier_tables(store: GraphStore, analysis: Analysis) -> set[str]:
+    """The tables that the last analysis of the same key wrote; one that is not written now has no rows of it."""
+    row = store.first(
+        "select tables from analyses where analysis = ? and dataset = ? and key = ?",
+        [analysis.name, analysis.dataset, json.dumps(analysis.key)],
+    )
+    return set(row[0]) if row else set()
 
 
 def _check_owner(store: GraphStore, analysis: str, table: str) -> None:

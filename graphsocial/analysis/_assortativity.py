@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from graphsocial.analysis._averages import NodeValues
 from graphsocial.analysis._measures import Floats, degrees
 
 
@@ -16,23 +17,23 @@ class Homophily:
     """Homophily in one node value; the names are columns of `network_likeness`.
 
     Attributes:
-        nodes, links: number of nodes whose value is known, and of links between them.
-        mean: mean value of the nodes.
+        mean: mean value of the nodes that have one.
         at_ends: mean value at the endpoints of links, which is weighted by degree.
-        beside: mean value at the other endpoint of a link, weighted by the value at the first; above `at_ends` under
-            homophily. None for values that are not shares.
-        assortativity: correlation of the values at the two endpoints of a link; see the function.
+        beside: mean value at the other endpoint of a link, weighted by the value at the first. None for values that are
+            not shares.
+        nodes, links: number of nodes whose value is tested, and of links between them.
+        assortativity: correlation of the tested values at the two endpoints of a link; see the function.
         by_chance: mean assortativity of the permutations.
         z: (assortativity - by_chance) / standard deviation of the permutations.
         p: two-sided p value, (1 + permutations at least as far from by_chance) / (1 + permutations).
-        permutations: number of permutations of the values among the nodes; the links stay.
+        permutations: number of permutations; the links stay.
     """
 
-    nodes: int
-    links: int
     mean: float | None
     at_ends: float | None
     beside: float | None
+    nodes: int
+    links: int
     assortativity: float | None
     by_chance: float | None
     z: float | None
@@ -46,45 +47,67 @@ def assortativity(graph: Any, values: Floats) -> float | None:
     return None if math.isnan(correlation) else correlation
 
 
-def homophily(graph: Any, values: Floats, *, shares: bool, permutations: int, random: np.random.Generator) -> Homophily:
-    """Assortativity of a node value, with a permutation test.
+def homophily(graph: Any, values: NodeValues, *, permutations: int, random: np.random.Generator) -> list[Homophily]:
+    """Assortativity of each of K node values, with a permutation test.
+
+    Values of the nodes themselves are permuted among the nodes. Values that are averages of labels on edges are tested
+    as deviations from the mean label of the other end, and the labels are permuted within each other end.
 
     Args:
         graph: undirected graph of N nodes.
-        values: (N,), NaN where unknown; such nodes and their links are left out.
-        shares: whether the values are shares from 0 to 1.
+        values: the values; nodes without one are left out, with their links.
         permutations: number of permutations.
         random: generator of the permutations.
     """
-    known = np.flatnonzero(~np.isnan(values))
-    part, x = graph[known][:, known], values[known]
-    degree = degrees(part)
-    at_ends = float(degree @ x) / part.nnz if part.nnz else None
-    observed = {
-        "nodes": len(x),
-        "links": part.nnz // 2,
+    exposure = values.exposure
+    labelled = np.flatnonzero(~np.isnan(values.values).any(1))
+    known = labelled if exposure is None else exposure.known
+    part, raw = graph[known][:, known], values.values[known]
+    tested = raw if exposure is None else exposure.values()
+    null: Floats = np.empty((0, tested.shape[1]))
+    observed = np.full(tested.shape[1], np.nan)
+    if part.nnz:
+        draws = (
+            raw[random.permutation(len(raw))] if exposure is None else exposure.permuted(random)
+            for _ in range(permutations)
+        )
+        observed, null = _correlations(part, tested), np.stack([_correlations(part, draw) for draw in draws])
+    null = np.nan_to_num(null)  # a permutation without variance at the endpoints has no correlation
+    return [
+        Homophily(
+            **_means(graph[labelled][:, labelled], values.values[labelled, column], shares=name is not None),
+            nodes=len(known),
+            links=part.nnz // 2,
+            **_test(observed[column], null[:, column]),
+        )
+        for column, name in enumerate(values.classes)
+    ]
+
+
+def _means(graph: Any, x: Floats, *, shares: bool) -> dict[str, Any]:
+    """Mean values of nodes, at the endpoints of their links, and at the other endpoints."""
+    degree = degrees(graph)
+    at_ends = float(degree @ x) / graph.nnz if graph.nnz else None
+    return {
         "mean": float(x.mean()) if len(x) else None,
         "at_ends": at_ends,
-        "beside": float(x @ (part @ x) / (degree @ x)) if shares and at_ends else None,
+        "beside": float(x @ (graph @ x) / (degree @ x)) if shares and at_ends else None,
     }
-    correlation = assortativity(part, x)
-    if correlation is None:  # no links, or no variance at their endpoints
-        return Homophily(**observed, assortativity=None, by_chance=None, z=None, p=None, permutations=0)
-    chunks = [
-        _correlations(part, np.stack([random.permutation(x) for _ in range(min(32, permutations - start))], axis=1))
-        for start in range(0, permutations, 32)
-    ]
-    null = np.nan_to_num(np.concatenate(chunks))  # a permutation without variance at the endpoints has no correlation
+
+
+def _test(correlation: float, null: Floats) -> dict[str, Any]:
+    """The observed correlation against its values under permutation; none without variance at the endpoints."""
+    if np.isnan(correlation):
+        return {"assortativity": None, "by_chance": None, "z": None, "p": None, "permutations": 0}
     mean, deviation = float(null.mean()), float(null.std(ddof=1))
     extreme = int((np.abs(null - mean) >= abs(correlation - mean) - 1e-12).sum())
-    return Homophily(
-        **observed,
-        assortativity=correlation,
-        by_chance=mean,
-        z=(correlation - mean) / deviation if deviation else None,
-        p=(1 + extreme) / (1 + len(null)),
-        permutations=len(null),
-    )
+    return {
+        "assortativity": float(correlation),
+        "by_chance": mean,
+        "z": (float(correlation) - mean) / deviation if deviation else None,
+        "p": (1 + extreme) / (1 + len(null)),
+        "permutations": len(null),
+    }
 
 
 def _correlations(graph: Any, values: Floats) -> Floats:

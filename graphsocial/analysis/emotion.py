@@ -1,8 +1,9 @@
-"""Emotions in dialogues: over time, by speaker, transitions, and contagion along replies."""
+"""Emotions in dialogues: over time, by speaker, transitions, and likeness along replies."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,8 +11,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from graphsocial import runs
+from graphsocial.analysis._pairs import SpokenSegments
 from graphsocial.analysis.base import Findings
 from graphsocial.errors import DataError, InputError
+from graphsocial.evaluation.multiple_tests import holm
 from graphsocial.store.sql import literal, quote
 from graphsocial.types import Progress
 
@@ -19,6 +22,18 @@ if TYPE_CHECKING:
     from graphsocial.store import GraphStore
 
 TENTHS = 10
+SAME, OTHER, UNKNOWN = "same speaker", "another speaker", "unknown speaker"
+TRANSITIONS = {
+    "by": pl.String,
+    "emotion_before": pl.String,
+    "emotion": pl.String,
+    "segments": pl.Int64,
+    "share": pl.Float64,
+    "expected": pl.Float64,
+    "lift": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+}
 
 
 @dataclass(frozen=True)
@@ -28,12 +43,16 @@ class Emotion:
     `timeline`: each segment with its dialogue, `position`, speaker and emotion, and the emotion before it.
     `course`: the share of each emotion in each tenth of a dialogue.
     `speakers`: the frequency of each emotion by speaker.
-    `transitions`: pairs of successive emotions, by the same speaker or by another: their number, the conditional
-    frequency of the second (`share`), and its ratio to the frequency under independence (`lift`).
-    `contagion`: for each emotion, along the edges from a reply to the segment it replies to: its share among the
-    replies to segments with that emotion (`shared`), and among all replies. `by_chance` is the mean of `shared` under
-    permutations of the emotions among the labelled segments of each dialogue, which keep the mood of whole dialogues;
-    `p` is the p value of that permutation test. The excess is homophily: contagion, or a common cause.
+    `transitions`: pairs of successive emotions, by the same speaker, by another, or unknown: their number, the
+    conditional frequency of the second (`share`), and its ratio to the frequency that the second segment's speaker has
+    in that dialogue anyhow (`lift`), with a 95 % interval clustered by dialogue; without a known speaker no lift.
+    `likeness`: for each emotion, along the edges from a reply to the segment that it replies to, those to another
+    speaker and those to oneself apart: the share of the replies to segments with that emotion that have it too
+    (`shared`), the share that the same speakers have in the same dialogue anyhow (`by_chance`), the `excess` with a
+    95 % interval clustered by dialogue, and the p value of a permutation test within dialogue and speaker; `p_holm` is
+    adjusted for the number of rows (Holm 1979). The mood of a dialogue or of a speaker in it makes no excess; a mood
+    that changes within the dialogue does, so an excess is no evidence of influence. That takes a model of the speaker's
+    own and the partner's earlier emotions (actor–partner interdependence).
 
     Attributes:
         node: node type of the segments.
@@ -43,7 +62,7 @@ class Emotion:
         turn: column of the segment's order.
         speaker: column of the speaker.
         replies: relation of the edges from a reply to the segment it replies to.
-        permutations: number of permutations of the contagion test.
+        permutations: number of permutations of the likeness test.
         seed: random seed of the permutations.
     """
 
@@ -76,15 +95,16 @@ class Emotion:
         segments, source = self._segments(store, dataset)
         if not segments["emotion"].drop_nulls().len():
             raise DataError(f"No '{self.node}' of '{dataset}' has a value of '{self.label}'.")
+        emotions = segments["emotion"].drop_nulls().unique().sort().to_list()
         frames = {
             "course": _course(segments),
             "speakers": _speakers(segments),
-            "transitions": _transitions(segments),
+            "transitions": _transitions(segments, emotions),
         }
-        contagion, notes = self._contagion(store, dataset, segments, progress)
-        if contagion.height:
-            frames["contagion"] = contagion
-        frames["timeline"] = segments.drop("idx", "size", "same_speaker")
+        likeness, notes = self._likeness(store, dataset, segments, emotions, progress)
+        if likeness.height:
+            frames["likeness"] = likeness
+        frames["timeline"] = segments.drop("idx", "size", "idx_before")
         return Findings(frames, {"source": source}, notes)
 
     def _segments(self, store: GraphStore, dataset: str) -> tuple[pl.DataFrame, str]:
@@ -122,7 +142,7 @@ class Emotion:
                 *,
                 count(*) over (partition by dialogue) as size,
                 lag(emotion) over spoken as emotion_before,
-                speaker = lag(speaker) over spoken as same_speaker
+                lag(idx) over spoken as idx_before
             from segments
             window spoken as (partition by dialogue order by position)
             order by dialogue, position
@@ -130,55 +150,71 @@ class Emotion:
         ).pl()
         return rows, source
 
-    def _contagion(
-        self, store: GraphStore, dataset: str, segments: pl.DataFrame, progress: Progress | None
+    def _likeness(
+        self, store: GraphStore, dataset: str, segments: pl.DataFrame, emotions: list[str], progress: Progress | None
     ) -> tuple[pl.DataFrame, tuple[str, ...]]:
+        """The table `likeness`, empty where no reply can be tested, and notes."""
         edge_types = [edge for edge in store.schema.edges if edge.canonical == (self.node, self.replies, self.node)]
         if not edge_types or not len(store.span(edge_types[0], dataset)):
-            return pl.DataFrame(), (f"There are no '{self.node} {self.replies} {self.node}' edges: no contagion.",)
-        labelled = segments.filter(pl.col("emotion").is_not_null())
-        rows = pl.DataFrame({"idx": labelled["idx"], "row": np.arange(labelled.height)})
+            return pl.DataFrame(), (f"There are no '{self.node} {self.replies} {self.node}' edges: no likeness.",)
         edges = store.sql(f"select src, dst from ({store.visible(edge_types[0], dataset=dataset)}) order by idx").pl()
-        both = edges.join(rows.rename({"idx": "src", "row": "reply"}), on="src").join(
-            rows.rename({"idx": "dst", "row": "replied_to"}), on="dst"
-        )
-        if not both.height:
-            return pl.DataFrame(), (f"No '{self.replies}' edge has an emotion at both endpoints: no contagion.",)
-        reply, replied_to = both["reply"].to_numpy(), both["replied_to"].to_numpy()
-        emotions = labelled["emotion"].unique().sort().to_list()
-        codes = labelled["emotion"].replace_strict(emotions, range(len(emotions)), return_dtype=pl.Int64).to_numpy()
-        dialogue = np.unique(labelled["dialogue"].to_numpy().astype(str), return_inverse=True)[1]
-        random = np.random.default_rng(self.seed)
-        by_dialogue = np.lexsort((np.arange(len(codes)), dialogue))
-        null = np.empty((self.permutations, len(emotions)))
-        for number in range(self.permutations):
-            if progress and number % 50 == 0:
-                progress("contagion", number, self.permutations)
-            permuted = np.empty_like(codes)
-            permuted[np.lexsort((random.random(len(codes)), dialogue))] = codes[by_dialogue]
-            null[number] = _shared(permuted, reply, replied_to, len(emotions))
-        shared = _shared(codes, reply, replied_to, len(emotions))
-        frame = pl.DataFrame(
-            {
-                "emotion": emotions,
-                "answered": np.bincount(codes[replied_to], minlength=len(emotions)),
-                "shared": shared,
-                "of_all_answers": np.bincount(codes[reply], minlength=len(emotions)) / len(reply),
-                "by_chance": np.nanmean(null, axis=0) if len(null) else np.nan,
-                "p": (1 + (np.nan_to_num(null) >= np.nan_to_num(shared)).sum(0)) / (1 + self.permutations),
-            }
-        ).filter(pl.col("answered") > 0)
-        return frame, (f"Contagion by {both.height:,} edges with an emotion at both endpoints.",)
+        pairs = _pairs(segments, edges.filter(pl.col("src") != pl.col("dst")).rename({"dst": "first", "src": "second"}))
+        if not pairs.height:
+            return pl.DataFrame(), (f"No '{self.replies}' edge has an emotion at both endpoints: no likeness.",)
+        spoken, rows = _spoken(segments, emotions)
+        known = pairs.filter(pl.col("by") != UNKNOWN)
+        notes = [f"Likeness along {known.height:,} edges with an emotion and a known speaker at both endpoints."]
+        if known.height < pairs.height:
+            notes.append(f"Left out: {pairs.height - known.height:,} edges with an unknown speaker.")
+        found = []
+        for number, (by, part) in enumerate(_by_speaker(known)):
+            if progress:
+                progress("likeness", number, 2)
+            likeness = spoken.likeness(
+                rows[part["first"].to_numpy()],
+                rows[part["second"].to_numpy()],
+                permutations=self.permutations,
+                random=np.random.default_rng([self.seed, number]),
+            )
+            found += [{"by": by, "emotion": emotions[code], **asdict(row)} for code, row in likeness.items()]
+        for row, adjusted in zip(found, holm([row["p"] for row in found]), strict=True):
+            row["p_holm"] = adjusted
+        return pl.DataFrame(found, infer_schema_length=None), tuple(notes)
 
 
-def _shared(
-    codes: NDArray[np.int64], reply: NDArray[np.int64], replied_to: NDArray[np.int64], num_emotions: int
-) -> NDArray[np.float64]:
-    """(K,) for each emotion, the share of the replies to it that have it too; 0 without such replies."""
-    count = np.bincount(codes[replied_to], minlength=num_emotions)
-    same = np.bincount(codes[replied_to][codes[reply] == codes[replied_to]], minlength=num_emotions)
-    share: NDArray[np.float64] = same / np.maximum(count, 1)
-    return share
+def _pairs(segments: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame:
+    """The pairs with an emotion at both ends, and `by`: whether the second segment is by the same speaker.
+
+    Args:
+        segments: rows of `idx`, `emotion` and `speaker`.
+        pairs: `first` and `second`, as `idx`.
+    """
+    labelled = segments.filter(pl.col("emotion").is_not_null()).select("idx", "emotion", "speaker")
+    for end in ("first", "second"):
+        named = labelled.rename({"idx": end, "emotion": f"emotion_{end}", "speaker": f"speaker_{end}"})
+        pairs = pairs.join(named, on=end, maintain_order="left")
+    same = pl.col("speaker_first") == pl.col("speaker_second")
+    return pairs.with_columns(
+        by=pl.when(same).then(pl.lit(SAME)).when(~same).then(pl.lit(OTHER)).otherwise(pl.lit(UNKNOWN))
+    )
+
+
+def _by_speaker(pairs: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
+    """The pairs of each kind of which there are some."""
+    for by in (SAME, OTHER, UNKNOWN):
+        if (part := pairs.filter(by=by)).height:
+            yield by, part
+
+
+def _spoken(segments: pl.DataFrame, emotions: list[str]) -> tuple[SpokenSegments, NDArray[np.int64]]:
+    """The labelled segments of known speakers, and the row of each `idx` among them."""
+    spoken = segments.filter(pl.col("emotion").is_not_null() & pl.col("speaker").is_not_null())
+    codes = spoken["emotion"].replace_strict(emotions, range(len(emotions)), return_dtype=pl.Int64).to_numpy()
+    dialogue = spoken["dialogue"].rank("dense").cast(pl.Int64).to_numpy() - 1
+    block = spoken.select(pl.struct("dialogue", "speaker").rank("dense")).to_series().cast(pl.Int64).to_numpy() - 1
+    rows = np.full(int(segments["idx"].max()) + 1, -1)  # type: ignore[arg-type]  # a number
+    rows[spoken["idx"].to_numpy()] = np.arange(spoken.height)
+    return SpokenSegments(codes, block, dialogue, len(emotions)), rows
 
 
 def _course(segments: pl.DataFrame) -> pl.DataFrame:
@@ -200,13 +236,20 @@ def _speakers(segments: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _transitions(segments: pl.DataFrame) -> pl.DataFrame:
-    steps = segments.filter(pl.col("emotion").is_not_null() & pl.col("emotion_before").is_not_null()).with_columns(
-        by=pl.when(pl.col("same_speaker")).then(pl.lit("same speaker")).otherwise(pl.lit("another"))
-    )
-    counts = steps.group_by("by", "emotion_before", "emotion").agg(pl.len().cast(pl.Int64).alias("segments"))
-    n = pl.col("segments")
-    of_first, of_second = n.sum().over("by", "emotion_before"), n.sum().over("by", "emotion")
-    return counts.with_columns(share=n / of_first, lift=n * n.sum().over("by") / (of_first * of_second)).sort(
-        "by", "emotion_before", "emotion"
-    )
+def _transitions(segments: pl.DataFrame, emotions: list[str]) -> pl.DataFrame:
+    steps = segments.select(first="idx_before", second="idx").drop_nulls()
+    found: list[dict[str, object]] = []
+    spoken, rows = _spoken(segments, emotions)
+    for by, part in _by_speaker(_pairs(segments, steps)):
+        if by == UNKNOWN:
+            counts = part.group_by(emotion_before="emotion_first", emotion="emotion_second").agg(segments=pl.len())
+            shares = counts.with_columns(share=pl.col("segments") / pl.col("segments").sum().over("emotion_before"))
+            found += [{"by": by, **row} for row in shares.sort("emotion_before", "emotion").to_dicts()]
+            continue
+        ends = (rows[part[end].to_numpy()] for end in ("first", "second"))
+        for before, after, transition in spoken.transitions(*ends):
+            if transition.segments:
+                found.append(
+                    {"by": by, "emotion_before": emotions[before], "emotion": emotions[after], **asdict(transition)}
+                )
+    return pl.DataFrame(found, schema=TRANSITIONS)

@@ -15,11 +15,12 @@ import polars as pl
 from graphsocial import runs
 from graphsocial.analysis import _measures as measures
 from graphsocial.analysis._assortativity import assortativity, homophily
-from graphsocial.analysis._averages import align, labels, predictions
+from graphsocial.analysis._averages import labels, predictions
 from graphsocial.analysis._files import write_graphml
 from graphsocial.analysis._measures import Floats, Ints
 from graphsocial.analysis.base import Findings
 from graphsocial.errors import DataError, InputError
+from graphsocial.evaluation.multiple_tests import holm
 from graphsocial.store import GraphStore
 from graphsocial.store.sql import literal, quote
 from graphsocial.types import EdgeType, Progress
@@ -29,15 +30,17 @@ HOMOPHILY = {
     "source": pl.String,
     "name": pl.String,
     "value": pl.String,
-    "nodes": pl.Int64,
-    "links": pl.Int64,
     "mean": pl.Float64,
     "at_ends": pl.Float64,
     "beside": pl.Float64,
+    "within": pl.String,
+    "nodes": pl.Int64,
+    "links": pl.Int64,
     "assortativity": pl.Float64,
     "by_chance": pl.Float64,
     "z": pl.Float64,
     "p": pl.Float64,
+    "p_holm": pl.Float64,
     "permutations": pl.Int64,
 }
 
@@ -47,8 +50,11 @@ class Network:
     """Three tables of the network of one edge type: `nodes`, `summary` and `likeness` (homophily).
 
     Parallel edges count once and loops are left out. PageRank, in- and out-degrees are of the directed graph, all other
-    measures of the undirected one. Homophily is the assortativity of labels, averaged over each node's labelled edges,
-    and of a run's predictions, averaged likewise, with a permutation test of the values among the nodes.
+    measures of the undirected one. Homophily is the assortativity of labels and of a run's predictions, with a
+    permutation test; `p_holm` is adjusted for the number of rows (Holm 1979). Labels of the nodes themselves are
+    permuted among the nodes. Labels on edges, such as what a user felt about an image, are tested `within` their other
+    end, as friends who see the same images have like labels for that reason alone: as deviations from the image's mean
+    label, averaged by user, with the labels of each image permuted among the users who gave them.
 
     Attributes:
         edges: the edge type, such as `user connects user`; by default the only one that joins nodes of one type.
@@ -177,36 +183,46 @@ class Network:
                 raise InputError(f"'{edge}' joins nodes of two types; homophily is defined for nodes of one type.")
             return pl.DataFrame(schema=HOMOPHILY), [f"'{edge}' joins nodes of two types: no homophily."]
         node = store.schema.node(edge.src)
-        averages = [("labels", name, frame) for name, frame in labels(store, node, dataset)]
+        ids = names["entity_id"]
+        values = [("labels", of_column) for of_column in labels(store, node, dataset, ids)]
         notes: list[str] = []
         if self.run is not None:
             run = runs.load(store, self.run)
             if run.dataset != dataset:
                 raise InputError(f"The run '{run.id}' is of the dataset '{run.dataset}', not of '{dataset}'.")
             source = f"predictions of {run.id}"
-            predicted = [(source, name, frame) for name, frame in predictions(store, node, run.id)]
+            predicted = [(source, of_target) for of_target in predictions(store, node, run.id, ids)]
             if not predicted:
                 raise DataError(f"The run '{run.id}' has no predictions of '{node}' nodes or their edges.")
-            averages += predicted
+            values += predicted
             notes.append(
                 "Predictions of a model that passes messages along these edges show homophily for that reason too; "
                 "compare with a model without edges, such as features_only."
             )
-        columns: list[tuple[str, str, str | None, Floats]] = []
-        for source, name, frame in averages:
-            shares, classes = align(names, frame)
-            columns += [(source, name, value, shares[:, column]) for column, value in enumerate(classes)]
-        affordable = WORK / max(1, len(columns) * (graph.nnz + 2 * graph.shape[0]))
-        count = min(self.permutations, max(99, int(affordable)))
+        notes += [
+            f"Labels about '{within}' nodes are tested as deviations from the mean label of the same {within}, by "
+            "permutations among those who labelled it; nodes with one label do not count."
+            for within in sorted({of_column.within for _, of_column in values if of_column.within})
+        ]
+        work = sum(
+            of_column.values.shape[1] * (graph.nnz + 2 * graph.shape[0])
+            + (0 if of_column.exposure is None else of_column.exposure.work)
+            for _, of_column in values
+        )
+        count = min(self.permutations, max(99, int(WORK / max(1, work))))
         if count < self.permutations:
             notes.append(f"Homophily is tested with {count} permutations, not {self.permutations}, to save time.")
-        rows = []
-        for number, (source, name, value, values) in enumerate(columns):
+        rows: list[dict[str, Any]] = []
+        for number, (source, of_column) in enumerate(values):
             if progress:
-                progress("homophily", number, len(columns))
+                progress("homophily", number, len(values))
             random = np.random.default_rng([self.seed, 2, number])
-            result = homophily(graph, values, shares=value is not None, permutations=count, random=random)
-            rows.append({"source": source, "name": name, "value": value, **asdict(result)})
+            results = homophily(graph, of_column, permutations=count, random=random)
+            for value, result in zip(of_column.classes, results, strict=True):
+                key = {"source": source, "name": of_column.name, "value": value, "within": of_column.within}
+                rows.append(key | asdict(result))
+        for row, adjusted in zip(rows, holm([row["p"] for row in rows]), strict=True):
+            row["p_holm"] = adjusted
         if not rows:
             notes.append(f"'{node}' nodes and their edges have no labels in this dataset: no homophily.")
         return pl.DataFrame(rows, schema=HOMOPHILY), notes

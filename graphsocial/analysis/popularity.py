@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from graphsocial.analysis._regression import MIN_ROWS, regress
 from graphsocial.analysis.base import Findings
 from graphsocial.errors import DataError, InputError
 from graphsocial.store.sql import quote
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 COUNTS = ("likes", "favourites", "comments", "shares", "reactions")
 FEELINGS = ("text", "image")
 MAX_BINS = 30  # of the histogram
-MIN_ROWS = 50  # for a regression on five terms
+PUBLISHERS = ("page", "author", "brand")  # whose posts are alike, in the order in which they are looked for
+ROWS = "rows"
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,18 @@ class Popularity:
     `emotions`: the number of texts by grade of emotion, and of covers with and without an emotional face.
     `correlations`: Spearman's ρ and Pearson's r of likes, favourites, comments and shares, pair by pair; on `--export`
     as a heat map too.
-    `regression`: EIJL's eq. 1 three times, with coefficients, standard errors, p values and 95 % intervals:
+    `regression`: EIJL's eq. 1 four times, with coefficients, standard errors, p values and 95 % intervals:
 
         Y = β0 + β1 text + β2 image + β3 likability + β4 text·image + β5 text·image·likability + ε
 
-    `ols` is as published: Y is 1 for the most shared fifth, else 0, by least squares with heteroscedasticity-consistent
-    standard errors (HC1). `logit` is the logistic regression of the same binary Y; its R² is McFadden's. `log_shares`
-    is least squares with Y = log(1 + shares), without a threshold.
+    `ols` is as published: Y is 1 for the most shared fifth, else 0, by least squares. `logit` is the logistic
+    regression of the same binary Y; its R² is McFadden's. `log_shares` is least squares with Y = log(1 + shares),
+    without a threshold; `log_shares_centred` is the same with interactions of the factors minus their means, so that β1
+    and β2 are effects at the means of the other factors and `vif`, the variance inflation factor, is small.
+
+    Posts of one page, author or brand are alike, so standard errors are by leaving out each of their `clusters` in turn
+    (jackknife, with t of as many degrees of freedom less one); without clusters each row is one (HC3). `p_holm` is
+    adjusted for the number of coefficients in the table (Holm 1979).
 
     Text emotion is the grade 1 to 5, image emotion the intensity 0 to 1, likability the tercile of likes: 0, 1 or 2. A
     term that the data does not have is left out, with its interactions.
@@ -56,12 +62,15 @@ class Popularity:
         shares: column of the number of shares.
         likes: column of the number of likes.
         popular: share of nodes that counts as popular, between 0 and 1.
+        cluster: node type or column of what a post's errors are clustered by, or `rows` for none; by default the page,
+            author or brand.
     """
 
     node: str | None = None
     shares: str = "shares"
     likes: str = "likes"
     popular: float = 0.2
+    cluster: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.popular < 1:
@@ -113,12 +122,19 @@ class Popularity:
         posts = f"({store.visible(node, dataset=dataset)})"
         of_posts = emotions(store, node, dataset)
         selected = ", ".join(f"n.{quote(column)}::double as {quote(name)}" for name, column in counts.items())
+        cluster = _cluster(store, node, dataset, self.cluster)
         rows = store.sql(
-            f"select {selected}, e.* exclude (idx) from {posts} as n "
-            f"join ({of_posts.over(posts)}) as e using (idx) where n.{quote(self.shares)} is not null order by idx"
+            f"select {selected}, e.* exclude (idx), c.cluster from {posts} as n "
+            f"join ({of_posts.over(posts)}) as e using (idx) left join ({cluster[1]}) as c using (idx) "
+            f"where n.{quote(self.shares)} is not null order by idx"
         ).pl()
+        if cluster[0] is None:
+            rows = rows.drop("cluster")
         rows = rows.rename({name: name.removesuffix("_emotion") for name in EMOTIONS if name in rows.columns})
         notes = [of_posts.note] if of_posts.note else []
+        if cluster[0] is not None:
+            count = rows["cluster"].drop_nulls().n_unique()
+            notes.append(f"Standard errors of the regression are clustered by {cluster[0]}: {count:,}.")
         if "likes" in counts and rows["likes"].null_count() < rows.height:
             likes = rows["likes"].to_numpy()
             terciles = np.nanquantile(likes, [1 / 3, 2 / 3])
@@ -126,6 +142,28 @@ class Popularity:
             rows = rows.with_columns(pl.Series("likability", np.where(np.isnan(likes), np.nan, level)).fill_nan(None))
             notes.append(f"Likability: terciles of likes, cut at {terciles[0]:,.0f} and {terciles[1]:,.0f}.")
         return rows, tuple(notes)
+
+
+def _cluster(store: GraphStore, node: NodeType, dataset: str, name: str | None) -> tuple[str | None, str]:
+    """What a node's errors are clustered by, None for nothing; and an SQL select of `idx` and `cluster`."""
+    posts = store.visible(node, dataset=dataset)
+    columns = {column.name for column in node.columns}
+    selects: dict[str, str] = {}
+    for edge in store.schema.edges:
+        ends = {edge.src: ("dst", "src"), edge.dst: ("src", "dst")}
+        if node.name in ends and edge.src != edge.dst and len(store.span(edge, dataset)):
+            other = edge.dst if edge.src == node.name else edge.src
+            of_other, of_node = ends[node.name]
+            edges = store.visible(edge, dataset=dataset)
+            select = f"select {of_node} as idx, min({of_other}) as cluster from ({edges}) group by {of_node}"
+            selects.setdefault(other, select)
+    selects |= {column: f"select idx, {quote(column)} as cluster from ({posts})" for column in columns - {*selects}}
+    nothing = f"select idx, null as cluster from ({posts}) limit 0"
+    if name is not None and name not in selects and name != ROWS:
+        raise InputError(f"'{node}' has no '{name}' to cluster by; it has {', '.join(sorted(selects))}, or {ROWS}.")
+    wanted = (name,) if name else tuple(part for who in PUBLISHERS for part in (who, f"{who}_id"))
+    chosen = next((part for part in wanted if part in selects), None)
+    return chosen, nothing if chosen is None else selects[chosen]
 
 
 def _distribution(rows: pl.DataFrame) -> pl.DataFrame:
@@ -241,56 +279,4 @@ def _write_heat_map(correlations: pl.DataFrame, what: str, path: Path) -> None:
         f"<h1>Correlations of {escape(what)}</h1><p>Spearman's ρ.</p>"
         f"<table><tr><th></th>{head}</tr>{''.join(lines)}</table></html>\n",
         encoding="utf-8",
-    )
-
-
-def regress(rows: pl.DataFrame, popular: float = 0.2) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """Eq. 1 by least squares (`ols`, `log_shares`) and as a logistic regression (`logit`).
-
-    Args:
-        rows: column `shares`, and `text`, `image` and `likability` where known; rows that lack a value are left out.
-        popular: share of rows that counts as popular.
-
-    Returns:
-        A row for each model and term; notes on what was left out.
-    """
-    import statsmodels.api as sm
-
-    factors = [name for name in ("text", "image", "likability") if name in rows.columns and rows[name].n_unique() > 1]
-    notes = [f"The data has no {name} emotion that varies." for name in FEELINGS if name not in factors]
-    notes += [] if "likability" in factors else ["The data has no likes."]
-    used = rows.select("shares", *factors).drop_nulls()
-    if not factors or used.height < MIN_ROWS:
-        return pl.DataFrame(), (*notes, f"No regression: only {used.height:,} rows have all its terms.")
-    terms: dict[str, NDArray[np.float64]] = {name: used[name].to_numpy().astype(float) for name in factors}
-    for names in (("text", "image"), ("text", "image", "likability")):
-        if all(name in factors for name in names):
-            terms["_".join(names)] = np.prod([terms[name] for name in names], axis=0)
-    x = sm.add_constant(np.column_stack(list(terms.values())))
-    shares = used["shares"].to_numpy()
-    threshold = float(np.quantile(shares, 1 - popular))
-    y = (shares > threshold).astype(float)
-    notes.append(f"Popular: more than {threshold:,.0f} shares, {y.mean():.1%} of {len(y):,}.")
-    fits = {"ols": sm.OLS(y, x).fit(cov_type="HC1"), "log_shares": sm.OLS(np.log1p(shares), x).fit()}
-    try:
-        fits["logit"] = sm.Logit(y, x).fit(disp=False)
-    except (np.linalg.LinAlgError, Warning) as error:  # perfect separation
-        notes.append(f"The logistic regression has no solution: {error}.")
-    return pl.concat([_coefficients(name, fit, ["constant", *terms]) for name, fit in fits.items()]), tuple(notes)
-
-
-def _coefficients(model: str, fit: Any, terms: list[str]) -> pl.DataFrame:
-    interval: NDArray[np.float64] = np.asarray(fit.conf_int(alpha=0.05))
-    return pl.DataFrame(
-        {
-            "model": model,
-            "term": terms,
-            "coefficient": np.asarray(fit.params),
-            "standard_error": np.asarray(fit.bse),
-            "p": np.asarray(fit.pvalues),
-            "low": interval[:, 0],
-            "high": interval[:, 1],
-            "r2": float(fit.prsquared if model == "logit" else fit.rsquared),
-            "nodes": int(fit.nobs),
-        }
     )

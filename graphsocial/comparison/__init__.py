@@ -10,10 +10,11 @@ import numpy as np
 import polars as pl
 
 from graphsocial.comparison import breakdowns, calibration, configurations
-from graphsocial.comparison.bootstrap import LEVEL, BootstrapSamples, ScoredRows, Scores, holm, paired_t
+from graphsocial.comparison.bootstrap import LEVEL, BootstrapSamples, ScoredRows, Scores, paired_t
 from graphsocial.comparison.configurations import Panel
 from graphsocial.comparison.outcomes import METRICS, Outcomes, is_classes
 from graphsocial.errors import DataError, InputError, UnknownNameError
+from graphsocial.evaluation.multiple_tests import holm
 from graphsocial.runs import Run
 from graphsocial.store import GraphStore
 

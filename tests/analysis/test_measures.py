@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import networkx as nx
 import numpy as np
 import pytest
 
 from graphsocial.analysis import _measures as measures
-from graphsocial.analysis._assortativity import assortativity, homophily
+from graphsocial.analysis._assortativity import Homophily, assortativity, homophily
+from graphsocial.analysis._averages import NodeValues
 
 GRAPHS = {
     "karate": nx.karate_club_graph().to_directed(),
@@ -98,6 +101,13 @@ def test_assortativity_equals_networkx() -> None:
     assert assortativity(matrix, np.ones(len(links))) is None
 
 
+def _tested(graph: Any, shares: measures.Floats, permutations: int, random: np.random.Generator) -> Homophily:
+    """Homophily of one class that is a label of the nodes."""
+    values = NodeValues("mood", ["sad"], shares[:, None], None, None)
+    (result,) = homophily(graph, values, permutations=permutations, random=random)
+    return result
+
+
 def test_homophily_is_significant_only_where_planted() -> None:
     random = np.random.default_rng(0)
     links = nx.planted_partition_graph(2, 40, 0.3, 0.03, seed=0)
@@ -105,16 +115,16 @@ def test_homophily_is_significant_only_where_planted() -> None:
     matrix = measures.undirected(measures.simple(ends[:, 0], ends[:, 1], 80))
     sad = np.where(np.arange(80) < 40, 0.9, 0.1)
     sad[::10] = np.nan  # unknown ones are left out
-    planted = homophily(matrix, sad, shares=True, permutations=199, random=random)
+    planted = _tested(matrix, sad, 199, random)
     assert planted.nodes == 72
     assert planted.assortativity is not None and planted.assortativity > 0.5
     assert planted.p == pytest.approx(1 / 200)
     assert planted.z is not None and planted.z > 5
     assert planted.beside is not None and planted.at_ends is not None
     assert planted.beside > planted.at_ends + 0.1
-    ps = [homophily(matrix, random.permutation(sad), shares=True, permutations=99, random=random).p for _ in range(40)]
+    ps = [_tested(matrix, random.permutation(sad), 99, random).p for _ in range(40)]
     assert 0.3 < float(np.mean([p or 0 for p in ps])) < 0.7  # uniform where nothing is planted
-    nothing = homophily(matrix, np.full(80, 0.5), shares=True, permutations=99, random=random)
+    nothing = _tested(matrix, np.full(80, 0.5), 99, random)
     assert (nothing.assortativity, nothing.p, nothing.permutations) == (None, None, 0)
     assert nothing.beside == pytest.approx(0.5)
 
@@ -123,7 +133,7 @@ def test_a_hub_s_value_is_no_homophily() -> None:
     """In a star the centre's value is at half of all endpoints, whatever the links are."""
     star = measures.undirected(measures.simple(np.zeros(9, dtype=int), np.arange(1, 10), 10))
     values = np.array([1.0] + [0.5] * 9)
-    found = homophily(star, values, shares=True, permutations=19, random=np.random.default_rng(0))
+    found = _tested(star, values, 19, np.random.default_rng(0))
     assert found.mean == pytest.approx(0.55)
     assert found.at_ends == pytest.approx(0.75)
     assert found.beside == pytest.approx((9 * 0.5 + 9 * 0.5) / (9 + 9 * 0.5))

@@ -10,7 +10,7 @@ import statsmodels.api as sm
 
 import graphsocial as gs
 from graphsocial.analysis import analyze
-from graphsocial.analysis.popularity import regress
+from graphsocial.analysis._regression import regress
 from graphsocial.errors import DataError, InputError
 from graphsocial.synthesis import SyntheticNotes, synthesize
 from graphsocial.types import Column, GraphSchema, NodeType
@@ -34,7 +34,9 @@ def test_planted_coefficients_lie_in_their_intervals(store: gs.GraphStore) -> No
         for term, planted in PLANTED.coefficients.items():
             assert rows[term]["low"] < planted / scale < rows[term]["high"], (model, term)
         assert rows["text_image_likability"]["high"] < 0 and rows["text_image_likability"]["p"] < 1e-6
-    assert set(found["model"]) == {"ols", "logit", "log_shares"} and (found["nodes"] == 6000).all()
+    assert (
+        set(found["model"]) == {"ols", "logit", "log_shares", "log_shares_centred"} and (found["nodes"] == 6000).all()
+    )
     assert found.filter(pl.col("model") == "ols")["r2"].is_between(0.02, 0.5).all()
 
 
@@ -85,10 +87,19 @@ def test_least_squares_equals_the_normal_equations() -> None:
     assert "The data has no image emotion that varies." in notes and "The data has no likes." in notes
 
 
-def test_perfect_separation_is_a_note() -> None:
-    shares = np.arange(200, dtype=float)
-    found, notes = regress(pl.DataFrame({"shares": shares, "text": (shares > 159).astype(float)}))
-    assert set(found["model"]) == {"ols", "log_shares"} and any("has no solution" in note for note in notes)
+def test_errors_are_clustered_by_author_by_default(store: gs.GraphStore) -> None:
+    found = analyze(store, "popularity")
+    authors = store.first("select count(distinct src) from edge_author_posts_note")[0]  # type: ignore[index]
+    assert set(found.tables["popularity_regression"]["clusters"]) == {authors}
+    assert f"Standard errors of the regression are clustered by author: {authors}." in found.notes
+    by_case = analyze(store, "popularity", settings={"cluster": "case"})
+    assert set(by_case.tables["popularity_regression"]["clusters"]) == {PLANTED.brands}
+    by_row = analyze(store, "popularity", settings={"cluster": "rows"})
+    assert (
+        by_row.tables["popularity_regression"]["clusters"].null_count() == by_row.tables["popularity_regression"].height
+    )
+    with pytest.raises(InputError, match=r"no 'writer' to cluster by; it has .*author, brand"):
+        analyze(store, "popularity", settings={"cluster": "writer"})
 
 
 def test_data_without_shares_is_an_error(tmp_path: Path) -> None:

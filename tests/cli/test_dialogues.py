@@ -40,7 +40,7 @@ def test_dialogues_from_files_to_predictions_vectors_and_analyses(call: Call, ta
     (report,) = json.loads(call("featurize", "segment", "--encoder", "tmsam:latest", "--json", *store)[1])
     assert report["rows"] == report["encoded"] == 80 and report["encoder"].startswith("tmsam:tmsam-")
     code, out, _ = call("analyze", "emotion", "--set", "permutations=19", *store)
-    assert code == 0 and "emotion_transitions" in out and "emotion_contagion" in out
+    assert code == 0 and "emotion_transitions" in out and "emotion_likeness" in out
     code, out, _ = call("analyze", "robustness", "--run", "latest", "--set", "shares=0.5", *store)
     assert code == 0 and "segment.audio" in out and "50% of each" in out
     code, out, _ = call("explain", "latest", "--limit", "6", *store)

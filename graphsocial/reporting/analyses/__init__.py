@@ -92,7 +92,7 @@ def _commands(store: GraphStore, dataset: str, run: Run | None) -> list[tuple[st
             ("popularity", [], "distribution of shares, emotions, correlations, and the regression of EIJL")
         )
     if any({"dialogue", "turn", "emotion"} <= columns.keys() for columns in node_columns):
-        description = "emotions over time by dialogue and speaker, transitions, contagion along replies"
+        description = "emotions over time by dialogue and speaker, transitions, likeness along replies"
         commands.append(("emotion", [], description))
     has_vectors = any(column.kind == "vector" for columns in node_columns for column in columns.values())
     if run is not None and (

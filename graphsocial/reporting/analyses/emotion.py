@@ -1,4 +1,4 @@
-"""The section about emotions in dialogues: over time, by speaker, transitions, and contagion along replies."""
+"""The section about emotions in dialogues: over time, by speaker, transitions, and likeness along replies."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ MAX_DIALOGUES = 6
 SEGMENTS = (8, 40)  # minimum and maximum length of the dialogues that are drawn
 MAX_SPEAKERS = 12
 LOG_LIFT = (-2.0, 0.0, 2.0)  # domain of the colour scale, base 2
+PANELS = {
+    "same speaker": "Next segment by the same speaker",
+    "another speaker": "Next segment by another speaker",
+    "another": "Next segment by another or an unknown speaker",  # of analyses by an earlier version
+    "unknown speaker": "Next segment, speakers unknown",
+}
 
 
 def sections(analysis: StoredAnalysis) -> list[Section]:
@@ -28,7 +34,7 @@ def sections(analysis: StoredAnalysis) -> list[Section]:
         *_dialogues(timeline, emotions),
         *_speakers(analysis.frame("speakers")),
         *_transitions(analysis.frame("transitions"), emotions),
-        *_contagion(analysis.frame("contagion")),
+        *_likeness(analysis.frame("likeness")),
         *analysis.remarks,
     ]
     dialogues = timeline["dialogue"].n_unique()
@@ -97,18 +103,20 @@ def _transitions(steps: pl.DataFrame, emotions: list[str]) -> list[Chart | Table
         return []
     all_pairs = pl.DataFrame({"emotion_before": emotions}).join(pl.DataFrame({"emotion": emotions}), how="cross")
     panels = []
-    for by in ("same speaker", "another"):
+    for by, title in PANELS.items():
         if (part := steps.filter(by=by)).height:
             complete = all_pairs.join(part, on=["emotion_before", "emotion"], how="left", maintain_order="left")
-            title = "Next segment by the same speaker" if by == "same speaker" else "Next segment by another speaker"
             panels.append(complete.with_columns(pl.lit(title).alias("panel")))
-    zero_lift = pl.when(pl.col("share").is_not_null().any().over("panel", "emotion_before")).then(LOG_LIFT[0])
+    if not panels:
+        return []
+    never = pl.col("share").is_null() & pl.col("lift").is_not_null().any().over("panel", "emotion_before")
+    no_lift = pl.when(never).then(LOG_LIFT[0]).otherwise(LOG_LIFT[1])
     transitions = pl.concat(panels).select(
         "panel",
         row="emotion_before",
         column="emotion",
         share=pl.col("share").fill_null(0.0),
-        lift=pl.col("lift").log(2).fill_null(zero_lift),
+        lift=pl.col("lift").log(2).fill_null(no_lift),
     )
     return [
         Chart(
@@ -125,38 +133,48 @@ def _transitions(steps: pl.DataFrame, emotions: list[str]) -> list[Chart | Table
                 panel="panel",
             ),
             "Rows add up to 100 %: the probability of the next segment's emotion given the current one. Blue: more "
-            "often than under independence; orange: less often. The darkest colours are a ratio of 4 or 1/4.",
+            "often than the next segment's speaker has that emotion in the dialogue anyhow; orange: less often. The "
+            "darkest colours are a ratio of 4 or 1/4. The table emotion_transitions has intervals of the ratios.",
         )
     ]
 
 
-def _contagion(contagion: pl.DataFrame) -> list[Chart | Table]:
-    if not contagion.height:
+def _likeness(likeness: pl.DataFrame) -> list[Chart | Table]:
+    if not likeness.height:
         return []
-    tested = contagion.filter(pl.col("by_chance").is_not_null())
-    shares = tested.select(
-        by=pl.lit("replies with the same emotion"),
+    shares = likeness.select(
+        by=pl.lit("replies to ")
+        + pl.when(by="same speaker").then(pl.lit("oneself")).otherwise(pl.lit("another speaker")),
         group="emotion",
         value="shared",
         mean="by_chance",
-        low="by_chance",
-        high="by_chance",
+        low=pl.col("shared") - pl.coalesce("high", "excess"),
+        high=pl.col("shared") - pl.coalesce("low", "excess"),
     )
     rows = [
-        [row["emotion"], row["answered"], row["shared"], row["of_all_answers"], row["by_chance"], f"{row['p']:.3g}"]
-        for row in contagion.to_dicts()
+        [
+            *(row[name] for name in ("by", "emotion", "replies", "dialogues", "shared", "by_chance", "excess")),
+            "" if row["low"] is None else f"{row['low']:+.3f} to {row['high']:+.3f}",
+            *(f"{row[name]:.2g}" for name in ("p", "p_holm")),
+        ]
+        for row in likeness.to_dicts()
     ]
     return [
         Chart(
-            "Emotional contagion along replies",
-            charts.observed_vs_chance(shares, "share of the replies"),
-            "Share of the replies to a segment with that emotion that have it too, and its mean under permutations "
-            "of the emotions within each dialogue. The excess over chance is homophily: contagion, or a common cause.",
+            "Likeness along replies",
+            charts.observed_vs_chance(shares, "share with the same emotion"),
+            "Share of the replies to a segment with that emotion that have it too; grey: the share that the same "
+            "speakers have in the same dialogue anyhow, with the 95 % interval of the difference.",
         ),
         Table(
-            "Permutation test of contagion",
-            ["emotion", "replies", "same emotion", "of all replies", "by chance", "p"],
+            "Likeness along replies: excess over chance",
+            [
+                *("reply to", "emotion", "replies", "dialogues", "same emotion", "by chance", "excess"),
+                *("95 % confidence interval", "p", "p (Holm)"),
+            ],
             rows,
-            "p: one-sided p value of the permutation test.",
+            "p: two-sided, by permutations within dialogue and speaker; Holm: adjusted for the number of rows. Moods "
+            "of dialogues and of speakers make no excess, but a mood that changes within a dialogue does: an excess is "
+            "no evidence that one speaker influences another.",
         ),
     ]

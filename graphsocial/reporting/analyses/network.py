@@ -137,23 +137,28 @@ def _assortativity(likeness: pl.DataFrame) -> list[Chart | Table]:
         low=pl.col("by_chance") - two_sd.fill_null(0),
         high=pl.col("by_chance") + two_sd.fill_null(0),
     )
+    of_earlier = [name for name in ("within", "p_holm") if name not in tested.columns]  # versions
     rows: Sequence[Sequence[object]] = [
-        [row["source"], row["name"], row["value"], row["assortativity"], row["by_chance"], row["z"], f"{row['p']:.2g}"]
-        for row in tested.to_dicts()
+        [
+            *(row[name] for name in ("source", "name", "value", "within", "assortativity", "by_chance", "z")),
+            *("" if row[name] is None else f"{row[name]:.2g}" for name in ("p", "p_holm")),
+        ]
+        for row in tested.with_columns(pl.lit(None).alias(name) for name in of_earlier).to_dicts()
     ]
     permutations = int(tested["permutations"].max())  # type: ignore[arg-type]  # a number
     return [
         Chart(
             "Assortativity",
             charts.observed_vs_chance(values, "assortativity"),
-            "Assortativity is the correlation of a value between the two ends of links; positive values mean "
-            f"homophily. Grey: mean ± 2 standard deviations under {permutations:,} permutations of the values among "
-            "the nodes.",
+            "Assortativity is the correlation of a value between the two ends of links; above chance it means "
+            f"homophily. Grey: mean ± 2 standard deviations under {permutations:,} permutations: of the values among "
+            "the nodes, or of labels on edges within their other end (‘within’ in the table). The latter are "
+            "deviations from the mean label of that end, so that what linked nodes have seen alike does not count.",
         ),
         Table(
             "Permutation test of assortativity",
-            ["source", "column", "value", "assortativity", "by chance", "z", "p"],
+            ["source", "column", "value", "within", "assortativity", "by chance", "z", "p", "p (Holm)"],
             rows,
-            "p values are two-sided and not corrected for multiple comparisons.",
+            "p: two-sided; Holm: adjusted for the number of rows.",
         ),
     ]

@@ -15,7 +15,9 @@ MODELS = {
     "ols": "least squares, popular (0/1)",
     "logit": "logistic, popular (0/1)",
     "log_shares": "least squares, log(1 + shares)",
+    "log_shares_centred": "least squares, log(1 + shares), centred interactions",
 }
+AS_PUBLISHED = tuple(MODELS.values())[:3]
 TERMS = {"text_image": "text × image", "text_image_likability": "text × image × likability"}
 LEVELS = {
     "text": {1: "1 very negative", 2: "2 negative", 3: "3 neutral", 4: "4 positive", 5: "5 very positive"},
@@ -114,28 +116,35 @@ def _regression(regression: pl.DataFrame) -> list[Chart | Table]:
         list(MODELS.values()), range(len(MODELS)), default=len(MODELS), return_dtype=pl.Int64
     )
     named = named.sort(order, maintain_order=True)
+    for name in ("p_holm", "vif", "clusters"):  # analyses by earlier versions have none
+        named = named if name in named.columns else named.with_columns(pl.lit(None).alias(name))
     tables = [
         Table(
             f"Regression: {model}",
-            ["term", "coefficient", "standard error", "p", "95 % confidence interval"],
+            ["term", "coefficient", "standard error", "p", "p (Holm)", "95 % confidence interval", "VIF"],
             [_line(row) for row in part.to_dicts()],
-            f"{part['nodes'][0]:,} rows, {'McFadden’s ' if 'logistic' in str(model) else ''}R² = {part['r2'][0]:.3f}.",
+            f"{part['nodes'][0]:,} rows, {'McFadden’s ' if 'logistic' in str(model) else ''}R² = {part['r2'][0]:.3f}. "
+            + (f"Standard errors by leaving out each of {count:,} clusters." if (count := part["clusters"][0]) else ""),
         )
         for (model,), part in named.group_by("model", maintain_order=True)
     ]
     return [
         Chart(
             "Regression coefficients",
-            charts.coefficients(named.filter(pl.col("term") != "constant")),
+            charts.coefficients(named.filter(pl.col("term") != "constant", pl.col("model").is_in(AS_PUBLISHED))),
             "Equation 1 of EIJL: Y = β0 + β1 text + β2 image + β3 likability + β4 text·image + "
-            "β5 text·image·likability. Dots are coefficients, lines 95 % confidence intervals. The axes of the three "
-            "models differ. Text ranges from 1 to 5, image from 0 to 1, likability from 0 to 2.",
+            "β5 text·image·likability. Dots are coefficients, lines 95 % confidence intervals. The axes of the "
+            "models differ. Text ranges from 1 to 5, image from 0 to 1, likability from 0 to 2. VIF: variance "
+            "inflation factor, how many times larger the variance is than if the other terms were uncorrelated; Holm: "
+            "p adjusted for all coefficients of the tables.",
         ),
         *tables,
     ]
 
 
 def _line(row: dict[str, Any]) -> list[Any]:
-    p = "< 0.0001" if row["p"] < 1e-4 else f"{row['p']:.4f}"
-    bounds = f"{row['low']:+.4f} to {row['high']:+.4f}"
-    return [row["term"], f"{row['coefficient']:+.4f}", f"{row['standard_error']:.4f}", p, bounds]
+    p_values = ("" if p is None else "< 0.0001" if p < 1e-4 else f"{p:.4f}" for p in (row["p"], row["p_holm"]))
+    error = "" if row["standard_error"] is None else f"{row['standard_error']:.4f}"
+    bounds = "" if row["low"] is None else f"{row['low']:+.4f} to {row['high']:+.4f}"
+    vif = "" if row["vif"] is None else f"{row['vif']:.1f}"
+    return [row["term"], f"{row['coefficient']:+.4f}", error, *p_values, bounds, vif]
