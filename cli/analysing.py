@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import DatasetOption, Session, SetOption, settings
+from .options import CodeOption, DatasetOption, Session, SetOption, settings
 
 if TYPE_CHECKING:
     from graphsocial.analysis.base import Analysis
@@ -35,13 +35,14 @@ def analyze(
             metavar="DIR", help="Folder for the tables as Parquet, and for further files.", show_default=False
         ),
     ] = None,
+    allow_code: CodeOption = False,
     session: Session,
 ) -> None:
     """Compute statistics of a dataset; the tables stay in the store and join with the rest."""
     given = settings(set_) | {name: value for name, value in (("edges", edges), ("run", run)) if value is not None}
     from graphsocial.analysis import analyze as compute
 
-    with session.write() as opened, session.out.progress() as progress:
+    with session.write(allow_code=allow_code) as opened, session.out.progress() as progress:
         analysis = compute(opened, name, dataset=dataset, settings=given, export=export, progress=progress)
     if session.out.json:
         return session.out.value(analysis.to_dict())

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import DatasetOption, Session, SetOption, pairs, settings
+from .options import CodeOption, DatasetOption, Session, SetOption, pairs, settings
 
 
 def synthesize(
@@ -138,13 +138,14 @@ def featurize(
             show_default=False,
         ),
     ] = None,
+    allow_code: CodeOption = False,
     session: Session,
 ) -> None:
     """Encode texts, images, sounds and rows as feature vectors; content that has vectors is not encoded again."""
     from graphsocial.features import featurize as encode
     from graphsocial.prediction.embedding import embed, encoder_run
 
-    with session.write() as opened, session.out.progress() as progress:
+    with session.write(allow_code=allow_code) as opened, session.out.progress() as progress:
         run = encoder_run(opened, what, encoder)
         if run is not None:
             encoded = [embed(opened, run, progress=progress)]

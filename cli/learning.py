@@ -10,7 +10,17 @@ from typing import Annotated, Any, ClassVar
 import typer
 
 from . import scores
-from .options import DataOptions, ModelOptions, PartOption, RunArgument, Session, TaskArgument, resumable, settings
+from .options import (
+    CodeOption,
+    DataOptions,
+    ModelOptions,
+    PartOption,
+    RunArgument,
+    Session,
+    TaskArgument,
+    resumable,
+    settings,
+)
 from .values import number
 
 
@@ -161,10 +171,11 @@ def predict(
         ),
     ] = None,
     train: Annotated[bool, typer.Option("--train", metavar="", help="Predict the training examples too.")] = False,
+    allow_code: CodeOption = False,
     session: Session,
 ) -> None:
     """Predict with a trained run; the predictions are rows of the table predictions."""
-    with session.write() as opened:
+    with session.write(allow_code=allow_code) as opened:
         from graphsocial import runs
         from graphsocial.prediction import predict as predict_examples
 
@@ -178,9 +189,10 @@ def predict(
     session.out.say(f"Predictions: {session.command('sql', query)}")
 
 
-def evaluate(run: RunArgument, *, split: PartOption = "test", session: Session) -> None:
+def evaluate(run: RunArgument, *, split: PartOption = "test", allow_code: CodeOption = False, session: Session) -> None:
     """Compute the metrics of a run's stored predictions, class by class; openings of the test part are logged."""
-    with session.write() if split == "test" else session.read() as opened:
+    opening = session.write_or_read if split == "test" else session.read
+    with opening(allow_code=allow_code) as opened:
         from graphsocial.prediction import evaluate as score
 
         with session.out.progress() as progress:

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from graphsocial.types import Progress
 
-from .values import cell, distinct, is_number, one_line, plain, text
+from .values import cell, distinct, escaped, is_number, one_line, plain, text, unformulaic
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -126,24 +126,40 @@ def fail(reason: str, *, prefix: str = "Error: ") -> None:
     _print(f"{prefix}{one_line(reason)}", sys.stderr)
 
 
-def write_json(columns: Sequence[str], batches: Iterable[Sequence[Row]]) -> None:
-    """Print rows as a JSON array, one object a line, batch by batch."""
+def write_json(columns: Sequence[str], batches: Iterable[Sequence[Row]], stream: IO[str]) -> None:
+    """Write rows as a JSON array, one object a line, batch by batch.
+
+    Args:
+        columns: names of the columns.
+        batches: lists of rows.
+        stream: stdout, or a file.
+    """
     names = distinct(columns)
     opening = "["
     for batch in batches:
         for row in batch:
             line = _dumps(dict(zip(names, map(plain, row), strict=True)))
-            sys.stdout.write(f"{opening}\n  {line}")
+            stream.write(f"{opening}\n  {line}")
             opening = ","
-    sys.stdout.write("[]\n" if opening == "[" else "\n]\n")
+    stream.write("[]\n" if opening == "[" else "\n]\n")
 
 
-def write_csv(columns: Sequence[str], batches: Iterable[Sequence[Row]]) -> None:
-    """Print rows as CSV: lists and maps as JSON, null as nothing."""
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(columns)
+def write_csv(columns: Sequence[str], batches: Iterable[Sequence[Row]], stream: IO[str], *, safe: bool = False) -> None:
+    """Write rows as CSV: lists and maps as JSON, null as nothing, control characters escaped.
+
+    Args:
+        columns: names of the columns.
+        batches: lists of rows.
+        stream: stdout, or a file.
+        safe: mark text that spreadsheets take for a formula with an apostrophe.
+    """
+    form = unformulaic if safe else escaped
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(map(form, columns))
     for batch in batches:
-        writer.writerows([cell(value) for value in row] for row in batch)
+        writer.writerows(
+            [form(value) if isinstance(value, str) else form(cell(value)) for value in row] for row in batch
+        )
 
 
 @dataclass(frozen=True)
@@ -227,7 +243,7 @@ def _parts(widths: Sequence[int], space: int) -> list[list[int]]:
 
 def _dumps(value: Any, indent: int | None = None) -> str:
     unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")
-    return json.dumps(value, indent=indent, ensure_ascii=not unicode, allow_nan=False)
+    return escaped(json.dumps(value, indent=indent, ensure_ascii=not unicode, allow_nan=False), form="\\u{:04x}")
 
 
 def _console(stream: IO[str]) -> Console:
@@ -237,7 +253,7 @@ def _console(stream: IO[str]) -> Console:
 
 
 def _print(words: str, stream: IO[str]) -> None:
-    print(words, file=stream)
+    print(escaped(words), file=stream)
 
 
 def hush() -> None:

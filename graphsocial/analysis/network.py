@@ -21,7 +21,8 @@ from graphsocial.analysis._measures import Floats, Ints
 from graphsocial.analysis.base import Findings
 from graphsocial.errors import DataError, InputError
 from graphsocial.store import GraphStore
-from graphsocial.store.sql import literal, quote
+from graphsocial.store.exporting import relation_to_parquet
+from graphsocial.store.sql import quote
 from graphsocial.types import EdgeType, Progress
 
 WORK = 3.5e10  # multiplications for betweenness, and for all permutations: about a minute each on one core
@@ -234,7 +235,7 @@ def _write_edges(store: GraphStore, edge: EdgeType, dataset: str, path: Path) ->
         f"join {quote(store.schema.node(edge.src).table)} as s on s.idx = e.src "
         f"join {quote(store.schema.node(edge.dst).table)} as d on d.idx = e.dst order by e.idx"
     )
-    store.connection.execute(f"copy ({query}) to {literal(str(path))} (format parquet)").fetchall()
+    relation_to_parquet(store.sql(query), path)
 
 
 def _float(value: float | None) -> float | None:
