@@ -68,6 +68,12 @@ def ingest(
     reject_limit: Annotated[
         float, typer.Option(metavar="SHARE", min=0, max=1, help="Maximum share of rejected rows in a file.")
     ] = 0.5,
+    allow_outside: Annotated[
+        bool,
+        typer.Option(
+            "--allow-outside", metavar="", help="Read files, and later images, that lie outside of PATH's folder too."
+        ),
+    ] = False,
     set_: SetOption = None,
     session: Session,
 ) -> None:
@@ -83,6 +89,7 @@ def ingest(
             settings=settings(set_),
             map=map_,
             reject_limit=reject_limit,
+            allow_outside=allow_outside,
             progress=progress,
         ).to_dict()
     if session.out.json:

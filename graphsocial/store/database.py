@@ -32,7 +32,10 @@ LOCKED = (
 class Database:
     """A DuckDB file with the tables of this version: made in a new file, brought up to date in an older one.
 
-    Use it as a context manager, or call `close()`. The arguments are those of `graphsocial.open`.
+    Use it as a context manager, or call `close()`.
+
+    Args:
+        path, read_only, locked, allow_code, wait: see `graphsocial.open`.
     """
 
     def __init__(

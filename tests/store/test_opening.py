@@ -71,7 +71,7 @@ def test_commands_that_read_work_beside_a_writer(
     for command in (["sql", "select count(*) as n from node_user"], ["info"], ["runs"]):
         assert main(["--store", str(path), *command]) == 0
         assert "this is its last committed state" in capsys.readouterr().err
-    assert main(["--store", str(path), "featurize", "image"]) == 1
+    assert main(["--store", str(path), "ingest", "iesn", str(path.parent)]) == 1
     assert f"is held by process {writer.pid}" in capsys.readouterr().err
 
 
