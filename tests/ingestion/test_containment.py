@@ -69,7 +69,7 @@ def test_what_the_user_names_is_read(store: gs.GraphStore, monkeypatch: pytest.M
     monkeypatch.setenv("SOME_DATA", str(outside))
     assert ingest(store, "table", mapping(store, "secret.csv", "${SOME_DATA}")).rows == {"picture": 1}
     with pytest.raises(InputError, match="lies outside"):
-        ingest(store, "table", mapping(store, "*.csv", "${SOME_DATA}/.."), settings={})
+        ingest(store, "table", mapping(store, "*/secret.csv", "${SOME_DATA}/.."), settings={})
 
 
 @pytest.mark.parametrize("sql", ["(select content from read_text('/etc/passwd'))", "unnest([1, 2])", "1; drop table x"])
