@@ -197,6 +197,8 @@ def evaluate(run: RunArgument, *, split: PartOption = "test", allow_code: CodeOp
 
         with session.out.progress() as progress:
             evaluation = score(opened, run, split=split, progress=progress)
+        if opened.read_only and split == "test":
+            session.out.say("The store cannot be written now, so this look at the test part is not in test_openings.")
     if session.out.json:
         return session.out.value(evaluation)
     columns = ["class", "precision", "recall", "f1", "support"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import tempfile
 from pathlib import Path
 
 import duckdb
@@ -67,13 +68,19 @@ def sentence(error: BaseException, store: Path) -> str | None:
 
 def _full(error: BaseException, store: Path) -> str:
     named = getattr(error, "filename", None) or next(iter(re.findall(r'"(/[^"]+)"', str(error))), None)
-    place = Path(named) if named else store
+    done = f"What was committed before is in '{store}'; the step at work was left undone."
+    if not named:
+        return (
+            f"A disk is full ({message_of(error).rstrip('.')}): that of the output, of '{store}' or of temporary files "
+            f"('{tempfile.gettempdir()}'). {done} Make space and repeat the command."
+        )
+    place = Path(named)
     folder = next((path for path in (place, *place.absolute().parents) if path.is_dir()), Path("/"))
     while not os.path.ismount(folder) and folder != folder.parent:
         folder = folder.absolute().parent
     return (
-        f"The disk '{folder}' is full, so '{place}' could not be written. What was committed before is in '{store}'; "
-        "the step at work was left undone. Make space and repeat the command, which resumes."
+        f"The disk '{folder}' is full, so '{place}' could not be written. {done} Make space and repeat the command, "
+        "which resumes."
     )
 
 

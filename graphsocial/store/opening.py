@@ -112,6 +112,11 @@ def _refused(path: Path, error: Exception) -> StoreError:
         return StoreError(f"'{path}' is not a graphsocial store; choose another --store.")
     if "storage version" in text or "version number" in text:
         return StoreError(f"'{path}' was written by another DuckDB ({text}); install that version.")
+    if "Read-only file system" in text or "Permission denied" in text:
+        return StoreError(
+            f"'{path}' cannot be written ({text.rstrip('.')}); copy it to a folder of yours. What only reads a store "
+            "works where it is: sql, info, runs, compare, evaluate, report."
+        )
     if is_full(error):
         return StoreError(f"'{path}' cannot be opened, as its disk is full ({text}). Make space there.")
     if is_damage(error):
