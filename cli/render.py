@@ -206,11 +206,19 @@ class Layout:
 
         if title:
             self._print(Text(title, "bold"))
+        shown = self._padded([[text(value) for value in column] for column in zip(*rows, strict=True)])
         for number, part in enumerate(self.parts):
             if header or len(self.parts) > 1:
-                self._print(Text("\n" * bool(number) + self._line(self.columns, part), "cyan"))
-            for row in rows:
-                _print(self._line([text(value) for value in row], part), sys.stdout)
+                names = [column[0] for column in self._padded([[text(name)] for name in self.columns])]
+                line = "  ".join(names[index] for index in part).rstrip()
+                self._print(Text("\n" * bool(number) + line, "cyan"))
+            lines = (
+                ["  ".join(cells).rstrip() for cells in zip(*(shown[index] for index in part), strict=True)]
+                if shown
+                else []
+            )
+            if lines:
+                _print("\n".join(lines), sys.stdout)
         if not self.parts:
             width = max(map(len, self.columns))
             for row in rows:
@@ -218,14 +226,18 @@ class Layout:
                     self._print(Text(name.rjust(width), "cyan") + Text(f"  {text(value)}", "default"))
                 _print("", sys.stdout)
 
-    def _line(self, cells: Sequence[str], part: Sequence[int]) -> str:
+    def _padded(self, columns: Sequence[Sequence[str]]) -> list[list[str]]:
+        """The cells of each column, brought to the column's width."""
         from rich.cells import cell_len
 
         padded = []
-        for index in part:
-            space = " " * (self.widths[index] - cell_len(cells[index]))
-            padded.append(space + cells[index] if self.right[index] else cells[index] + space)
-        return "  ".join(padded).rstrip()
+        for cells, width, right in zip(columns, self.widths, self.right, strict=False):
+            if all(map(str.isascii, cells)):
+                padded.append([cell.rjust(width) if right else cell.ljust(width) for cell in cells])
+            else:
+                spaces = [" " * (width - cell_len(cell)) for cell in cells]
+                padded.append([s + c if right else c + s for s, c in zip(spaces, cells, strict=True)])
+        return padded
 
     def _print(self, words: Text) -> None:
         self.console.print(words, soft_wrap=True)

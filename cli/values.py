@@ -109,8 +109,13 @@ def cell(value: Any) -> Any:
 
 def text(value: Any) -> str:
     """A table's cell: numbers shortened, control characters escaped."""
+    kind = type(value)
+    if kind is str and value.isprintable():
+        return str(value)
     if value is None:
         return "null"
+    if kind is int:
+        return str(value)
     if isinstance(value, float):
         return f"{value:.6g}" if abs(value) < 1e6 else f"{value:.15g}"
     shown = str(cell(_short(value)))

@@ -13,7 +13,7 @@ import pytest
 from conftest import CONNECTS, IMAGE, USER, VIEWS, write_social
 
 import graphsocial as gs
-from graphsocial.analysis import analyze
+from graphsocial.analysis import analyze, expected
 from graphsocial.errors import DataError, InputError, StoreError, UnknownNameError
 from graphsocial.types import Column, EdgeType, GraphSchema, NodeType
 
@@ -104,6 +104,12 @@ def test_planted_homophily_is_significant(tmp_path: Path) -> None:
         assert (sad["source"], sad["name"], sad["nodes"]) == ("labels", "person.mood", 53)
         assert sad["p"] == pytest.approx(0.001)
         assert sad["beside"] > 0.8 > sad["at_ends"]
+
+
+def test_the_time_is_estimated_from_the_numbers_of_nodes_and_edges(store: gs.GraphStore) -> None:
+    few, many = (expected(store, "network", settings={"pivots": pivots}) for pivots in (1, 4))
+    assert few is not None and many is not None and 0 < few < many < 1
+    assert expected(store, "popularity") is None
 
 
 def test_few_pivots_estimate_betweenness_with_a_note(store: gs.GraphStore) -> None:
