@@ -78,7 +78,8 @@ def pagerank(graph: Any, *, damping: float = 0.85, tolerance: float = 1e-10) -> 
 def betweenness(graph: Any, sources: Ints, *, progress: Progress | None = None) -> Floats:
     """(N,) the share of shortest paths from `sources` to all other nodes that run through each node.
 
-    Brandes' algorithm (2001), source by source. With all nodes as sources it is networkx's normalized betweenness of an undirected graph; with a random sample it is scaled up to be an estimate of that.
+    Brandes' algorithm (2001), source by source. With all nodes as sources it is networkx's normalized betweenness of an
+    undirected graph; with a random sample it is scaled up to be an estimate of that.
 
     Args:
         graph: undirected graph.

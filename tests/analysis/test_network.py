@@ -107,9 +107,9 @@ def test_planted_homophily_is_significant(tmp_path: Path) -> None:
 
 
 def test_the_time_is_estimated_from_the_numbers_of_nodes_and_edges(store: gs.GraphStore) -> None:
-    few, many = (expected(store, "network", settings={"pivots": pivots}) for pivots in (1, 4))
+    few, many = (expected(store, "network", dataset="small", settings={"pivots": pivots}) for pivots in (1, 4))
     assert few is not None and many is not None and 0 < few < many < 1
-    assert expected(store, "popularity") is None
+    assert expected(store, "popularity", dataset="small") is None
 
 
 def test_few_pivots_estimate_betweenness_with_a_note(store: gs.GraphStore) -> None:
