@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -162,7 +162,7 @@ def _write(session: Session, store: GraphStore, relation: Any, result: ResultOpt
     session.out.say(f"Written: {path}")
 
 
-def _show_first(session: Session, columns: list[str], batches: Iterator[list[Row]]) -> None:
+def _show_first(session: Session, columns: list[str], batches: Iterator[Sequence[Row]]) -> None:
     """A screenful of the rows, and how to see the rest."""
     from shutil import get_terminal_size
 
@@ -173,7 +173,7 @@ def _show_first(session: Session, columns: list[str], batches: Iterator[list[Row
         session.out.say(f"The first {height} rows. All: --all, or --out FILE.csv; add 'limit' to choose.")
 
 
-def _rows(store: GraphStore, relation: Any) -> Iterator[list[Row]]:
+def _rows(store: GraphStore, relation: Any) -> Iterator[Sequence[Row]]:
     """The rows of a query's result in batches, as they arrive."""
     for batch in _batches(store, relation):
         yield rows_of(batch)

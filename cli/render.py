@@ -255,7 +255,7 @@ def _parts(widths: Sequence[int], space: int) -> list[list[int]]:
 
 def _dumps(value: Any, indent: int | None = None) -> str:
     unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")
-    return escaped(json.dumps(value, indent=indent, ensure_ascii=not unicode, allow_nan=False), form="\\u{:04x}")
+    return str(escaped(json.dumps(value, indent=indent, ensure_ascii=not unicode, allow_nan=False), form="\\u{:04x}"))
 
 
 def _console(stream: IO[str]) -> Console:
