@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import DatasetOption, Session, SetOption, settings
+from .options import CodeOption, DatasetOption, Session, SetOption, settings
 
 if TYPE_CHECKING:
     from graphsocial.analysis.base import Analysis
 
     from .render import Output
 
+LONG = 5  # seconds from which an estimate is printed first
 FEW, FIRST = 40, 10  # tables of up to FEW rows are printed whole, longer ones by their FIRST rows
 
 
@@ -35,14 +36,20 @@ def analyze(
             metavar="DIR", help="Folder for the tables as Parquet, and for further files.", show_default=False
         ),
     ] = None,
+    allow_code: CodeOption = False,
     session: Session,
 ) -> None:
     """Compute statistics of a dataset; the tables stay in the store and join with the rest."""
     given = settings(set_) | {name: value for name, value in (("edges", edges), ("run", run)) if value is not None}
     from graphsocial.analysis import analyze as compute
+    from graphsocial.analysis import expected
 
-    with session.write() as opened, session.out.progress() as progress:
-        analysis = compute(opened, name, dataset=dataset, settings=given, export=export, progress=progress)
+    with session.write(allow_code=allow_code) as opened:
+        seconds = expected(opened, name, dataset=dataset, settings=given)
+        if seconds is not None and seconds >= LONG:
+            session.out.say(f"This takes about {seconds:,.0f} s on a core that does nothing else.")
+        with session.out.progress() as progress:
+            analysis = compute(opened, name, dataset=dataset, settings=given, export=export, progress=progress)
     if session.out.json:
         return session.out.value(analysis.to_dict())
     show(session.out, analysis)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import DatasetOption, Session, SetOption, pairs, settings
+from .options import CodeOption, DatasetOption, Session, SetOption, pairs, settings
 
 
 def synthesize(
@@ -68,6 +68,12 @@ def ingest(
     reject_limit: Annotated[
         float, typer.Option(metavar="SHARE", min=0, max=1, help="Maximum share of rejected rows in a file.")
     ] = 0.5,
+    allow_outside: Annotated[
+        bool,
+        typer.Option(
+            "--allow-outside", metavar="", help="Read files, and later images, that lie outside of PATH's folder too."
+        ),
+    ] = False,
     set_: SetOption = None,
     session: Session,
 ) -> None:
@@ -83,6 +89,7 @@ def ingest(
             settings=settings(set_),
             map=map_,
             reject_limit=reject_limit,
+            allow_outside=allow_outside,
             progress=progress,
         ).to_dict()
     if session.out.json:
@@ -138,13 +145,14 @@ def featurize(
             show_default=False,
         ),
     ] = None,
+    allow_code: CodeOption = False,
     session: Session,
 ) -> None:
     """Encode texts, images, sounds and rows as feature vectors; content that has vectors is not encoded again."""
     from graphsocial.features import featurize as encode
     from graphsocial.prediction.embedding import embed, encoder_run
 
-    with session.write() as opened, session.out.progress() as progress:
+    with session.write(allow_code=allow_code) as opened, session.out.progress() as progress:
         run = encoder_run(opened, what, encoder)
         if run is not None:
             encoded = [embed(opened, run, progress=progress)]

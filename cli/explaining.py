@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import PartOption, RunArgument, Session
+from .options import CodeOption, PartOption, RunArgument, Session
 from .values import number
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def explain(
         ),
     ] = 5,
     seed: Annotated[int, typer.Option(metavar="S", min=0, help="Random seed of all that is drawn.")] = 0,
+    allow_code: CodeOption = False,
     session: Session,
 ) -> None:
     """Attribute a run's predictions to modalities, edge types, neighbors and attention.
@@ -53,7 +54,7 @@ def explain(
     if pair and node:
         raise typer.BadParameter("--pair and --node exclude each other.", param_hint="--node")
     ids: list[Any] | None = [pair] if pair else [node] if node else None
-    with session.write() as opened:
+    with session.write(allow_code=allow_code) as opened:
         from graphsocial import runs
         from graphsocial.explanation import explain as attribute
 

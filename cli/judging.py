@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import RunArgument, Session
+from .options import CodeOption, RunArgument, Session
 
 if TYPE_CHECKING:
     from graphsocial.auditing import Audit
@@ -18,6 +18,7 @@ def audit(
     quick: Annotated[
         bool, typer.Option("--quick", metavar="", help="Skip the training on shuffled labels, the slowest check.")
     ] = False,
+    allow_code: CodeOption = False,
     session: Session,
 ) -> None:
     """Check a run for leakage: edges, labels, times or columns that its batches should not contain.
@@ -27,7 +28,7 @@ def audit(
 
     The leaderboard shows the verdict; the exit code is 1 if there is a leak.
     """
-    with session.write() as opened:
+    with session.write(allow_code=allow_code) as opened:
         from graphsocial import runs
         from graphsocial.auditing import audit as check
         from graphsocial.auditing import expected

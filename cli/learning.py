@@ -11,6 +11,7 @@ import typer
 
 from . import scores
 from .options import (
+    CodeOption,
     DataOptions,
     ModelOptions,
     PartOption,
@@ -185,10 +186,11 @@ def predict(
         int | None,
         typer.Option(metavar="K", min=1, help="Likeliest new links of each source (task link).", show_default=False),
     ] = None,
+    allow_code: CodeOption = False,
     session: Session,
 ) -> None:
     """Predict with a trained run; the predictions are rows of the table predictions."""
-    with session.write() as opened:
+    with session.write(allow_code=allow_code) as opened:
         from graphsocial import runs
         from graphsocial.prediction import predict as predict_examples
 
@@ -209,13 +211,16 @@ def predict(
     session.out.say(f"Predictions: {session.command('sql', query)}")
 
 
-def evaluate(run: RunArgument, *, split: PartOption = "test", session: Session) -> None:
+def evaluate(run: RunArgument, *, split: PartOption = "test", allow_code: CodeOption = False, session: Session) -> None:
     """Compute the metrics of a run's stored predictions, class by class; openings of the test part are logged."""
-    with session.write() if split == "test" else session.read() as opened:
+    opening = session.write_or_read if split == "test" else session.read
+    with opening(allow_code=allow_code) as opened:
         from graphsocial.prediction import evaluate as score
 
         with session.out.progress() as progress:
             evaluation = score(opened, run, split=split, progress=progress)
+        if opened.read_only and split == "test":
+            session.out.say("The store cannot be written now, so this look at the test part is not in test_openings.")
     if session.out.json:
         return session.out.value(evaluation)
     columns = ["class", "precision", "recall", "f1", "support"]

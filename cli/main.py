@@ -22,6 +22,7 @@ from . import (
     learning,
     linking,
     looking,
+    querying,
     render,
     reporting,
     reproducing,
@@ -180,9 +181,10 @@ _register(
     "graphsocial benchmark acceleration dialogue-emotion --split column:split --models tmsam,lstm --rounds 5",
 )
 _register(
-    looking.sql,
+    querying.sql,
     'graphsocial sql "select * from leaderboard"',
     'graphsocial sql "select label, count(*) from predictions group by label" --csv',
+    'graphsocial sql "select * from predictions" --out predictions.parquet',
     "graphsocial sql - < query.sql",
 )
 _register(looking.info, "graphsocial info", "graphsocial info --json")

@@ -94,6 +94,14 @@ TaskArgument = Annotated[
     str, typer.Argument(metavar="TASK", help="Name of the task, or a Python file; see 'graphsocial list tasks'.")
 ]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run, a unique prefix of it, or latest.")]
+CodeOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-code",
+        metavar="",
+        help="Run the Python files that the run names, each if its hash is the recorded one.",
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -102,14 +110,38 @@ class Session:
 
     path: Path
     out: Output
+    wait: bool = False
 
-    def read(self) -> AbstractContextManager[GraphStore]:
-        """The store, opened read-only; the file must exist."""
-        return self._open(read_only=True)
+    def read(self, *, allow_code: bool = False, unlocked: bool = False) -> AbstractContextManager[GraphStore]:
+        """The store, opened read-only; the file must exist. If another process writes it, its last committed state.
 
-    def write(self) -> AbstractContextManager[GraphStore]:
-        """The store, opened for writing; the file must exist."""
-        return self._open(read_only=False)
+        Args:
+            allow_code: see `graphsocial.open`.
+            unlocked: SQL may read and write other files.
+        """
+        opened = self._open(read_only=True, locked=not unlocked, allow_code=allow_code)
+        if opened.is_copy:
+            self.out.say(f"Another process writes '{self.path}'; this is its last committed state.")
+        return opened
+
+    def write(self, *, allow_code: bool = False) -> AbstractContextManager[GraphStore]:
+        """The store, opened for writing; the file must exist.
+
+        Args:
+            allow_code: see `graphsocial.open`.
+        """
+        return self._open(read_only=False, locked=True, allow_code=allow_code)
+
+    def write_or_read(self, *, allow_code: bool = False) -> AbstractContextManager[GraphStore]:
+        """The store, opened for writing if that is possible: not on read-only media, nor while another process writes.
+
+        Args:
+            allow_code: see `graphsocial.open`.
+        """
+        from graphsocial.store.opening import is_writable
+
+        writable = not self.path.exists() or is_writable(self.path, wait=self.wait)
+        return self.write(allow_code=allow_code) if writable else self.read(allow_code=allow_code)
 
     @contextmanager
     def create(self) -> Iterator[GraphStore]:
@@ -118,7 +150,7 @@ class Session:
 
         new, succeeded = not self.path.exists(), False
         try:
-            with open(self.path) as store:
+            with open(self.path, wait=self.wait) as store:
                 yield store
                 succeeded = True
         finally:
@@ -127,7 +159,7 @@ class Session:
                     if path.exists():  # in a folder that cannot be written, none was made
                         path.unlink()
 
-    def _open(self, *, read_only: bool) -> GraphStore:
+    def _open(self, **options: bool) -> GraphStore:
         from graphsocial.errors import StoreError
         from graphsocial.store import open
 
@@ -136,7 +168,7 @@ class Session:
                 f"There is no store '{self.path}'; ingest a dataset first (graphsocial ingest SOURCE PATH), "
                 "or name another one with --store."
             )
-        return open(self.path, read_only=read_only)
+        return open(self.path, wait=self.wait, **options)
 
     def command(self, *words: str) -> str:
         """A command line for the user to run next, on this store."""
@@ -208,11 +240,17 @@ class CommonOptions:
         typer.Option("--quiet", "-q", metavar="", help="No messages and no progress bars on stderr."),
     ] = False
 
+    wait: Annotated[
+        bool,
+        typer.Option("--wait", metavar="", help="Wait for another process that writes the store."),
+    ] = False
+
     def session(self, before: CommonOptions | None) -> Session:
         """The session of these options, or where they are not given, of those before the command's name."""
         before = before or CommonOptions()
         path = self.store or before.store or Path(default_store())
-        return Session(path, Output(json=self.json or before.json, quiet=self.quiet or before.quiet))
+        output = Output(json=self.json or before.json, quiet=self.quiet or before.quiet)
+        return Session(path, output, wait=self.wait or before.wait)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from graphsocial.types import Progress
 
-from .values import cell, distinct, is_number, one_line, plain, text
+from .values import cell, distinct, escaped, is_number, one_line, plain, text, unformulaic
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -126,24 +126,40 @@ def fail(reason: str, *, prefix: str = "Error: ") -> None:
     _print(f"{prefix}{one_line(reason)}", sys.stderr)
 
 
-def write_json(columns: Sequence[str], batches: Iterable[Sequence[Row]]) -> None:
-    """Print rows as a JSON array, one object a line, batch by batch."""
+def write_json(columns: Sequence[str], batches: Iterable[Sequence[Row]], stream: IO[str]) -> None:
+    """Write rows as a JSON array, one object a line, batch by batch.
+
+    Args:
+        columns: names of the columns.
+        batches: lists of rows.
+        stream: stdout, or a file.
+    """
     names = distinct(columns)
     opening = "["
     for batch in batches:
         for row in batch:
             line = _dumps(dict(zip(names, map(plain, row), strict=True)))
-            sys.stdout.write(f"{opening}\n  {line}")
+            stream.write(f"{opening}\n  {line}")
             opening = ","
-    sys.stdout.write("[]\n" if opening == "[" else "\n]\n")
+    stream.write("[]\n" if opening == "[" else "\n]\n")
 
 
-def write_csv(columns: Sequence[str], batches: Iterable[Sequence[Row]]) -> None:
-    """Print rows as CSV: lists and maps as JSON, null as nothing."""
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(columns)
+def write_csv(columns: Sequence[str], batches: Iterable[Sequence[Row]], stream: IO[str], *, safe: bool = False) -> None:
+    """Write rows as CSV: lists and maps as JSON, null as nothing, control characters escaped.
+
+    Args:
+        columns: names of the columns.
+        batches: lists of rows.
+        stream: stdout, or a file.
+        safe: mark text that spreadsheets take for a formula with an apostrophe.
+    """
+    form = unformulaic if safe else escaped
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(map(form, columns))
     for batch in batches:
-        writer.writerows([cell(value) for value in row] for row in batch)
+        writer.writerows(
+            [form(value) if isinstance(value, str) else form(cell(value)) for value in row] for row in batch
+        )
 
 
 @dataclass(frozen=True)
@@ -190,11 +206,19 @@ class Layout:
 
         if title:
             self._print(Text(title, "bold"))
+        shown = self._padded([[text(value) for value in column] for column in zip(*rows, strict=True)])
         for number, part in enumerate(self.parts):
             if header or len(self.parts) > 1:
-                self._print(Text("\n" * bool(number) + self._line(self.columns, part), "cyan"))
-            for row in rows:
-                _print(self._line([text(value) for value in row], part), sys.stdout)
+                names = [column[0] for column in self._padded([[text(name)] for name in self.columns])]
+                line = "  ".join(names[index] for index in part).rstrip()
+                self._print(Text("\n" * bool(number) + line, "cyan"))
+            lines = (
+                ["  ".join(cells).rstrip() for cells in zip(*(shown[index] for index in part), strict=True)]
+                if shown
+                else []
+            )
+            if lines:
+                _print("\n".join(lines), sys.stdout)
         if not self.parts:
             width = max(map(len, self.columns))
             for row in rows:
@@ -202,14 +226,18 @@ class Layout:
                     self._print(Text(name.rjust(width), "cyan") + Text(f"  {text(value)}", "default"))
                 _print("", sys.stdout)
 
-    def _line(self, cells: Sequence[str], part: Sequence[int]) -> str:
+    def _padded(self, columns: Sequence[Sequence[str]]) -> list[list[str]]:
+        """The cells of each column, brought to the column's width."""
         from rich.cells import cell_len
 
         padded = []
-        for index in part:
-            space = " " * (self.widths[index] - cell_len(cells[index]))
-            padded.append(space + cells[index] if self.right[index] else cells[index] + space)
-        return "  ".join(padded).rstrip()
+        for cells, width, right in zip(columns, self.widths, self.right, strict=False):
+            if all(map(str.isascii, cells)):
+                padded.append([cell.rjust(width) if right else cell.ljust(width) for cell in cells])
+            else:
+                spaces = [" " * (width - cell_len(cell)) for cell in cells]
+                padded.append([s + c if right else c + s for s, c in zip(spaces, cells, strict=True)])
+        return padded
 
     def _print(self, words: Text) -> None:
         self.console.print(words, soft_wrap=True)
@@ -227,7 +255,7 @@ def _parts(widths: Sequence[int], space: int) -> list[list[int]]:
 
 def _dumps(value: Any, indent: int | None = None) -> str:
     unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")
-    return json.dumps(value, indent=indent, ensure_ascii=not unicode, allow_nan=False)
+    return str(escaped(json.dumps(value, indent=indent, ensure_ascii=not unicode, allow_nan=False), form="\\u{:04x}"))
 
 
 def _console(stream: IO[str]) -> Console:
@@ -237,7 +265,7 @@ def _console(stream: IO[str]) -> Console:
 
 
 def _print(words: str, stream: IO[str]) -> None:
-    print(words, file=stream)
+    print(escaped(words), file=stream)
 
 
 def hush() -> None:

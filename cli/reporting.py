@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import DatasetOption, GroupsOption, SamplesOption, Session
+from .options import CodeOption, DatasetOption, GroupsOption, SamplesOption, Session
 from .values import number
 
 
@@ -36,13 +36,14 @@ def report(
         bool, typer.Option("--inside/--no-inside", help="Embeddings, gates and attention of the restored network.")
     ] = True,
     samples: SamplesOption = 1000,
+    allow_code: CodeOption = False,
     session: Session,
 ) -> None:
     """Write one self-contained HTML file about a run or a dataset: charts, tables, the model card.
 
     It includes the dataset's analyses that are in the store, and needs the packages of the extra 'report'.
     """
-    with session.write() as opened:
+    with session.write_or_read(allow_code=allow_code) as opened:
         from graphsocial.reporting.writing import report as write
 
         with session.out.progress() as progress:

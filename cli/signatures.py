@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import fields, is_dataclass
 from functools import wraps
@@ -37,12 +38,32 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
             group = CommonOptions if kind is Session else kind
             options = group(**{field.name: given.pop(field.name) for field in fields(group)})
             given[name] = options.session(ctx.obj) if kind is Session else options
-        command(**given, **({"ctx": ctx} if "ctx" in hints else {}))
+        with _in_words(next((value for value in given.values() if isinstance(value, Session)), None)):
+            command(**given, **({"ctx": ctx} if "ctx" in hints else {}))
 
     taken = list(parameters())
     call.__signature__ = Signature(taken)  # type: ignore[attr-defined]
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in taken}
     return call
+
+
+@contextmanager
+def _in_words(session: Session | None) -> Iterator[None]:
+    """Turn errors of the system, such as a full disk or a damaged store, into a sentence."""
+    try:
+        yield
+    except (KeyboardInterrupt, BrokenPipeError):
+        raise
+    except Exception as error:
+        if session is None or hasattr(error, "format_message") or isinstance(error, typer.Exit):
+            raise
+        from graphsocial.errors import StoreError
+        from graphsocial.store.faults import sentence
+
+        words = sentence(error, session.path)
+        if words is None:
+            raise
+        raise StoreError(words) from error
 
 
 def _options(group: type[Any]) -> Iterator[Parameter]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .options import RunArgument, Session, pairs
+from .options import CodeOption, RunArgument, Session, pairs
 from .values import number
 
 
@@ -23,11 +23,12 @@ def what_if(
             show_default=False,
         ),
     ] = None,
+    allow_code: CodeOption = False,
     session: Session,
 ) -> None:
     """Predict a node with changed column values; nothing is stored."""
     changes = pairs(set_, option="--set")
-    with session.write() as opened:
+    with session.write(allow_code=allow_code) as opened:
         from graphsocial.prediction.what_if import what_if as predict_changed
 
         result = predict_changed(opened, run, node, {name: value or None for name, value in changes.items()})

@@ -10,6 +10,8 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
 
 def plain(value: Any) -> Any:
     """A value as JSON: times in ISO 8601, NaN and infinity as null."""
@@ -28,6 +30,49 @@ def plain(value: Any) -> Any:
     if type(value) in (list, tuple):
         return [plain(entry) for entry in value]
     return str(value)
+
+
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Characters that steer a terminal or turn the direction of text; tabs and line ends are not among them."""
+
+
+def escaped(value: Any, *, form: str = "\\x{:02x}") -> Any:
+    """A text with its control characters written out, which a terminal would obey; other values as they are.
+
+    Args:
+        value: a text, or another value.
+        form: of an escaped character, such as `\\x1b`.
+    """
+    if not isinstance(value, str) or value.isprintable():
+        return value
+    return CONTROL.sub(lambda match: form.format(ord(match[0])), value)
+
+
+def unformulaic(value: Any) -> Any:
+    """The same, with an apostrophe before what a spreadsheet takes for a formula."""
+    shown = escaped(value)
+    return f"'{shown}" if isinstance(shown, str) and shown.lstrip(" ").startswith(FORMULA) else shown
+
+
+def rows_of(batch: Any) -> list[tuple[Any, ...]]:
+    """The rows of an Arrow batch; times that Python does not know, such as BC or infinity, as DuckDB writes them."""
+    columns = []
+    for column in batch.columns:
+        try:
+            columns.append(column.to_pylist(maps_as_pydicts="lossy"))
+        except (ValueError, OverflowError):  # noqa: PERF203 - of single columns
+            columns.append(_as_text(column))
+    return list(zip(*columns, strict=True))
+
+
+def _as_text(column: Any) -> list[str | None]:
+    import duckdb
+    import pyarrow as pa
+
+    with duckdb.connect() as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        connection.register("batch", pa.table({"value": column}))
+        return [text for (text,) in connection.execute("select value::varchar from batch").fetchall()]
 
 
 class Figure(str):
@@ -64,8 +109,13 @@ def cell(value: Any) -> Any:
 
 def text(value: Any) -> str:
     """A table's cell: numbers shortened, control characters escaped."""
+    kind = type(value)
+    if kind is str and value.isprintable():
+        return str(value)
     if value is None:
         return "null"
+    if kind is int:
+        return str(value)
     if isinstance(value, float):
         return f"{value:.6g}" if abs(value) < 1e6 else f"{value:.15g}"
     shown = str(cell(_short(value)))

@@ -143,6 +143,22 @@ def code_hash(cls: type[Any], *beside: str) -> str | None:
     return blake2b(b"\0".join(content), digest_size=8).hexdigest()
 
 
+def file_hashes(path: Path) -> set[str]:
+    """The values that `code_hash` may have for the classes of a file, which is read and not run.
+
+    Args:
+        path: a Python file; its classes may read one `.sql` file of its folder.
+    """
+    content = path.read_bytes()
+    together = [content, *(b"\0".join((content, sql.read_bytes())) for sql in path.parent.glob("*.sql"))]
+    return {blake2b(part, digest_size=8).hexdigest() for part in together}
+
+
+def is_loaded(kind: str, path: Path) -> bool:
+    """Whether this process has run a file, as it is now, because a user gave its path."""
+    return path.is_file() and _module_name(kind, path.resolve()) in sys.modules
+
+
 def _find(kind: str, name: str) -> tuple[Any, str, str]:
     """The module (or an entry point's object) of a name, the name as an identifier, and its origin for errors."""
     if name.endswith(".py"):
@@ -223,9 +239,7 @@ def _load_file(kind: str, path: Path) -> types.ModuleType:
     if not path.is_file():
         raise MissingFileError(f"There is no file '{path}' to take a {kind} from.")
     path = path.resolve()
-    state = path.stat()
-    mark = blake2b(f"{path}|{state.st_mtime_ns}|{state.st_size}".encode(), digest_size=8).hexdigest()
-    name = f"{_FILE_PREFIX}{kind}_{path.stem}_{mark}"
+    name = _module_name(kind, path)
     if name in sys.modules:  # an unchanged file gives the same class; an edited file is loaded again
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
@@ -245,6 +259,12 @@ def _load_file(kind: str, path: Path) -> types.ModuleType:
         del sys.modules[name]
         raise InputError(f"'{path}' cannot be imported: {error!r}{where}.") from error
     return module
+
+
+def _module_name(kind: str, path: Path) -> str:
+    """The name of the module of a file as it is now; an edited file is another module."""
+    mark = blake2b(f"{path}|".encode() + path.read_bytes(), digest_size=8).hexdigest()
+    return f"{_FILE_PREFIX}{kind}_{path.stem}_{mark}"
 
 
 def _class(module: types.ModuleType, name: str, where: str) -> type[Any]:

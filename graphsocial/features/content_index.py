@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -152,11 +153,12 @@ def _of_files(
 ) -> ContentIndex:
     """The paths of files below the dataset's root, and the hashes of their bytes."""
     rows = f"(select idx, {quote(column.name)} as name {_rows(store, entry, dataset)})"
-    row = store.first("select root from datasets where name = ?", [dataset])
-    root = row[0] if row and row[0] else ""
+    row = store.first("select root, settings::varchar from datasets where name = ?", [dataset])
+    root, settings = (row[0] or "", json.loads(row[1])) if row else ("", {})
     names = [name for (name,) in store.sql(f"select distinct name from {rows} where name <> ''").fetchall()]
     paths = [os.path.join(root, name) for name in names]  # noqa: PTH118 - pathlib takes ten times as long
-    hashes = hash_files(store, paths, f"{entry}.{column.name}", progress)
+    inside = root if root and not settings.get("allow_outside") else None
+    hashes = hash_files(store, paths, f"{entry}.{column.name}", progress, root=inside, kind=column.kind)
     files = hashes.append_column("name", pa.array(names, pa.string()))
     with registered(store.connection, files) as name:
         joined = f"from {name} join {rows} using (name) where reason is"

@@ -15,8 +15,8 @@ from graphsocial._compat.hashing import hash_file
 from graphsocial.errors import FeatureError, MissingFileError
 from graphsocial.featurizers.base import digest
 
-_WEIGHTS = (".safetensors", ".bin")
-_READ = (*_WEIGHTS, ".json", ".txt", ".model")  # what else decides the vectors: configuration and vocabulary
+_WEIGHTS = ".safetensors"  # of the hub nothing else is read; in a local folder, tensors of .bin files too
+_READ = (_WEIGHTS, ".bin", ".json", ".txt", ".model")  # what else decides the vectors: configuration and vocabulary
 _ELSEWHERE = ["onnx/*", "openvino/*", "coreml/*", "*.onnx", "tf_*", "flax_*", "rust_*", "*training_args.bin"]
 
 
@@ -167,18 +167,18 @@ def _snapshot(repositories: tuple[str, ...], fetch: bool, instead: str) -> Path:
     reason = "the hub's cache does not have it" + (", and HF_HUB_OFFLINE is set" if offline else "")
     for local in (True, False) if fetch and not offline else (True,):
         for repository in repositories:
-            for weights in _WEIGHTS:
-                wanted = ["*.json", "*.txt", "*.model", f"*{weights}"]
-                try:
-                    snapshot = snapshot_download(
-                        repository, local_files_only=local, allow_patterns=wanted, ignore_patterns=_ELSEWHERE
-                    )
-                except Exception as error:  # of the hub, the network, the disk
-                    if not local:
-                        reason = first_line(error)
-                    continue
-                if any(Path(snapshot).rglob(f"*{weights}")):
-                    return Path(snapshot)
+            wanted = ["*.json", "*.txt", "*.model", f"*{_WEIGHTS}"]
+            try:
+                snapshot = snapshot_download(
+                    repository, local_files_only=local, allow_patterns=wanted, ignore_patterns=_ELSEWHERE
+                )
+            except Exception as error:  # of the hub, the network, the disk
+                if not local:
+                    reason = first_line(error)
+                continue
+            if any(Path(snapshot).rglob(f"*{_WEIGHTS}")):
+                return Path(snapshot)
+            reason = f"it has no {_WEIGHTS} file, and the hub's other formats are not read"
     if not fetch:
         raise FeatureError(
             f"The model '{repositories[-1]}' is not on this machine: it is downloaded when it is first used. Or give "

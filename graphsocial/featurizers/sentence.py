@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from graphsocial._compat.hashing import packaged_file
+from graphsocial._compat.hashing import packaged_file, packaged_folder
 from graphsocial._compat.torchvision import ensure_torchvision
 from graphsocial.errors import FeatureError, InputError, UnknownNameError
 from graphsocial.featurizers import _packed_e5
@@ -41,6 +41,9 @@ PACKAGED = {
         "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f",
     ),
 }
+MINILM_FOLDER = "0b40d68aaba88031619478e4aa310c939095b6ab5d4e584611d30752d206543c"
+"""Of all files but `UNREAD`: modules.json names classes, and the tokenizer decides the vectors too."""
+UNREAD = (".gitattributes", "README.md", "data_config.json")
 
 
 @dataclass(frozen=True)
@@ -208,9 +211,9 @@ def _folder(model: str) -> Path:
         if model not in PACKAGED:
             raise UnknownNameError.of("packaged text model", model, PACKAGED)
         distribution, parts, sha256 = PACKAGED[model]
-        path = packaged_file(distribution, *parts, sha256=sha256)
         if model != MULTILINGUAL:
-            return path.parent
+            return packaged_folder(distribution, parts[0], sha256=MINILM_FOLDER, but=UNREAD)
+        path = packaged_file(distribution, *parts, sha256=sha256)
         return unpacked(f"multilingual-e5-small-{sha256[:8]}", partial(_packed_e5.write, path))
     return model_folder(model, instead="use 'packaged:minilm', which needs no network")
 

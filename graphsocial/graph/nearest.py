@@ -105,9 +105,18 @@ def _compare(
 
 def _best(vectors: Tensor, rows: Tensor, columns: Tensor, k: int, before: Tensor | None) -> tuple[Tensor, Tensor]:
     """The k nearest neighbors of `rows` among `columns`: at most (n, k) cosines and positions in `vectors`."""
-    near = vectors[rows] @ vectors[columns].T  # (n, m)
-    allowed = columns != rows[:, None] if before is None else columns < before[rows][:, None]
-    top = near.masked_fill_(~allowed, -math.inf).topk(min(k, len(columns)), dim=1)
+    first, last = int(columns[0]), int(columns[-1])
+    adjacent = last - first == len(columns) - 1  # then a view of the vectors will do
+    near = vectors[rows] @ (vectors[first : last + 1] if adjacent else vectors[columns]).T  # (n, m)
+    if before is not None:
+        if int(before[rows].min()) <= last:
+            near.masked_fill_(columns >= before[rows][:, None], -math.inf)
+    elif adjacent:
+        own = torch.nonzero((rows >= first) & (rows <= last)).squeeze(1)
+        near[own, rows[own] - first] = -math.inf
+    else:
+        near.masked_fill_(columns == rows[:, None], -math.inf)
+    top = near.topk(min(k, len(columns)), dim=1)
     return top.values, columns[top.indices]
 
 

@@ -15,6 +15,7 @@ from time import perf_counter
 from typing import Any
 
 from graphsocial.errors import StoreError
+from graphsocial.ingestion.containment import check_inside
 from graphsocial.ingestion.contract import check_plan
 from graphsocial.ingestion.readers import open_file
 from graphsocial.ingestion.rejects import Rejects
@@ -71,6 +72,7 @@ def ingest(
     settings: Mapping[str, object] | None = None,
     map: Path | str | None = None,
     reject_limit: float = 0.5,
+    allow_outside: bool = False,
     progress: Progress | None = None,
 ) -> IngestReport:
     """Bring the files under `path` into the store as one dataset; a dataset of that name is replaced.
@@ -86,6 +88,7 @@ def ingest(
         settings: the source's fields, by name.
         map: a YAML file with other file and column names, for sources that take one.
         reject_limit: largest share of one file's rows that may be rejected, from 0 to 1.
+        allow_outside: a mapping may name files outside of its folder, and rows may name images outside of the root.
         progress: called with (what, steps done, steps in all); see `graphsocial.types.Progress`.
 
     Raises:
@@ -100,7 +103,9 @@ def ingest(
     with authored(type(configured), "plan()"):
         plan = configured.plan(Path(path), dataset=dataset)
     check_plan(plan, type(configured).__name__)
-    record = _record(configured, plan)
+    if not allow_outside:
+        check_inside(plan, configured, Path(path))
+    record = _record(configured, plan, allow_outside=allow_outside)
     stored = store.sql("select files_hash from datasets where name = ?", [plan.dataset]).fetchall()
     if stored == [(record["files_hash"],)]:
         return _report(store, plan, changed=False, seconds=perf_counter() - started)
@@ -152,10 +157,11 @@ def _silent(what: str, done: int, of: int) -> None:
     pass
 
 
-def _record(source: Source, plan: Plan) -> dict[str, str]:
+def _record(source: Source, plan: Plan, *, allow_outside: bool) -> dict[str, str]:
     """The dataset's row in the table `datasets`."""
     name = registered_name(type(source))
-    settings = json.dumps(asdict(source), default=str, sort_keys=True)  # type: ignore[call-overload]
+    outside = {"allow_outside": True} if allow_outside else {}
+    settings = json.dumps({**asdict(source), **outside}, default=str, sort_keys=True)  # type: ignore[call-overload]
     return {
         "name": plan.dataset,
         "source": name,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from graphsocial.errors import InputError, MissingFileError, UnknownNameError
 from graphsocial.sources.base import Plan, RawTable, Rows
+from graphsocial.store.beside import check_dataset_name
 from graphsocial.types import SQL_TYPES, NodeType
 
 
@@ -24,11 +25,7 @@ def check_plan(plan: object, source: str) -> None:
     if not isinstance(plan, Plan):
         given = "None" if plan is None else f"a value of type {type(plan).__name__}"
         raise InputError(f"{who} returned {given}; it must return a Plan.")
-    name: object = plan.dataset
-    if not isinstance(name, str) or not name.strip() or not name.isprintable() or {"/", "\\"} & set(name):
-        raise InputError(
-            f"{who} names the dataset {name!r}; a name is text of one line without / or \\. Name it with --dataset."
-        )
+    check_dataset_name(plan.dataset, who)
     for word, parts, kind in (("tables", plan.tables, RawTable), ("rows", plan.rows, Rows)):
         if not isinstance(parts, tuple) or not all(isinstance(part, kind) for part in parts) or not parts:
             given = f"{len(parts)} values" if isinstance(parts, tuple) else f"a value of type {type(parts).__name__}"

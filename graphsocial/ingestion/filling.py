@@ -151,7 +151,7 @@ def other_tables(table: RawTable, opened: Mapping[str, tuple[Opened, ...]]) -> s
 
 def _raw(column: RawColumn, file: Opened) -> str:
     if column.sql is not None:
-        return f"({column.sql})"
+        return f"({column.sql}\n)"  # it may end with a comment
     return quote(column.source_name) if column.source_name in file.types else "null::varchar"
 
 
@@ -161,6 +161,6 @@ def _sql_error(table: RawTable, file: Opened, error: duckdb.Error) -> InputError
         return unreadable(file.file, error)
     message = str(error).strip().splitlines()[0]
     for column in expressions:
-        if f"({column.sql})" in str(error):
+        if f"({column.sql}" in str(error):
             return InputError(f"The SQL of '{column.name}' does not run on '{file.file}': {column.sql}: {message}")
     return InputError(f"The SQL of table '{table.name}' does not run on '{file.file}': {message}")

@@ -16,7 +16,7 @@ from sklearn.metrics import precision_recall_fscore_support
 from torch import Tensor
 
 from graphsocial import runs
-from graphsocial.errors import DataError, InputError, MissingFileError
+from graphsocial.errors import DataError, InputError, MissingFileError, StoreError
 from graphsocial.evaluation.metrics import multiclass, multilabel, regression
 from graphsocial.evaluation.splits import ROLES
 from graphsocial.graph import SocialGraph
@@ -109,7 +109,7 @@ def rebuild(store: GraphStore, run: Run | str, *, progress: Progress | None = No
     if run.status != "done":
         raise InputError(f"The run '{run.id}' is not done; repeat its `train` command to finish it.")
     state = weights.load(store, run.id)
-    config = RunConfig.from_run(run)
+    config = RunConfig.from_run(run, allow_code=store.allow_code)
     for name in config.edge_types if config.model.layers else ():
         if not any(str(edge) == name and store.span(edge, run.dataset) for edge in store.schema.edges):
             raise InputError(
@@ -201,8 +201,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score the stored predictions of a run; no model is run, with one exception.
 
-    Scoring the test set is logged in `test_openings`. The test set of a run that was trained with the test set closed
-    is predicted first.
+    Scoring the test set is logged in `test_openings`, where the store is open for writing. The test set of a run that
+    was trained with the test set closed is predicted first.
 
     Args:
         store: the store of the run.
@@ -221,6 +221,11 @@ def evaluate(
     if split not in ROLES:
         raise InputError(f"'{split}' is no split role; use one of {', '.join(ROLES)}.")
     unopened = split == "test" and run.status == "done" and "test" not in run.metrics
+    if unopened and store.read_only:
+        raise StoreError(
+            f"The test part of the run '{run.id}' is closed, and opening it is logged in the store, which cannot be "
+            "written now; score --split validation, or evaluate where it can be written."
+        )
     if unopened:
         restored = rebuild(store, run, progress=progress)
         loader = make_loader(restored.config, restored.data)
@@ -236,7 +241,7 @@ def evaluate(
             f"The run '{run.id}' has no labelled predictions for '{split}'"
             + ("; write them with `predict RUN --train`." if split == "train" else ".")
         )
-    if split == "test" and not unopened:
+    if split == "test" and not unopened and not store.read_only:
         records.log_opening(store, run.id, "evaluate")
     targets = {str(name): _scores(part) for (name,), part in rows.group_by("target", maintain_order=True)}
     return {"run": run.id, "split": split, "targets": targets}

@@ -20,6 +20,7 @@ from graphsocial.features import ENCODABLE, encoder_for, featurize
 from graphsocial.prediction import rebuild
 from graphsocial.runs import Run
 from graphsocial.runs.predictions import Predictions, TargetPredictions
+from graphsocial.specs import Spec
 from graphsocial.store import GraphStore
 from graphsocial.store.sql import quote
 from graphsocial.training.data import make_loader
@@ -130,6 +131,8 @@ def _change(store: GraphStore, node: NodeType, column: Column, dataset: str, ent
         [dataset, node.table, column.name],
     ).fetchall()
     for encoder, settings in encoders:
+        if Spec.parse(encoder).name.endswith(".py"):  # a path in a store is not run
+            raise InputError(f"The column '{column.name}' was encoded with '{encoder}', which a store cannot name.")
         values = {name: _parsed(text) for name, text in json.loads(settings).items()}
         featurize(store, f"{node}.{column.name}", encoder_for(encoder, column.kind, values), dataset=dataset)
 

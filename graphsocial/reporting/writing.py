@@ -15,6 +15,7 @@ from graphsocial.reporting.page import Page, Section, format_value, import_packa
 from graphsocial.reporting.subject import Subject, subjects
 from graphsocial.runs import Run
 from graphsocial.store import GraphStore
+from graphsocial.store.beside import file_name
 from graphsocial.types import Progress
 
 LOWER_BETTER = "; lower is better"
@@ -105,7 +106,7 @@ def report(
 
 
 def _file(output: Path | str | None, name: str) -> Path:
-    path = Path(f"{name}.html" if output is None else output)
+    path = Path(f"{file_name(name)}.html" if output is None else output)
     if not path.parent.is_dir():
         raise MissingFileError(f"There is no folder '{path.parent}' for the report.")
     return path

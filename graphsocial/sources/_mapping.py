@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -12,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from graphsocial.errors import InputError, MissingFileError, UnknownNameError
 from graphsocial.sources.base import RawColumn, RawTable, find_table
+from graphsocial.store.expressions import check_expression
 from graphsocial.types import Kind, Role
 
 
@@ -185,7 +187,9 @@ def folder_of(root: str | None, path: Path, instead: Path | None) -> Path:
     return folder
 
 
-def raw_table(name: str, rule: FileRule, columns: tuple[RawColumn, ...], root: Path, path: Path) -> RawTable:
+def raw_table(
+    name: str, rule: FileRule, columns: tuple[RawColumn, ...], root: Path, path: Path, *, tables: Collection[str]
+) -> RawTable:
     """The files of one rule of a mapping, and what is read of them.
 
     Args:
@@ -194,11 +198,16 @@ def raw_table(name: str, rule: FileRule, columns: tuple[RawColumn, ...], root: P
         columns: the columns to read.
         root: the data's folder.
         path: the mapping, for messages.
+        tables: the names of all raw tables, which the SQL of columns may read.
 
     Raises:
         MissingFileError: there is no such file below `root`.
+        InputError: the SQL of a column is more than one expression over a row.
     """
     files = find_table(root, rule.path) or tuple(sorted(file for file in root.glob(rule.path) if file.is_file()))
+    for column in columns:
+        if column.sql is not None:
+            check_expression(column.sql, tables, f"{path}: {column.name}")
     if not files:
         present = ", ".join(sorted(entry.name for entry in root.iterdir())[:12]) or "nothing"
         raise MissingFileError(f"{path}: files.{name}: no file '{rule.path}' in '{root}'. There: {present}.")

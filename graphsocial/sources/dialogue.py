@@ -83,7 +83,10 @@ class Dialogue:
             if rule.file in columns:
                 raise InputError(f"{path}: segments.{number}: the file '{rule.file}' is read already; name it once.")
             columns[rule.file] = _columns(f"{path}: segments.{number}", rule)
-        tables = tuple(raw_table(name, rule, columns.get(name, ()), root, path) for name, rule in mapping.files.items())
+        tables = tuple(
+            raw_table(name, rule, columns.get(name, ()), root, path, tables=mapping.files)
+            for name, rule in mapping.files.items()
+        )
         return tables, root, mapping.dataset
 
     def _turns(self, parts: dict[str, set[str]]) -> str:

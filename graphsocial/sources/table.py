@@ -177,4 +177,5 @@ class _Build:
 
     def tables(self, root: Path) -> Iterator[RawTable]:
         for name, rule in self.mapping.files.items():
-            yield raw_table(name, rule, tuple(self.read.get(name, {}).values()), root, self.path)
+            columns = tuple(self.read.get(name, {}).values())
+            yield raw_table(name, rule, columns, root, self.path, tables=self.mapping.files)

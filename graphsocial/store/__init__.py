@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from graphsocial.errors import DataError, InputError
+from graphsocial.store.beside import check_dataset_name
 from graphsocial.store.catalog import Catalog
 from graphsocial.store.sql import quote
 from graphsocial.store.time import visible_as_of
@@ -72,8 +73,9 @@ class GraphStore(Catalog):
 
         Raises:
             DataError: a row was refused and `strict` is true. Nothing is written then.
-            InputError: a column that is not the type's, or a key that is missing.
+            InputError: a column that is not the type's, a key that is missing, or a dataset's name that is a path.
         """
+        check_dataset_name(dataset, "write()")
         keys = {"id": entry.name} if isinstance(entry, NodeType) else {"src": entry.src, "dst": entry.dst}
         nodes = {key: self.visible(self.schema.node(name), dataset=dataset) for key, name in keys.items()}
         with (
@@ -246,13 +248,23 @@ class GraphStore(Catalog):
         return digest.hexdigest()
 
 
-def open(path: Path | str, *, read_only: bool = False) -> GraphStore:
-    """Open a store; a new file is made unless `read_only`.
+def open(
+    path: Path | str, *, read_only: bool = False, locked: bool = False, allow_code: bool = False, wait: bool = False
+) -> GraphStore:
+    """Open a store; a new file is made unless `read_only`. Only its owner may read a new file.
+
+    Args:
+        path: the file.
+        read_only: nothing is written. If another process writes the store, a copy of its last committed state is read.
+        locked: SQL reads and writes no other file and loads no extension, for queries and stores of other people.
+        allow_code: runs of the store may run the files of their tasks, models and encoders, each if its hash is the
+            recorded one. Files whose paths are given in the same process run anyway.
+        wait: wait for a process that writes the store.
 
     Raises:
         StoreError: another process holds the file, it is not a store, or it is from a newer version.
     """
-    return GraphStore(path, read_only=read_only)
+    return GraphStore(path, read_only=read_only, locked=locked, allow_code=allow_code, wait=wait)
 
 
 def _refused(entry: NodeType | EdgeType, rejects: pa.Table) -> DataError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ import duckdb
 
 from graphsocial.errors import InputError, StoreError
 from graphsocial.store import migrations
+from graphsocial.store.opening import connect, rights_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -22,6 +22,10 @@ SESSION = (
     "set python_enable_replacements = false",  # a table name never means a Python variable
     "set autoinstall_known_extensions = false",  # nothing is downloaded
     "set enable_progress_bar = false",
+)
+LOCKED = (
+    "set enable_external_access = false",  # no other file is read or written, no extension loaded
+    "set lock_configuration = true",  # and no statement changes that
 )
 
 
@@ -33,24 +37,47 @@ class Database:
     """A DuckDB file with the tables of this version: made in a new file, brought up to date in an older one.
 
     Use it as a context manager, or call `close()`.
+
+    Args:
+        path, read_only, locked, allow_code, wait: see `graphsocial.open`.
     """
 
-    def __init__(self, path: Path | str, *, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        read_only: bool = False,
+        locked: bool = False,
+        allow_code: bool = False,
+        wait: bool = False,
+    ) -> None:
         self.path = Path(path)
         self.read_only = read_only
+        self.allow_code = allow_code
         self._depth = 0
-        self.connection = _connect(self.path, read_only=read_only)
+        self.connection, self._copy = connect(self.path, read_only=read_only, wait=wait)
         try:
             for setting in SESSION:
                 self.connection.execute(setting)
-            self._make_or_migrate()
+            with rights_of(self.path):
+                self._make_or_migrate()
+            for setting in LOCKED if locked else ():
+                self.connection.execute(setting)
         except BaseException:
-            self.connection.close()
+            self.close()
             raise
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether another process writes the store, so that a copy of its last committed state is read."""
+        return self._copy is not None
 
     def close(self) -> None:
         """Close the file; the store cannot be used after."""
-        self.connection.close()
+        with rights_of(self.path):
+            self.connection.close()
+        if self._copy is not None:
+            self._copy.cleanup()
 
     def __enter__(self) -> Self:
         return self
@@ -94,7 +121,8 @@ class Database:
             raise
         self._depth -= 1
         if self._depth == 0:
-            self.connection.execute("commit")
+            with rights_of(self.path):
+                self.connection.execute("commit")
 
     @contextmanager
     def undone(self) -> Iterator[None]:
@@ -134,25 +162,3 @@ class Database:
         except duckdb.Error as error:
             raise InputError(f"The SQL does not run: {error}") from error
         return rows[0] if rows else None
-
-
-def _connect(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
-    if path.is_dir():
-        raise StoreError(f"'{path}' is a folder; a store is one file, such as '{path / 'graphsocial.duckdb'}'.")
-    if read_only and not path.exists():
-        raise StoreError(f"There is no store '{path}'; ingest a dataset first, or name another with --store.")
-    if not path.parent.is_dir():
-        raise StoreError(f"There is no folder '{path.parent}' for the store '{path.name}'.")
-    try:
-        return duckdb.connect(str(path), read_only=read_only)
-    except duckdb.Error as error:
-        message = str(error)
-        if "lock" in message:
-            holder = re.search(r"PID (\d+)", message)
-            who = f"process {holder.group(1)}" if holder else "another process"
-            raise StoreError(f"'{path}' is held by {who}; wait until it ends, or close it there.") from error
-        if "not a valid DuckDB" in message:
-            raise StoreError(f"'{path}' is not a graphsocial store; choose another --store.") from error
-        if "version" in message:
-            raise StoreError(f"'{path}' was written by another DuckDB ({message}); install that version.") from error
-        raise StoreError(f"'{path}' cannot be opened: {message}") from error

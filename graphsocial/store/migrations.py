@@ -22,6 +22,7 @@ import duckdb
 from graphsocial._compat.hashing import hash_file, hash_tensors
 from graphsocial.errors import StoreError
 from graphsocial.schemas import names, text
+from graphsocial.store.beside import runs_folder
 from graphsocial.store.sql import literal, quote
 
 log = logging.getLogger(__name__)
@@ -147,10 +148,10 @@ def migrate(connection: duckdb.DuckDBPyConnection, path: Path, missing: Sequence
         StoreError: the copy or the changed store cannot be written. The store is as it was then.
     """
     stem = f"{path.stem}.before-{missing[0].number:03}"
-    part = path.with_name(f"{stem}.part")
+    part = path.with_name(f"{stem}{path.suffix}.part")
     endings = chain([""], (f"-{number}" for number in count(2)))
     kept = next(file for ending in endings if not (file := path.with_name(stem + ending + path.suffix)).exists())
-    beside = kept.with_suffix(".runs")
+    beside = runs_folder(kept)
     made = [part, part.with_name(f"{part.name}.wal"), kept]
     try:
         _copy(connection, part)
@@ -192,7 +193,7 @@ def remove_leftovers(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         connection: to the store, open for writing.
         path: of the store.
     """
-    for folder in path.with_suffix(".runs").glob("*/"):
+    for folder in runs_folder(path).glob("*/"):
         stored = connection.execute(
             "select checkpoint_hash from runs join weights using (run_id) where run_id = ? and status = 'done'",
             [folder.name],
@@ -242,7 +243,9 @@ def _take_in_weights(connection: duckdb.DuckDBPyConnection, path: Path) -> list[
     taken = []
     done = connection.execute("select run_id, checkpoint_hash from runs where status = 'done'").fetchall()
     for run_id, hashed in done:
-        file = path.with_suffix(".runs") / run_id / "weights.safetensors"
+        if Path(run_id).name != run_id:  # a path, in a store of someone else
+            continue
+        file = runs_folder(path) / run_id / "weights.safetensors"
         if not file.is_file() or hash_file(file) != hashed:
             log.warning("The run '%s' has no weights in '%s', or broken ones; train it again to use it.", run_id, file)
             continue

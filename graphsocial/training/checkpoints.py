@@ -17,6 +17,8 @@ from graphsocial.errors import TrainingError
 from graphsocial.models.base import Network
 from graphsocial.runs.weights import below, pack, unpack
 from graphsocial.store import GraphStore
+from graphsocial.store.beside import runs_folder
+from graphsocial.store.opening import PRIVATE
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ class TrainingState:
 
 def path(store: GraphStore, run_id: str) -> Path:
     """The file of an unfinished training: `social.duckdb` → `social.runs/<run_id>/checkpoint.safetensors`."""
-    return store.path.with_suffix(".runs") / run_id / "checkpoint.safetensors"
+    return runs_folder(store.path) / run_id / "checkpoint.safetensors"
 
 
 def remove(checkpoint: Path) -> None:
@@ -143,8 +145,9 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], texts: dict[str, str])
         tensors: name → tensor.
         texts: name → text, stored as the file's metadata.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = path.with_suffix(f".{os.getpid()}.part")
+    temporary.touch(PRIVATE)
     temporary.write_bytes(pack(tensors, texts))
     temporary.replace(path)
 

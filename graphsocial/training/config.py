@@ -14,6 +14,7 @@ from graphsocial.graph.visibility import Visibility
 from graphsocial.models.base import Model, check_model, model_class
 from graphsocial.plugins import code_hash, configure
 from graphsocial.runs import Run
+from graphsocial.specs import Spec
 from graphsocial.store import GraphStore
 from graphsocial.store.sql import utc
 from graphsocial.tasks import entity_of, task_class
@@ -112,9 +113,13 @@ class RunConfig:
 
     @property
     def code(self) -> dict[str, str]:
-        """`task` and `model` → the hash of the file with its code, where that is not graphsocial's own."""
+        """`task`, `model` and encoders' paths → the hash of the file with the code, where that is not our own."""
         sql = [self.task.sql] if self.task.sql.endswith(".sql") else []
         hashes = {"task": code_hash(type(self.task), *sql), "model": code_hash(type(self.model))}
+        for spec in filter(None, self.features.values()):
+            for name in (encoder.name for encoder in Spec.parse_all(spec)):
+                if name.endswith(".py"):
+                    hashes[name] = code_hash(plugins.resolve("featurizer", name))
         return {part: value for part, value in hashes.items() if value is not None}
 
     def to_json(self) -> dict[str, Any]:
@@ -146,23 +151,28 @@ class RunConfig:
         return config
 
     @classmethod
-    def from_run(cls, run: Run) -> RunConfig:
+    def from_run(cls, run: Run, *, allow_code: bool = False) -> RunConfig:
         """The recorded configuration of a run, perhaps of another version of graphsocial.
 
         Settings that did not exist then take their defaults, and removed settings are ignored, both with a warning.
 
+        Args:
+            run: the run.
+            allow_code: whether the files that the run names may run; see `reading.check_files`.
+
         Raises:
-            InputError: a recorded value is not allowed, a setting without a default is missing, or the code in the
-                file of its task or model has changed.
+            InputError: a recorded value is not allowed, a setting without a default is missing, or the file of its
+                task, model or encoder was not allowed to run or has changed.
             UnknownNameError, MissingFileError: no task or model has the recorded name.
         """
         reading.check_names(run, {field.name for field in fields(cls)})
+        reading.check_files(run, allow_code=allow_code)
         (task_name, task), (model_name, model) = reading.named(run, "task"), reading.named(run, "model")
         as_of = reading.value(run, "as_of", str | None, None)
         config = cls(
-            task=reading.part(run, "task", reading.kind(run, "task", task_name, task_class), task),
+            task=reading.part(run, "task", task_class(task_name), task),
             task_name=task_name,
-            model=reading.part(run, "model", reading.kind(run, "model", model_name, model_class), model),
+            model=reading.part(run, "model", model_class(model_name), model),
             model_name=model_name,
             dataset=run.dataset,
             split=reading.part(run, "split", SplitPolicy),

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import MISSING, Field
+from pathlib import Path
 from typing import Any
 
 from graphsocial import plugins
 from graphsocial.annotations import cast
 from graphsocial.errors import GraphSocialError, InputError, MissingFileError
 from graphsocial.runs import Run
+from graphsocial.specs import Spec
 
 log = logging.getLogger(__name__)
 RENAMED = {"fitting": {"cold": "cold_start_share", "naming": "decision_rule"}, "visibility": {"asked": "predicted"}}
@@ -76,25 +78,59 @@ def value(run: Run, name: str, hint: Any, default: object) -> Any:
         raise _misfit(run, "run", f"it cannot take {name}={json.dumps(given)}: {error}.") from error
 
 
-def kind(run: Run, name: str, registered: str, find: Callable[[str], type[Any]]) -> type[Any]:
-    """The class of the recorded name of the task or the model.
+def check_files(run: Run, *, allow_code: bool) -> None:
+    """Check, before anything of them runs, that the files that a run names may run: a store is data.
+
+    A file runs if its hash is the recorded one and the user allows it, or has given its path in this process before.
 
     Args:
-        run: the run.
-        name: `task` or `model`.
-        registered: its recorded name, or the path of its file.
-        find: finds the class.
+        run: the run, which may come from someone else.
+        allow_code: whether the user allows its files to run.
 
     Raises:
-        MissingFileError: it is a file that is not here.
+        InputError: a file was not allowed to run, or has another hash than the recorded one.
+        MissingFileError: it is not here.
     """
-    try:
-        return find(registered)
-    except MissingFileError as error:
-        raise MissingFileError(
-            f"The run '{run.id}' has its {name} from the file '{registered}', which is not here. Run the command in "
-            "the folder from which that path leads to it."
-        ) from error
+    hashes = mapping(run, "code")
+    for part, plugin, name in _files(run):
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise MissingFileError(
+                f"The run '{run.id}' has its {plugin} from the file '{name}', which is not here. Run the command in "
+                "the folder from which that path leads to it."
+            )
+        if part not in hashes:
+            raise InputError(
+                f"The run '{run.id}' has no hash of the file '{name}', its {plugin}, so the file cannot be checked and "
+                "is not run. Train again: that is another run."
+            )
+        if hashes[part] not in plugins.file_hashes(path):
+            raise _changed(run, plugin, name)
+        if not (allow_code or plugins.is_loaded(plugin, path)):
+            raise InputError(
+                f"The run '{run.id}' has its {plugin} from the file '{name}', and what a store names is not run "
+                "unasked. Read the file; if you trust it, give --allow-code, in Python "
+                "graphsocial.open(path, allow_code=True)."
+            )
+
+
+def _files(run: Run) -> Iterator[tuple[str, str, str]]:
+    """The Python files that a run names: the key of its hash, the kind of plugin, the path."""
+    for part in ("task", "model"):
+        name, _ = named(run, part)
+        if name.endswith(".py"):
+            yield part, part, name
+    for spec in mapping(run, "features").values():
+        for encoder in Spec.parse_all(spec) if isinstance(spec, str) else ():
+            if encoder.name.endswith(".py"):
+                yield encoder.name, "featurizer", encoder.name
+
+
+def _changed(run: Run, part: str, name: str) -> InputError:
+    return InputError(
+        f"The code of the {part} '{name}' has changed since the run '{run.id}' was trained, so the run cannot be "
+        "continued or predict. Restore the file, or train again: that is another run."
+    )
 
 
 def check_code(run: Run, code: Mapping[str, str]) -> None:
@@ -102,18 +138,15 @@ def check_code(run: Run, code: Mapping[str, str]) -> None:
 
     Args:
         run: the run.
-        code: `task` and `model` → the hash of the file now.
+        code: `task`, `model` and the files of encoders → the hash of the file now.
 
     Raises:
         InputError: a file has changed.
     """
     for name, recorded in mapping(run, "code").items():
         if code.get(name) != recorded:
-            raise InputError(
-                f"The code of the {name} '{run.config[name]['name']}' has changed since the run '{run.id}' was "
-                "trained, so the run cannot be continued or predict. Restore the file, or train again: that is "
-                "another run."
-            )
+            part = name if name in ("task", "model") else "featurizer"
+            raise _changed(run, part, run.config[name]["name"] if part == name else name)
 
 
 def part(run: Run, name: str, kind: Any, recorded: Mapping[str, Any] | None = None) -> Any:

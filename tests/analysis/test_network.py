@@ -13,7 +13,7 @@ import pytest
 from conftest import CONNECTS, IMAGE, USER, VIEWS, write_social
 
 import graphsocial as gs
-from graphsocial.analysis import analyze
+from graphsocial.analysis import analyze, expected
 from graphsocial.errors import DataError, InputError, StoreError, UnknownNameError
 from graphsocial.types import Column, EdgeType, GraphSchema, NodeType
 
@@ -151,6 +151,12 @@ def test_friends_who_see_the_same_images_are_not_alike_for_that(tmp_path: Path, 
         assert (row["p_holm"] < 0.02) == like and row["p"] <= row["p_holm"], row
         assert like == (row["assortativity"] > 0.1)
     assert any("deviations from the mean label of the same image" in note for note in found.notes)
+
+
+def test_the_time_is_estimated_from_the_numbers_of_nodes_and_edges(store: gs.GraphStore) -> None:
+    few, many = (expected(store, "network", dataset="small", settings={"pivots": pivots}) for pivots in (1, 4))
+    assert few is not None and many is not None and 0 < few < many < 1
+    assert expected(store, "popularity", dataset="small") is None
 
 
 def test_few_pivots_estimate_betweenness_with_a_note(store: gs.GraphStore) -> None:

@@ -127,7 +127,7 @@ def test_a_mapping_joins_files_and_keeps_given_replies(store: GraphStore, mappin
         ("file: second", "fiel: second", "No key of segments.1 is called 'fiel'. Did you mean 'file'"),
         ("root: talks", "root: tlks", "there is no folder"),
         ("speaker: who, reply_to", "speaker: wo, reply_to", "has no column 'wo'.*Did you mean 'who'"),
-        ("replace(felt", "replac(felt", "The SQL of 'emotion' does not run"),
+        ("replace(felt", "replac(felt", "emotion: the SQL .* there is no function replac\\(\\)"),
         ("segments:", "segmets:", "No key of the mapping is called 'segmets'. Did you mean 'segments'"),
     ],
 )

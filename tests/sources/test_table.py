@@ -137,7 +137,7 @@ def test_the_root_is_from_the_mapping_the_environment_or_the_call(
         ("user rates film", "user film", "edges.0.type must be `source relation destination`"),
         ("user rates film", "user rates flim", "edges.0: No node type is called 'flim'. Did you mean 'film'"),
         ("'p' || who", "'p' || whoo", "The SQL of 'user rates film src' does not run"),
-        ("'p' || who", "'p' ||", "The SQL of 'user rates film src' does not run on .*syntax error"),
+        ("'p' || who", "'p' ||", "user rates film src: the SQL .* syntax error"),
         ("people.csv", "peopel.csv", "files.people: no file 'peopel.csv' in .*There: people.csv"),
         ("time: when", "time: wen", "has no column 'wen'.*Did you mean 'when'"),
         ("[who, film, stars, when]", "[who, film, stars, when, extra]", "has 4 fields a row, but 5 names"),

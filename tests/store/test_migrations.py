@@ -357,11 +357,11 @@ def test_a_migration_in_a_folder_without_permission_says_how_to_read(old: Path) 
 
 
 def test_a_copy_that_cannot_be_made_says_how_to_read(old: Path) -> None:
-    (old.parent / "store.before-005.part" / "mine").mkdir(parents=True)
+    (old.parent / "store.before-005.duckdb.part" / "mine").mkdir(parents=True)
     with pytest.raises(StoreError, match=r"cannot be brought up to date \(.*\); make its folder writable, .*read_only"):
         gs.open(old)
     gs.open(old, read_only=True).close()
-    assert (old.parent / "store.before-005.part" / "mine").is_dir()
+    assert (old.parent / "store.before-005.duckdb.part" / "mine").is_dir()
 
 
 @pytest.mark.parametrize(
