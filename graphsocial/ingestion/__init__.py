@@ -14,7 +14,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from graphsocial.errors import StoreError
+from graphsocial.errors import InputError, StoreError
 from graphsocial.ingestion.contract import check_plan
 from graphsocial.ingestion.readers import open_file
 from graphsocial.ingestion.rejects import Rejects
@@ -100,12 +100,15 @@ def ingest(
     with authored(type(configured), "plan()"):
         plan = configured.plan(Path(path), dataset=dataset)
     check_plan(plan, type(configured).__name__)
+    states = _states(plan)
     record = _record(configured, plan)
     stored = store.sql("select files_hash from datasets where name = ?", [plan.dataset]).fetchall()
     if stored == [(record["files_hash"],)]:
         return _report(store, plan, changed=False, seconds=perf_counter() - started)
     progress = progress or _silent
     with _staged(store, plan, progress) as staged, store.transaction():
+        if _states(plan) != states and _hash(record["source"], record["settings"], plan) != record["files_hash"]:
+            raise InputError(f"Files in '{plan.root}' changed while they were read; wait for the writer and try again.")
         rejects = Rejects(store.connection, staged, limit=reject_limit)
         rejects.check()
         store.remove(plan.dataset)
@@ -179,22 +182,26 @@ def _hash(source: str, settings: str, plan: Plan) -> str:
     return digest.hexdigest()
 
 
+def _states(plan: Plan) -> list[tuple[int, ...]]:
+    """What the file system says of each file; differs after a change."""
+    states = (file.stat() for table in plan.tables for file in table.files)
+    return [(state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns) for state in states]
+
+
 @contextmanager
 def _staged(store: GraphStore, plan: Plan, progress: Progress) -> Iterator[dict[str, Staged]]:
     """The raw tables by name, in temporary tables that are dropped at the end."""
     staged: dict[str, Staged] = {}
-    with ExitStack() as tables:
-        with tempfile.TemporaryDirectory(prefix="graphsocial-") as folder:
-            scratch = Path(folder)
-            opened = {
-                table.name: tuple(open_file(store.connection, table, file, scratch=scratch) for file in table.files)
-                for table in plan.tables
-            }
-            for number, table in enumerate(plan.tables):
-                progress(f"read {table.name}", number, len(plan.tables))
-                if table.columns:
-                    entered = stage(store.connection, table, opened, scratch=scratch)
-                    staged[table.name] = tables.enter_context(entered)
+    with ExitStack() as opening:
+        scratch = Path(opening.enter_context(tempfile.TemporaryDirectory(prefix="graphsocial-")))
+        opened = {
+            table.name: tuple(open_file(store.connection, table, file, scratch=scratch) for file in table.files)
+            for table in plan.tables
+        }
+        for number, table in enumerate(plan.tables):
+            progress(f"read {table.name}", number, len(plan.tables))
+            if table.columns:
+                staged[table.name] = opening.enter_context(stage(store.connection, table, opened, scratch=scratch))
         yield staged
 
 

@@ -11,8 +11,10 @@ from pathlib import Path
 import duckdb
 
 from graphsocial.errors import InputError
-from graphsocial.ingestion import casts, parse_errors
-from graphsocial.ingestion.readers import MALFORMED, Opened, file_format, open_file, unreadable
+from graphsocial.ingestion import casts, completeness, parse_errors
+from graphsocial.ingestion.encodings import suggested
+from graphsocial.ingestion.parse_errors import NOT_UTF8
+from graphsocial.ingestion.readers import MALFORMED, Opened, open_file, unreadable
 from graphsocial.sources.base import RawColumn, RawTable
 from graphsocial.store.sql import ROW_NUMBER, quote
 from graphsocial.store.temporary import temporary_table
@@ -73,13 +75,15 @@ class Filling:
 
     def _gather(self, files: list[Opened], first: int) -> list[Part]:
         """Read files with the same columns as they are, then check all of their rows at once."""
-        columns = {**({MALFORMED: "varchar"} if files[0].checks_itself else {}), **files[0].types, ROW_NUMBER: "bigint"}
+        described = self.connection.execute(f"describe {files[0].relation}").fetchall()
+        columns = {**{name: kind for name, kind, *_ in described}, ROW_NUMBER: "bigint"}
         definition = ", ".join(f"{quote(column)} {kind}" for column, kind in columns.items())
         with temporary_table(self.connection, f"({definition})") as gathered:
             parts = self._read(files, first, gathered)
             try:
                 checked = self._checked(files[0], f"select * from {gathered}")
                 self.connection.execute(f"insert into {self.name} {checked}").fetchall()
+                self._check_count(files[0], first, sum(part.count for part in parts))
             except duckdb.Error as error:
                 raise _sql_error(self.table, files[0], error) from error
         return parts
@@ -87,14 +91,53 @@ class Filling:
     def _insert(self, file: Opened, first: int, gathered: str | None) -> Part:
         """Read one file into the table, or as it is into the temporary table `gathered`."""
         try:
-            return self._insert_once(file, first, gathered)
+            return self._insert_whole(file, first, gathered)
         except duckdb.InvalidInputException as error:
-            if "invalid state" not in str(error) or file_format(file.file) != "csv":
+            if "invalid state" not in str(error) or file.format != "csv":
                 raise _sql_error(self.table, file, error) from error
         except duckdb.Error as error:
             raise _sql_error(self.table, file, error) from error
         reopened = open_file(self.connection, self.table, file.file, scratch=self.scratch, mixed_line_ends=True)
-        return self._insert_once(reopened, first, gathered)
+        return self._insert_whole(reopened, first, gathered)
+
+    def _insert_whole(self, file: Opened, first: int, gathered: str | None) -> Part:
+        """Read one file, and again without faulty records where not all of its records were read."""
+        part = self._insert_once(file, first, gathered)
+        whole = completeness.check(self.connection, file, part.count, part.unparsed)
+        if whole.faults:
+            into, number = (gathered, ROW_NUMBER) if gathered else (self.name, "row_number")
+            self.connection.execute(f"delete from {into} where {number} >= {first}")
+            repaired = completeness.without_faults(file, whole.faults, self.scratch)
+            part = self._insert_once(repaired, first, gathered)
+            unparsed = completeness.renumbered(part.unparsed, whole.faults) | whole.faults
+            part = Part(file, first, part.count, dict(sorted(unparsed.items())))
+        expected = whole.rows - len(part.unparsed)
+        if part.count != expected and not self._has_sql:
+            raise InputError(
+                f"'{file.file}' has {expected:,} rows that can be parsed, but only {part.count:,} were read. "
+                "Is it text of one kind? Write it again as CSV with quoted fields, or as Parquet."
+            )
+        if self._has_sql and not gathered:
+            self._check_count(file, first, expected)
+        if NOT_UTF8 in part.unparsed.values():
+            hint = f"{NOT_UTF8}, {suggested(file.readable)} for example"
+            part.unparsed.update({n: hint for n, reason in part.unparsed.items() if reason == NOT_UTF8})
+        return part
+
+    @property
+    def _has_sql(self) -> bool:
+        return any(column.sql for column in self.table.columns)
+
+    def _check_count(self, file: Opened, first: int, expected: int) -> None:
+        """Raise `InputError` unless the SQL of the table's columns has made one row of each row."""
+        counts = f"select count(*), count(distinct row_number) from {self.name} where row_number >= {first}"
+        ((rows, distinct),) = self.connection.execute(counts).fetchall()
+        if (rows, distinct) != (expected, expected):
+            raise InputError(
+                f"The SQL of table '{self.table.name}' makes {rows:,} rows of {expected:,} rows of '{file.file}', and "
+                f"nothing of {expected - distinct:,}; an `sql` gives one value a row, so leave out unnest. The entries "
+                "of a list become edges by `each: COLUMN`."
+            )
 
     def _insert_once(self, file: Opened, first: int, gathered: str | None) -> Part:
         rows = f"select *, {first} - 1 + row_number() over () as {ROW_NUMBER} from ({file.relation})"
@@ -152,7 +195,7 @@ def other_tables(table: RawTable, opened: Mapping[str, tuple[Opened, ...]]) -> s
 def _raw(column: RawColumn, file: Opened) -> str:
     if column.sql is not None:
         return f"({column.sql})"
-    return quote(column.source_name) if column.source_name in file.types else "null::varchar"
+    return file.column(column.source_name) if column.source_name in file.types else "null::varchar"
 
 
 def _sql_error(table: RawTable, file: Opened, error: duckdb.Error) -> InputError:

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import csv
 import zlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import duckdb
 
 from graphsocial.errors import InputError
-from graphsocial.ingestion.encodings import is_utf8, open_text, utf8_copy
+from graphsocial.ingestion.containers import PARQUET, unpacked
+from graphsocial.ingestion.encodings import is_utf8, suggested, utf8_copy
+from graphsocial.ingestion.json_documents import as_lines, is_json, is_lines
 from graphsocial.ingestion.parse_errors import NOTED
+from graphsocial.ingestion.preambles import Preamble
+from graphsocial.ingestion.records import LONGEST_LINE, Splitter
 from graphsocial.sources.base import RawTable
 from graphsocial.store.sql import ROW_NUMBER, literal, quote
 
 DELIMITERS = (",", "\t", ";")  # not |, which separates the entries of a list
 MALFORMED = "__malformed"  # a column with the reason why DuckDB's row is not a row; '' for a blank line
-LONGEST_LINE = 8_000_000  # bytes
 IGNORED = "ignore_errors = true"  # an option of `read_csv`: leave out what cannot be parsed
 IS_OBJECT = "json_valid(line) and json_type(line) = 'OBJECT'"
+TEXT_OPTIONS = ("delimiter", "quote", "comment", "skip", "decimal", "thousands", "names", "has_header")
+"""The fields of `RawTable` that only CSV files have."""
 
 
 @dataclass(frozen=True)
@@ -31,24 +36,47 @@ class Opened:
         relation: an SQL select; it leaves out records of a text file that DuckDB cannot parse, and notes them.
         lookup: the same without the notes, for other tables' SQL.
         types: the DuckDB type of each column; all `VARCHAR` in text files.
-        checks_itself: the relation has the column `MALFORMED` too.
-        delimiter: of CSV, given or inferred.
+        format: `csv`, `jsonl` or `parquet`.
+        readable: what DuckDB reads: the file, or its copy: unpacked, in UTF-8, one JSON record a line.
+        renamed: columns whose SQL name is another one, since another column's differs in case only.
+        splitter: of a text file, what its records are.
+        header: number of records that name the columns.
+        lines: of a copy with other lines than the file, the file's number of each.
     """
 
     file: Path
     relation: str
     lookup: str
     types: dict[str, str]
-    checks_itself: bool = False
-    delimiter: str = ","
+    format: str = "csv"
+    readable: Path = Path()
+    renamed: dict[str, str] = field(default_factory=dict)
+    splitter: Splitter | None = None
+    header: int = 0
+    lines: Sequence[int] | None = None
 
+    @property
+    def checks_itself(self) -> bool:
+        """Whether the relation has the column `MALFORMED` too."""
+        return self.format == "jsonl"
 
-def file_format(file: Path) -> str:
-    """`csv`, `jsonl` or `parquet`, by the file's name; what is neither is read as CSV."""
-    name = file.name.lower().removesuffix(".gz")
-    if name.endswith(".parquet"):
-        return "parquet"
-    return "jsonl" if name.endswith((".jsonl", ".ndjson")) else "csv"
+    @property
+    def skips_blank(self) -> bool:
+        """Whether an empty line is no row; where rows have one field it is a row without a value."""
+        return self.format == "csv" and len(self.types) > 1
+
+    def column(self, name: str) -> str:
+        """The SQL identifier of a column."""
+        return quote(self.renamed.get(name, name))
+
+    def reading(self, copy: Path) -> Opened:
+        """The same from a copy of the text file."""
+        old, new = (f"read_csv({literal(plain(path))}," for path in (self.readable, copy))
+        return replace(self, readable=copy, relation=self.relation.replace(old, new))
+
+    def line(self, number: int) -> int:
+        """The file's line of a line that is read."""
+        return number if self.lines is None or number > len(self.lines) else self.lines[number - 1]
 
 
 def open_file(
@@ -65,71 +93,110 @@ def open_file(
         connection: where JSON lines are parsed.
         table: how the file is to be read.
         file: the file.
-        scratch: a folder of our own for the UTF-8 copy of a file in another encoding.
+        scratch: a folder of our own for copies.
         mixed_line_ends: the text file has different line ends, which DuckDB does not read; read a copy with equal ones.
 
     Raises:
-        InputError: the file cannot be read or its header cannot be used.
+        InputError: the file cannot be read, its header cannot be used, or the table has an option that does nothing.
     """
-    if file_format(file) == "parquet":
-        opened = _open_parquet(connection, file)
-    else:
-        readable = file
-        if mixed_line_ends or not is_utf8(table):
-            readable = utf8_copy(file, table.encoding, scratch, mixed_line_ends=mixed_line_ends)
-        if file_format(file) == "jsonl":
-            opened = _open_json_lines(connection, file, readable)
-        else:
-            opened = _open_csv(table, file, readable)
+    content = unpacked(file, scratch)
+    try:
+        opened = _open(connection, table, file, content, scratch, mixed_line_ends=mixed_line_ends)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"'{file}' cannot be read: {error}") from error
     for name in opened.types:
         if name.lower() in (ROW_NUMBER, MALFORMED):
             raise InputError(f"'{file}' has a column '{name}', which is a name of graphsocial's own; rename it.")
     return opened
 
 
-def _open_csv(table: RawTable, file: Path, readable: Path) -> Opened:
-    delimiter, header = _header(table, file, readable)
+def _open(
+    connection: duckdb.DuckDBPyConnection,
+    table: RawTable,
+    file: Path,
+    content: Path,
+    scratch: Path,
+    *,
+    mixed_line_ends: bool,
+) -> Opened:
+    with content.open("rb") as raw:
+        magic = raw.read(4)
+    if magic == PARQUET or file.suffix.lower() == ".parquet":
+        _check_options(table, file, "a Parquet file", (*TEXT_OPTIONS, "encoding", "records"))
+        return _open_parquet(connection, table, file, content)
+    if magic[:2] in (b"\xff\xfe", b"\xfe\xff") and is_utf8(table):
+        raise InputError(f"'{file}' is not UTF-8 but UTF-16; set `encoding: utf-16` for it.")
+    if not is_utf8(table):
+        content = utf8_copy(content, table.encoding, scratch, mixed_line_ends=mixed_line_ends, file=file)
+    elif mixed_line_ends:
+        content = utf8_copy(content, table.encoding, scratch, mixed_line_ends=True, file=file)
+    if table.records or (table.delimiter is None and is_json(content, "utf-8", file.name)):
+        _check_options(table, file, "a JSON file", TEXT_OPTIONS)
+        if table.records or not is_lines(content, "utf-8"):
+            copy = scratch / f"{len(list(scratch.iterdir()))}-records.jsonl"
+            lines = as_lines(file, content, "utf-8", table.records, copy)
+            return _open_json_lines(connection, table, file, copy, lines)
+        return _open_json_lines(connection, table, file, content)
+    _check_options(table, file, "a CSV file", ("records",))
+    return _open_csv(table, file, content, scratch)
+
+
+def _check_options(table: RawTable, file: Path, what: str, options: tuple[str, ...]) -> None:
+    """Raise `InputError` where an option is set that does nothing for the file's format."""
+    plain = RawTable("", (), ())
+    for name in options:
+        if getattr(table, name) != getattr(plain, name):
+            word = "header" if name == "has_header" else name
+            raise InputError(
+                f"'{file}' is {what}, for which `{word}` does nothing; leave it out of table '{table.name}'."
+            )
+
+
+def _open_csv(table: RawTable, file: Path, content: Path, scratch: Path) -> Opened:
+    given = table.delimiter or ("\t" if ".tsv" in file.suffixes else None)
+    for name, value in (("delimiter", given), ("quote", table.quote)):
+        if value and len(value) != 1:
+            raise InputError(f"The {name} of table '{table.name}' must be one character, not {value!r}.")
+    preamble = Preamble.of(table, content, (given,) if given else DELIMITERS)
+    content, lines = preamble.removed(content, scratch)
+    header, delimiter = preamble.fields, preamble.delimiter
+    if header is None:
+        raise InputError(f"'{file}': a quote in the header is not closed; set `quote: none` if quotes are text.")
     names = _column_names(header, file) if table.has_header else _given_names(table, header, file)
     types = dict.fromkeys(names, "VARCHAR")
+    splitter = Splitter(len(names), delimiter, table.quote)
     if not header:
         nothing = f"select {', '.join(f'null::varchar as {quote(name)}' for name in names) or 1} where false"
-        return Opened(file, nothing, nothing, types)
-    fields = ", ".join(f"c{number} as {quote(name)}" for number, name in enumerate(names))
+        return Opened(file, nothing, nothing, types, "csv", content, splitter=splitter)
+    used = _used_columns(table, names)
+    fields = ", ".join(f"c{number} as {quote(name)}" for number, name in enumerate(names) if name in used)
     columns = ", ".join(f"c{number}: 'varchar'" for number in range(len(names)))
     nulls = ", ".join(literal(null) for null in ("", *table.nulls))
     options = (
         f"columns = {{{columns}}}, header = {str(table.has_header).lower()}, delim = {literal(delimiter)}, "
-        f"quote = '\"', escape = '\"', nullstr = [{nulls}]"
+        f"quote = {literal(table.quote)}, escape = {literal(table.quote)}, nullstr = [{nulls}]"
     )
     return Opened(
         file,
-        f"select {fields} from {_read_csv(readable, options, NOTED)}",
-        f"select {fields} from {_read_csv(readable, options, IGNORED)}",
+        f"select {fields} from {_read_csv(content, options, NOTED)}",
+        f"select {fields} from {_read_csv(content, options, IGNORED)}",
         types,
-        delimiter=delimiter,
+        "csv",
+        content,
+        splitter=splitter,
+        header=int(table.has_header),
+        lines=lines,
     )
+
+
+def _used_columns(table: RawTable, names: Sequence[str]) -> set[str]:
+    """The columns that are read: all where an SQL expression may name any."""
+    used = {column.source_name for column in table.columns if column.sql is None}
+    return set(names) if not table.columns or any(column.sql for column in table.columns) else used & set(names)
 
 
 def _read_csv(file: Path, options: str, errors: str) -> str:
     return f"read_csv({literal(plain(file))}, auto_detect = false, max_line_size = {LONGEST_LINE}, {options}, {errors})"
-
-
-def _header(table: RawTable, file: Path, readable: Path) -> tuple[str, list[str]]:
-    """The delimiter and the fields of the first record; none in an empty file."""
-    with readable.open("rb") as raw:
-        if raw.read(2) in (b"\xff\xfe", b"\xfe\xff"):
-            raise InputError(f"'{file}' is not UTF-8 but UTF-16; set `encoding: utf-16` for it.")
-    given = table.delimiter or ("\t" if ".tsv" in file.suffixes else None)
-    if given is not None and len(given) != 1:
-        raise InputError(f"The delimiter of table '{table.name}' must be one character, not {given!r}.")
-    headers: list[tuple[str, list[str]]] = []
-    try:
-        for delimiter in (given,) if given else DELIMITERS:
-            with open_text(readable, "utf-8", errors="replace") as text:
-                headers.append((delimiter, next(csv.reader(text, delimiter=delimiter), [])))
-    except (OSError, EOFError, zlib.error, csv.Error) as error:
-        raise InputError(f"'{file}' cannot be read: {error}") from error
-    return max(headers, key=lambda pair: len(pair[1]))
 
 
 def _column_names(header: list[str], file: Path) -> list[str]:
@@ -137,7 +204,9 @@ def _column_names(header: list[str], file: Path) -> list[str]:
     names: list[str] = []
     for number, name in enumerate((name.strip() for name in header), start=1):
         if "\ufffd" in name:
-            raise InputError(f"The header of '{file}' is not UTF-8; set `encoding` for it, latin-1 for example.")
+            raise InputError(
+                f"The header of '{file}' is not UTF-8; set `encoding` for it, {suggested(file)} for example."
+            )
         if any(name.lower() == other.lower() for other in names):
             raise InputError(f"'{file}' has two columns called '{name}'; rename one.")
         names.append(name or f"column_{number}")
@@ -152,13 +221,37 @@ def _given_names(table: RawTable, first_record: list[str], file: Path) -> list[s
     return names + [f"column_{number}" for number in range(len(names) + 1, len(first_record) + 1)]
 
 
-def _open_json_lines(connection: duckdb.DuckDBPyConnection, file: Path, readable: Path) -> Opened:
+def _open_json_lines(
+    connection: duckdb.DuckDBPyConnection,
+    table: RawTable,
+    file: Path,
+    readable: Path,
+    lines: Sequence[int] | None = None,
+) -> Opened:
     """JSON lines as text: a line that is no object stays a row, with a reason."""
     options = "columns = {line: 'varchar'}, header = false, delim = '\x01', quote = '', escape = ''"
     noting, ignoring = _read_csv(readable, options, NOTED), _read_csv(readable, options, IGNORED)
     keys = _json_keys(connection, file, ignoring)
-    lookup = f"select * exclude ({MALFORMED}) from ({_json_objects(ignoring, keys)}) where {MALFORMED} is null"
-    return Opened(file, _json_objects(noting, keys), lookup, dict.fromkeys(keys, "VARCHAR"), checks_itself=True)
+    renamed = _renamed(keys)
+    names = {key: renamed.get(key, key) for key in keys}
+    lookup = f"select * exclude ({MALFORMED}) from ({_json_objects(ignoring, names, table)}) where {MALFORMED} is null"
+    return Opened(
+        file,
+        _json_objects(noting, names, table),
+        lookup,
+        dict.fromkeys(keys, "VARCHAR"),
+        "jsonl",
+        readable,
+        renamed,
+        Splitter(1, "\x01", ""),
+        lines=lines,
+    )
+
+
+def _renamed(names: Sequence[str]) -> dict[str, str]:
+    """New SQL names for columns that differ in case only, which SQL does not tell apart."""
+    lower = [name.lower() for name in names]
+    return {name: f"{name} ({number})" for number, name in enumerate(names) if lower.count(name.lower()) > 1}
 
 
 def _json_keys(connection: duckdb.DuckDBPyConnection, file: Path, lines: str) -> list[str]:
@@ -170,10 +263,13 @@ def _json_keys(connection: duckdb.DuckDBPyConnection, file: Path, lines: str) ->
         raise unreadable(file, error) from error
 
 
-def _json_objects(lines: str, keys: list[str]) -> str:
-    """SQL: a column for each key, and `MALFORMED` for lines that are no objects."""
-    pointers = ", ".join(literal("/" + key.replace("~", "~0").replace("/", "~1")) for key in keys)
-    fields = "".join(f", fields[{number}] as {quote(key)}" for number, key in enumerate(keys, start=1))
+def _json_objects(lines: str, names: dict[str, str], table: RawTable) -> str:
+    """SQL: a column for each key, by its SQL name, and `MALFORMED` for lines that are no objects."""
+    pointers = ", ".join(literal("/" + key.replace("~", "~0").replace("/", "~1")) for key in names)
+    fields = "".join(
+        f", {_without_nulls(f'fields[{number}]', table)} as {quote(name)}"
+        for number, name in enumerate(names.values(), start=1)
+    )
     return f"""
         select
             case
@@ -187,13 +283,25 @@ def _json_objects(lines: str, keys: list[str]) -> str:
     """
 
 
-def _open_parquet(connection: duckdb.DuckDBPyConnection, file: Path) -> Opened:
-    relation = f"select * from read_parquet({literal(plain(file))})"
+def _without_nulls(value: str, table: RawTable) -> str:
+    """SQL of a text, null where it is one of the table's `nulls`."""
+    if not table.nulls:
+        return value
+    return f"case when {value} not in ({', '.join(map(literal, table.nulls))}) then {value} end"
+
+
+def _open_parquet(connection: duckdb.DuckDBPyConnection, table: RawTable, file: Path, content: Path) -> Opened:
+    rows = f"select * from read_parquet({literal(plain(content))})"
     try:
-        types = {name: kind for name, kind, *_ in connection.execute(f"describe {relation}").fetchall()}
+        described = connection.execute(f"describe {rows}").fetchall()
     except duckdb.Error as error:
         raise unreadable(file, error) from error
-    return Opened(file, relation, relation, types)
+    types = {name: kind for name, kind, *_ in described}
+    texts = [name for name, kind in types.items() if kind == "VARCHAR"] if table.nulls else []
+    if texts:
+        replaced = ", ".join(f"{_without_nulls(quote(name), table)} as {quote(name)}" for name in texts)
+        rows = f"select * replace ({replaced}) from read_parquet({literal(plain(content))})"
+    return Opened(file, rows, rows, types, "parquet", content)
 
 
 def unreadable(file: Path, error: Exception) -> InputError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -23,7 +23,7 @@ class FileRule(_Strict):
     """One raw table: a file, or several that are read as one."""
 
     path: str = Field(
-        description="File or glob pattern below the root; with a suffix of CSV, TSV, Parquet or JSON lines."
+        description="File or glob pattern below the root: CSV, TSV, Parquet or JSON, also in gzip, zstd or zip."
     )
     header: bool = Field(True, description="Whether the first row of a text file names the columns.")
     names: list[str] = Field([], description="The columns' names, in order, for a file without a header.")
@@ -31,7 +31,19 @@ class FileRule(_Strict):
         None, description="One character; inferred among comma, tab and semicolon by default."
     )
     encoding: str = Field("utf-8", description="Encoding of text files.")
-    nulls: list[str] = Field([], description="Texts that mean a missing value in a text file, such as NA.")
+    quote: str = Field('"', description="The character around fields of a CSV file; none where quotes are text.")
+    comment: str | None = Field(
+        None, min_length=1, description="Beginning of lines to leave out; # lines before the rows are found by looking."
+    )
+    skip: int = Field(0, ge=0, description="Number of lines to leave out before the header.")
+    decimal: Literal[".", ","] | None = Field(
+        None, description="Decimal separator of numbers in a CSV file; found by looking where ; separates fields."
+    )
+    thousands: str | None = Field(None, min_length=1, max_length=1, description="Thousands separator of numbers.")
+    records: str | None = Field(
+        None, min_length=1, description="Keys, joined by dots, to the array of records in a JSON document."
+    )
+    nulls: list[str] = Field([], description="Texts that mean a missing value, such as NA.")
 
 
 class ColumnRule(_Strict):
@@ -198,7 +210,7 @@ def raw_table(name: str, rule: FileRule, columns: tuple[RawColumn, ...], root: P
     Raises:
         MissingFileError: there is no such file below `root`.
     """
-    files = find_table(root, rule.path) or tuple(sorted(file for file in root.glob(rule.path) if file.is_file()))
+    files = _files(root, rule.path)
     if not files:
         present = ", ".join(sorted(entry.name for entry in root.iterdir())[:12]) or "nothing"
         raise MissingFileError(f"{path}: files.{name}: no file '{rule.path}' in '{root}'. There: {present}.")
@@ -210,8 +222,32 @@ def raw_table(name: str, rule: FileRule, columns: tuple[RawColumn, ...], root: P
         names=tuple(rule.names),
         delimiter=rule.delimiter,
         encoding=rule.encoding,
+        quote="" if rule.quote == "none" else rule.quote,
+        comment=rule.comment,
+        skip=rule.skip,
+        decimal=rule.decimal,
+        thousands=rule.thousands,
+        records=rule.records,
         nulls=tuple(rule.nulls),
     )
+
+
+def _files(root: Path, path: str) -> tuple[Path, ...]:
+    """The files of a rule: the one of exactly this name, a table of this stem, or those that match the pattern.
+
+    Hidden files are left out: those that begin with a dot, such as macOS's `._a.csv`.
+    """
+    exact = root / path
+    if exact.is_file():
+        return (exact,)
+    if found := find_table(root, path):
+        return found
+    pattern = Path(path)
+    if pattern.is_absolute():
+        root, pattern = Path(pattern.anchor), pattern.relative_to(pattern.anchor)
+    matches = (file for file in root.glob(str(pattern)) if file.is_file())
+    hidden = path.rpartition("/")[2].startswith(".")
+    return tuple(sorted(file for file in matches if hidden or not file.name.startswith(".")))
 
 
 def _sentence(model: type[BaseModel], where: tuple[int | str, ...], kind: str, message: str) -> str:

@@ -49,13 +49,19 @@ class RawTable:
 
     Attributes:
         name: its name in `Rows` and their SQL.
-        files: CSV, TSV, Parquet or JSON lines; all of one format.
+        files: CSV, TSV, Parquet or JSON, also in gzip, zstd or zip; all of one format.
         columns: the columns that are used; others in the file are ignored and reported. A table without any only
             serves the `sql` of other tables' columns.
         has_header: False for text files whose first row is data.
         names: the names of their fields, in order; those of `columns` by default.
         delimiter, encoding: for text files; the delimiter is inferred among comma, tab and semicolon by default.
-        nulls: texts that mean a missing value in a CSV file, such as `NA`; an empty field always does.
+        quote: the character around fields that hold delimiters or line ends; empty where quotes are text.
+        comment: lines that begin with it are left out, besides those before the header that begin with #.
+        skip: number of lines before the header that are left out.
+        decimal, thousands: the separators of numbers; a decimal comma is found by looking where fields are separated by
+            something else.
+        records: keys, joined by dots, that lead to the array of records in a JSON document.
+        nulls: texts that mean a missing value, such as `NA`; an empty field always does.
         required: no rows are an error.
         unique: columns whose values name a row; a second row with the same ones is rejected.
     """
@@ -67,6 +73,12 @@ class RawTable:
     names: tuple[str, ...] = ()
     delimiter: str | None = None
     encoding: str = "utf-8"
+    quote: str = '"'
+    comment: str | None = None
+    skip: int = 0
+    decimal: str | None = None
+    thousands: str | None = None
+    records: str | None = None
     nulls: tuple[str, ...] = ()
     required: bool = True
     unique: tuple[str, ...] = ()
@@ -150,7 +162,8 @@ def find_table(root: Path, stem: str) -> tuple[Path, ...]:
         raise InputError(f"Two files claim to be the table '{stem}': {files[0].name} and {files[1].name}. Keep one.")
     if files:
         return (files[0],)
-    parts = sorted(path for ending in FORMATS for path in (root / stem).glob(f"*.{ending}"))
+    folder = root / stem
+    parts = sorted(path for ending in FORMATS for path in folder.glob(f"*.{ending}") if path.name[0] != ".")
     endings = {"".join(path.suffixes) for path in parts}
     if len(endings) > 1:
         raise InputError(f"The files of table '{stem}' have different formats: {sorted(endings)}. Use one.")

@@ -29,10 +29,14 @@ class Database:
     """A DuckDB file with the tables of this version: made in a new file, brought up to date in an older one.
 
     Use it as a context manager, or call `close()`.
+
+    Attributes:
+        made: whether this object has made the file.
     """
 
     def __init__(self, path: Path | str, *, read_only: bool = False) -> None:
         self.path = Path(path)
+        self.made = False
         self.read_only = read_only
         self._depth = 0
         self.connection = _connect(self.path, read_only=read_only)
@@ -47,6 +51,18 @@ class Database:
     def close(self) -> None:
         """Close the file; the store cannot be used after."""
         self.connection.close()
+
+    def discard(self) -> None:
+        """Remove the file, while it is still held so that it is no other process's by then, and close it.
+
+        Raises:
+            StoreError: this object has not made the file.
+        """
+        if not self.made:
+            raise StoreError(f"'{self.path}' was there before; it is not removed.")
+        self.connection.execute("checkpoint")  # closes the write-ahead log, whose name another process may use next
+        self.path.unlink(missing_ok=True)
+        self.close()
 
     def __enter__(self) -> Self:
         return self
@@ -63,6 +79,7 @@ class Database:
                 raise StoreError(f"'{self.path}' is empty; ingest a dataset first.")
             with self.transaction():
                 migrations.make(self.connection)
+            self.made = True
             return
         missing = migrations.pending(self.connection, self.path)
         if self.read_only:
