@@ -32,8 +32,8 @@ class Whole:
 def check(connection: duckdb.DuckDBPyConnection, file: Opened, count: int, unparsed: Mapping[int, str]) -> Whole:
     """What lies in a file of which `count` rows were read, and some records could not be parsed.
 
-    Where rows and lines are as many, no record is over several lines, so that nothing can be swallowed. Otherwise the
-    file is split into records here, which takes longer.
+    Where all was parsed, and rows and lines are as many, no record is over several lines, so that nothing can be
+    swallowed. Otherwise the file is split into records here, which takes longer.
 
     Args:
         connection: for Parquet, which has the number of its rows.
@@ -46,14 +46,14 @@ def check(connection: duckdb.DuckDBPyConnection, file: Opened, count: int, unpar
         return Whole(rows)
     if not file.header and file.relation == file.lookup:  # an empty file
         return Whole(0)
-    if count + len(unparsed) + file.header == _lines(file.readable):
-        return Whole(count + len(unparsed))
+    if not unparsed and count + file.header == _lines(file.readable):
+        return Whole(count)
     rows, faults = -file.header, {}
     for number, record in enumerate(records(file), start=1):
         rows += not (record.blank and file.skips_blank)
         if record.fault is not None:
             faults[number] = record.fault
-    return Whole(rows, faults if rows != count + len(unparsed) or faults.keys() - unparsed.keys() else {})
+    return Whole(rows, faults)
 
 
 def records(file: Opened) -> Iterator[Record]:

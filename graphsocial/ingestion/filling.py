@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
@@ -61,7 +61,7 @@ class Filling:
     def fill(self, files: tuple[Opened, ...]) -> tuple[Part, ...]:
         """Read the files in their order."""
         parts: list[Part] = []
-        for _, group in groupby(files, key=lambda file: (file.checks_itself, tuple(file.types.items()))):
+        for _, group in groupby(files, key=_layout):
             alike, first = list(group), sum(part.count for part in parts)
             parts += self._gather(alike, first) if len(alike) > FEW else self._read(alike, first)
         return tuple(parts)
@@ -154,7 +154,8 @@ class Filling:
             file: the file, or one like it.
             rows: SQL of the file's columns and each row's `ROW_NUMBER`.
         """
-        columns = list(enumerate(self.table.columns))
+        marks = {"decimal": file.decimal, "thousands": file.thousands}
+        columns = [(n, replace(column, **marks)) for n, column in enumerate(self.table.columns)]
         malformed = MALFORMED if file.checks_itself else "null"
         raw = "".join(f", {_raw(column, file)} as r{n}" for n, column in columns)
         raw = f"select {ROW_NUMBER} as row_number, {malformed} as malformed{raw} from ({rows})"
@@ -162,7 +163,9 @@ class Filling:
         texts = "".join(f", {casts.raw_text(column, f'r{n}', types[n])} as t{n}" for n, column in columns)
         kept = "".join(f", r{n}" for n, _ in columns if types[n] != "VARCHAR")
         values = "".join(f", {casts.value(column, f't{n}', f'r{n}', types[n])} as v{n}" for n, column in columns)
-        faults = [fault for n, column in columns for fault in casts.reasons(column, f"t{n}", f"v{n}")]
+        names = [column.name for column in self.table.columns]
+        when = {n: f"v{names.index(column.when)}" for n, column in columns if column.when in names}
+        faults = [fault for n, column in columns for fault in casts.reasons(column, f"t{n}", f"v{n}", when=when.get(n))]
         whens = " ".join(f"when {condition} then {reason}" for condition, reason in faults)
         stored = "".join(f", v{n}" for n, _ in columns)
         return f"""
@@ -179,6 +182,11 @@ class Filling:
         if any(column.sql for column in self.table.columns) or set(file.types.values()) - {"VARCHAR"}:
             return [kind for _, kind, *_ in self.connection.execute(f"describe {self.others}{raw}").fetchall()[2:]]
         return ["VARCHAR"] * len(self.table.columns)
+
+
+def _layout(file: Opened) -> tuple[object, ...]:
+    """What files have in common that can be checked at once."""
+    return file.format, file.decimal, file.thousands, tuple(file.renamed.items()), tuple(file.types.items())
 
 
 def other_tables(table: RawTable, opened: Mapping[str, tuple[Opened, ...]]) -> str:

@@ -22,15 +22,14 @@ class Preamble:
 
     Attributes:
         table: how the file is to be read.
-        fields: those of the header, or of the first row where there is no header; empty in an empty file, None where
-            its quotes are not closed.
+        fields: those of the header, or of the first row where there is no header; empty in an empty file.
         delimiter: given or inferred.
         skip: number of lines before the header, or before the rows where it is in a comment line, that are left out.
-        header: the header, where it stands in a comment line.
+        header: the header, where it stands in a comment line or has to be mended.
     """
 
     table: RawTable
-    fields: list[str] | None
+    fields: list[str]
     delimiter: str
     skip: int = 0
     header: str | None = None
@@ -63,7 +62,11 @@ class Preamble:
             (delimiter, _first(content, skip, delimiter, table.quote, header=table.has_header))
             for delimiter in delimiters
         ]
-        delimiter, fields = max(records, key=lambda pair: len(pair[1] or ()))
+        if any(fields is None for _, fields in records):  # a quote in the header is not closed
+            delimiter, fields = _widest(first, delimiters, "")
+            fields = [name.replace(table.quote, "") for name in fields]
+            return cls(table, fields, delimiter, skip + 1, delimiter.join(fields) + "\n")
+        delimiter, fields = max(records, key=lambda pair: len(pair[1]))
         return cls(table, fields, delimiter, skip)
 
     def removed(self, content: Path, scratch: Path) -> tuple[Path, Sequence[int] | None]:
@@ -88,7 +91,7 @@ class Preamble:
         """The records that stay; of a long or faulty one the text as it is."""
         for _ in range(self.skip):
             source.readline()
-        splitter = Splitter(len(self.fields or ()), self.delimiter, self.table.quote)
+        splitter = Splitter(len(self.fields), self.delimiter, self.table.quote)
         for record in splitter.records(source):
             if self.table.comment is None or not record.text.startswith(self.table.comment):
                 yield replace(record, line=record.line + self.skip)

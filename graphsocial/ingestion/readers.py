@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 import duckdb
 
 from graphsocial.errors import InputError
 from graphsocial.ingestion.containers import PARQUET, unpacked
-from graphsocial.ingestion.encodings import is_utf8, suggested, utf8_copy
+from graphsocial.ingestion.encodings import is_utf8, open_text, suggested, utf8_copy
 from graphsocial.ingestion.json_documents import as_lines, is_json, is_lines
 from graphsocial.ingestion.parse_errors import NOTED
 from graphsocial.ingestion.preambles import Preamble
@@ -20,6 +22,7 @@ from graphsocial.sources.base import RawTable
 from graphsocial.store.sql import ROW_NUMBER, literal, quote
 
 DELIMITERS = (",", "\t", ";")  # not |, which separates the entries of a list
+LOOK = 1000  # records at which to look for decimal commas
 MALFORMED = "__malformed"  # a column with the reason why DuckDB's row is not a row; '' for a blank line
 IGNORED = "ignore_errors = true"  # an option of `read_csv`: leave out what cannot be parsed
 IS_OBJECT = "json_valid(line) and json_type(line) = 'OBJECT'"
@@ -42,6 +45,8 @@ class Opened:
         splitter: of a text file, what its records are.
         header: number of records that name the columns.
         lines: of a copy with other lines than the file, the file's number of each.
+        decimal, thousands: the separators of numbers.
+        notes: sentences about what was found by looking.
     """
 
     file: Path
@@ -54,6 +59,9 @@ class Opened:
     splitter: Splitter | None = None
     header: int = 0
     lines: Sequence[int] | None = None
+    decimal: str = "."
+    thousands: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def checks_itself(self) -> bool:
@@ -119,6 +127,8 @@ def _open(
     *,
     mixed_line_ends: bool,
 ) -> Opened:
+    if table.decimal and table.decimal == (table.thousands or ""):
+        raise InputError(f"decimal and thousands of table '{table.name}' are both {table.decimal!r}; give two.")
     with content.open("rb") as raw:
         magic = raw.read(4)
     if magic == PARQUET or file.suffix.lower() == ".parquet":
@@ -160,8 +170,6 @@ def _open_csv(table: RawTable, file: Path, content: Path, scratch: Path) -> Open
     preamble = Preamble.of(table, content, (given,) if given else DELIMITERS)
     content, lines = preamble.removed(content, scratch)
     header, delimiter = preamble.fields, preamble.delimiter
-    if header is None:
-        raise InputError(f"'{file}': a quote in the header is not closed; set `quote: none` if quotes are text.")
     names = _column_names(header, file) if table.has_header else _given_names(table, header, file)
     types = dict.fromkeys(names, "VARCHAR")
     splitter = Splitter(len(names), delimiter, table.quote)
@@ -176,6 +184,17 @@ def _open_csv(table: RawTable, file: Path, content: Path, scratch: Path) -> Open
         f"columns = {{{columns}}}, header = {str(table.has_header).lower()}, delim = {literal(delimiter)}, "
         f"quote = {literal(table.quote)}, escape = {literal(table.quote)}, nullstr = [{nulls}]"
     )
+    decimal, thousands = table.decimal or ".", table.thousands or ""
+    notes = []
+    if preamble.skip > table.skip and table.comment is None:
+        notes.append(f"{preamble.skip - table.skip:,} lines before the rows of '{file.name}' are left out as comments.")
+    if table.decimal is None and delimiter != ",":
+        numbers = {column.source_name for column in table.columns if column.kind in ("number", "integer")}
+        with open_text(content, "utf-8", errors="replace") as text:
+            head = [splitter.fields(record.text) for record in islice(splitter.records(text), 1, LOOK)]
+        if has_decimal_commas(row[n] for row in head for n in range(min(len(row), len(names))) if names[n] in numbers):
+            decimal, thousands = ",", table.thousands or "."
+            notes.append(f"Numbers in '{file.name}' are read with a decimal comma.")
     return Opened(
         file,
         f"select {fields} from {_read_csv(content, options, NOTED)}",
@@ -186,7 +205,21 @@ def _open_csv(table: RawTable, file: Path, content: Path, scratch: Path) -> Open
         splitter=splitter,
         header=int(table.has_header),
         lines=lines,
+        decimal=decimal,
+        thousands=thousands,
+        notes=tuple(notes),
     )
+
+
+def has_decimal_commas(numbers: Iterable[str]) -> bool:
+    """Whether numbers are written with a decimal comma: some can only be so, and none with a decimal point.
+
+    1,234 is not evidence, since it may be a thousand.
+    """
+    given = [number.strip() for number in numbers if number.strip()]
+    comma = re.compile(r"[+-]?([0-9]{1,3}([.][0-9]{3})+,[0-9]+|[0-9]+,([0-9]{1,2}|[0-9]{4,}))")
+    point = re.compile(r"[+-]?([0-9]{1,3}(,[0-9]{3})+[.][0-9]+|[0-9]+[.]([0-9]{1,2}|[0-9]{4,}))")
+    return any(map(comma.fullmatch, given)) and not any(map(point.fullmatch, given))
 
 
 def _used_columns(table: RawTable, names: Sequence[str]) -> set[str]:

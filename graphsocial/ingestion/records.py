@@ -152,8 +152,8 @@ class Splitter:
     def _fault_of(self, span: list[str]) -> str | None:
         """Why a record whose quotes are closed is none; None if it is one."""
         if self.width and len(self.fields("".join(span))) != self.width:
-            swallowed = (line.rstrip("\r\n").count(self.delimiter) + 1 for line in span[1:])
-            return STRAY if self.width in swallowed else None
+            head, *swallowed = (line.count(self.delimiter) + 1 for line in span)
+            return STRAY if head >= self.width or self.width in swallowed else None
         return SWALLOWS if self.width > 1 and self._are_rows(span) else None
 
     def _are_rows(self, span: list[str]) -> bool:
@@ -176,11 +176,14 @@ class Splitter:
 
         def resembles(line: str) -> bool:
             fields = self.fields(line) if self._whole.fullmatch(line) else line.rstrip("\r\n").split(self.delimiter)
-            return len(fields) == self.width and all(
-                not shape or not fields[number] or self._shape(fields[number]) == shape
+            if len(fields) != self.width:
+                return False
+            pairs = [
+                (shape, self._shape(fields[number]))
                 for number, shape in shapes.items()
-                if not fields[number].endswith(self.quote)
-            )
+                if shape and fields[number] and not fields[number].endswith(self.quote)
+            ]
+            return bool(pairs) and all(one == other for one, other in pairs)
 
         return sum(map(resembles, swallowed)) >= MOST * len(swallowed)
 

@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from graphsocial.errors import InputError, MissingFileError, UnknownNameError
-from graphsocial.sources.base import RawColumn, RawTable, find_table
+from graphsocial.sources.base import NO_ANSWER, RawColumn, RawTable, find_table
 from graphsocial.types import Kind, Role
 
 
@@ -58,12 +58,31 @@ class ColumnRule(_Strict):
     minimum: float | None = Field(None, description="Smallest number allowed.")
     maximum: float | None = Field(None, description="Largest number allowed.")
     values: list[str] = Field([], description="The categories allowed, in lower case.")
+    no_answer: list[str] = Field(
+        [*NO_ANSWER], description="Of a label: words that are no classes, in lower case; their rows have no label."
+    )
+    format: str | None = Field(
+        None, min_length=1, description="How a timestamp is written, as for strptime: %d/%m/%y; inferred by default."
+    )
 
 
 class KeyRule(_Strict):
     """An id; just the column's name where no SQL is needed."""
 
     sql: str = Field(description="An expression over the file's columns.")
+
+
+class EntryRule(_Strict):
+    """An id in each entry of the list that `each` names; of entries that are objects, the one under a key."""
+
+    entry: str = Field(description="The key of the id in an entry.")
+
+
+class IdsRule(_Strict):
+    """Further nodes: the distinct ids in the lists of a column."""
+
+    each: str = Field(description="The column with the lists, as table.column.")
+    entry: str | None = Field(None, description="The key of the id in an entry, where entries are objects.")
 
 
 def _as_rule(given: object) -> object:
@@ -90,7 +109,7 @@ class NodeRule(_Strict):
     distinct: bool = Field(
         False, description="Whether several rows with one id are one node instead of rejected duplicates."
     )
-    ids_from: list[str] = Field([], description="Further nodes: the distinct ids in table.column.")
+    ids_from: list[str | IdsRule] = Field([], description="Further nodes: the distinct ids in table.column.")
 
 
 class EdgeRule(_Strict):
@@ -98,8 +117,11 @@ class EdgeRule(_Strict):
 
     type: str = Field(description="Such as: user rates business.")
     file: str = Field(description="The raw table with one row per edge.")
-    src: Key = Field(description="The column with the id of the source node.")
-    dst: Key = Field(description="The column with the id of the destination node.")
+    each: Key | None = Field(
+        None, description="A column with lists: one edge for each entry, which is the end that is left out."
+    )
+    src: Key | EntryRule | None = Field(None, description="The column with the id of the source node.")
+    dst: Key | EntryRule | None = Field(None, description="The column with the id of the destination node.")
     columns: Columns = Field({}, description="The edge's columns.")
     time: str | None = Field(None, description="The column with the time from which the edge exists.")
     where: str | None = Field(None, description="SQL condition: keep only these rows.")
@@ -252,7 +274,7 @@ def _files(root: Path, path: str) -> tuple[Path, ...]:
 
 def _sentence(model: type[BaseModel], where: tuple[int | str, ...], kind: str, message: str) -> str:
     """One pydantic error as a sentence."""
-    steps = [str(step) for step in where if step not in ("str", "KeyRule")]
+    steps = [str(step) for step in where if step not in ("str", "KeyRule", "EntryRule", "IdsRule")]
     if kind == "extra_forbidden":
         owner = ".".join(steps[:-1]) or "the mapping"
         return str(UnknownNameError.of(f"key of {owner}", steps[-1], _keys(model, where)))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from graphsocial.errors import InputError, MissingFileError
 from graphsocial.types import Column, EdgeType, GraphSchema, Kind, NodeType
 
+ENTRY = "__entry"
+"""An entry of the list that `Rows.each` names, in the SQL of `Rows.keys` and `Rows.columns`."""
+NO_ANSWER = ("nan", "n/a", "na", "n.a.", "#n/a", "null", "nil", "unknown", "no answer", "not applicable", "missing")
+NO_ANSWER += ("undefined", "not available", "don't know", "prefer not to say", "no response", "?", "-", "--")
+"""Words that are no classes of a label, in lower case."""
 FORMATS = ("csv", "csv.gz", "tsv", "tsv.gz", "parquet", "jsonl", "jsonl.gz", "ndjson")
 
 
@@ -25,6 +30,13 @@ class RawColumn:
         must_exist: an absent column is an error; empty values are fine.
         minimum, maximum: inclusive bounds of a number.
         values: the allowed values of a category (or of each entry of `categories`), lower-cased before the check.
+        format: how a timestamp is written, as for `strptime`, such as `%d/%m/%y`; by default ISO 8601, seconds or
+            milliseconds or microseconds since 1970, or RFC 2822.
+        key: whether it is an id, which no number with an exponent or beyond the precision of its type can be.
+        classes: whether the values are the classes of a label; those of `no_answer`, in lower case, count as missing.
+        when: the name of a boolean column of the table; where that is not true, the value is not checked.
+        entries: whether the entries of a list become rows: none of them makes the row a malformed one.
+        decimal, thousands: the separators of a number, where they are not a point and none.
     """
 
     name: str
@@ -36,6 +48,14 @@ class RawColumn:
     minimum: float | None = None
     maximum: float | None = None
     values: tuple[str, ...] = ()
+    format: str | None = None
+    key: bool = False
+    classes: bool = False
+    no_answer: tuple[str, ...] = ()
+    when: str | None = None
+    decimal: str = "."
+    thousands: str = ""
+    entries: bool = False
 
     @property
     def source_name(self) -> str:
@@ -95,6 +115,7 @@ class Rows:
         columns: SQL for each column of `into`; a column that is left out is null.
         joins: further raw tables by SQL, e.g. `left join comments using (comment_id)`.
         where: SQL condition: keep only these rows; the others are left out, not rejected.
+        each: SQL of a list: one edge or node for each of its entries, which `keys` call `ENTRY`.
         distinct: several rows with one key become one, the first (ids collected from an edge list, say), instead of
             rejected duplicates.
     """
@@ -106,6 +127,7 @@ class Rows:
     joins: str = ""
     where: str | None = None
     distinct: bool = False
+    each: str | None = None
 
 
 @dataclass(frozen=True)
@@ -130,11 +152,34 @@ class Plan:
     @property
     def schema(self) -> GraphSchema:
         """The node and edge types of all rows."""
-        types = {rows.into.table: rows.into for rows in self.rows}
+        types: dict[str, NodeType | EdgeType] = {}
+        for rows in self.rows:
+            types[rows.into.table] = _merged(types.get(rows.into.table, rows.into), rows.into)
         return GraphSchema(
             nodes=tuple(t for t in types.values() if isinstance(t, NodeType)),
             edges=tuple(t for t in types.values() if isinstance(t, EdgeType)),
         )
+
+
+def _merged(one: NodeType | EdgeType, other: NodeType | EdgeType) -> NodeType | EdgeType:
+    """One type with the columns of both.
+
+    Raises:
+        InputError: they are two types with one table, or have a column or time of two kinds.
+    """
+    if str(one) != str(other):
+        raise InputError(f"'{one}' and '{other}' would be one table, '{one.table}'; rename one of them.")
+    if one.time and other.time and one.time != other.time:
+        raise InputError(f"The time of '{one}' is '{one.time}' in one place and '{other.time}' in another; use one.")
+    columns = {column.name: column for column in one.columns}
+    for column in other.columns:
+        before = columns.setdefault(column.name, column)
+        if (before.kind, before.role) != (column.kind, column.role):
+            raise InputError(
+                f"The column '{column.name}' of '{one}' is {before.kind} ({before.role}) in one place and "
+                f"{column.kind} ({column.role}) in another; give both the same, or two names."
+            )
+    return replace(one, columns=tuple(columns.values()), time=one.time or other.time)
 
 
 class Source(Protocol):
@@ -220,9 +265,16 @@ def columns_from_schema(rows_schema: dict[str, Any], headers: dict[str, str] | N
                 minimum=inner.get("minimum"),
                 maximum=inner.get("maximum"),
                 values=tuple(value for value in inner.get("enum", ()) if value is not None),
+                classes=(is_label := _is_open_label(rule)),
+                no_answer=NO_ANSWER if is_label else (),
             )
         )
     return tuple(columns)
+
+
+def _is_open_label(rule: dict[str, Any]) -> bool:
+    """Whether a property is a label whose classes are whatever the data holds."""
+    return rule["x-kind"] == "category" and rule.get("x-role") == "label" and "enum" not in rule
 
 
 def stored_columns(rows_schema: dict[str, Any], *, leave_out: tuple[str, ...] = ()) -> tuple[Column, ...]:

@@ -45,7 +45,8 @@ def split(
     """
     ids = graph.example_ids()
     column = _column(store, config, entity, labels)
-    roles = splits.assign(config.split, ids=ids, codes=_strata(graph), times=labels.times, column=column)
+    ends = (entity.src, entity.dst) if isinstance(entity, EdgeType) else (entity.name,)
+    roles = splits.assign(config.split, ids=ids, codes=_strata(graph), times=labels.times, column=column, ends=ends)
     about = {"task": config.task.name, "dataset": config.dataset, "entity": str(entity)}
     return stored_splits.save(store, config.split, roles, ids=ids, **about), roles
 
@@ -125,17 +126,23 @@ def _strata(graph: SocialGraph) -> NDArray[np.int64]:
 def _column(
     store: GraphStore, config: RunConfig, entity: NodeType | EdgeType, labels: Labels
 ) -> NDArray[np.object_] | None:
-    """(N,) the values of the node column by which the policy splits; None for other policies."""
+    """(N,) the values of the column by which the policy splits, of a pair's edges if they agree; None for others."""
     name = config.split.column
     if name is None:
         return None
-    if isinstance(entity, EdgeType):
-        raise InputError(f"The split '{config.split}' is for nodes; split edges by source or destination.")
     if name not in {column.name for column in entity.columns}:
         raise UnknownNameError.of(
             f"column of '{entity}'", name, [column.name for column in entity.columns], listing="graphsocial info"
         )
-    rows = store.read(entity, dataset=config.dataset).select(f"idx, {quote(name)}::varchar as part").pl()
-    examples = pl.DataFrame({"idx": labels.src}).join(rows, on="idx", how="left", maintain_order="left")
-    parts: NDArray[np.object_] = examples["part"].to_numpy()
+    keys, part = ["idx"], f"{quote(name)}::varchar as part"
+    examples = pl.DataFrame({"idx": labels.src})
+    rows = store.read(entity, dataset=config.dataset)
+    if isinstance(entity, EdgeType):
+        keys, examples = ["src", "dst"], pl.DataFrame({"src": labels.src, "dst": labels.dst})
+        agreed = "case when count(distinct part) = 1 then min(part) end as part"
+        parts_of = rows.select(f"src, dst, {part}").aggregate(f"src, dst, {agreed}", "src, dst").pl()
+    else:
+        parts_of = rows.select(f"idx, {part}").pl()
+    joined = examples.join(parts_of, on=keys, how="left", maintain_order="left")
+    parts: NDArray[np.object_] = joined["part"].to_numpy()
     return parts

@@ -57,12 +57,12 @@ keys = st.integers(0, 40).map("p{}".format)
 row = st.tuples(keys, st.text(st.sampled_from('ab ,"\né'), max_size=8), st.sampled_from(["1", "7", "60", "x", ""]))
 
 
-@given(st.lists(row, min_size=1, max_size=25), st.sampled_from(["csv", "csv.gz", "jsonl"]), st.data())
-@settings(max_examples=30, deadline=None)
+@given(st.lists(row, min_size=2, max_size=25), st.sampled_from(["csv", "csv.gz", "jsonl"]), st.data())
+@settings(max_examples=25, deadline=None)
 def test_rows_in_are_rows_stored_rejects_and_rows_left_out(
     rows: list[tuple[str, str, str]], ending: str, data: st.DataObject
 ) -> None:
-    stray = data.draw(st.sets(st.integers(0, len(rows) - 1), max_size=2))
+    stray = data.draw(st.sets(st.integers(1, len(rows) - 1), max_size=2))
     with tempfile.TemporaryDirectory() as folder:
         content = written(rows, ending, stray).encode()
         file = Path(folder) / f"t.{ending}"
