@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from graphsocial.errors import InputError, StoreError
 from graphsocial.ingestion.contract import check_plan
 from graphsocial.ingestion.readers import open_file
+from graphsocial.ingestion.redeclared import note_changes
 from graphsocial.ingestion.rejects import Rejects
 from graphsocial.ingestion.staging import Staged, stage
 from graphsocial.plugins import authored, configure, registered_name, resolve
@@ -126,7 +127,9 @@ def ingest(
             f"insert into datasets ({', '.join(record)}) values ({', '.join('?' * len(record))})",
             list(record.values()),
         )
+        declared = store.schema
         store.declare(plan.schema)
+        changes = note_changes(store, declared, plan.dataset)
         left_out = _write(store, plan, staged, rejects, progress)
         rejects.check()
         rejects.write(plan.dataset, plan.root)
@@ -134,7 +137,7 @@ def ingest(
         _report(store, plan, changed=True),
         read={table: entry.read for table, entry in staged.items()},
         left_out={entry: count for entry, count in left_out.items() if count},
-        notes=list(dict.fromkeys(note for entry in staged.values() for note in entry.notes)),
+        notes=list(dict.fromkeys([*(note for entry in staged.values() for note in entry.notes), *changes])),
         ignored={table: list(entry.ignored) for table, entry in staged.items() if entry.ignored},
         seconds=perf_counter() - started,
     )

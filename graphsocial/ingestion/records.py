@@ -15,7 +15,7 @@ STRAY = "a quote is not closed, or text follows a closing quote"
 SWALLOWS = "a quote is not closed on its line, and the lines after it are rows: set `quote: none` if quotes are text"
 MOST = 0.8  # share of swallowed lines that resemble rows, from which on the quote is a stray one
 _NUMBER = re.compile(r"[-+0-9.,:/TZ ]*[0-9][-+0-9.,:/TZ ]*")
-FEW = 3  # swallowed lines below which rows of two texts are no evidence
+FEW = 3  # swallowed lines below which only a number where rows have one is evidence
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ class Splitter:
             return False
         shapes = {number: self._shape(field) for number, field in enumerate(before)}
         shapes |= {number: self._shape(literal[number]) for number in after}
-        if self.width == 2 and "number" not in shapes.values() and len(swallowed) < FEW:
+        if "number" not in shapes.values() and len(swallowed) < FEW:
             return False
 
         def resembles(line: str) -> bool:

@@ -69,7 +69,7 @@ class Dialogues:
             known = ", ".join(" ".join(kind) for kind in graph.edges if kind[0] == kind[2] == graph.entity) or "none"
             raise DataError(
                 f"There are no '{' '.join(self.kind)}' edges to give the order of '{graph.entity}' nodes, as if each "
-                f"dialogue were a single one (other edges between them: {known}). Check that the segments of one dialogue "
+                f"dialogue were a single one (other edges between them: {known}). Check that segments of one dialogue "
                 "have one value of `dialogue`, or use a model without an order, such as --model features-only."
             )
         features = self._modalities(graph)
