@@ -18,16 +18,19 @@ _DECODER = json.JSONDecoder(
 )  # no digit of a number is lost
 
 
-def is_json(text_file: Path, encoding: str, name: str) -> bool:
+def is_json(text_file: Path, encoding: str, name: str, *, by_content: bool = True) -> bool:
     """Whether a text file holds JSON, by its content: it begins with an object, or with an array of objects.
 
     Args:
         text_file: the file, gzipped or not.
         encoding: its encoding.
-        name: its own name, which decides where the content does not: `.jsonl`, `.ndjson` and `.json` are JSON.
+        name: its own name; `.jsonl`, `.ndjson` and `.json` are JSON whatever they hold.
+        by_content: whether the content decides about other names.
     """
     if name.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson", ".json")):
         return True
+    if not by_content:
+        return False
     with open_text(text_file, encoding, errors="replace") as text:
         head = text.read(1 << 16).lstrip()
     if not head.startswith(("{", "[")):

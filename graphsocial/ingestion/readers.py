@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -140,7 +141,7 @@ def _open(
         content = utf8_copy(content, table.encoding, scratch, mixed_line_ends=mixed_line_ends, file=file)
     elif mixed_line_ends:
         content = utf8_copy(content, table.encoding, scratch, mixed_line_ends=True, file=file)
-    if table.records or (table.delimiter is None and is_json(content, "utf-8", file.name)):
+    if table.records or is_json(content, "utf-8", file.name, by_content=table.delimiter is None):
         _check_options(table, file, "a JSON file", TEXT_OPTIONS)
         if table.records or not is_lines(content, "utf-8"):
             copy = scratch / f"{len(list(scratch.iterdir()))}-records.jsonl"
@@ -235,14 +236,17 @@ def _read_csv(file: Path, options: str, errors: str) -> str:
 def _column_names(header: list[str], file: Path) -> list[str]:
     """The names in the header; a column without one is called by its number."""
     names: list[str] = []
+    seen = set[str]()
     for number, name in enumerate((name.strip() for name in header), start=1):
         if "\ufffd" in name:
             raise InputError(
                 f"The header of '{file}' is not UTF-8; set `encoding` for it, {suggested(file)} for example."
             )
-        if any(name.lower() == other.lower() for other in names):
+        name = name or f"column_{number}"
+        if name.lower() in seen:
             raise InputError(f"'{file}' has two columns called '{name}'; rename one.")
-        names.append(name or f"column_{number}")
+        seen.add(name.lower())
+        names.append(name)
     return names
 
 
@@ -283,8 +287,8 @@ def _open_json_lines(
 
 def _renamed(names: Sequence[str]) -> dict[str, str]:
     """New SQL names for columns that differ in case only, which SQL does not tell apart."""
-    lower = [name.lower() for name in names]
-    return {name: f"{name} ({number})" for number, name in enumerate(names) if lower.count(name.lower()) > 1}
+    counts = Counter(name.lower() for name in names)
+    return {name: f"{name} ({number})" for number, name in enumerate(names) if counts[name.lower()] > 1}
 
 
 def _json_keys(connection: duckdb.DuckDBPyConnection, file: Path, lines: str) -> list[str]:
