@@ -210,7 +210,7 @@ def _sql_error(table: RawTable, file: Opened, error: duckdb.Error) -> InputError
     if "format specifier" in str(error):
         formats = ", ".join(repr(column.format) for column in table.columns if column.format)
         return InputError(
-            f"A format of table '{table.name}' ({formats}) is none of strptime, such as '%d/%m/%y': {error}"
+            f"A format of table '{table.name}' ({formats}) is not one, such as '%d/%m/%y': {error}"
         )
     expressions = [column for column in table.columns if column.sql]
     if not expressions:
