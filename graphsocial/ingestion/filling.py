@@ -209,9 +209,7 @@ def _raw(column: RawColumn, file: Opened) -> str:
 def _sql_error(table: RawTable, file: Opened, error: duckdb.Error) -> InputError:
     if "format specifier" in str(error):
         formats = ", ".join(repr(column.format) for column in table.columns if column.format)
-        return InputError(
-            f"A format of table '{table.name}' ({formats}) is not one, such as '%d/%m/%y': {error}"
-        )
+        return InputError(f"A format of table '{table.name}' ({formats}) is not one, such as '%d/%m/%y': {error}")
     expressions = [column for column in table.columns if column.sql]
     if not expressions:
         return unreadable(file.file, error)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -258,8 +259,8 @@ def take(case: Callable[[str], Path], store: GraphStore) -> Callable[..., Ingest
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Any:
-    with gs.open(tmp_path / "s.duckdb") as opened:
+def store(tmp_path: Path, empty_store: Path) -> Any:
+    with gs.open(Path(shutil.copy(empty_store, tmp_path))) as opened:
         yield opened
 
 
