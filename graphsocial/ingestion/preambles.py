@@ -62,12 +62,13 @@ class Preamble:
             (delimiter, _first(content, skip, delimiter, table.quote, header=table.has_header))
             for delimiter in delimiters
         ]
-        if any(fields is None for _, fields in records):  # a quote in the header is not closed
-            delimiter, fields = _widest(first, delimiters, "")
-            fields = [name.replace(table.quote, "") for name in fields]
-            return cls(table, fields, delimiter, skip + 1, delimiter.join(fields) + "\n")
-        delimiter, fields = max(records, key=lambda pair: len(pair[1]))
-        return cls(table, fields, delimiter, skip)
+        closed = [(delimiter, fields) for delimiter, fields in records if fields is not None]
+        if len(closed) < len(records):  # a quote in the header is not closed
+            delimiter, names = _widest(first, delimiters, "")
+            names = [name.replace(table.quote, "") for name in names]
+            return cls(table, names, delimiter, skip + 1, delimiter.join(names) + "\n")
+        delimiter, names = max(closed, key=lambda pair: len(pair[1]))
+        return cls(table, names, delimiter, skip)
 
     def removed(self, content: Path, scratch: Path) -> tuple[Path, Sequence[int] | None]:
         """The file without the lines that are left out, and the original number of each of its lines."""
@@ -99,7 +100,7 @@ class Preamble:
 
 def _head(text: IO[str], comment: str | None) -> tuple[list[str], str]:
     """The blank and the marked lines at the beginning, and the first other line; empty where there is none."""
-    marked = []
+    marked: list[str] = []
     for line in text:
         if line.strip() and not line.startswith(comment or MARK):
             return marked, line

@@ -11,8 +11,10 @@ from graphsocial.types import Column, EdgeType, GraphSchema, Kind, NodeType
 
 ENTRY = "__entry"
 """An entry of the list that `Rows.each` names, in the SQL of `Rows.keys` and `Rows.columns`."""
-NO_ANSWER = ("nan", "n/a", "na", "n.a.", "#n/a", "null", "nil", "unknown", "no answer", "not applicable", "missing")
-NO_ANSWER += ("undefined", "not available", "don't know", "prefer not to say", "no response", "?", "-", "--")
+NO_ANSWER: tuple[str, ...] = (
+    *("nan", "n/a", "na", "n.a.", "#n/a", "null", "nil", "unknown", "no answer", "not applicable", "not available"),
+    *("missing", "undefined", "no response", "don't know", "prefer not to say", "?", "-", "--"),
+)
 """Words that are no classes of a label, in lower case."""
 FORMATS = ("csv", "csv.gz", "tsv", "tsv.gz", "parquet", "jsonl", "jsonl.gz", "ndjson")
 

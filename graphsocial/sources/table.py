@@ -139,9 +139,9 @@ class _Build:
                 f"{self.path}: {where} needs src and dst, the columns with the ids of its ends, or one of them and "
                 "`each`, the column with a list of the others."
             )
-        if given is not None and not entry:
-            return self._key(table, rule.type, name, given, when=when)
-        return _entry(given.entry if isinstance(given, EntryRule) else None)
+        if isinstance(given, EntryRule):
+            return _entry(given.entry)
+        return _entry(None) if entry or given is None else self._key(table, rule.type, name, given, when=when)
 
     def _each(self, table: str, owner: str, given: Key, when: str | None) -> str:
         """The list column that `each` names."""

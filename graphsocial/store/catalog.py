@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
-from typing import TypeVar
 
 from graphsocial.errors import DataError, InputError, UnknownNameError
 from graphsocial.store.database import Database
 from graphsocial.store.sql import quote
 from graphsocial.types import Column, EdgeType, GraphSchema, NodeType
-
-T = TypeVar("T", NodeType, EdgeType)
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ class Catalog(Database):
                 "insert into edge_types values (?, ?, ?, ?, ?)", [*entry.canonical, described, entry.time]
             )
 
-    def _without_changed(self, present: T, entry: NodeType | EdgeType) -> T:
+    def _without_changed(self, present: NodeType | EdgeType, entry: NodeType | EdgeType) -> NodeType | EdgeType:
         """The declared type; while it is empty, without the columns that `entry` declares in another way."""
         if self.first(f"select 1 from {quote(entry.table)} limit 1"):
             return present
