@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 
 from graphsocial.ingestion.encodings import open_bytes, open_text
-from graphsocial.ingestion.readers import Opened
+from graphsocial.ingestion.opened import Opened
 from graphsocial.ingestion.records import Record
 
 BLOCK = 1 << 22  # bytes

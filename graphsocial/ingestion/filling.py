@@ -13,8 +13,9 @@ import duckdb
 from graphsocial.errors import InputError
 from graphsocial.ingestion import casts, completeness, parse_errors
 from graphsocial.ingestion.encodings import suggested
+from graphsocial.ingestion.opened import MALFORMED, Opened, unreadable
 from graphsocial.ingestion.parse_errors import NOT_UTF8
-from graphsocial.ingestion.readers import MALFORMED, Opened, open_file, unreadable
+from graphsocial.ingestion.readers import open_file
 from graphsocial.sources.base import RawColumn, RawTable
 from graphsocial.store.sql import ROW_NUMBER, quote
 from graphsocial.store.temporary import temporary_table

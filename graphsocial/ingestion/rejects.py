@@ -15,7 +15,7 @@ import pyarrow as pa
 from graphsocial.errors import InputError
 from graphsocial.ingestion import completeness
 from graphsocial.ingestion.filling import Part
-from graphsocial.ingestion.readers import plain
+from graphsocial.ingestion.opened import plain
 from graphsocial.ingestion.staging import Staged
 from graphsocial.store.sql import literal
 from graphsocial.store.temporary import registered

@@ -14,7 +14,7 @@ import duckdb
 from graphsocial.errors import InputError
 from graphsocial.ingestion import classes
 from graphsocial.ingestion.filling import Filling, Part, other_tables
-from graphsocial.ingestion.readers import Opened
+from graphsocial.ingestion.opened import Opened
 from graphsocial.sources.base import RawTable
 from graphsocial.store.sql import ROW_NUMBER, literal, quote
 from graphsocial.store.temporary import temporary_table
