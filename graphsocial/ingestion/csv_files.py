@@ -21,6 +21,17 @@ LOOK = 1000  # records at which to look for decimal commas
 
 
 def open_csv(table: RawTable, file: Path, content: Path, scratch: Path) -> Opened:
+    """Look at the head of a CSV file and say how to read the rest.
+
+    Args:
+        table: how the file is to be read.
+        file: the file, for messages.
+        content: the file or its copy in UTF-8.
+        scratch: a folder of our own for copies.
+
+    Raises:
+        InputError: its header cannot be used, or the delimiter or quote is no single character.
+    """
     given = table.delimiter or ("\t" if ".tsv" in file.suffixes else None)
     for name, value in (("delimiter", given), ("quote", table.quote)):
         if value and len(value) != 1:

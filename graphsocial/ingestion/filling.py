@@ -155,8 +155,10 @@ class Filling:
             file: the file, or one like it.
             rows: SQL of the file's columns and each row's `ROW_NUMBER`.
         """
-        marks = {"decimal": file.decimal, "thousands": file.thousands}
-        columns = [(n, replace(column, **marks)) for n, column in enumerate(self.table.columns)]
+        columns = [
+            (n, replace(column, decimal=file.decimal, thousands=file.thousands))
+            for n, column in enumerate(self.table.columns)
+        ]
         malformed = MALFORMED if file.checks_itself else "null"
         raw = "".join(f", {_raw(column, file)} as r{n}" for n, column in columns)
         raw = f"select {ROW_NUMBER} as row_number, {malformed} as malformed{raw} from ({rows})"

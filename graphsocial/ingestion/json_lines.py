@@ -24,7 +24,15 @@ def open_json_lines(
     readable: Path,
     lines: Sequence[int] | None = None,
 ) -> Opened:
-    """JSON lines as text: a line that is no object stays a row, with a reason."""
+    """Read the keys of JSON lines, and say how to read the rest.
+
+    Args:
+        connection: where the lines are parsed.
+        table: how the file is to be read.
+        file: the file, for messages.
+        readable: the file, or its copy with a record a line.
+        lines: of a copy, the file's line of each record.
+    """
     options = "columns = {line: 'varchar'}, header = false, delim = '\x01', quote = '', escape = ''"
     noting, ignoring = read_csv(readable, options, NOTED), read_csv(readable, options, IGNORED)
     keys = _json_keys(connection, file, ignoring)

@@ -73,6 +73,13 @@ class Opened:
 
 
 def read_csv(file: Path, options: str, errors: str) -> str:
+    """SQL of a text file's records, parsed.
+
+    Args:
+        file: the file in UTF-8, gzipped or not.
+        options: its columns, delimiter and quote, as options of DuckDB's `read_csv`.
+        errors: what becomes of records that cannot be parsed, likewise.
+    """
     return f"read_csv({literal(plain(file))}, auto_detect = false, max_line_size = {LONGEST_LINE}, {options}, {errors})"
 
 

@@ -181,3 +181,13 @@ def test_a_failed_first_ingest_leaves_no_file_and_a_later_one_leaves_the_store(t
     assert main(words) == 1
     with gs.open(tmp_path / "s.duckdb", read_only=True) as store:
         assert store.sql("select id from node_post").fetchall() == [("a",)]
+
+
+@pytest.mark.parametrize("place", ["mapping", "file"])
+def test_a_name_that_is_too_long_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str) -> None:
+    from graphsocial.cli.main import main
+
+    (tmp_path / "m.yaml").write_text(MAPPING.format(file=f"{'x' * 300}.csv"))
+    mapping = tmp_path / ("m.yaml" if place == "file" else f"{'x' * 300}.yaml")
+    assert main(["--store", str(tmp_path / "s.duckdb"), "ingest", "table", str(mapping)]) == 1
+    assert "is too long for a file: a name has at most 255 bytes" in capsys.readouterr().err
