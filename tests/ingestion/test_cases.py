@@ -430,3 +430,12 @@ def test_the_role_of_a_column_is_corrected_and_said(take: Take, case: Callable[[
     assert [c.role for c in store.schema.node("user").columns] == ["feature", "label"]
     with pytest.raises(InputError, match="it cannot be number"):
         ingest(store, "table", mapping, dataset="other")
+
+
+def test_dialogues_of_one_segment_are_said(store: GraphStore, tmp_path: Path) -> None:
+    rows = [f"d{n},0,s{n % 5},text {n},{EMOTIONS[n % 3]}" for n in range(60)]
+    (tmp_path / "ones").mkdir()
+    (tmp_path / "ones" / "segments.csv").write_text("\n".join(["dialogue,turn,speaker,text,emotion", *rows]) + "\n")
+    assert ingest(store, "dialogue", tmp_path / "ones").rows["segment next segment"] == 0
+    with pytest.raises(InputError, match="as if each dialogue were a single one"):
+        gs.train(store, "dialogue-emotion", settings={"epochs": 1})
