@@ -113,6 +113,8 @@ def _say_what_was_left_out(say: Any, report: dict[str, Any], query: str) -> None
         say("The same files with the same settings were in the store already; nothing was written.")
     if report["rejects"]:
         say(f"All rejected rows: {query}")
+    for note in report["notes"]:
+        say(note)
     for table, names in report["ignored"].items():
         say(f"Ignored columns of '{table}': {', '.join(names)}")
     if report["missing_images"]:

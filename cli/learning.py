@@ -177,7 +177,7 @@ def predict(
         Path | None,
         typer.Option(
             metavar="FILE.csv",
-            help="IDs to predict: first column, or the first two for pairs.",
+            help="IDs to predict, in columns named after their node types, or src and dst.",
             show_default="all examples outside training",
         ),
     ] = None,

@@ -145,19 +145,16 @@ class Session:
 
     @contextmanager
     def create(self) -> Iterator[GraphStore]:
-        """The store, created if there is none; a new file is removed again if the command fails."""
+        """The store, created if there is none; a file that this command has made is removed if it fails."""
         from graphsocial.store import open
 
-        new, succeeded = not self.path.exists(), False
-        try:
-            with open(self.path, wait=self.wait) as store:
+        with open(self.path, wait=self.wait) as store:
+            try:
                 yield store
-                succeeded = True
-        finally:
-            if new and not succeeded:
-                for path in (self.path, self.path.with_name(f"{self.path.name}.wal")):
-                    if path.exists():  # in a folder that cannot be written, none was made
-                        path.unlink()
+            except BaseException:
+                if store.made:
+                    store.discard()
+                raise
 
     def _open(self, **options: bool) -> GraphStore:
         from graphsocial.errors import StoreError

@@ -35,6 +35,14 @@ EMOTIONS = ("awe", "fear", "sadness")
 
 
 @pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store without data, to copy: quicker than to make one for every test."""
+    path = tmp_path_factory.mktemp("empty") / "s.duckdb"
+    gs.open(path).close()
+    return path
+
+
+@pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real data beside the checkout; tests that need it are skipped where it is absent."""
     folder = Path(__file__).resolve().parents[2] / "shared" / "data"

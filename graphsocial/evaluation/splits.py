@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from graphsocial.errors import DataError, InputError, MissingFileError, UnknownNameError
+from graphsocial.evaluation.id_files import read_ids
 from graphsocial.specs import Spec
 
+log = logging.getLogger(__name__)
 FEW_ROWS, FEW_SOURCES = 30, 10
 ROLES = ("train", "validation", "test")
 UNUSED = -1
@@ -31,9 +34,9 @@ class SplitPolicy:
             in one fold: `source` or `destination` of an edge, or a column), `source` and `destination` (all examples
             of a source or of a destination have one role), `time` (test examples are the newest), `group:COLUMN`
             (examples with the same value have one role), `column:NAME` (the column holds `train`, `validation` or
-            `test`), or `file:DIR` with `train`, `val` and `test` as `.csv` or `.csv.gz`, whose first column or columns
-            are the example's ids. Columns are the node's or edge's own, or, as `source.NAME` and `destination.NAME`,
-            those of an edge's endpoints.
+            `test`), or `file:DIR` with `train`, `val` and `test` as `.csv` or `.csv.gz`, whose header says which column
+            has the ids of which end (see `id_files`). Columns are the node's or edge's own, or, as `source.NAME` and
+            `destination.NAME`, those of an edge's endpoints.
         seed: random seed of the permutation; not the seed of training.
         validation, test: shares of all labelled examples.
         folds: number of folds of `kfold`.
@@ -91,6 +94,7 @@ def assign(
     codes: NDArray[np.int64],
     times: NDArray[np.datetime64] | None = None,
     column: NDArray[np.object_] | None = None,
+    ends: tuple[str, ...] = (),
 ) -> NDArray[np.int64]:
     """Assign a role to each labelled example, independently of the order in which rows were ingested.
 
@@ -101,6 +105,7 @@ def assign(
             role.
         times: (P,) datetime64[us], needed for `time`.
         column: (P,) values of `policy.column`, None where a row has none; needed where the policy has one.
+        ends: the node types of `ids`, by which files of ids name their columns.
 
     Returns:
         (P,) indices into `ROLES`; `UNUSED` for examples without a role.
@@ -114,7 +119,7 @@ def assign(
     keys = pl.DataFrame({f"{end}": part[labelled].astype(str) for end, part in enumerate(ids)})
     labelled = labelled[keys.select(pl.struct(pl.all()).arg_sort()).to_series().to_numpy()]
     if policy.folder is not None:
-        roles[labelled] = _from_files(policy.folder, tuple(part[labelled] for part in ids))
+        roles[labelled] = _from_files(policy.folder, tuple(part[labelled] for part in ids), ends)
     elif policy.policy == "time":
         roles[labelled] = _by_time(policy, None if times is None else times[labelled])
     elif (end := policy.policy.removeprefix("kfold:")) in ENDS:
@@ -137,6 +142,13 @@ def assign(
                 counts = ", ".join(f"{name} {int((roles == other).sum()):,}" for other, name in enumerate(ROLES))
                 reason = (
                     f"of {len(labelled):,} labelled examples the column has {counts}. Use another split, or fill it in."
+                )
+            elif policy.policy == "time" and times is not None:
+                distinct = np.unique(times[labelled][~np.isnat(times[labelled])])
+                missing = int(np.isnat(times[labelled]).sum())
+                reason = (
+                    f"the {len(labelled):,} labelled examples have {len(distinct):,} different times, {missing:,} have "
+                    "none, and equal times share a part. Use another split, or times that differ."
                 )
             else:
                 reason = f"{len(labelled):,} labelled examples are too few, or all of one kind. Use another split, or "
@@ -252,8 +264,9 @@ def remarks(
 
 def _by_column(policy: SplitPolicy, values: NDArray[np.object_]) -> NDArray[np.int64]:
     """The roles that a column holds; an example without a value has none."""
-    codes = {"train": 0, "val": 1, "valid": 1, "validation": 1, "dev": 1, "test": 2}
-    names = [None if value is None else str(value).lower() for value in values]
+    codes = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "dev": 1, "development": 1}
+    codes |= {"test": 2, "testing": 2, "eval": 2, "evaluation": 2}
+    names = [None if value is None else str(value).strip().lower() for value in values]
     unknown = sorted({name for name in names if name is not None} - set(codes))
     if unknown:
         raise InputError(f"The column '{policy.column}' holds '{unknown[0]}'; a role is one of {', '.join(codes)}.")
@@ -296,7 +309,7 @@ def _by_time(policy: SplitPolicy, times: NDArray[np.datetime64] | None) -> NDArr
     return np.select([~has_time, times < validation_start, times < test_start], [UNUSED, 0, 1], 2)
 
 
-def _from_files(folder: Path, ids: tuple[NDArray[np.object_], ...]) -> NDArray[np.int64]:
+def _from_files(folder: Path, ids: tuple[NDArray[np.object_], ...], ends: tuple[str, ...]) -> NDArray[np.int64]:
     if not folder.is_dir():
         raise MissingFileError(f"There is no folder '{folder}' with split files.")
     count = len(ids[0])
@@ -305,19 +318,33 @@ def _from_files(folder: Path, ids: tuple[NDArray[np.object_], ...]) -> NDArray[n
     )
     roles = np.full(count, UNUSED, dtype=np.int64)
     for code, stem in enumerate(("train", "val", "test")):
-        path = next(
-            (folder / f"{stem}{suffix}" for suffix in (".csv", ".csv.gz") if (folder / f"{stem}{suffix}").is_file()),
-            None,
-        )
+        path = next((path for suffix in (".csv", ".csv.gz") if (path := folder / f"{stem}{suffix}").is_file()), None)
         if path is None:
             raise MissingFileError(f"'{folder}' has no {stem}.csv or {stem}.csv.gz.")
-        listed = pl.read_csv(path, infer_schema=False)
-        listed = listed.select(listed.columns[: len(ids)])
-        listed = listed.rename(dict(zip(listed.columns, "ab", strict=False))).unique()
-        rows = examples.join(listed, on=list("ab"[: len(listed.columns)]), how="inner")["i"].to_numpy()
+        listed = _listed(path, ends or ("",) * len(ids))
+        joined = examples.join(listed.unique(), on=listed.columns, how="inner")
+        rows = joined["i"].to_numpy()
         if not len(rows):
-            raise InputError(f"No labelled example of the data is in '{path}'; its first columns should hold the ids.")
+            raise InputError(f"No labelled example of the data is in '{path}'; its columns should hold the ids.")
         if (roles[rows] != UNUSED).any():
             raise InputError(f"'{path}' repeats examples that are in another part of the split.")
+        unknown = listed.join(examples, on=listed.columns, how="anti")
+        if unknown.height:
+            log.warning(
+                "%s of %s rows of '%s' are no labelled examples of the data, such as %s; they are left out.",
+                f"{unknown.height:,}", f"{listed.height:,}", path, " ".join(unknown.row(0)),
+            )  # fmt: skip
         roles[rows] = code
     return roles
+
+
+def _listed(path: Path, ends: tuple[str, ...]) -> pl.DataFrame:
+    """The ids in a split file: a column `a` of the source, and `b` of the destination unless the file has only one."""
+    file = read_ids(path, ends, fewer=True)
+    if file.rejects:
+        line, reason = file.rejects[0]
+        log.warning(
+            "%s of %s rows of '%s' cannot be used: line %s: %s.", len(file.rejects), file.read, path, line, reason
+        )
+    width = len(file.rows[0]) if file.rows else 1
+    return pl.DataFrame(file.rows, schema=dict.fromkeys("ab"[:width], pl.String), orient="row")

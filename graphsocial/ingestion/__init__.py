@@ -12,19 +12,28 @@ from hashlib import blake2b
 from os.path import isfile, join
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from graphsocial.errors import StoreError
+import pyarrow.compute as pc
+
+from graphsocial.errors import InputError, StoreError
 from graphsocial.ingestion.containment import check_inside
 from graphsocial.ingestion.contract import check_plan
 from graphsocial.ingestion.readers import open_file
+from graphsocial.ingestion.redeclared import note_changes
 from graphsocial.ingestion.rejects import Rejects
 from graphsocial.ingestion.staging import Staged, stage
 from graphsocial.plugins import authored, configure, registered_name, resolve
-from graphsocial.sources.base import Plan, Rows, Source
+from graphsocial.sources.base import ENTRY, Plan, Rows, Source
 from graphsocial.store import GraphStore
 from graphsocial.store.sql import ROW_NUMBER, quote
 from graphsocial.types import NodeType, Progress
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+LONGEST_LIST = 1 << 24  # entries of one row
+POSITION = "__position"  # an entry's number in its list, from 1
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,7 @@ class IngestReport:
         left_out: node or edge type → rows left out by a `where`, or because another row has the same id.
         rejects: raw table → reason → rejected rows; the table `rejects` has each with file, line and text.
         ignored: raw table → columns of its files that the source does not use.
+        notes: sentences about what was found by looking, such as comment lines, or left out as no answer.
         missing_images: rows with an image file that does not exist.
         seconds: wall time.
     """
@@ -50,6 +60,7 @@ class IngestReport:
     left_out: dict[str, int] = field(default_factory=dict)
     rejects: dict[str, dict[str, int]] = field(default_factory=dict)
     ignored: dict[str, list[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     missing_images: int = 0
     seconds: float = 0.0
 
@@ -105,12 +116,15 @@ def ingest(
     check_plan(plan, type(configured).__name__)
     if not allow_outside:
         check_inside(plan, configured, Path(path))
+    states = _states(plan)
     record = _record(configured, plan, allow_outside=allow_outside)
     stored = store.sql("select files_hash from datasets where name = ?", [plan.dataset]).fetchall()
     if stored == [(record["files_hash"],)]:
         return _report(store, plan, changed=False, seconds=perf_counter() - started)
     progress = progress or _silent
     with _staged(store, plan, progress) as staged, store.transaction():
+        if _states(plan) != states and _hash(record["source"], record["settings"], plan) != record["files_hash"]:
+            raise InputError(f"Files in '{plan.root}' changed while they were read; wait for the writer and try again.")
         rejects = Rejects(store.connection, staged, limit=reject_limit)
         rejects.check()
         store.remove(plan.dataset)
@@ -118,7 +132,9 @@ def ingest(
             f"insert into datasets ({', '.join(record)}) values ({', '.join('?' * len(record))})",
             list(record.values()),
         )
+        declared = store.schema
         store.declare(plan.schema)
+        changes = note_changes(store, declared, plan.dataset)
         left_out = _write(store, plan, staged, rejects, progress)
         rejects.check()
         rejects.write(plan.dataset, plan.root)
@@ -126,6 +142,7 @@ def ingest(
         _report(store, plan, changed=True),
         read={table: entry.read for table, entry in staged.items()},
         left_out={entry: count for entry, count in left_out.items() if count},
+        notes=list(dict.fromkeys([*(note for entry in staged.values() for note in entry.notes), *changes])),
         ignored={table: list(entry.ignored) for table, entry in staged.items() if entry.ignored},
         seconds=perf_counter() - started,
     )
@@ -141,9 +158,23 @@ def _write(
         progress(f"write {rows.into}", number, len(plan.rows))
         select = _select(store, plan, staged, rows)
         written = store.write(rows.into, select, dataset=plan.dataset, strict=False, row_number=ROW_NUMBER)
-        rejects.add(rows.table, written.rejects)
-        left_out[str(rows.into)] += staged[rows.table].good - written.rows - written.rejected
+        rejects.add(rows.table, written.rejects if rows.each is None else _rows_of_entries(written.rejects))
+        given = staged[rows.table].good if rows.each is None else _entries(store, plan, staged, rows)
+        left_out[str(rows.into)] += given - written.rows - written.rejected
     return left_out
+
+
+def _entries(store: GraphStore, plan: Plan, staged: Mapping[str, Staged], rows: Rows) -> int:
+    """How many entries the lists of all rows have, with those that `where` leaves out."""
+    select = _select(store, plan, staged, replace(rows, where=None, distinct=False))
+    ((count,),) = store.connection.execute(f"select count(*) from ({select})").fetchall()
+    return int(count)
+
+
+def _rows_of_entries(rejects: pa.Table) -> pa.Table:
+    """The rejects of entries under the numbers of the rows that have them in their lists."""
+    rows = pc.divide(rejects["row_number"], LONGEST_LIST)
+    return rejects.set_column(rejects.schema.get_field_index("row_number"), "row_number", rows)
 
 
 def _configured(source: str | Source, given: Mapping[str, object]) -> Source:
@@ -185,22 +216,26 @@ def _hash(source: str, settings: str, plan: Plan) -> str:
     return digest.hexdigest()
 
 
+def _states(plan: Plan) -> list[tuple[int, ...]]:
+    """What the file system says of each file; differs after a change."""
+    states = (file.stat() for table in plan.tables for file in table.files)
+    return [(state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns) for state in states]
+
+
 @contextmanager
 def _staged(store: GraphStore, plan: Plan, progress: Progress) -> Iterator[dict[str, Staged]]:
     """The raw tables by name, in temporary tables that are dropped at the end."""
     staged: dict[str, Staged] = {}
-    with ExitStack() as tables:
-        with tempfile.TemporaryDirectory(prefix="graphsocial-") as folder:
-            scratch = Path(folder)
-            opened = {
-                table.name: tuple(open_file(store.connection, table, file, scratch=scratch) for file in table.files)
-                for table in plan.tables
-            }
-            for number, table in enumerate(plan.tables):
-                progress(f"read {table.name}", number, len(plan.tables))
-                if table.columns:
-                    entered = stage(store.connection, table, opened, scratch=scratch)
-                    staged[table.name] = tables.enter_context(entered)
+    with ExitStack() as opening:
+        scratch = Path(opening.enter_context(tempfile.TemporaryDirectory(prefix="graphsocial-")))
+        opened = {
+            table.name: tuple(open_file(store.connection, table, file, scratch=scratch) for file in table.files)
+            for table in plan.tables
+        }
+        for number, table in enumerate(plan.tables):
+            progress(f"read {table.name}", number, len(plan.tables))
+            if table.columns:
+                staged[table.name] = opening.enter_context(stage(store.connection, table, opened, scratch=scratch))
         yield staged
 
 
@@ -210,7 +245,14 @@ def _select(store: GraphStore, plan: Plan, staged: Mapping[str, Staged], rows: R
     ctes = ", ".join(f"{quote(name)} as not materialized ({sql})" for name, sql in (*tables.items(), *plan.derived))
     fields = "".join(f", {sql} as {quote(name)}" for name, sql in {**rows.keys, **rows.columns}.items())
     table = quote(rows.table)
-    select = f"with {ctes} select {table}.{ROW_NUMBER} as {ROW_NUMBER}{fields} from {table} {rows.joins}"
+    number, origin = f"{table}.{ROW_NUMBER}", table
+    if rows.each is not None:  # each entry is numbered in the order of the file
+        unnested = f"unnest({rows.each}) as {ENTRY}, generate_subscripts({rows.each}, 1) as {POSITION}"
+        number, origin = (
+            f"{number} * {LONGEST_LIST} + {POSITION} - 1",
+            f"(select *, {unnested} from {table}) as {table}",
+        )
+    select = f"with {ctes} select {number} as {ROW_NUMBER}{fields} from {origin} {rows.joins}"
     if rows.where:
         select += f" where {rows.where}"
     return _distinct(store, plan, rows, select) if rows.distinct else select

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
+from graphsocial.ingestion import times
 from graphsocial.sources.base import RawColumn
 from graphsocial.store.sql import literal
 
+ROUNDED = "[0-9]+([.,][0-9]+[eE][+]?|[eE][+])[0-9]+"  # not 12e34, which may be hexadecimal
+ROUNDED_ID = "is an id that a spreadsheet or a number type has rounded; export it as text"
 SHOWN = 60  # characters of a bad value in the reason
 LARGEST_FLOAT = "3.4e38"  # vectors are float32
 
@@ -19,6 +24,11 @@ def raw_text(column: RawColumn, raw: str, duckdb_type: str) -> str:
         raw: SQL of the raw value.
         duckdb_type: its DuckDB type, such as `VARCHAR` or `VARCHAR[]`.
     """
+    if column.key and duckdb_type in ("DOUBLE", "FLOAT"):
+        exact = 2**53 if duckdb_type == "DOUBLE" else 2**24  # whole numbers from there on are rounded
+        whole = f"{raw} = trunc({raw}) and abs({raw}) < {exact}"
+        rounded = f"when abs({raw}) >= {exact} then replace(format('{{:e}}', {raw}::double), ',', '')"
+        return f"case when {whole} then {raw}::bigint::varchar {rounded} else ({raw})::varchar end"
     if duckdb_type.endswith("]"):
         if column.kind == "vector":
             return f"case when len({raw}) > 0 then len({raw}) || ' entries' end"
@@ -39,7 +49,8 @@ def value(column: RawColumn, text: str, raw: str, duckdb_type: str) -> str:
     is_list = duckdb_type.endswith("]")
     if column.kind == "categories":
         tidy = "lower(trim(entry))" if column.values else "trim(entry)"
-        entries = f"case when {text} is not null then try_cast({raw} as varchar[]) end" if is_list else _split(text)
+        given = f"list_transform({raw}, lambda entry: to_json(entry)::varchar)" if "STRUCT" in duckdb_type else raw
+        entries = f"case when {text} is not null then try_cast({given} as varchar[]) end" if is_list else _split(text)
         return f"list_transform({entries}, lambda entry: {tidy})"
     if column.kind == "vector":
         entries = (
@@ -50,9 +61,10 @@ def value(column: RawColumn, text: str, raw: str, duckdb_type: str) -> str:
     if column.kind == "category" and column.values:
         return f"lower({text})"
     if column.kind == "number":
-        return f"try_cast({text} as double)"
+        return f"try_cast({_plain_number(column, text)} as double)"
     if column.kind == "integer":
-        return f"case when regexp_full_match({text}, '[+-]?[0-9]+([.]0*)?') then try_cast({text} as bigint) end"
+        number = _plain_number(column, text)
+        return f"case when regexp_full_match({number}, '[+-]?[0-9]+([.]0*)?') then try_cast({number} as bigint) end"
     if column.kind == "boolean":
         return (
             f"case when list_contains(['true', 't', 'yes', 'y', '1'], lower({text})) then true "
@@ -61,8 +73,19 @@ def value(column: RawColumn, text: str, raw: str, duckdb_type: str) -> str:
     if column.kind == "timestamp":
         if duckdb_type.startswith(("TIMESTAMP", "DATE")):
             return f"try_cast({raw} as timestamptz)"
-        return f"case when regexp_matches({text}, '^[0-9]') then try_cast({text} as timestamptz) end"
+        return times.value(column.format, text)
     return text
+
+
+def _plain_number(column: RawColumn, text: str) -> str:
+    """SQL of a number's text with a decimal point and without thousands separators, null where they are misplaced."""
+    if column.decimal == "." and not column.thousands:
+        return text
+    decimal, thousands = (re.escape(mark) if mark else "" for mark in (column.decimal, column.thousands))
+    groups = f"[0-9]{{1,3}}({thousands}[0-9]{{3}})+|" if thousands else ""
+    form = literal(f"[+-]?({groups}[0-9]*)({decimal}[0-9]*)?([eE][+-]?[0-9]+)?")
+    bare = f"replace({text}, {literal(column.thousands)}, '')" if thousands else text
+    return f"case when regexp_full_match({text}, {form}) then replace({bare}, {literal(column.decimal)}, '.') end"
 
 
 def _split(text: str) -> str:
@@ -70,23 +93,27 @@ def _split(text: str) -> str:
     return f"case when starts_with({text}, '[') then {listed} else string_split({text}, '|') end"
 
 
-def reasons(column: RawColumn, text: str, value: str) -> list[tuple[str, str]]:
+def reasons(column: RawColumn, text: str, value: str, *, when: str | None = None) -> list[tuple[str, str]]:
     """Pairs of SQL: the condition that a value cannot be used, and the reason.
 
     Args:
         column: what the values may be.
         text: SQL of the value's text, as of `raw_text`.
         value: SQL of the typed value, as of `value`.
+        when: SQL of a boolean: rows for which it is not true are not checked.
     """
     name = column.source_name
     faults: list[tuple[str, str]] = []
 
     def reject(condition: str, reason: str, *, show: bool = True) -> None:
         shown = f" || ': ' || left({text}, {SHOWN})" if show else ""
+        condition = condition if when is None else f"coalesce({when}, false) and ({condition})"
         faults.append((condition, literal(f"{name} {reason}") + shown))
 
     if column.required:
         reject(f"{text} is null", "is missing", show=False)
+    if column.key:
+        reject(f"regexp_full_match({text}, {literal(ROUNDED)})", ROUNDED_ID)
     not_cast = f"{text} is not null and {value} is null"
     if column.kind == "number":
         reject(not_cast, "is not a number")
@@ -97,7 +124,11 @@ def reasons(column: RawColumn, text: str, value: str) -> list[tuple[str, str]]:
         reject(not_cast, "is not true or false")
     elif column.kind == "timestamp":
         years = "timestamptz '0001-01-01' and timestamptz '9999-12-31 23:59:59.999999'"
-        reject(f"{not_cast} or {value} not between {years}", "is not an ISO 8601 time")
+        reject(f"{not_cast} and {times.two_digit_year(column.format, text)}", times.TWO_DIGIT_YEAR)
+        known = f"is not a time written like {column.format}" if column.format else "is not an ISO 8601 time"
+        reject(f"{not_cast} or {value} not between {years}", known)
+    elif column.entries:
+        reject(not_cast, "is not a list")
     elif column.kind == "categories":
         full = f"len(list_filter({value}, lambda entry: entry <> ''))"
         reject(f"{not_cast} or {full} <> len({value})", "is a malformed list")

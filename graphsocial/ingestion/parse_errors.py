@@ -7,13 +7,16 @@ from contextlib import suppress
 
 import duckdb
 
+from graphsocial.ingestion.records import STRAY, TOO_LONG
+
 _RECORDS, _SCANS = "__unparsed_records", "__unparsed_scans"
 NOTED = f"store_rejects = true, rejects_table = '{_RECORDS}', rejects_scan = '{_SCANS}'"
 """Options of `read_csv` with which records that it cannot parse are left out and noted."""
+NOT_UTF8 = "the row is not UTF-8; set `encoding` for this file"
 _REASONS = {  # what DuckDB calls the error, and what we do
-    "UNQUOTED VALUE": "a quote is not closed, or text follows a closing quote",
-    "LINE SIZE OVER MAXIMUM": "the row is too long: over 8 MB",
-    "INVALID ENCODING": "the row is not UTF-8; set `encoding` for this file, latin-1 for example",
+    "UNQUOTED VALUE": STRAY,
+    "LINE SIZE OVER MAXIMUM": TOO_LONG,
+    "INVALID ENCODING": NOT_UTF8,
     "INVALID STATE": "the row is not CSV",
 }
 

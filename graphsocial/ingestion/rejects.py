@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -14,11 +13,10 @@ import duckdb
 import pyarrow as pa
 
 from graphsocial.errors import InputError
-from graphsocial.ingestion.encodings import open_text
+from graphsocial.ingestion import completeness
 from graphsocial.ingestion.filling import Part
-from graphsocial.ingestion.readers import file_format, plain
+from graphsocial.ingestion.opened import plain
 from graphsocial.ingestion.staging import Staged
-from graphsocial.sources.base import RawTable
 from graphsocial.store.sql import literal
 from graphsocial.store.temporary import registered
 
@@ -99,7 +97,7 @@ class Rejects:
     def _located(self, entry: Staged, part: Part, *, only: int | None = None) -> list[tuple[Record, str]]:
         """The rejects of one file with their reason, by line; `only` the first ones."""
         reasons = self._of(entry.table.name, part)
-        records, unparsed = locate(self.connection, entry.table, part, set(sorted(reasons)[:only]))
+        records, unparsed = locate(self.connection, part, set(sorted(reasons)[:only]))
         nowhere = Record(None, "")
         rejects = [(unparsed.get(number, nowhere), reason) for number, reason in part.unparsed.items()]
         rejects += [(records[number], reason) for number, row in reasons.items() if number in records for reason in row]
@@ -126,13 +124,12 @@ class Rejects:
 
 
 def locate(
-    connection: duckdb.DuckDBPyConnection, table: RawTable, part: Part, rows: set[int]
+    connection: duckdb.DuckDBPyConnection, part: Part, rows: set[int]
 ) -> tuple[dict[int, Record], dict[int, Record]]:
     """Go through one file once.
 
     Args:
         connection: for Parquet.
-        table: how the file is read.
         part: the file and its rows in the staged table.
         rows: the numbers of the staged rows to locate, from 0; those of other files are ignored.
 
@@ -142,13 +139,12 @@ def locate(
     offsets = {row - part.first for row in rows if part.first <= row < part.first + part.count}
     if not offsets and not part.unparsed:
         return {}, {}
-    kind = file_format(part.opened.file)
-    if kind == "parquet":
+    if part.opened.format == "parquet":
         return {part.first + row: record for row, record in _in_parquet(connection, part, offsets).items()}, {}
     located: dict[int, Record] = {}
     unparsed: dict[int, Record] = {}
     offset = 0
-    for number, line, text, is_row in _json_lines(table, part) if kind == "jsonl" else _csv_records(table, part):
+    for number, line, text, is_row in _records(part):
         if number in part.unparsed:
             unparsed[number] = Record(line, text[:SHOWN])
         elif is_row:
@@ -160,42 +156,19 @@ def locate(
     return located, unparsed
 
 
-def _csv_records(table: RawTable, part: Part) -> Iterator[tuple[int, int, str, bool]]:
-    """(record number, first line, text, whether DuckDB makes it a row) of each record; the header is record 1."""
-    one_field = len(part.opened.types) == 1
-    limit = csv.field_size_limit(2**31 - 1)
-    try:
-        with open_text(part.opened.file, table.encoding, errors="replace") as text:
-            lines: list[str] = []
-            reader = csv.reader(_copied(text, lines), delimiter=part.opened.delimiter)
-            lines_before = 0
-            for number, fields in enumerate(reader, start=1):
-                is_row = (bool(fields) or one_field) and not (table.has_header and number == 1)
-                yield number, lines_before + 1, "".join(lines).rstrip("\r\n"), is_row
-                lines_before = reader.line_num
-                lines.clear()
-    finally:
-        csv.field_size_limit(limit)
-
-
-def _copied(lines: Iterator[str], into: list[str]) -> Iterator[str]:
-    """The lines as they are; each is appended to the list too."""
-    for line in lines:
-        into.append(line)
-        yield line
-
-
-def _json_lines(table: RawTable, part: Part) -> Iterator[tuple[int, int, str, bool]]:
-    with open_text(part.opened.file, table.encoding, errors="replace") as text:
-        for number, line in enumerate(text, start=1):
-            yield number, number, line.rstrip("\r\n"), True
+def _records(part: Part) -> Iterator[tuple[int, int, str, bool]]:
+    """(record number, line, text, whether it becomes a row) of each record of a text file; the header is record 1."""
+    opened = part.opened
+    for number, record in enumerate(completeness.records(opened), start=1):
+        is_row = number > opened.header and not (record.blank and opened.skips_blank)
+        yield number, opened.line(record.line), record.text.rstrip("\r\n"), is_row
 
 
 def _in_parquet(connection: duckdb.DuckDBPyConnection, part: Part, offsets: set[int]) -> dict[int, Record]:
     numbers = ", ".join(str(row) for row in sorted(offsets))
     rows = connection.execute(
         f"select __record.file_row_number, left(__record::varchar, {SHOWN}) "
-        f"from read_parquet({literal(plain(part.opened.file))}, file_row_number = true) as __record "
+        f"from read_parquet({literal(plain(part.opened.readable))}, file_row_number = true) as __record "
         f"where __record.file_row_number in ({numbers})"
     ).fetchall()
     return {int(row): Record(int(row) + 1, text) for row, text in rows}

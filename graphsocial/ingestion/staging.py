@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from graphsocial.errors import InputError
+from graphsocial.ingestion import classes
 from graphsocial.ingestion.filling import Filling, Part, other_tables
-from graphsocial.ingestion.readers import Opened
+from graphsocial.ingestion.opened import Opened
 from graphsocial.sources.base import RawTable
 from graphsocial.store.sql import ROW_NUMBER, literal, quote
 from graphsocial.store.temporary import temporary_table
@@ -34,6 +35,7 @@ class Staged:
         good: how many rows have no fault; blank JSON lines are neither good nor bad.
         faults: rows with a fault, as an Arrow table of `row_number` and `reason`.
         ignored: columns of the files that are not used.
+        notes: sentences about what was found by looking.
     """
 
     table: RawTable
@@ -42,6 +44,7 @@ class Staged:
     good: int
     faults: pa.Table
     ignored: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def read(self) -> int:
@@ -85,7 +88,10 @@ def stage(
 
 def _staged(connection: duckdb.DuckDBPyConnection, table: RawTable, name: str, parts: tuple[Part, ...]) -> Staged:
     """The filled temporary table `name`: `row_number`, columns `c0`, `c1`, … and `reason`, null in good rows."""
-    columns = "".join(f", c{number} as {quote(column.name)}" for number, column in enumerate(table.columns))
+    columns = "".join(
+        f", {classes.without_no_answers(column, f'c{number}')} as {quote(column.name)}"
+        for number, column in enumerate(table.columns)
+    )
     ((good,),) = connection.execute(f"select count(*) from {name} where reason is null").fetchall()
     faults = connection.sql(f"select row_number, reason from {name} where reason <> '' order by row_number")
     return Staged(
@@ -95,6 +101,7 @@ def _staged(connection: duckdb.DuckDBPyConnection, table: RawTable, name: str, p
         good=good,
         faults=faults.to_arrow_table(),
         ignored=_ignored(table, parts),
+        notes=(*(note for part in parts for note in part.opened.notes), *classes.notes(connection, table, name)),
     )
 
 
@@ -124,12 +131,14 @@ def _require_columns(table: RawTable, files: tuple[Opened, ...]) -> None:
 
 def _check_lengths(connection: duckdb.DuckDBPyConnection, table: RawTable, name: str) -> None:
     """Vectors of one column are all of one length: the most frequent one."""
+    names = [column.name for column in table.columns]
     for number, column in enumerate(table.columns):
         if column.kind == "vector":
+            own = f"reason is null and c{names.index(column.when)}" if column.when else "reason is null"
             connection.execute(
                 f"update {name} set reason = {literal(column.source_name + ' has another length: ')} "
-                f"|| len(c{number}) where reason is null and len(c{number}) <> "
-                f"(select mode(len(c{number})) from {name} where reason is null)"
+                f"|| len(c{number}) where {own} and len(c{number}) <> "
+                f"(select mode(len(c{number})) from {name} where {own})"
             )
 
 

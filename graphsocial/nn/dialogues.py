@@ -67,7 +67,11 @@ class Dialogues:
         self._chains: tuple[Edges, Chains] | None = None
         if self.kind not in graph.edges:
             known = ", ".join(" ".join(kind) for kind in graph.edges if kind[0] == kind[2] == graph.entity) or "none"
-            raise DataError(f"There are no '{' '.join(self.kind)}' edges to give the order; there are: {known}.")
+            raise DataError(
+                f"There are no '{' '.join(self.kind)}' edges to give the order of '{graph.entity}' nodes, as if each "
+                f"dialogue were a single one (other edges between them: {known}). Check that segments of one dialogue "
+                "have one value of `dialogue`, or use a model without an order, such as --model features-only."
+            )
         features = self._modalities(graph)
         for name in modalities:
             if name not in features:

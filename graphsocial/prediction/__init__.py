@@ -16,7 +16,8 @@ from sklearn.metrics import precision_recall_fscore_support
 from torch import Tensor
 
 from graphsocial import runs
-from graphsocial.errors import DataError, InputError, MissingFileError, StoreError
+from graphsocial.errors import DataError, InputError, StoreError
+from graphsocial.evaluation.id_files import read_ids
 from graphsocial.evaluation.metrics import multiclass, multilabel, regression
 from graphsocial.evaluation.splits import ROLES
 from graphsocial.graph import SocialGraph
@@ -50,8 +51,9 @@ def predict(
     Args:
         store: the store of the run, open for writing.
         run: a run, its id, a prefix of it, or `latest`.
-        ids: the examples to predict: ids of nodes, or pairs of ids, which need no edge; or a CSV file with the ids in
-            its first columns. By default all examples of the data except those of the training role.
+        ids: the examples to predict: ids of nodes, or pairs of ids, which need no edge; or a CSV file, whose header
+            says which column is which end and whose rows without an id of the data are counted and left out. By
+            default all examples of the data except those of the training role.
         train: predict the training examples as well, each with its label hidden.
         progress: called with the name of the step, steps done and steps in all.
 
@@ -116,7 +118,9 @@ def rebuild(store: GraphStore, run: Run | str, *, progress: Progress | None = No
                 f"The run '{run.id}' passes messages along '{name}', of which '{run.dataset}' has no edges now. Edges "
                 "that `link` wrote are deleted with the data that they were computed from: link again, or train again."
             )
-    data = prepare(store, config, tabular=state.tabular, split_id=run.split_id, progress=progress)
+    data = prepare(
+        store, config, tabular=state.tabular, split_id=run.split_id, classes=state.classes, progress=progress
+    )
     network, objectives = restore(run, config, data, state)
     return RestoredRun(config, data, network, objectives)
 
@@ -135,7 +139,7 @@ def examples_of(data: RunData, ids: Ids | None, *, train: bool = False) -> tuple
     if ids is None:
         return data, torch.nonzero((data.roles != ROLES.index("train")) | torch.tensor(train)).squeeze(1)
     graph = data.graph
-    rows = _read_ids(ids, [graph.ids[name] for name in graph.end_types])
+    rows = _read_file(Path(ids), graph) if isinstance(ids, Path | str) else _checked_ids(ids, len(graph.end_types))
     nodes = [_node_numbers(graph, name, [row[end] for row in rows]) for end, name in enumerate(graph.end_types)]
     keys, known = _key(graph, nodes), _key(graph, [end.numpy() for end in graph.ends])
     order = np.argsort(known, kind="stable")
@@ -159,29 +163,34 @@ def _key(graph: SocialGraph, ends: Sequence[NDArray[np.int64]]) -> NDArray[np.in
     return ends[0] if len(ends) == 1 else ends[0] * graph.num_nodes[graph.end_types[1]] + ends[1]
 
 
-def _read_ids(ids: Ids, known: Sequence[NDArray[np.object_]]) -> list[tuple[str, ...]]:
-    """The ids of each example; `known` has all ids of each endpoint's node type."""
-    columns = len(known)
-    if not isinstance(ids, Path | str):
-        examples = [(entry,) if isinstance(entry, str) else tuple(str(part) for part in entry) for entry in ids]
-        wrong = next((example for example in examples if len(example) != columns), None)
-        if wrong is not None:
-            expected = "one id, of a node" if columns == 1 else "two ids, of the source and of the destination"
-            raise InputError(f"The task's examples have {expected}; {' '.join(map(repr, wrong))} is {len(wrong)}.")
-        return examples
-    path = Path(ids)
-    if not path.is_file():
-        raise MissingFileError(f"There is no file '{path}'.")
-    try:
-        frame = pl.read_csv(path, infer_schema=False, has_header=False)
-    except pl.exceptions.PolarsError as error:
-        raise InputError(f"'{path}' cannot be read as CSV: {error}") from error
-    if len(frame.columns) < columns or frame.height < 2:
-        expected = "a column of ids" if columns == 1 else "two columns of ids, of the source and of the destination,"
-        raise InputError(f"'{path}' needs a header, {expected} and at least one row.")
-    header, *rows = frame.select(frame.columns[:columns]).iter_rows()
-    if all(name in known_ids for name, known_ids in zip(header, known, strict=True)):
-        raise InputError(f"The first line of '{path}' is ids ({', '.join(header)}); put a line with names above it.")
+def _checked_ids(ids: Sequence[str | tuple[str, str]], ends: int) -> list[tuple[str, ...]]:
+    """The ids of each example, as many as an example has ends."""
+    examples = [(entry,) if isinstance(entry, str) else tuple(str(part) for part in entry) for entry in ids]
+    wrong = next((example for example in examples if len(example) != ends), None)
+    if wrong is not None:
+        expected = "one id, of a node" if ends == 1 else "two ids, of the source and of the destination"
+        raise InputError(f"The task's examples have {expected}; {' '.join(map(repr, wrong))} is {len(wrong)}.")
+    return examples
+
+
+def _read_file(path: Path, graph: SocialGraph) -> list[tuple[str, ...]]:
+    """The ids of each row of a CSV file that are in the data; the others are counted and said."""
+    known = [set(graph.ids[name]) for name in graph.end_types]
+    file = read_ids(path, graph.end_types, known=known)
+    rejects = list(file.rejects)
+    rows = []
+    for line, row in zip(file.lines, file.rows, strict=True):
+        missing = [(name, node) for name, node, ids in zip(graph.end_types, row, known, strict=True) if node not in ids]
+        if missing:
+            rejects.append((line, f"no {missing[0][0]} has the id '{missing[0][1]}'"))
+        else:
+            rows.append(row)
+    if rejects:
+        shown = "; ".join(f"line {line}: {reason}" for line, reason in sorted(rejects)[:3])
+        said = f"{len(rejects):,} of {file.read:,} rows of '{path}' are not predicted: {shown}"
+        if not rows:
+            raise InputError(f"{said}. Ids are those of the data now: ingest new ones first.")
+        log.warning("%s%s.", said, "; …" if len(rejects) > 3 else "")
     return rows
 
 

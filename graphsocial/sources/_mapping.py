@@ -6,13 +6,13 @@ import os
 import re
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from graphsocial.errors import InputError, MissingFileError, UnknownNameError
-from graphsocial.sources.base import RawColumn, RawTable, find_table
+from graphsocial.sources.base import NO_ANSWER, RawColumn, RawTable, find_table
 from graphsocial.store.expressions import check_expression
 from graphsocial.types import Kind, Role
 
@@ -25,7 +25,7 @@ class FileRule(_Strict):
     """One raw table: a file, or several that are read as one."""
 
     path: str = Field(
-        description="File or glob pattern below the root; with a suffix of CSV, TSV, Parquet or JSON lines."
+        description="File or glob pattern below the root: CSV, TSV, Parquet or JSON, also in gzip, zstd or zip."
     )
     header: bool = Field(True, description="Whether the first row of a text file names the columns.")
     names: list[str] = Field([], description="The columns' names, in order, for a file without a header.")
@@ -33,7 +33,19 @@ class FileRule(_Strict):
         None, description="One character; inferred among comma, tab and semicolon by default."
     )
     encoding: str = Field("utf-8", description="Encoding of text files.")
-    nulls: list[str] = Field([], description="Texts that mean a missing value in a text file, such as NA.")
+    quote: str = Field('"', description="The character around fields of a CSV file; none where quotes are text.")
+    comment: str | None = Field(
+        None, min_length=1, description="Beginning of lines to leave out; # lines before the rows are found by looking."
+    )
+    skip: int = Field(0, ge=0, description="Number of lines to leave out before the header.")
+    decimal: Literal[".", ","] | None = Field(
+        None, description="Decimal separator of numbers in a CSV file; found by looking where ; separates fields."
+    )
+    thousands: str | None = Field(None, min_length=1, max_length=1, description="Thousands separator of numbers.")
+    records: str | None = Field(
+        None, min_length=1, description="Keys, joined by dots, to the array of records in a JSON document."
+    )
+    nulls: list[str] = Field([], description="Texts that mean a missing value, such as NA.")
 
 
 class ColumnRule(_Strict):
@@ -48,12 +60,31 @@ class ColumnRule(_Strict):
     minimum: float | None = Field(None, description="Smallest number allowed.")
     maximum: float | None = Field(None, description="Largest number allowed.")
     values: list[str] = Field([], description="The categories allowed, in lower case.")
+    no_answer: list[str] = Field(
+        [*NO_ANSWER], description="Of a label: words that are no classes, in lower case; their rows have no label."
+    )
+    format: str | None = Field(
+        None, min_length=1, description="How a timestamp is written, as for strptime: %d/%m/%y; inferred by default."
+    )
 
 
 class KeyRule(_Strict):
     """An id; just the column's name where no SQL is needed."""
 
     sql: str = Field(description="An expression over the file's columns.")
+
+
+class EntryRule(_Strict):
+    """An id in each entry of the list that `each` names; of entries that are objects, the one under a key."""
+
+    entry: str = Field(description="The key of the id in an entry.")
+
+
+class IdsRule(_Strict):
+    """Further nodes: the distinct ids in the lists of a column."""
+
+    each: str = Field(description="The column with the lists, as table.column.")
+    entry: str | None = Field(None, description="The key of the id in an entry, where entries are objects.")
 
 
 def _as_rule(given: object) -> object:
@@ -80,7 +111,7 @@ class NodeRule(_Strict):
     distinct: bool = Field(
         False, description="Whether several rows with one id are one node instead of rejected duplicates."
     )
-    ids_from: list[str] = Field([], description="Further nodes: the distinct ids in table.column.")
+    ids_from: list[str | IdsRule] = Field([], description="Further nodes: the distinct ids in table.column.")
 
 
 class EdgeRule(_Strict):
@@ -88,8 +119,11 @@ class EdgeRule(_Strict):
 
     type: str = Field(description="Such as: user rates business.")
     file: str = Field(description="The raw table with one row per edge.")
-    src: Key = Field(description="The column with the id of the source node.")
-    dst: Key = Field(description="The column with the id of the destination node.")
+    each: Key | None = Field(
+        None, description="A column with lists: one edge for each entry, which is the end that is left out."
+    )
+    src: Key | EntryRule | None = Field(None, description="The column with the id of the source node.")
+    dst: Key | EntryRule | None = Field(None, description="The column with the id of the destination node.")
     columns: Columns = Field({}, description="The edge's columns.")
     time: str | None = Field(None, description="The column with the time from which the edge exists.")
     where: str | None = Field(None, description="SQL condition: keep only these rows.")
@@ -204,7 +238,7 @@ def raw_table(
         MissingFileError: there is no such file below `root`.
         InputError: the SQL of a column is more than one expression over a row.
     """
-    files = find_table(root, rule.path) or tuple(sorted(file for file in root.glob(rule.path) if file.is_file()))
+    files = _files(root, rule.path)
     for column in columns:
         if column.sql is not None:
             check_expression(column.sql, tables, f"{path}: {column.name}")
@@ -219,13 +253,37 @@ def raw_table(
         names=tuple(rule.names),
         delimiter=rule.delimiter,
         encoding=rule.encoding,
+        quote="" if rule.quote == "none" else rule.quote,
+        comment=rule.comment,
+        skip=rule.skip,
+        decimal=rule.decimal,
+        thousands=rule.thousands,
+        records=rule.records,
         nulls=tuple(rule.nulls),
     )
 
 
+def _files(root: Path, path: str) -> tuple[Path, ...]:
+    """The files of a rule: the one of exactly this name, a table of this stem, or those that match the pattern.
+
+    Hidden files are left out: those that begin with a dot, such as macOS's `._a.csv`.
+    """
+    exact = root / path
+    if exact.is_file():
+        return (exact,)
+    if found := find_table(root, path):
+        return found
+    pattern = Path(path)
+    if pattern.is_absolute():
+        root, pattern = Path(pattern.anchor), pattern.relative_to(pattern.anchor)
+    matches = (file for file in root.glob(str(pattern)) if file.is_file())
+    hidden = path.rpartition("/")[2].startswith(".")
+    return tuple(sorted(file for file in matches if hidden or not file.name.startswith(".")))
+
+
 def _sentence(model: type[BaseModel], where: tuple[int | str, ...], kind: str, message: str) -> str:
     """One pydantic error as a sentence."""
-    steps = [str(step) for step in where if step not in ("str", "KeyRule")]
+    steps = [str(step) for step in where if step not in ("str", "KeyRule", "EntryRule", "IdsRule")]
     if kind == "extra_forbidden":
         owner = ".".join(steps[:-1]) or "the mapping"
         return str(UnknownNameError.of(f"key of {owner}", steps[-1], _keys(model, where)))

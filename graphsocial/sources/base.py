@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from graphsocial.errors import InputError, MissingFileError
 from graphsocial.types import Column, EdgeType, GraphSchema, Kind, NodeType
 
+ENTRY = "__entry"
+"""An entry of the list that `Rows.each` names, in the SQL of `Rows.keys` and `Rows.columns`."""
+NO_ANSWER: tuple[str, ...] = (
+    *("nan", "n/a", "na", "n.a.", "#n/a", "null", "nil", "unknown", "no answer", "not applicable", "not available"),
+    *("missing", "undefined", "no response", "don't know", "prefer not to say", "?", "-", "--"),
+)
+"""Words that are no classes of a label, in lower case."""
 FORMATS = ("csv", "csv.gz", "tsv", "tsv.gz", "parquet", "jsonl", "jsonl.gz", "ndjson")
 
 
@@ -25,6 +32,13 @@ class RawColumn:
         must_exist: an absent column is an error; empty values are fine.
         minimum, maximum: inclusive bounds of a number.
         values: the allowed values of a category (or of each entry of `categories`), lower-cased before the check.
+        format: how a timestamp is written, as for `strptime`, such as `%d/%m/%y`; by default ISO 8601, seconds or
+            milliseconds or microseconds since 1970, or RFC 2822.
+        key: whether it is an id, which no number with an exponent or beyond the precision of its type can be.
+        classes: whether the values are the classes of a label; those of `no_answer`, in lower case, count as missing.
+        when: the name of a boolean column of the table; where that is not true, the value is not checked.
+        entries: whether the entries of a list become rows: none of them makes the row a malformed one.
+        decimal, thousands: the separators of a number, where they are not a point and none.
     """
 
     name: str
@@ -36,6 +50,14 @@ class RawColumn:
     minimum: float | None = None
     maximum: float | None = None
     values: tuple[str, ...] = ()
+    format: str | None = None
+    key: bool = False
+    classes: bool = False
+    no_answer: tuple[str, ...] = ()
+    when: str | None = None
+    decimal: str = "."
+    thousands: str = ""
+    entries: bool = False
 
     @property
     def source_name(self) -> str:
@@ -49,13 +71,19 @@ class RawTable:
 
     Attributes:
         name: its name in `Rows` and their SQL.
-        files: CSV, TSV, Parquet or JSON lines; all of one format.
+        files: CSV, TSV, Parquet or JSON, also in gzip, zstd or zip; all of one format.
         columns: the columns that are used; others in the file are ignored and reported. A table without any only
             serves the `sql` of other tables' columns.
         has_header: False for text files whose first row is data.
         names: the names of their fields, in order; those of `columns` by default.
         delimiter, encoding: for text files; the delimiter is inferred among comma, tab and semicolon by default.
-        nulls: texts that mean a missing value in a CSV file, such as `NA`; an empty field always does.
+        quote: the character around fields that hold delimiters or line ends; empty where quotes are text.
+        comment: lines that begin with it are left out, besides those before the header that begin with #.
+        skip: number of lines before the header that are left out.
+        decimal, thousands: the separators of numbers; a decimal comma is found by looking where fields are separated by
+            something else.
+        records: keys, joined by dots, that lead to the array of records in a JSON document.
+        nulls: texts that mean a missing value, such as `NA`; an empty field always does.
         required: no rows are an error.
         unique: columns whose values name a row; a second row with the same ones is rejected.
     """
@@ -67,6 +95,12 @@ class RawTable:
     names: tuple[str, ...] = ()
     delimiter: str | None = None
     encoding: str = "utf-8"
+    quote: str = '"'
+    comment: str | None = None
+    skip: int = 0
+    decimal: str | None = None
+    thousands: str | None = None
+    records: str | None = None
     nulls: tuple[str, ...] = ()
     required: bool = True
     unique: tuple[str, ...] = ()
@@ -83,6 +117,7 @@ class Rows:
         columns: SQL for each column of `into`; a column that is left out is null.
         joins: further raw tables by SQL, e.g. `left join comments using (comment_id)`.
         where: SQL condition: keep only these rows; the others are left out, not rejected.
+        each: SQL of a list: one edge or node for each of its entries, which `keys` call `ENTRY`.
         distinct: several rows with one key become one, the first (ids collected from an edge list, say), instead of
             rejected duplicates.
     """
@@ -94,6 +129,7 @@ class Rows:
     joins: str = ""
     where: str | None = None
     distinct: bool = False
+    each: str | None = None
 
 
 @dataclass(frozen=True)
@@ -118,11 +154,34 @@ class Plan:
     @property
     def schema(self) -> GraphSchema:
         """The node and edge types of all rows."""
-        types = {rows.into.table: rows.into for rows in self.rows}
+        types: dict[str, NodeType | EdgeType] = {}
+        for rows in self.rows:
+            types[rows.into.table] = _merged(types.get(rows.into.table, rows.into), rows.into)
         return GraphSchema(
             nodes=tuple(t for t in types.values() if isinstance(t, NodeType)),
             edges=tuple(t for t in types.values() if isinstance(t, EdgeType)),
         )
+
+
+def _merged(one: NodeType | EdgeType, other: NodeType | EdgeType) -> NodeType | EdgeType:
+    """One type with the columns of both.
+
+    Raises:
+        InputError: they are two types with one table, or have a column or time of two kinds.
+    """
+    if str(one) != str(other):
+        raise InputError(f"'{one}' and '{other}' would be one table, '{one.table}'; rename one of them.")
+    if one.time and other.time and one.time != other.time:
+        raise InputError(f"The time of '{one}' is '{one.time}' in one place and '{other.time}' in another; use one.")
+    columns = {column.name: column for column in one.columns}
+    for column in other.columns:
+        before = columns.setdefault(column.name, column)
+        if (before.kind, before.role) != (column.kind, column.role):
+            raise InputError(
+                f"The column '{column.name}' of '{one}' is {before.kind} ({before.role}) in one place and "
+                f"{column.kind} ({column.role}) in another; give both the same, or two names."
+            )
+    return replace(one, columns=tuple(columns.values()), time=one.time or other.time)
 
 
 class Source(Protocol):
@@ -150,7 +209,8 @@ def find_table(root: Path, stem: str) -> tuple[Path, ...]:
         raise InputError(f"Two files claim to be the table '{stem}': {files[0].name} and {files[1].name}. Keep one.")
     if files:
         return (files[0],)
-    parts = sorted(path for ending in FORMATS for path in (root / stem).glob(f"*.{ending}"))
+    folder = root / stem
+    parts = sorted(path for ending in FORMATS for path in folder.glob(f"*.{ending}") if path.name[0] != ".")
     endings = {"".join(path.suffixes) for path in parts}
     if len(endings) > 1:
         raise InputError(f"The files of table '{stem}' have different formats: {sorted(endings)}. Use one.")
@@ -207,9 +267,16 @@ def columns_from_schema(rows_schema: dict[str, Any], headers: dict[str, str] | N
                 minimum=inner.get("minimum"),
                 maximum=inner.get("maximum"),
                 values=tuple(value for value in inner.get("enum", ()) if value is not None),
+                classes=(is_label := _is_open_label(rule)),
+                no_answer=NO_ANSWER if is_label else (),
             )
         )
     return tuple(columns)
+
+
+def _is_open_label(rule: dict[str, Any]) -> bool:
+    """Whether a property is a label whose classes are whatever the data holds."""
+    return rule["x-kind"] == "category" and rule.get("x-role") == "label" and "enum" not in rule
 
 
 def stored_columns(rows_schema: dict[str, Any], *, leave_out: tuple[str, ...] = ()) -> tuple[Column, ...]:

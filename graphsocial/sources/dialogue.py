@@ -92,7 +92,9 @@ class Dialogue:
     def _turns(self, parts: dict[str, set[str]]) -> str:
         """SQL: each segment's id, speaker and time, and the ids of the one after it and of the one that it replies to.
 
-        A row with the id of an earlier one is kept, to be rejected as a node; it takes no part in the order.
+        Segments of one turn, such as messages of one minute, are in the order of the file and have ids of their own:
+        `talk/7`, `talk/7#2`. A row with the id of an earlier one, or equal to it, is kept, to be rejected as a node; it
+        takes no part in the order.
         """
         user = "speaker" if self.speakers == "shared" else "dialogue || '/' || speaker"
         turn = "case when turn = trunc(turn) then turn::bigint::varchar else turn::varchar end"
@@ -105,8 +107,20 @@ class Dialogue:
             replied_to = "coalesce(reply_to, first_value(before) over (partition by dialogue, run order by position))"
         return f"""
             with
+            given as (
+                select *, min((part, {ROW_NUMBER})) over (partition by dialogue, turn, speaker, text) as first_said
+                from ({rows})
+            ),
+            tied as (
+                select *, dense_rank() over (partition by dialogue, turn order by first_said) as tie from given
+            ),
             named as (
-                select *, coalesce(segment_id, dialogue || '/' || {turn}) as id, {user} as user from ({rows})
+                select
+                    *,
+                    coalesce(segment_id, dialogue || '/' || {turn} || case when tie > 1 then '#' || tie else '' end)
+                        as id,
+                    {user} as user
+                from tied
             ),
             rows as (
                 select
@@ -193,7 +207,7 @@ def _contract() -> dict[str, Any]:
 
 def _needed(columns: set[str]) -> str:
     """SQL: the columns that say who spoke when, null where a file does not have them."""
-    kinds = {"segment_id": "varchar", "dialogue": "varchar", "turn": "double", "speaker": "varchar"}
+    kinds = {"segment_id": "varchar", "dialogue": "varchar", "turn": "double", "speaker": "varchar", "text": "varchar"}
     kinds |= {"reply_to": "varchar", TIME: "timestamptz"}
     return ", ".join(name if name in columns else f"null::{kind} as {name}" for name, kind in kinds.items())
 

@@ -53,7 +53,8 @@ class Catalog(Database):
         """Make the tables of all types in `schema`; a type that is declared already gains the columns that are new.
 
         Raises:
-            InputError: a column, or a type's time, is already declared in another way.
+            InputError: a column, or a type's time, is already declared in another way, and a dataset has rows of the
+                type; while none has, it is changed.
         """
         declared = {entry.table: entry for entry in self.schema.types}
         with self.transaction():
@@ -62,7 +63,7 @@ class Catalog(Database):
                 if present is None:
                     self._create(entry)
                 elif present != entry:
-                    self._extend(present, entry)
+                    self._extend(self._without_changed(present, entry), entry)
 
     def _create(self, entry: NodeType | EdgeType) -> None:
         keys = "id varchar not null" if isinstance(entry, NodeType) else "src bigint not null, dst bigint not null"
@@ -77,6 +78,19 @@ class Catalog(Database):
             self.connection.execute(
                 "insert into edge_types values (?, ?, ?, ?, ?)", [*entry.canonical, described, entry.time]
             )
+
+    def _without_changed(self, present: NodeType | EdgeType, entry: NodeType | EdgeType) -> NodeType | EdgeType:
+        """The declared type; while it is empty, without the columns that `entry` declares in another way."""
+        if self.first(f"select 1 from {quote(entry.table)} limit 1"):
+            return present
+        given = {column.name: (column.kind, column.role) for column in entry.columns}
+        changed = [c for c in present.columns if given.get(c.name, (c.kind, c.role)) != (c.kind, c.role)]
+        for column in changed:
+            self.connection.execute(f"alter table {quote(entry.table)} drop column {quote(column.name)}")
+        other_time = entry.time is not None and entry.time != present.time
+        gone = other_time or any(column.name == present.time for column in changed)
+        kept = tuple(column for column in present.columns if column not in changed)
+        return replace(present, columns=kept, time=None if gone else present.time)
 
     def _extend(self, present: NodeType | EdgeType, entry: NodeType | EdgeType) -> None:
         if entry.time is not None and present.time is not None and entry.time != present.time:

@@ -40,6 +40,9 @@ class Database:
 
     Args:
         path, read_only, locked, allow_code, wait: see `graphsocial.open`.
+
+    Attributes:
+        made: whether this object has made the file.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Database:
         wait: bool = False,
     ) -> None:
         self.path = Path(path)
+        self.made = False
         self.read_only = read_only
         self.allow_code = allow_code
         self._depth = 0
@@ -79,6 +83,18 @@ class Database:
         if self._copy is not None:
             self._copy.cleanup()
 
+    def discard(self) -> None:
+        """Remove the file, while it is still held so that it is no other process's by then, and close it.
+
+        Raises:
+            StoreError: this object has not made the file.
+        """
+        if not self.made:
+            raise StoreError(f"'{self.path}' was there before; it is not removed.")
+        self.connection.execute("checkpoint")  # closes the write-ahead log, whose name another process may use next
+        self.path.unlink(missing_ok=True)
+        self.close()
+
     def __enter__(self) -> Self:
         return self
 
@@ -94,6 +110,7 @@ class Database:
                 raise StoreError(f"'{self.path}' is empty; ingest a dataset first.")
             with self.transaction():
                 migrations.make(self.connection)
+            self.made = True
             return
         missing = migrations.pending(self.connection, self.path)
         if self.read_only:

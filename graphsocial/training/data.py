@@ -19,6 +19,7 @@ from graphsocial.runs.provenance import digest, versions
 from graphsocial.store import GraphStore
 from graphsocial.tasks import Labels, read_labels
 from graphsocial.training.averages import implied
+from graphsocial.training.class_codes import with_classes
 from graphsocial.training.config import RunConfig
 from graphsocial.training.encoding import encode, unread_columns
 from graphsocial.training.splitting import add_negatives, check_fitted, split
@@ -60,6 +61,7 @@ def prepare(
     *,
     tabular: Mapping[str, Any] | None = None,
     split_id: str | None = None,
+    classes: Mapping[str, Sequence[str]] | None = None,
     features: Sequence[FeatureRef] | None = None,
     progress: Progress | None = None,
 ) -> RunData:
@@ -71,10 +73,14 @@ def prepare(
         tabular: the fitted encodings of a run (`SocialGraph.tabular_state`); by default fitted on the training
             examples.
         split_id: id of a stored split; by default a split is made by the configuration's policy.
+        classes: target → the classes of a run; labels of other classes count as unknown. By default those of the data.
         features: the stored vectors to use; by default those of all columns that the model reads, encoded if needed.
         progress: called while contents are encoded.
     """
     entity, labels = read_labels(config.task, store, config.dataset, as_of=config.as_of)
+    if classes is not None:
+        named = config.fitting.negatives > 0  # their class is added below
+        labels = with_classes(labels, {target: [*names][: -1 if named else None] for target, names in classes.items()})
     used = encode(store, config, entity, progress) if features is None else tuple(features)
     graph = build(store, config, entity, labels, used)
     if split_id is None:

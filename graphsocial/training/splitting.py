@@ -50,7 +50,8 @@ def split(
     ids = graph.example_ids()
     column = _column(store, config, entity, labels)
     codes = _strata(graph)
-    roles = splits.assign(config.split, ids=ids, codes=codes, times=labels.times, column=column)
+    ends = (entity.src, entity.dst) if isinstance(entity, EdgeType) else (entity.name,)
+    roles = splits.assign(config.split, ids=ids, codes=codes, times=labels.times, column=column, ends=ends)
     about = {"task": config.task.name, "dataset": config.dataset, "entity": str(entity)}
     split_id = stored_splits.save(store, config.split, roles, ids=ids, **about)
     if split_id not in _remarked:  # once for a model and its baselines

@@ -436,8 +436,11 @@ def test_predict_takes_ids_from_csv_and_evaluate_scores_the_predictions(
     assert predicted["predictions"] == 2 and predicted["run"].startswith("hmg_emo-")
     for text, words in (
         ("u0,i0\nu1,i1\n", "The first line of 'bad.csv' is ids (u0, i0); put a line with names above it."),
-        ("user,image\nu0,i0\nnobody,i1\n", "No user has the id 'nobody' in this data."),
-        ("user,image\nx,i0\ny,i1\nx,i1\n", "No user has the id 'x' in this data, nor any of 1 other ids"),
+        (
+            "user,image\nx,i0\ny,i1\n",
+            "2 of 2 rows of 'bad.csv' are not predicted: line 2: no user has the id 'x'; line 3",
+        ),
+        ("first,second\nu0,i0\n", "does not say which column is the source and which the destination"),
         ("user,image\n", "needs a header, two columns of ids"),
     ):
         (tmp_path / "bad.csv").write_text(text)
