@@ -20,6 +20,7 @@ from scipy.sparse import csr_array
 from graphsocial.analysis._assortativity import homophily
 from graphsocial.analysis._averages import NodeValues
 from graphsocial.analysis._exposure import Exposure
+from graphsocial.analysis._lognormal import LogNormalCounts
 from graphsocial.analysis._measures import simple, undirected
 from graphsocial.analysis._pairs import SpokenSegments
 from graphsocial.analysis._regression import regress
@@ -432,6 +433,18 @@ def regression(trials: int) -> Iterator[Line]:
             yield Line(design.name, f"{model}: {what}", float(np.mean(of_trials)), len(of_trials), "0.05")
 
 
+def counts(trials: int) -> Iterator[Line]:
+    """How often a log-normal, rounded to whole numbers, is farther from its fit than Lilliefors' bound at .05."""
+    for mean, deviation in ((0.5, 1.0), (2.0, 1.5), (5.0, 1.0)):
+        random, far = np.random.default_rng(8), []
+        for _ in range(trials):
+            drawn = np.exp(random.normal(mean, deviation, 1000)).round()
+            drawn = drawn[drawn > 0]
+            far.append(LogNormalCounts.fit(drawn).distance(drawn) > 0.886 / len(drawn) ** 0.5)
+        design = f"1,000 log-normal counts, μ = {mean:g}, σ = {deviation:g}"
+        yield Line(design, "Kolmogorov's distance above .886 / √n", float(np.mean(far)), trials, "≤ 0.05")
+
+
 TABLES: dict[str, Callable[[int], Iterator[Line]]] = {
     "intervals": intervals,
     "seeds": seeds,
@@ -439,6 +452,7 @@ TABLES: dict[str, Callable[[int], Iterator[Line]]] = {
     "replies": replies,
     "friends": friends,
     "regression": regression,
+    "counts": counts,
 }
 
 

@@ -147,11 +147,12 @@ def _save(store: GraphStore, analysis: Analysis) -> None:
 
 def _earlier_tables(store: GraphStore, analysis: Analysis) -> set[str]:
     """The tables that the last analysis of the same key wrote; one that is not written now has no rows of it."""
-    row = store.first(
-        "select tables from analyses where analysis = ? and dataset = ? and key = ?",
+    rows = store.sql(
+        "select table_name from duckdb_tables() where table_name in "
+        "(select unnest(tables) from analyses where analysis = ? and dataset = ? and key = ?)",
         [analysis.name, analysis.dataset, json.dumps(analysis.key)],
-    )
-    return set(row[0]) if row else set()
+    ).fetchall()
+    return {name for (name,) in rows}
 
 
 def _check_owner(store: GraphStore, analysis: str, table: str) -> None:

@@ -15,6 +15,7 @@ from graphsocial.evaluation.multiple_tests import holm
 
 FACTORS = {"text": "text emotion that varies", "image": "image emotion that varies", "likability": "likes"}
 INTERACTIONS = (("text", "image"), ("text", "image", "likability"))
+ALL_INTERACTIONS = (("text", "image"), ("text", "likability"), ("image", "likability"), ("text", "image", "likability"))
 CENTRED = "log_shares_centred"
 MIN_ROWS = 50  # for a regression on five terms
 TOLERANCE = 1e-9  # below which a share of a column's variance is nothing
@@ -38,8 +39,8 @@ def regress(rows: pl.DataFrame, popular: float = 0.2) -> tuple[pl.DataFrame, tup
     if not factors or used.height < MIN_ROWS:
         return pl.DataFrame(), (*notes, f"No regression: only {used.height:,} rows have all its terms.")
     values = {name: used[name].to_numpy().astype(float) for name in factors}
-    terms, collinear = _terms(values, dict.fromkeys(values, 0.0))
-    centred, _ = _terms(values, {name: float(column.mean()) for name, column in values.items()})
+    terms, collinear = _terms(values, INTERACTIONS)
+    centred, _ = _terms({name: column - column.mean() for name, column in values.items()}, ALL_INTERACTIONS)
     if collinear:
         notes.append(f"Left out, as a linear combination of the other terms: {', '.join(collinear)}.")
     clusters = None
@@ -86,12 +87,14 @@ def _varying(rows: pl.DataFrame) -> tuple[list[str], pl.DataFrame]:
         factors.remove(max(constant, key=lambda name: rows[name].null_count()))  # more rows may let the others vary
 
 
-def _terms(values: Mapping[str, Floats], centres: Mapping[str, float]) -> tuple[dict[str, Floats], list[str]]:
-    """The columns of eq. 1 by name, and the names of those that are linear combinations of earlier ones."""
+def _terms(
+    values: Mapping[str, Floats], interactions: Sequence[tuple[str, ...]]
+) -> tuple[dict[str, Floats], list[str]]:
+    """Factors and their products by name, and the names of those that are linear combinations of earlier ones."""
     columns = dict(values)
-    for names in INTERACTIONS:
+    for names in interactions:
         if all(name in values for name in names):
-            columns["_".join(names)] = np.prod([values[name] - centres[name] for name in names], axis=0)
+            columns["_".join(names)] = np.prod([values[name] for name in names], axis=0)
     terms, collinear = dict[str, Floats](), list[str]()
     for name, column in columns.items():
         x = with_constant(terms, len(column))

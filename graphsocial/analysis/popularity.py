@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from graphsocial.analysis._lognormal import LogNormalCounts
 from graphsocial.analysis._regression import MIN_ROWS, regress
 from graphsocial.analysis.base import Findings
 from graphsocial.errors import DataError, InputError
@@ -36,7 +37,8 @@ ROWS = "rows"
 class Popularity:
     """Five tables of the nodes that have shares (`note`, `post`).
 
-    `shares`: the distribution of shares, with a log-normal fitted to those above zero and its goodness of fit.
+    `shares`: the distribution of shares, with a log-normal of whole numbers fitted to those above zero and its goodness
+    of fit: Kolmogorov's distance at whole numbers.
     `histogram`: the number of nodes with `low` up to below `high` shares, observed and by the log-normal.
     `emotions`: the number of texts by grade of emotion, and of covers with and without an emotional face.
     `correlations`: Spearman's ρ and Pearson's r of likes, favourites, comments and shares, pair by pair; on `--export`
@@ -47,8 +49,9 @@ class Popularity:
 
     `ols` is as published: Y is 1 for the most shared fifth, else 0, by least squares. `logit` is the logistic
     regression of the same binary Y; its R² is McFadden's. `log_shares` is least squares with Y = log(1 + shares),
-    without a threshold; `log_shares_centred` is the same with interactions of the factors minus their means, so that β1
-    and β2 are effects at the means of the other factors and `vif`, the variance inflation factor, is small.
+    without a threshold; `log_shares_centred` is the same with the factors minus their means and all their interactions,
+    so that β1, β2 and β3 are effects at the means of the other factors and `vif`, the variance inflation factor, is
+    small.
 
     Posts of one page, author or brand are alike, so standard errors are by leaving out each of their `clusters` in turn
     (jackknife, with t of as many degrees of freedom less one); without clusters each row is one (HC3). `p_holm` is
@@ -157,7 +160,9 @@ def _cluster(store: GraphStore, node: NodeType, dataset: str, name: str | None) 
             edges = store.visible(edge, dataset=dataset)
             select = f"select {of_node} as idx, min({of_other}) as cluster from ({edges}) group by {of_node}"
             selects.setdefault(other, select)
-    selects |= {column: f"select idx, {quote(column)} as cluster from ({posts})" for column in columns - {*selects}}
+    selects |= {
+        column: f"select idx, {quote(column)}::varchar as cluster from ({posts})" for column in columns - {*selects}
+    }
     nothing = f"select idx, null as cluster from ({posts}) limit 0"
     if name is not None and name not in selects and name != ROWS:
         raise InputError(f"'{node}' has no '{name}' to cluster by; it has {', '.join(sorted(selects))}, or {ROWS}.")
@@ -167,18 +172,19 @@ def _cluster(store: GraphStore, node: NodeType, dataset: str, name: str | None) 
 
 
 def _distribution(rows: pl.DataFrame) -> pl.DataFrame:
-    """A row for each measure: quantiles, the log-normal's two parameters, goodness of fit of it and of the normal."""
+    """A row for each measure: quantiles, moments of logarithms, the fitted log-normal, its and the normal's fit."""
     from scipy import stats
 
     shares = rows["shares"].to_numpy()
     logs = np.log(shares[shares > 0])
     if len(logs) < 3 or logs.std() == 0:
         raise DataError("Nearly all nodes have the same number of shares; there is no distribution to describe.")
-    fitted = stats.kstest(logs, "norm", args=(logs.mean(), logs.std(ddof=1)))
     plain = shares[shares > 0]
-    normal = stats.kstest(plain, "norm", args=(plain.mean(), plain.std(ddof=1)))
+    fitted = LogNormalCounts.fit(plain)
+    values, times = np.unique(plain, return_counts=True)
+    normal = stats.norm(plain.mean(), plain.std(ddof=1)).cdf(values + 0.5)
     order = stats.probplot(logs, fit=True)[1]
-    values = {
+    measures = {
         "nodes": float(len(shares)),
         "zero": float((shares == 0).mean()),
         "mean": float(shares.mean()),
@@ -188,25 +194,22 @@ def _distribution(rows: pl.DataFrame) -> pl.DataFrame:
         "log_deviation": float(logs.std(ddof=1)),
         "log_skewness": float(stats.skew(logs)),
         "log_excess_kurtosis": float(stats.kurtosis(logs)),
-        "kolmogorov_smirnov": float(fitted.statistic),
-        "kolmogorov_smirnov_of_normal": float(normal.statistic),
+        "fitted_mean": fitted.mean,
+        "fitted_deviation": fitted.deviation,
+        "kolmogorov_smirnov": fitted.distance(plain),
+        "kolmogorov_smirnov_of_normal": float(np.abs(times.cumsum() / times.sum() - normal).max()),
         "probability_plot_r2": float(order[2] ** 2),
     }
-    return pl.DataFrame({"measure": list(values), "value": list(values.values())})
+    return pl.DataFrame({"measure": list(measures), "value": list(measures.values())})
 
 
 def _histogram(rows: pl.DataFrame) -> pl.DataFrame:
     """Counts in bins of equal width in the logarithm, cut at whole numbers; nodes without shares are left out."""
-    from scipy import stats
-
     shares = rows["shares"].to_numpy()
     shares = shares[shares > 0]
-    logs = np.log(shares)
     edges = np.unique(np.ceil(np.geomspace(1, shares.max() + 1, MAX_BINS + 1)))
     counts = np.histogram(shares, edges)[0]
-    # continuity correction: a whole number n stands for the interval from n - 0.5 to n + 0.5
-    fitted = stats.norm(logs.mean(), logs.std(ddof=1)).cdf(np.log(edges - 0.5))
-    expected = np.diff(fitted) * len(shares)
+    expected = np.diff(LogNormalCounts.fit(shares).cdf(edges - 0.5)) * len(shares)
     return pl.DataFrame({"low": edges[:-1], "high": edges[1:], "nodes": counts, "fitted": expected})
 
 

@@ -51,4 +51,7 @@ def test_shared_exposure_is_not_taken_for_homophily() -> None:
     sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
     inference = importlib.import_module("inference")
     for line in inference.friends(100):
-        assert line.share <= 0.13 if line.target == "0.05" else line.share >= 0.3, line
+        if line.target == "0.05":
+            assert line.share <= 0.13, line
+        elif not line.design.startswith("2 "):  # two labels an image tell little
+            assert line.share >= 0.5, line

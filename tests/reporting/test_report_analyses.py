@@ -181,6 +181,37 @@ def test_assortativity_of_other_runs_is_left_out(social: gs.GraphStore) -> None:
     assert "predictions of a" not in tables("b")
 
 
+def test_analyses_by_an_earlier_version_are_shown(tmp_path: Path) -> None:
+    """Without the columns that came later, and with the table of contagion that is gone."""
+    with gs.open(tmp_path / "s.duckdb") as store:
+        gs.ingest(store, "dialogue", write_dialogues(tmp_path / "talks"))
+        write_posts(store)
+        analyze(store, "emotion", dataset="talks", settings={"permutations": 19})
+        analyze(store, "network", dataset="talks", settings={"permutations": 19, "edges": "segment replies segment"})
+        analyze(store, "popularity", dataset="posts")
+        for statement in (
+            "alter table emotion_likeness rename to emotion_contagion",
+            "update analyses set tables = [replace(name, 'emotion_likeness', 'emotion_contagion') for name in tables]",
+            "update emotion_transitions set \"by\" = 'another' where \"by\" = 'another speaker'",
+            *(f"alter table emotion_transitions drop {name}" for name in ("expected", "low", "high")),
+            *(f"alter table network_likeness drop {name}" for name in ("within", "p_holm")),
+            *(f"alter table popularity_regression drop {name}" for name in ("p_holm", "vif", "clusters")),
+            "delete from popularity_regression where model = 'log_shares_centred'",
+            "delete from popularity_shares where measure like 'fitted%'",
+        ):
+            store.connection.execute(statement).fetchall()
+        titles = {
+            part.title for name in ("talks", "posts") for section in sections(store, name) for part in section.parts
+        }
+        assert {"Transition probabilities", "Permutation test of assortativity", "Regression coefficients"} <= titles
+        assert "Likeness along replies" not in titles
+        analyze(store, "emotion", dataset="talks", settings={"permutations": 19})  # replaces the earlier rows
+        assert store.sql("select count(*) from emotion_contagion").fetchall() == [(0,)]
+        assert "Likeness along replies" in {
+            part.title for section in sections(store, "talks") for part in section.parts
+        }
+
+
 def test_report_options_that_contradict_are_errors(store: gs.GraphStore, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="several datasets"):
         gs.report(store, output=tmp_path / "page.html")

@@ -15,10 +15,15 @@ MODELS = {
     "ols": "least squares, popular (0/1)",
     "logit": "logistic, popular (0/1)",
     "log_shares": "least squares, log(1 + shares)",
-    "log_shares_centred": "least squares, log(1 + shares), centred interactions",
+    "log_shares_centred": "least squares, log(1 + shares), centred, all interactions",
 }
 AS_PUBLISHED = tuple(MODELS.values())[:3]
-TERMS = {"text_image": "text × image", "text_image_likability": "text × image × likability"}
+TERMS = {
+    "text_image": "text × image",
+    "text_likability": "text × likability",
+    "image_likability": "image × likability",
+    "text_image_likability": "text × image × likability",
+}
 LEVELS = {
     "text": {1: "1 very negative", 2: "2 negative", 3: "3 neutral", 4: "4 positive", 5: "5 very positive"},
     "image": {0: "no emotional face", 1: "emotional face"},
@@ -49,7 +54,11 @@ def _distribution(analysis: StoredAnalysis, node: str) -> list[Chart | Table]:
         ["mean", f"{measures['mean']:,.1f}"],
         ["quantiles", ", ".join(f"{q} %: {measures[f'quantile_{q}']:,.0f}" for q in (25, 50, 75, 90, 99))],
         ["maximum", f"{measures['most']:,.0f}"],
-        ["log-normal fit", f"μ = {measures['log_mean']:.3f}, σ = {measures['log_deviation']:.3f}"],
+        [
+            "log-normal fit",  # analyses by earlier versions have the moments alone
+            f"μ = {measures.get('fitted_mean', measures['log_mean']):.3f}, "
+            f"σ = {measures.get('fitted_deviation', measures['log_deviation']):.3f}",
+        ],
         [
             "log shares",
             f"skewness {measures['log_skewness']:.2f}, excess kurtosis {measures['log_excess_kurtosis']:.2f}",
