@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -248,9 +246,6 @@ def _explain(error: Exception) -> int:
         traceback.print_exception(error)
     if isinstance(error, GraphSocialError):
         render.fail(str(error))
-    elif isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-        name = Path(str(error.filename)).name
-        render.fail(f"The name '{name[:40]}…' is too long for a file: a name has at most 255 bytes.")
     else:
         hint = "" if debug else " Set GRAPHSOCIAL_DEBUG=1 to see where."
         render.fail(f"{type(error).__name__}: {str(error).rstrip('.')}.{hint}")

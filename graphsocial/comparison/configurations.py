@@ -116,8 +116,9 @@ def _runs(store: GraphStore, part: str) -> pl.DataFrame:
     frame: pl.DataFrame = store.sql(
         "select run_id, model, config_id, task, dataset, split, data_hash, split_id, finished_at, "
         "feature_sets::varchar as feature_sets, "
-        "run_id in (select run_id from predictions where split = ?) as predicted, (select "
-        "string_agg(distinct target, ' ' order by target) from metrics where metrics.run_id = runs.run_id) as targets "
+        "run_id in (select run_id from predictions where split = ?) as predicted, coalesce("
+        "(select string_agg(distinct target, ' ' order by target) from metrics as m where m.run_id = runs.run_id), '') "
+        "as targets "
         "from runs where status = 'done' order by seed, run_id",
         [part],
     ).pl()

@@ -59,9 +59,10 @@ def sentence(error: BaseException, store: Path) -> str | None:
         if is_damage(cause):
             return _damaged(cause, store)
         if getattr(cause, "errno", None) == errno.ENAMETOOLONG:
-            name = str(getattr(cause, "filename", None) or store)
+            name = max(Path(str(getattr(cause, "filename", None) or store)).parts, key=len)
             return (
-                f"The name '{name[:60]}…' is too long for a file here ({len(name):,} characters); choose a shorter one."
+                f"The name '{name[:40]}…' is too long for a file: a name has at most 255 bytes, this one has "
+                f"{len(name.encode()):,}. Choose a shorter one."
             )
     return None
 
