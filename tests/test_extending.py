@@ -242,9 +242,6 @@ DECLARATIONS = {  # a line of the class → the sentence
     "targets = (Target('votes', 'regression', weight='1'),)": r"'votes' has the weight '1'; it is a number, 0 or more",
     "targets = (Target('votes', 'regression', weight=float('nan')),)": r"'votes' has the weight nan",
     "targets = (Target('mood', classes=(1, 2)),)": r"'mood' has the classes \(1, 2\); write a tuple of names",
-    "targets = (Target('message_id', 'regression'),); sql = 'select idx, votes as message_id from $rows'": (
-        r"predictions view of 'mistake' would have two columns 'message_id'"
-    ),
     "id_columns = ('a', 'b')": r"id_columns names 2 columns; the id of nodes has 1",
     "id_columns = ('votes',)": r"id_columns has 'votes', which another column is called",
     "sql = 'select null::bigint as idx, votes from $rows'": r"selects 120 rows without 'idx'",

@@ -28,9 +28,10 @@ def view_name(task: Task) -> str:
     """
     name = f"{task.view}_predictions"
     own = type(task).__module__.startswith("graphsocial.")
-    if name in BUILT_IN or (task.view != task.name.replace("-", "_") and task.view in _of_tasks()):
+    taken = name in BUILT_IN or task.view in _of_tasks()
+    if taken and task.view != task.name.replace("-", "_"):
         return f"{task.view}_column_predictions"  # a column whose name makes another view's
-    if not own and task.view in _of_tasks():
+    if taken and not own:
         raise InputError(f"'{task.name}' cannot name a task: the view '{name}' is taken. Set another `name`.")
     return name
 

@@ -178,7 +178,7 @@ def test_a_context_over_the_whole_table_is_a_leak(store: gs.GraphStore, tmp_path
 
 
 @settings(
-    max_examples=6,
+    max_examples=4,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
     phases=(Phase.explicit, Phase.reuse, Phase.generate),

@@ -705,6 +705,7 @@ def test_the_kernel_is_recorded_and_scores_agree_between_kernels(call: Call, fre
     assert code == 1 and "kernel" in err and "fused" in err
 
 
+@pytest.mark.slow
 def test_train_reports_content_that_could_not_be_encoded(call: Call, tmp_path: Path) -> None:
     small = [f"--set={given}" for given in ("users=60", "images=30", "contacts=100", "views=400", "groups=5")]
     assert call("-q", "synthesize", "iesn", tmp_path / "iesn", *small)[0] == 0

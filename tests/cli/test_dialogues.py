@@ -72,6 +72,7 @@ def test_each_encoded_column_is_reported_once(tmp_path: Path) -> None:
     assert lines == ["Features of segment.text: 8 rows, encoder sentence:packaged:minilm"]
 
 
+@pytest.mark.slow
 def test_baselines_are_causal_where_the_model_is(call: Call, tmp_path: Path) -> None:  # noqa: F811
     """Without it a split by time, which only causal networks can answer, has no baselines."""
     (tmp_path / "talks").mkdir()

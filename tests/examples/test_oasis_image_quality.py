@@ -50,6 +50,7 @@ def test_the_folds_are_those_of_the_published_baselines(example: ModuleType, sha
     assert example.folds_of(split["word"].to_list()).tolist() == split["fold"].to_list()
 
 
+@pytest.mark.slow
 def test_the_table_of_some_photographs(
     example: ModuleType,
     shared_data: Path,

@@ -159,6 +159,7 @@ def slow(tmp_path: Path) -> list[str]:
     return [*PROGRAM, "featurize", "post.text", *options, "--set", f"log={tmp_path / 'log'}"]
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_goes_on_and_repeats_no_committed_batch(slow: list[str], tmp_path: Path) -> None:
     """kill -9 from outside, wherever the process is then: in the encoder, in a commit, between two batches."""
 

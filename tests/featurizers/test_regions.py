@@ -97,6 +97,7 @@ class TestDetector:
         assert encoded.vectors.shape == expected.shape and len(expected) == len(answer["boxes"]) > 0
         assert np.abs(encoded.vectors - expected).max() < 1e-3
 
+    @pytest.mark.slow
     def test_an_image_does_not_see_its_neighbours(self, weights: Path, images: list[Path]) -> None:
         regions = Regions(MODEL, str(weights), most=4)
         together = regions.encode(images)

@@ -41,7 +41,7 @@ def store(tmp_path: Path) -> gs.GraphStore:
 def test_a_class_that_training_did_not_know_counts_as_unknown(
     store: gs.GraphStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run = gs.train(store, "edge-emotion", model="image_prior", settings=SETTINGS)
+    run = gs.train(store, "edge-emotion", model="destination_prior", settings=SETTINGS)
     classes = {"joy", "fear", "anger"}
     ingest(store, "table", views(tmp_path, "new,000,awe", "new,001,joy", "001,new,zeal"))
     with caplog.at_level(logging.WARNING):

@@ -264,6 +264,7 @@ def test_hin_yelp(store: GraphStore, shared_data: Path, monkeypatch: pytest.Monk
     assert store.sql(stars).fetchall() == [("1", 10_696), ("2", 17_715), ("3", 35_810), ("4", 75_918), ("5", 58_258)]
 
 
+@pytest.mark.slow
 def test_facebook_pages(store: GraphStore, shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRAPHSOCIAL_DATA", str(shared_data))
     report = ingest(store, "table", EXAMPLES / "facebook_pages.yaml")

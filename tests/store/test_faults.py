@@ -30,6 +30,7 @@ def damage(path: Path, first: int, length: int = 4096) -> None:
     path.write_bytes(content)
 
 
+@pytest.mark.slow
 def test_a_damaged_store_says_what_can_be_read(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = path.read_bytes()
     draws, partly = random.Random(0), 0

@@ -88,6 +88,7 @@ def test_a_graph_comes_back_from_dgl_pyg_and_networkx(graph: PropertyGraph) -> N
     assert PropertyGraph.from_networkx(graph.to_networkx()) == graph
 
 
+@pytest.mark.slow
 @given(graph=graphs())
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_graph_comes_back_from_the_store(graph: PropertyGraph, tmp_path_factory: pytest.TempPathFactory) -> None:

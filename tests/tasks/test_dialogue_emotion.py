@@ -374,7 +374,7 @@ def test_what_does_not_fit_is_named(store: gs.GraphStore) -> None:
         train_with(sentiment="mood")
     with pytest.raises(DataError, match="neither 'video' nor 'reply_to' has two different"):
         train_with(emotion="video", sentiment="reply_to")
-    with pytest.raises(DataError, match=r"no 'segment after segment' edges .*there are: segment next segment"):
+    with pytest.raises(DataError, match=r"no 'segment after segment' edges .*between them: segment next segment"):
         train_with(order="after")
     with pytest.raises(UnknownNameError, match=r"modality is called 'sound'.*audio"):
         train_with(modalities=("sound",))

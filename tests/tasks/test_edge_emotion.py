@@ -81,6 +81,7 @@ def test_numbers_that_are_no_labels_are_refused(store: gs.GraphStore) -> None:
         EdgeEmotion(also_loss=-1)
 
 
+@pytest.mark.slow
 def test_numbers_are_answered_and_hidden_with_the_pair(store: gs.GraphStore) -> None:
     run = train(store, also="valence,arousal", epochs=15)
     assert (

@@ -184,6 +184,7 @@ def train(store: gs.GraphStore, model: str | None = None, epochs: int = 6, **set
     return gs.train(store, "popularity", model=model, epochs=epochs, features=features, settings=given)
 
 
+@pytest.mark.slow
 def test_eijl_beats_its_baselines_and_its_intervals_hold(notes: gs.GraphStore) -> None:
     run = train(notes, epochs=15)
     floors = [train(notes, name) for name in ("majority", "neighbour_median", "likes_only")]

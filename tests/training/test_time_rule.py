@@ -34,7 +34,7 @@ def store(tmp_path: Path) -> gs.GraphStore:
     return gs.open(tmp_path / "data.duckdb")
 
 
-@pytest.mark.parametrize("features", ["hash_text", "hash_text,to=user"])
+@pytest.mark.parametrize("features", ["hash_text", pytest.param("hash_text,to=user", marks=pytest.mark.slow)])
 def test_a_text_that_is_written_later_tells_nothing(store: gs.GraphStore, features: str) -> None:
     """A day after each rating the user writes a comment that names the emotion in half of the cases."""
     random, n = np.random.default_rng(0), 2500
@@ -167,7 +167,7 @@ def outputs(network: Network, loader: Loader, example: int) -> dict[str, torch.T
 
 
 @settings(
-    max_examples=12,
+    max_examples=8,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # each example takes a second: too slow to shrink
@@ -200,7 +200,7 @@ def test_what_is_later_than_an_example_changes_nothing_of_its_prediction(data: s
 
 
 @settings(
-    max_examples=10,
+    max_examples=7,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
