@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
+LARGEST = 2**63 - 1
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -85,6 +86,8 @@ def _cast_number(value: object, hint: type[int] | type[float]) -> int | float:
         raise ValueError(f"it must be {kind}") from None
     if not math.isfinite(number) or (not isinstance(value, str) and number != value):
         raise ValueError(f"it must be {kind}")
+    if hint is int and not -LARGEST <= number <= LARGEST:
+        raise ValueError("it must be a whole number of 63 bits")
     return number
 
 

@@ -103,7 +103,7 @@ def without_edges(store: GraphStore, configuration: Configuration, *, part: str 
         pl.col("feature_sets") == configuration.feature_sets,
         pl.col("split_id").is_in({run.split_id for run in configuration.runs}),
         pl.col("targets").is_in(
-            frame.filter(pl.col("run_id").is_in([run.id for run in configuration.runs]))["targets"]
+            frame.filter(pl.col("run_id").is_in([run.id for run in configuration.runs]))["targets"].to_list()
         ),
     )
     if not frame.height:
