@@ -86,6 +86,8 @@ def read_ids(path: Path, ends: Sequence[str], *, known: Sequence[Container[str]]
         else:
             file.rows.append(ids)
             file.lines.append(record.line + 1)
+    if not file.read:
+        raise InputError(f"'{path}' needs a header, {wanted} and at least one row; it has blank lines only.")
     return file
 
 

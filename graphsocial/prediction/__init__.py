@@ -140,6 +140,8 @@ def examples_of(data: RunData, ids: Ids | None, *, train: bool = False) -> tuple
         return data, torch.nonzero((data.roles != ROLES.index("train")) | torch.tensor(train)).squeeze(1)
     graph = data.graph
     rows = _read_file(Path(ids), graph) if isinstance(ids, Path | str) else _checked_ids(ids, len(graph.end_types))
+    if not rows:
+        raise InputError("There are no ids to predict; leave `ids` out for all examples.")
     nodes = [_node_numbers(graph, name, [row[end] for row in rows]) for end, name in enumerate(graph.end_types)]
     keys, known = _key(graph, nodes), _key(graph, [end.numpy() for end in graph.ends])
     order = np.argsort(known, kind="stable")

@@ -99,3 +99,12 @@ def test_split_files_are_read_by_their_header_and_unknown_rows_are_said(
         (tmp_path / "val.csv").write_bytes(content)
         with pytest.raises(InputError, match=f"val.csv' {message}"):
             gs.train(store, "edge-emotion", model="majority", split=f"file:{tmp_path}", settings=SETTINGS)
+
+
+def test_no_ids_are_an_error(social: gs.GraphStore, tmp_path: Path) -> None:
+    run = gs.train(social, "edge-emotion", model="majority")
+    with pytest.raises(InputError, match="no ids to predict"):
+        gs.predict(social, run, ids=[])
+    (tmp_path / "blank.csv").write_bytes(b"user,image\n\r\n\n")
+    with pytest.raises(InputError, match="at least one row"):
+        gs.predict(social, run, ids=tmp_path / "blank.csv")
