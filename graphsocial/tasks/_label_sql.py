@@ -122,7 +122,8 @@ def select_labels(
 def _select_target_columns(targets: Sequence[Target], entity: NodeType | EdgeType) -> str:
     """Select the columns of the targets' names.
 
-    A pair of nodes gets the class of its edges if they agree, else null; and the mean of their numbers.
+    A pair of nodes has the labels and the time of its first labelled edge; of several at that time, the class if they
+    agree, else null, and the mean of their numbers. Later edges, which nobody knew of then, change neither.
     """
     columns = [column.name for column in entity.columns]
     for target in targets:
@@ -135,7 +136,15 @@ def _select_target_columns(targets: Sequence[Target], entity: NodeType | EdgeTyp
     selected = "".join(f", {sql} as {quote(target.name)}" for target, sql in fields.items())
     if isinstance(entity, NodeType):
         return f"select idx, $time as time{selected} from $rows"
-    return f"select src, dst, min($time) as time{selected} from $rows group by src, dst"
+    columns_of = "".join(f", {quote(target.name)}" for target in targets)
+    labelled = " or ".join(f"{quote(target.name)} is not null" for target in targets)
+    return (
+        f"with edges as (select src, dst, $time as time{columns_of} from $rows), "
+        "first_labelled as (select * from edges window pair as (partition by src, dst) "
+        f"qualify not bool_or({labelled}) over pair "
+        f"or time is not distinct from min(case when {labelled} then time end) over pair) "
+        f"select src, dst, min(time) as time{selected} from first_labelled group by src, dst"
+    )
 
 
 def _sql_value(value: object) -> str:

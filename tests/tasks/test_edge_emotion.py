@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -11,6 +12,7 @@ import pytest
 import graphsocial as gs
 from graphsocial.auditing import audit
 from graphsocial.errors import InputError, UnknownNameError
+from graphsocial.tasks.base import EdgeTask
 from graphsocial.tasks.edge_emotion import EdgeEmotion
 from graphsocial.types import Column, EdgeType, GraphSchema, NodeType, Target
 
@@ -126,6 +128,14 @@ def test_the_mean_of_an_image_is_what_its_visible_ratings_say(store: gs.GraphSto
     np.testing.assert_allclose(both["value"], both["mean"], atol=0.01)
 
 
+@dataclass(frozen=True)
+class Declared(EdgeTask):
+    """Its label SQL is derived from the names of its targets."""
+
+    edge = "user views image"
+    targets = (Target("emotions"), Target("valence", "regression"))
+
+
 def test_a_pair_has_the_emotion_and_the_time_of_its_first_labelled_edge() -> None:
     """Later edges, which nobody knew of then, change neither; at one time two emotions are none."""
     views = EdgeType(
@@ -160,10 +170,12 @@ def test_a_pair_has_the_emotion_and_the_time_of_its_first_labelled_edge() -> Non
         store.write(USER, pl.DataFrame({"id": [f"u{n}" for n in range(5)]}), dataset="d")
         store.write(IMAGE, pl.DataFrame({"id": ["i0"]}), dataset="d")
         store.write(views, frame, dataset="d")
-        labels = EdgeEmotion(also=("valence",)).labels(store, "d")
-    classes = labels.targets[0].classes
-    emotions = [None if code < 0 else classes[code] for code in labels.target_labels["emotion"]]
-    assert emotions == ["joy", None, "fear", None, "fear"]
-    np.testing.assert_array_equal(labels.target_labels["valence"], [7.0, np.nan, 2.0, np.nan, 2.0])
-    assert labels.times is not None
-    assert [time.astype("datetime64[D]").item().day for time in labels.times] == [2, 2, 4, 4, 6]
+        both = {"emotion": EdgeEmotion(also=("valence",)).labels(store, "d"), "emotions": Declared().labels(store, "d")}
+    for name, labels in both.items():
+        classes = labels.targets[0].classes
+        emotions = [None if code < 0 else classes[code] for code in labels.target_labels[name]]
+        assert emotions == ["joy", None, "fear", None, "fear"]
+        valence = [7.0, 4.0 if name == "emotions" else np.nan, 2.0, np.nan, 2.0]
+        np.testing.assert_array_equal(labels.target_labels["valence"], valence)
+        assert labels.times is not None
+        assert [time.astype("datetime64[D]").item().day for time in labels.times] == [2, 2, 4, 4, 6]
