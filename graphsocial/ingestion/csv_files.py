@@ -55,8 +55,12 @@ def open_csv(table: RawTable, file: Path, content: Path, scratch: Path) -> Opene
     )
     decimal, thousands = table.decimal or ".", table.thousands or ""
     notes = []
-    if preamble.skip > table.skip and table.comment is None:
-        notes.append(f"{preamble.skip - table.skip:,} lines before the rows of '{file.name}' are left out as comments.")
+    comments = preamble.skip - table.skip - preamble.mended
+    if comments and table.comment is None:
+        lines_are = "1 line is" if comments == 1 else f"{comments:,} lines are"
+        notes.append(f"Before the rows of '{file.name}' {lines_are} left out as comments.")
+    if preamble.mended:
+        notes.append(f"A quote in the header of '{file.name}' is not closed; its names are read without quotes.")
     if table.decimal is None and delimiter != ",":
         numbers = {column.source_name for column in table.columns if column.kind in ("number", "integer")}
         with open_text(content, "utf-8", errors="replace") as text:

@@ -26,6 +26,7 @@ class Preamble:
         delimiter: given or inferred.
         skip: number of lines before the header, or before the rows where it is in a comment line, that are left out.
         header: the header, where it stands in a comment line or has to be mended.
+        mended: whether the header is the last of the lines that are left out, since a quote in it is not closed.
     """
 
     table: RawTable
@@ -33,6 +34,7 @@ class Preamble:
     delimiter: str
     skip: int = 0
     header: str | None = None
+    mended: bool = False
 
     @classmethod
     def of(cls, table: RawTable, content: Path, delimiters: Sequence[str]) -> Preamble:
@@ -63,11 +65,11 @@ class Preamble:
             for delimiter in delimiters
         ]
         closed = [(delimiter, fields) for delimiter, fields in records if fields is not None]
-        if len(closed) < len(records):  # a quote in the header is not closed
+        delimiter, names = max(closed, key=lambda pair: len(pair[1]), default=("", []))
+        if len(closed) < len(records) and len(names) < 2:  # a quote in the header is not closed
             delimiter, names = _widest(first, delimiters, "")
             names = [name.replace(table.quote, "") for name in names]
-            return cls(table, names, delimiter, skip + 1, delimiter.join(names) + "\n")
-        delimiter, names = max(closed, key=lambda pair: len(pair[1]))
+            return cls(table, names, delimiter, skip + 1, delimiter.join(names) + "\n", mended=True)
         return cls(table, names, delimiter, skip)
 
     def removed(self, content: Path, scratch: Path) -> tuple[Path, Sequence[int] | None]:
