@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from graphsocial.errors import InputError, TrainingError
 from graphsocial.graph import Canonical, SocialGraph
 from graphsocial.graph.batching import Batch
+from graphsocial.nn.named import free_name
 from graphsocial.plugins import authored, resolve
 from graphsocial.types import Target
 
@@ -303,7 +304,7 @@ def head_name(target: Target) -> str:
     >>> head_name(Target("mood")), head_name(Target("type"))
     ('mood', 'type_')
     """
-    return f"{target.name}_" if hasattr(nn.ModuleDict(), target.name) else target.name
+    return free_name(target.name)
 
 
 def class_target(graph: SocialGraph, what: str) -> Target:

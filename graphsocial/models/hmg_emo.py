@@ -28,6 +28,7 @@ from graphsocial.nn.graph_attention import GraphAttention
 from graphsocial.nn.inputs import EdgeInputs, NodeInputs
 from graphsocial.nn.labelled import LabelMessages
 from graphsocial.nn.losses import class_shares, number_scales, standardised_numbers
+from graphsocial.nn.named import NamedModules
 from graphsocial.nn.normalisation import BatchNormRelu
 from graphsocial.types import Target
 
@@ -155,7 +156,7 @@ class HmgEmoNetwork(Network):
             ]
         )
         self.norms = nn.ModuleList(
-            [nn.ModuleDict({name: BatchNormRelu(after) for name in types}) for after in widths[1:]]
+            [NamedModules({name: BatchNormRelu(after) for name in types}) for after in widths[1:]]
         )
         self.skip = nn.Linear(settings.node_width, settings.width) if settings.residual else None
         ends = settings.width * (2 if settings.residual else 1)

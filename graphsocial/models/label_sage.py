@@ -22,6 +22,7 @@ from graphsocial.nn.fusion import Classifier
 from graphsocial.nn.inputs import NodeInputs
 from graphsocial.nn.labelled import neighbor_labels
 from graphsocial.nn.losses import encoded_labels, objectives, outputs_of_means
+from graphsocial.nn.named import NamedModules
 from graphsocial.nn.neighbor_conv import SageConv
 from graphsocial.nn.normalisation import BatchNormRelu
 
@@ -97,7 +98,7 @@ class LabelSageNetwork(Network):
             [SageConv(types, tuple(graph.edges), width, width, share="relation") for _ in range(settings.layers)]
         )
         self.norms = nn.ModuleList(
-            [nn.ModuleDict({name: BatchNormRelu(width) for name in types}) for _ in range(settings.layers)]
+            [NamedModules({name: BatchNormRelu(width) for name in types}) for _ in range(settings.layers)]
         )
         context = graph.context_table.shape[1]
         self.context = nn.Linear(context, width) if context else None

@@ -11,6 +11,7 @@ from graphsocial.errors import InputError
 from graphsocial.graph.adjacency import CanonicalEtype, Relation, check_edges, check_graph, first_rows
 from graphsocial.nn.aggregation import weighted_sum, weighted_sums
 from graphsocial.nn.edge_softmax import joint_softmax
+from graphsocial.nn.named import NamedParameters
 from graphsocial.nn.products import linear
 from graphsocial.nn.sharing import ALL, Share, check_share, edge_key, node_key
 
@@ -315,4 +316,4 @@ class GraphAttention(nn.Module):
 
 
 def _parameters(shapes: Mapping[str, tuple[int, ...]]) -> nn.ParameterDict:
-    return nn.ParameterDict({name: nn.Parameter(torch.empty(shape)) for name, shape in shapes.items()})
+    return NamedParameters({name: nn.Parameter(torch.empty(shape)) for name, shape in shapes.items()})

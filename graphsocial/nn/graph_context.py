@@ -11,6 +11,7 @@ from graphsocial.graph.adjacency import first_rows
 from graphsocial.graph.batching import Batch
 from graphsocial.nn.aggregation import take_rows
 from graphsocial.nn.inputs import NodeInputs
+from graphsocial.nn.named import NamedModules
 from graphsocial.nn.neighbor_conv import SageConv
 from graphsocial.nn.normalisation import BatchNormRelu
 
@@ -40,7 +41,7 @@ class GraphContext(nn.Module):
             [SageConv(types, self.kinds, width, width, share="relation") for _ in range(layers)]
         )
         self.norms = nn.ModuleList(
-            [nn.ModuleDict({name: BatchNormRelu(width) for name in types}) for _ in range(layers)]
+            [NamedModules({name: BatchNormRelu(width) for name in types}) for _ in range(layers)]
         )
 
     def forward(self, graph: SocialGraph, batch: Batch) -> Tensor:

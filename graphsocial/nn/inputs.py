@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from graphsocial.graph import Feature, NodeRows, SocialGraph
 from graphsocial.nn.dropout import ByteDropout
+from graphsocial.nn.named import NamedModules, NamedParameters
 from graphsocial.nn.products import Linear, linear
 
 
@@ -62,7 +63,7 @@ class NodeInputs(nn.Module):
         super().__init__()
         self.types = tuple(graph.num_nodes)
         self.width = width
-        self.features = nn.ModuleDict(
+        self.features = NamedModules(
             {
                 name: nn.ModuleList(
                     [Projection(f.vectors.shape[1], width) for f in _single(graph.node_features.get(name, ()))]
@@ -70,14 +71,14 @@ class NodeInputs(nn.Module):
                 for name in self.types
             }
         )
-        self.tables = nn.ModuleDict({name: Linear(table.shape[1], width) for name, table in graph.tables.items()})
+        self.tables = NamedModules({name: Linear(table.shape[1], width) for name, table in graph.tables.items()})
         ends = sorted(set(graph.end_types)) if history else []
         history_width = len(graph.classes) + 1 + len(graph.numbers)
-        self.history = nn.ModuleDict({name: Linear(history_width, width) for name in ends})
-        self.ids = nn.ParameterDict(
+        self.history = NamedModules({name: Linear(history_width, width) for name in ends})
+        self.ids = NamedParameters(
             {name: nn.Parameter(torch.randn(graph.num_nodes[name], width) * 0.1) for name in ids}
         )
-        self.bias = nn.ParameterDict({name: nn.Parameter(torch.zeros(width)) for name in self.types})
+        self.bias = NamedParameters({name: nn.Parameter(torch.zeros(width)) for name in self.types})
         self.dropout = ByteDropout(dropout)
 
     def forward(

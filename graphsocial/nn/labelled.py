@@ -13,6 +13,7 @@ from graphsocial.graph.adjacency import CanonicalEtype, Relation
 from graphsocial.graph.visibility import View, edge_mask
 from graphsocial.nn.aggregation import edge_weights, weighted_sum
 from graphsocial.nn.losses import Objective, encoded_labels
+from graphsocial.nn.named import NamedParameters
 
 
 class LabelMessages(nn.Module):
@@ -47,7 +48,7 @@ class LabelMessages(nn.Module):
         super().__init__()
         self.edge_types, self.classes = tuple(edge_types), classes
         shape = (classes + numbers, out_features, in_features)
-        self.weight = nn.ParameterDict({"-".join(kind): nn.Parameter(torch.empty(shape)) for kind in edge_types})
+        self.weight = NamedParameters({"-".join(kind): nn.Parameter(torch.empty(shape)) for kind in edge_types})
         for parameter in self.weight.values():
             for part in parameter:
                 nn.init.xavier_uniform_(part)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from graphsocial.graph.adjacency import CanonicalEtype, Relation, check_edges, check_graph, first_rows
 from graphsocial.nn.aggregation import edge_weights, weighted_sum
+from graphsocial.nn.named import NamedParameters
 from graphsocial.nn.products import linear
 from graphsocial.nn.sharing import ALL, Share, check_share, edge_key, node_key
 
@@ -46,9 +47,9 @@ class NeighbourConv(nn.Module):
         messages = [ALL] if share == ALL else [edge_key(etype, share) for etype in self.edge_types]
         nodes = [ALL] if share == ALL else [node_key(name, share) for name in self.node_types]
         shape = (out_features, in_features)
-        self.weight = nn.ParameterDict({key: nn.Parameter(torch.empty(shape)) for key in messages})
-        self.self_weight = nn.ParameterDict({key: nn.Parameter(torch.empty(shape)) for key in nodes if self_loops})
-        self.bias = nn.ParameterDict({key: nn.Parameter(torch.empty(out_features)) for key in nodes})
+        self.weight = NamedParameters({key: nn.Parameter(torch.empty(shape)) for key in messages})
+        self.self_weight = NamedParameters({key: nn.Parameter(torch.empty(shape)) for key in nodes if self_loops})
+        self.bias = NamedParameters({key: nn.Parameter(torch.empty(out_features)) for key in nodes})
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
