@@ -158,12 +158,13 @@ def _unknown(data: RunData, labels: Labels, moment: int | None, ends: Mapping[st
 
 
 def _replace_labels(store: GraphStore, entity: NodeType | EdgeType, labels: Labels, rows: NDArray[np.bool_]) -> None:
-    """Give these examples (P,) other values of the label columns: those half of the distinct values away."""
+    """Give these examples (P,) other values of the label and target columns, half of the distinct values away."""
     keys = {"src": labels.src[rows]} if labels.dst is None else {"src": labels.src[rows], "dst": labels.dst[rows]}
+    targets = {target.name for target in labels.targets}  # of a general task: columns of any role
     match = "t.idx = k.src" if labels.dst is None else "t.src = k.src and t.dst = k.dst"
     with registered(store.connection, pa.table({name: pa.array(part) for name, part in keys.items()})) as chosen:
         for column in entity.columns:
-            if column.role != "label" or column.name in _declared(labels):
+            if not (column.role == "label" or column.name in targets) or column.name in _declared(labels):
                 continue
             name, table = quote(column.name), quote(entity.table)
             values = f"select distinct {name} as v from {table} where {name} is not null"
@@ -193,9 +194,7 @@ def _rebuilt(store: GraphStore, config: RunConfig, data: RunData, *, temporal: b
     entity, labels = read_labels(config.task, store, config.dataset, as_of=config.as_of)
     graph = build(store, config, entity, labels, data.features)
     roles = stored_splits.restore(store, data.split_id, ids=graph.example_ids())
-    if (
-        config.fitting.negatives and not temporal
-    ):  # the same ones, since no row was deleted; as of a time they are unknown
+    if config.fitting.negatives and not temporal:  # the same ones, as no row was deleted; later they are not known
         graph, roles = add_negatives(graph, roles, config)
     graph = _with_targets(graph, data.graph).with_tabular_state(data.graph.tabular_state())
     return replace(data, graph=graph, roles=torch.from_numpy(roles))

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from torch import Tensor
 
-from graphsocial.graph import SocialGraph
-from graphsocial.models._paths import TRAINING, PathNetwork, check_link
-from graphsocial.models.base import Model, Network
+from graphsocial.models._paths import PathModel
 
 BLOCK = 256  # sources whose walks are computed together
 
 
 @dataclass(frozen=True)
-class PersonalizedPagerank(Model):
+class PersonalizedPagerank(PathModel):
     """log odds = a + b log(1 + N π), with π the share of walks from the source that end at the destination.
 
     Attributes:
@@ -31,45 +25,30 @@ class PersonalizedPagerank(Model):
     restart: float = 0.15
     steps: int = 5
 
-    reads: ClassVar[tuple[str, ...]] = ()
-    training: ClassVar[Mapping[str, Any]] = TRAINING
-
-    @property
-    def layers(self) -> int:
-        """1: it reads the edges that a batch may see."""
-        return 1
-
-    def build(self, graph: SocialGraph, train: Tensor, *, seed: int) -> Network:
-        """The network before a and b are learned.
+    def score(
+        self, links: sparse.csr_array, src: NDArray[np.int64], dst: NDArray[np.int64], *, two_types: bool
+    ) -> NDArray[np.float64]:
+        """(B,) N π of each pair.
 
         Args:
-            graph: the graph that it will run on.
-            train: (n,) int64 positions of the training pairs; unused.
-            seed: unused; nothing is random.
-
-        Raises:
-            InputError: the task is not link prediction.
+            links: (N, N) the symmetric adjacency matrix.
+            src: (B,) rows of the sources.
+            dst: (B,) rows of the destinations.
+            two_types: whether sources and destinations are of two types.
         """
-        check_link(graph, "personalized_pagerank")
-        return PathNetwork(partial(_pagerank, self.restart, self.steps))
-
-
-def _pagerank(
-    restart: float, steps: int, links: sparse.csr_array, src: NDArray[np.int64], dst: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    size = links.shape[0]
-    walk = sparse.diags_array(1 / np.maximum(1, np.diff(links.indptr))) @ links
-    nodes, position = np.unique(src, return_inverse=True)
-    scores = np.zeros(len(src))
-    for start in range(0, len(nodes), BLOCK):
-        block = nodes[start : start + BLOCK]
-        there = np.zeros((len(block), size))
-        there[np.arange(len(block)), block] = 1.0
-        total = np.zeros_like(there)
-        for step in range(1, steps + 1):
-            there = there @ walk
-            total += restart * (1 - restart) ** step * there
-        rows = (position >= start) & (position < start + len(block))
-        scores[rows] = total[position[rows] - start, dst[rows]]
-    scores *= size
-    return scores
+        size = links.shape[0]
+        walk = sparse.diags_array(1 / np.maximum(1, np.diff(links.indptr))) @ links
+        nodes, position = np.unique(src, return_inverse=True)
+        scores = np.zeros(len(src))
+        for start in range(0, len(nodes), BLOCK):
+            block = nodes[start : start + BLOCK]
+            there = np.zeros((len(block), size))
+            there[np.arange(len(block)), block] = 1.0
+            total = np.zeros_like(there)
+            for step in range(1, self.steps + 1):
+                there = there @ walk
+                total += self.restart * (1 - self.restart) ** step * there
+            rows = (position >= start) & (position < start + len(block))
+            scores[rows] = total[position[rows] - start, dst[rows]]
+        scores *= size
+        return scores

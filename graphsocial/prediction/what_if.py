@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,7 +83,7 @@ def what_if(store: GraphStore, run: Run | str, entity_id: str, changes: Mapping[
     if not store.first(f"select 1 from {quote(node.table)} where id = ? and dataset = ?", [entity_id, run.dataset]):
         raise InputError(f"No {node} has the id '{entity_id}' in this data.")
     before = _predictions(store, run, entity_id)
-    with _rolled_back(store):
+    with store.undone():
         for name, value in changes.items():
             _change(store, node, columns[name], run.dataset, entity_id, value)
         after = _predictions(store, run, entity_id)
@@ -94,20 +93,6 @@ def what_if(store: GraphStore, run: Run | str, entity_id: str, changes: Mapping[
         for old, new in zip(before.targets, after.targets, strict=True)
     ]
     return Alternative(run.id, entity_id, texts, pl.DataFrame(rows))
-
-
-class _RollbackError(Exception):
-    """Rolls back a transaction whose changes are temporary."""
-
-
-@contextmanager
-def _rolled_back(store: GraphStore) -> Iterator[None]:
-    try:
-        with store.transaction():
-            yield
-            raise _RollbackError
-    except _RollbackError:
-        pass  # raised above, to roll back
 
 
 def _change(store: GraphStore, node: NodeType, column: Column, dataset: str, entity_id: str, value: object) -> None:

@@ -214,6 +214,25 @@ def test_runs_on_random_data_have_no_leaks_by_the_store(tmp_path_factory: Any, d
 REBUILT = ("deleted future", "replaced labels")
 
 
+def test_targets_that_are_no_label_columns_are_replaced_too(tmp_path: Path) -> None:
+    """Any column can be predicted; a context over the whole table that has it in is a leak, whatever its role."""
+    random = np.random.default_rng(0)
+    rates = EdgeType("user", "rates", "image", (Column("emotions", "category"),))
+    pairs = random.choice(40 * 30, 500, replace=False)
+    with gs.open(tmp_path / "s.duckdb") as store:
+        frame = {
+            "src": ids("u", pairs // 30),
+            "dst": ids("i", pairs % 30),
+            "emotions": random.choice(["joy", "fear"], 500),
+        }
+        nodes = {NodeType("user"): {"id": ids("u", range(40))}, NodeType("image"): {"id": ids("i", range(30))}}
+        write(store, {**nodes, rates: frame})
+        (tmp_path / "opinion.py").write_text(MEAN_TASK)
+        run = gs.train(store, str(tmp_path / "opinion.py"), split="random", model="features_only", epochs=1)
+        audit = gs.audit(store, run, quick=True)
+    assert "replaced labels" in audit.leaks
+
+
 def test_negative_samples_are_not_looked_for_in_the_store(store: gs.GraphStore) -> None:
     tables = store.sql("select count(*) from edge_user_rates_image").fetchall()
     run = gs.train(
